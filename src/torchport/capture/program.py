@@ -1,0 +1,98 @@
+"""Program: what was captured, one GraphProgram a graph (build half)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import UnsupportedByTarget
+from ..types import Signature
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class GraphProgram:
+    """One captured graph.
+
+    Attributes:
+        name: `model`, `preprocess`, ...
+        signature: names, dtypes and shapes; forward takes the inputs positionally, in this order.
+        exported: the torch.export program with the signature's dynamic dimensions, or None where only `module` could be had.
+        module: the eager or scripted module in eval mode, or None when the source was a `.pt2`.
+        examples: one real feed, with the batch the graph was captured at.
+        rung: which rung of the ladder held: `strict`, `non-strict`, `trace`, `script`.
+        said: what each rung that failed said, for the error message and the report.
+    """
+
+    name: str
+    signature: Signature
+    examples: Arrays
+    exported: ExportedProgram | None = None
+    module: torch.nn.Module | None = None
+    rung: str = "strict"
+    said: Mapping[str, str] = field(default_factory=dict)
+
+    def args(self) -> tuple[torch.Tensor, ...]:
+        """The example feed as forward's positional arguments."""
+        import torch
+
+        return tuple(torch.from_numpy(np.ascontiguousarray(self.examples[spec.name])) for spec in self.signature.inputs)
+
+    def callable(self) -> torch.nn.Module:
+        """A module that answers like the source: the eager one, else the exported program's."""
+        if self.module is not None:
+            return self.module
+        assert self.exported is not None, "a captured graph has a module or an exported program"
+        return self.exported.module()
+
+    def need_exported(self, target: str) -> ExportedProgram:
+        """The exported program, or a clear refusal in the name of a target that cannot do without.
+
+        Raises:
+            UnsupportedByTarget: capture only reached TorchScript.
+        """
+        if self.exported is None:
+            why = "; ".join(f"{rung}: {text}" for rung, text in self.said.items()) or "the source is TorchScript"
+            raise UnsupportedByTarget(f"{target} needs torch.export, which did not capture graph '{self.name}' ({why})", "use the onnx or torchscript target, or fix the named line")
+        return self.exported
+
+
+@dataclass(frozen=True)
+class Program:
+    """What was captured: graphs in the order they run, and where they came from.
+
+    Attributes:
+        graphs: graph name -> GraphProgram; `model` is the one with the weights.
+        imports: modules that must be imported before an artefact of this program loads.
+        source: where it came from, JSON-able, with content hashes and no absolute paths.
+        recipe: the recipe that made it; `fp32` as captured.
+    """
+
+    graphs: Mapping[str, GraphProgram]
+    imports: tuple[str, ...] = ()
+    source: Mapping[str, Any] = field(default_factory=dict)
+    recipe: str = "fp32"
+
+
+def flatten_outputs(value: Any) -> dict[str, torch.Tensor]:
+    """Name the tensors of whatever forward returned: dict keys, else `output_0`, `output_1`, ...; nested keys join by `.`."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    leaves = [(path, leaf) for path, leaf in pytree.tree_flatten_with_path(value)[0] if isinstance(leaf, torch.Tensor)]
+    named: dict[str, torch.Tensor] = {}
+    for i, (path, leaf) in enumerate(leaves):
+        keys = [str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path]
+        by_key = bool(path) and not all(isinstance(k, pytree.SequenceKey) for k in path)
+        named[".".join(keys) if by_key else f"output_{i}"] = leaf
+    return named
+
+

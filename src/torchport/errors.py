@@ -1,0 +1,150 @@
+"""The exceptions a user can act on, and what each one means outside Python.
+
+    TorchportError
+    ├── UsageError             the call itself is wrong
+    ├── BadInput               a file, picture, tensor or folder that cannot be used
+    │   ├── UnsafeFile         a file that would run code when opened
+    │   └── OutputError        the output cannot be written (disk full, no permission, in the way)
+    ├── CaptureError           the model cannot be built, loaded or captured
+    │   └── WeightsError       the weights do not fit the model
+    ├── ExportError            a target failed to convert the model
+    │   └── UnsupportedByTarget  the target cannot express this model or recipe
+    ├── RunError               a runtime failed on a valid input
+    ├── BundleError            a Bundle is damaged, incomplete, unsafe or too new
+    ├── BudgetNotMet           no candidate is inside the budget
+    ├── ParityError            an artefact does not answer like its reference
+    └── MissingDependency      a package is not installed; the message is the install line
+
+`STATUS` is the one table that gives each class its exit code, HTTP status and gRPC status. A bug of torchport's own is
+never a TorchportError: it ends the command with exit code 1.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+__all__ = [
+    "STATUS",
+    "BadInput",
+    "BudgetNotMet",
+    "BundleError",
+    "CaptureError",
+    "ExportError",
+    "MissingDependency",
+    "OutputError",
+    "ParityError",
+    "RunError",
+    "Status",
+    "TorchportError",
+    "UnsafeFile",
+    "UnsupportedByTarget",
+    "UsageError",
+    "WeightsError",
+    "status_of",
+]
+
+
+class TorchportError(Exception):
+    """Base of every error that says what happened, where, and the next step.
+
+    Args:
+        message: what happened and where, in one line.
+        hint: the next step, in one line; empty when the message already says it.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[type[TorchportError], tuple[str, str]]:
+        return type(self), (self.message, self.hint)
+
+
+class UsageError(TorchportError):
+    """The call is wrong: an unknown option value, two options that exclude each other."""
+
+
+class BadInput(TorchportError):
+    """A file, picture, tensor or folder that was handed over cannot be used."""
+
+
+class UnsafeFile(BadInput):
+    """A file that would run code when it is opened: refused, never executed."""
+
+
+class OutputError(BadInput):
+    """The output cannot be written: disk full, no permission, something else in the way."""
+
+
+class CaptureError(TorchportError):
+    """The model cannot be imported, built, loaded or captured."""
+
+
+class WeightsError(CaptureError):
+    """The weights do not fit the model: missing, unexpected or mis-shaped keys."""
+
+
+class ExportError(TorchportError):
+    """A target's converter failed on this model."""
+
+
+class UnsupportedByTarget(ExportError):
+    """The target cannot express this model or recipe, and says why."""
+
+
+class RunError(TorchportError):
+    """A runtime failed, or answered NaN, on a valid input."""
+
+
+class BundleError(TorchportError):
+    """A Bundle is damaged, incomplete, unsafe, or newer than this torchport."""
+
+
+class BudgetNotMet(TorchportError):
+    """No candidate is inside the budget; the message names the nearest miss."""
+
+
+class ParityError(TorchportError):
+    """An artefact does not answer like its reference."""
+
+
+class MissingDependency(TorchportError):
+    """A package is not installed; the message is the install line."""
+
+
+class Status(NamedTuple):
+    """What an error class means to a shell, an HTTP client and a gRPC client."""
+
+    exit_code: int
+    http: int
+    grpc: str
+
+
+# Most specific class first: `status_of` walks the method resolution order.
+STATUS: dict[type[BaseException], Status] = {
+    UsageError: Status(2, 400, "INVALID_ARGUMENT"),
+    BadInput: Status(3, 400, "INVALID_ARGUMENT"),
+    UnsafeFile: Status(3, 400, "INVALID_ARGUMENT"),
+    OutputError: Status(3, 507, "RESOURCE_EXHAUSTED"),
+    CaptureError: Status(3, 400, "INVALID_ARGUMENT"),
+    ExportError: Status(3, 400, "FAILED_PRECONDITION"),
+    UnsupportedByTarget: Status(3, 501, "UNIMPLEMENTED"),
+    RunError: Status(3, 500, "INTERNAL"),
+    BundleError: Status(3, 500, "FAILED_PRECONDITION"),
+    BudgetNotMet: Status(4, 409, "FAILED_PRECONDITION"),
+    ParityError: Status(5, 500, "FAILED_PRECONDITION"),
+    MissingDependency: Status(6, 501, "UNIMPLEMENTED"),
+    KeyboardInterrupt: Status(130, 499, "CANCELLED"),
+}
+
+
+def status_of(error: BaseException) -> Status:
+    """The exit code, HTTP status and gRPC status of an error; our own bugs are (1, 500, INTERNAL)."""
+    for kind in type(error).__mro__:
+        if kind in STATUS:
+            return STATUS[kind]
+    return Status(1, 500, "INTERNAL")

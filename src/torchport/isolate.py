@@ -1,0 +1,114 @@
+"""Run native, crash-prone work in a forked child with a time limit, its noise captured in a log file.
+
+Converters and runtimes segfault, call abort, print hundreds of lines or never return. A forked child inherits the
+captured Program without copying or pickling it; only the (small) answer comes back. Where the platform has no fork the
+work runs here, without a time limit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from .errors import ExportError, TorchportError
+
+R = TypeVar("R")
+
+
+def call(function: Callable[..., R], *args: Any, log: Path | None = None, limit_s: float = 600.0, what: str = "the child") -> R:
+    """`function(*args)` in a child process.
+
+    Args:
+        log: file that standard output and error of the child are appended to.
+        limit_s: wall-clock limit in seconds.
+        what: name of the work, for error messages.
+
+    Raises:
+        TorchportError: whatever the function raised; other exceptions become ExportError, as do a crash and a time-out.
+    """
+    if "fork" not in multiprocessing.get_all_start_methods() or sys.platform == "darwin":
+        with quiet(log):
+            return function(*args)
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe(duplex=False)
+    child = context.Process(target=_child, args=(theirs, function, args, log), daemon=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads; the child sets one thread first
+        child.start()
+    theirs.close()
+    try:
+        if not ours.poll(limit_s):
+            raise ExportError(f"{what} did not finish in {limit_s:.0f} s", "raise the limit with --limit, or leave this target out")
+        good, answer = ours.recv()
+    except EOFError:
+        child.join()
+        raise ExportError(f"{what} crashed ({_exit_name(child.exitcode)})", f"its last words are in {log.name}" if log else "run again with -v") from None
+    finally:
+        if child.is_alive():
+            child.join(0.2)
+            if child.is_alive():
+                child.kill()
+        child.join()
+        ours.close()
+    if good:
+        return answer  # type: ignore[no-any-return]
+    raise answer
+
+
+def _child(pipe: Any, function: Callable[..., Any], args: tuple[Any, ...], log: Path | None) -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)  # OpenMP's thread pool does not survive a fork: without it nothing waits for its threads
+    try:
+        with quiet(log):
+            answer: tuple[bool, Any] = (True, function(*args))
+    except TorchportError as exc:
+        answer = (False, exc)
+    except KeyboardInterrupt:
+        os._exit(130)
+    except BaseException as exc:
+        if log:
+            import traceback
+
+            with log.open("a", encoding="utf-8") as out:
+                traceback.print_exc(file=out)
+        line = next((x.strip() for x in str(exc).splitlines() if x.strip()), "")
+        answer = (False, ExportError(f"{type(exc).__name__}: {line}"[:300]))
+    pipe.send(answer)
+    pipe.close()
+    os._exit(0)
+
+
+def _exit_name(code: int | None) -> str:
+    import signal
+
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-code).name
+    return f"exit {code}"
+
+
+@contextlib.contextmanager
+def quiet(log: Path | None) -> Iterator[None]:
+    """Send what native code writes to file descriptors 1 and 2 into a file (or nowhere)."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    sink = os.open(log or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for fd in (*kept, sink):
+            os.close(fd)

@@ -1,0 +1,23 @@
+"""The targets: one file each, both halves (`export` and `open`). `ls targets` is the support matrix.
+
+Adding one is its file, a row here and an extra in pyproject.toml; outsiders use the entry point `torchport.targets`.
+"""
+
+from __future__ import annotations
+
+from ..registry import Entry, Registry
+from .base import Runner, Target
+
+__all__ = ["Runner", "Target", "targets"]
+
+targets: Registry[Target] = Registry(
+    "targets",
+    {
+        "executorch": Entry("torchport.targets.executorch:ExecuTorch", "executorch", "ExecuTorch .pte with the XNNPACK delegate: phones and embedded"),
+        "mobile": Entry("torchport.targets.mobile:Mobile", "build", "PyTorch Mobile .ptl for apps that still carry the lite interpreter"),
+        "onnx": Entry("torchport.targets.onnx:Onnx", "onnx", "ONNX, run by ONNX Runtime: servers, desktops, browsers, phones"),
+        "openvino": Entry("torchport.targets.openvino:OpenVino", "openvino", "OpenVINO IR: Intel and other x86 CPUs, Intel GPUs"),
+        "pt2": Entry("torchport.targets.pt2:Pt2", "build", "torch.export program: where PyTorch itself is the runtime"),
+        "torchscript": Entry("torchport.targets.torchscript:TorchScript", "build", "TorchScript .pt: LibTorch and older PyTorch (deprecated upstream)"),
+    },
+)

@@ -1,0 +1,405 @@
+"""The contract of a target: `Target.export` writes an artefact, `Target.open` answers with a `Runner`.
+
+A target writes `_export` (one graph, build half) and a Runner with `_open`, `_run`, `_close` (run half). Everything a
+runtime needs to be told apart from the signature (names, dtypes, layouts, batches) is data, `GraphFile.io`, applied here
+and nowhere else.
+"""
+
+from __future__ import annotations
+
+import abc
+import importlib
+import importlib.metadata
+import importlib.util
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..errors import BadInput, ExportError, MissingDependency, RunError, TorchportError
+from ..types import Artifact, FixedBatch, GraphFile, Signature, TensorIO, TensorSpec, Used
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..capture.program import GraphProgram, Program
+
+Feed = Mapping[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
+
+PROFILES = ("python", "server", "web", "android", "ios")
+"""Where a Bundle may run; `any` on the command line means all of them."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What an export is asked for.
+
+    Attributes:
+        recipe: the recipe's name, recorded in the artefact.
+        precision: `fp32`, `fp16`, `int8`, ...: what the recipe asks this target to store and compute in.
+        max_batch: bound of the batch dimension for targets that plan memory ahead.
+        max_size: bound of any other unbounded dimension for targets that plan memory ahead.
+    """
+
+    recipe: str = "fp32"
+    precision: str = "fp32"
+    max_batch: int = 8
+    max_size: int = 1024
+
+
+class Runner(abc.ABC):
+    """An opened graph: a context manager that maps named numpy arrays to named numpy arrays.
+
+    Attributes:
+        signature: the graph's inputs and outputs, as captured.
+        used: what really runs, read back from the runtime.
+        last_ms: wall time of the last `run`, adaptations included, in milliseconds.
+    """
+
+    def __init__(
+        self,
+        signature: Signature,
+        graph: GraphFile,
+        folder: Path,
+        *,
+        device: str = "cpu",
+        provider: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.signature = signature
+        self.graph = graph
+        self.device, self.provider, self.threads = device, provider, threads
+        self.last_ms = 0.0
+        self.used = Used(library="none", version="0")
+        self._open(folder / graph.entry)
+
+    @abc.abstractmethod
+    def _open(self, path: Path) -> None:
+        """Load the entry file and set `used`."""
+
+    @abc.abstractmethod
+    def _run(self, feed: Arrays) -> Arrays:
+        """Run on arrays keyed by the runtime's names, contiguous, in the runtime's dtypes; answer likewise."""
+
+    def _close(self) -> None:  # noqa: B027 - most runtimes free their memory with the object
+        """Release what `_open` took."""
+
+    def run(self, feed: Feed) -> Arrays:
+        """Answer one call.
+
+        Args:
+            feed: every input of the signature, of its dtype and shape.
+
+        Returns:
+            Every output of the signature, of its dtype.
+
+        Raises:
+            BadInput: an array is missing, unknown, or of the wrong dtype or shape.
+            RunError: the runtime failed on it.
+        """
+        batch = check_feed(self.signature, feed)
+        start = time.perf_counter()
+        try:
+            parts = [self._call(part, size) for part, size in self._split(feed, batch)]
+        except TorchportError:
+            raise
+        except Exception as exc:
+            raise RunError(f"{type(self).__name__} failed on {_shapes(feed)}: {_first_line(exc)}") from exc
+        self.last_ms = (time.perf_counter() - start) * 1000
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def loop(self, state: Arrays, *, steps: int, feed: Feed | None = None, wiring: Mapping[str, str] | None = None) -> Iterator[Arrays]:
+        """Run a graph that carries state: after each step the outputs named in `wiring` become inputs of the next.
+
+        Args:
+            state: the first values of the carried inputs.
+            steps: how many steps at most; the caller may stop earlier.
+            feed: inputs that stay the same.
+            wiring: output name -> input name.
+
+        Yields:
+            The outputs of each step. A runtime may override this to keep the state on its device.
+        """
+        carried = dict(state)
+        for _ in range(steps):
+            outputs = self.run({**(feed or {}), **carried})
+            yield outputs
+            carried = {name: outputs[output] for output, name in (wiring or {}).items()}
+
+    def close(self) -> None:
+        """Release the runtime's memory; further calls fail."""
+        self._close()
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _split(self, feed: Feed, batch: int | None) -> list[tuple[Feed, int | None]]:
+        """Cut a batch that is greater than the artefact takes into calls that it takes."""
+        most = self._greatest_batch()
+        if batch is None or most is None or batch <= most:
+            return [(feed, batch)]
+        batched = {spec.name for spec in self.signature.inputs if is_batched(spec)}
+        return [
+            ({name: array[i : i + most] if name in batched else array for name, array in feed.items()}, min(most, batch - i))
+            for i in range(0, batch, most)
+        ]
+
+    def _greatest_batch(self) -> int | None:
+        most: list[int] = []
+        for spec in self.signature.inputs:
+            io = self.graph.io[spec.name]
+            if isinstance(io.batch, FixedBatch):
+                most.append(io.batch.fixed[-1])
+            elif io.batch == "dynamic" and io.max_shape:
+                most.append(io.max_shape[0])
+        return min(most, default=None)
+
+    def _call(self, feed: Feed, batch: int | None) -> Arrays:
+        native = {}
+        for spec in self.signature.inputs:
+            io = self.graph.io[spec.name]
+            native[io.name] = self._to_native(spec, io, np.asarray(feed[spec.name]))
+        answered = self._run(native)
+        outputs = {}
+        for spec in self.signature.outputs:
+            io = self.graph.io[spec.name]
+            if io.name not in answered:
+                raise RunError(f"the runtime gave no output '{io.name}'", f"it gave {sorted(answered)}")
+            array = np.asarray(answered[io.name])
+            if io.layout:
+                array = array.transpose(np.argsort(io.layout))
+            if isinstance(io.batch, FixedBatch) and batch is not None:
+                array = array[:batch]
+            outputs[spec.name] = np.ascontiguousarray(array.astype(spec.dtype, copy=False))
+        return outputs
+
+    def _to_native(self, spec: TensorSpec, io: TensorIO, array: np.ndarray) -> np.ndarray:
+        for axis, most in enumerate(io.max_shape or ()):
+            if array.shape[axis] > most:
+                raise BadInput(f"'{spec.name}' is {list(array.shape)}, this artefact takes at most {list(io.max_shape or ())}", "use another variant or a smaller input")
+        if isinstance(io.batch, FixedBatch):
+            size = next(fixed for fixed in io.batch.fixed if fixed >= array.shape[0])
+            if size > array.shape[0]:
+                array = np.concatenate([array, np.repeat(array[-1:], size - array.shape[0], axis=0)])
+        if io.dtype != array.dtype.name:
+            array = _cast(spec.name, array, io.dtype)
+        if io.layout:
+            array = array.transpose(io.layout)
+        return np.ascontiguousarray(array)
+
+
+def _cast(name: str, array: np.ndarray, dtype: str) -> np.ndarray:
+    if np.issubdtype(array.dtype, np.integer) and np.issubdtype(np.dtype(dtype), np.integer) and array.size:
+        info = np.iinfo(dtype)
+        if array.min() < info.min or array.max() > info.max:
+            raise BadInput(f"'{name}' holds {array.min()}..{array.max()}, this artefact takes {dtype}", "use a variant that keeps 64-bit integers")
+    return array.astype(dtype)
+
+
+def is_batched(spec: TensorSpec) -> bool:
+    """Whether a tensor's first dimension counts independent items."""
+    return bool(spec.shape) and spec.shape[0] == "batch"
+
+
+def check_feed(signature: Signature, feed: Feed) -> int | None:
+    """Check names, dtypes and shapes of a feed; the batch size, or None where the graph has no batch dimension.
+
+    Raises:
+        BadInput: names the first tensor that does not fit, and what would.
+    """
+    known = [spec.name for spec in signature.inputs]
+    if sorted(feed) != sorted(known):
+        raise BadInput(f"inputs are {sorted(feed)}", f"this graph takes {known}")
+    sizes: dict[str, int] = {}
+    for spec in signature.inputs:
+        array = np.asarray(feed[spec.name])
+        wanted = f"'{spec.name}' takes {spec.dtype}[{','.join(map(str, spec.shape))}]"
+        if array.dtype.name != spec.dtype:
+            raise BadInput(f"'{spec.name}' is {array.dtype.name}", wanted)
+        if array.ndim != len(spec.shape):
+            raise BadInput(f"'{spec.name}' has shape {list(array.shape)}", wanted)
+        for size, dim in zip(array.shape, spec.shape, strict=True):
+            if isinstance(dim, int):
+                if size != dim:
+                    raise BadInput(f"'{spec.name}' has shape {list(array.shape)}", wanted)
+            elif sizes.setdefault(dim, size) != size:
+                raise BadInput(f"'{dim}' is {sizes[dim]} in one input and {size} in '{spec.name}'", "give every input the same number of items")
+    for dim, size in sizes.items():
+        bound = signature.dims.get(dim)
+        if bound and (size < bound.min or (bound.max is not None and size > bound.max)):
+            raise BadInput(f"'{dim}' is {size}", f"this graph takes {bound.min}..{'any' if bound.max is None else bound.max}")
+    return sizes.get("batch")
+
+
+@dataclass(frozen=True)
+class Availability:
+    """Whether a target works here: `status` is ok, absent (not installed) or broken (installed, does not load)."""
+
+    status: str
+    version: str | None = None
+    reason: str | None = None
+
+
+class Target(abc.ABC):
+    """One way to run a model: a file format and the runtime that opens it.
+
+    Class attributes:
+        name, suffix: `[a-z0-9_]+`, and the entry file's suffix without the dot.
+        library: the distribution (`packages[0]`) and import name (`module`) of the runtime.
+        precisions: what a recipe may ask for.
+        tolerances: greatest `max_rel` of the model graph from the same tensor, by `(precision, device)`.
+        profiles: where artefacts of this target can run; `python` and `server` only if torch is not needed.
+        executes_code: opening or running a file of a stranger may run the stranger's code.
+        xfail: name of a conformance check -> why it is expected to fail (strict).
+    """
+
+    name: ClassVar[str]
+    suffix: ClassVar[str]
+    module: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]
+    build_modules: ClassVar[tuple[str, ...]] = ()
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    tolerances: ClassVar[Mapping[tuple[str, str], float]] = {("fp32", "cpu"): 1e-4}
+    profiles: ClassVar[tuple[str, ...]] = ()
+    executes_code: ClassVar[bool] = False
+    xfail: ClassVar[Mapping[str, str]] = {}
+    runner: ClassVar[type[Runner]]
+
+    def available(self, *, build: bool = False) -> Availability:
+        """Whether the runtime (and, with `build`, the converter) is installed and loads."""
+        missing = [m for m in (self.module, *(self.build_modules if build else ())) if importlib.util.find_spec(m.partition(".")[0]) is None]
+        if missing:
+            return Availability("absent", reason=f"{missing[0]} is not installed")
+        try:
+            importlib.import_module(self.module)
+        except Exception as exc:  # a runtime may fail to load in any way: that is what is reported
+            return Availability("broken", reason=_first_line(exc))
+        return Availability("ok", version=self.version())
+
+    def version(self) -> str:
+        """Version of the runtime's distribution."""
+        return importlib.metadata.version(self.packages[0])
+
+    def needs(self, recipe: str) -> str | None:
+        """The target whose artefact this one starts from for that recipe; None when it starts from the Program."""
+        return None
+
+    def recipes(self) -> tuple[str, ...]:
+        """Names of recipes that only this runtime's own quantiser can make."""
+        return ()
+
+    def tolerance(self, precision: str, device: str = "cpu") -> float:
+        """Greatest allowed `max_rel` of the model graph, from the same input tensor."""
+        return self.tolerances[precision, device]
+
+    def export(self, program: Program, folder: Path, options: ExportOptions, parent: Artifact | None = None) -> Artifact:
+        """Convert every graph of a Program and write it into a folder.
+
+        Args:
+            program: what was captured.
+            folder: where to write; it exists. With a parent it holds the parent's files under `parent/`.
+            options: recipe, precision and bounds.
+            parent: the artefact of the target named by `needs`.
+
+        Raises:
+            UnsupportedByTarget: this target cannot express the model or recipe.
+            ExportError: the converter failed.
+            MissingDependency: the converter is not installed.
+        """
+        state = self.available(build=True)
+        if state.status != "ok":
+            raise MissingDependency(f"{self.name}: {state.reason}", "see `torchport doctor`")
+        if options.precision not in self.precisions:
+            raise ExportError(f"{self.name} has no {options.precision}", f"it offers {', '.join(self.precisions)}")
+        graphs, notes = {}, list[str]()
+        for name, graph in program.graphs.items():
+            entry = folder / f"{name}.{self.suffix}"
+            before = set(_files(folder))
+            try:
+                io = self._export(graph, entry, options, parent.graphs[name] if parent else None, notes.append)
+            except TorchportError:
+                raise
+            except Exception as exc:
+                raise ExportError(f"{self.name} could not convert graph '{name}': {_first_line(exc)}", "see the log, or try another target") from exc
+            files = sorted(set(_files(folder)) - before | {entry.name})
+            graphs[name] = GraphFile(entry=entry.name, files=tuple(files), io=io)
+        return Artifact(
+            target=self.name,
+            recipe=options.recipe,
+            precision=options.precision,
+            graphs=graphs,
+            imports=tuple(program.imports),
+            requires={package: importlib.metadata.version(package) for package in self.packages},
+            notes=tuple(dict.fromkeys(notes)),
+        )
+
+    @abc.abstractmethod
+    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+        """Convert one graph into `entry` (more files may lie beside it); how each tensor is spelled in it."""
+
+    def open(
+        self,
+        artifact: Artifact,
+        folder: Path,
+        signature: Signature,
+        graph: str = "model",
+        *,
+        device: str = "cpu",
+        provider: str | None = None,
+        threads: int | None = None,
+    ) -> Runner:
+        """Open one graph of an artefact that lies in `folder`.
+
+        Raises:
+            MissingDependency: the runtime is not installed.
+            RunError: the runtime refuses the file.
+        """
+        try:
+            for module in artifact.imports:
+                importlib.import_module(module)
+            importlib.import_module(self.module)
+        except ImportError as exc:
+            raise MissingDependency(f"{self.name}: {exc}", "see `torchport doctor` for the install line") from exc
+        try:
+            return self.runner(signature, artifact.graphs[graph], folder, device=device, provider=provider, threads=threads)
+        except TorchportError:
+            raise
+        except Exception as exc:
+            raise RunError(f"{self.name} cannot open {artifact.graphs[graph].entry}: {_first_line(exc)}", f"made with {artifact.requires}, here {self.version()}") from exc
+
+
+def plain_io(signature: Signature, *, names: Mapping[str, str] | None = None, max_shapes: Mapping[str, tuple[int, ...]] | None = None) -> dict[str, TensorIO]:
+    """The io of an artefact that spells tensors as captured, but for other names or bounded shapes."""
+    return {
+        spec.name: TensorIO(
+            name=(names or {}).get(spec.name, spec.name),
+            dtype=spec.dtype,
+            batch="dynamic" if is_batched(spec) else "none",
+            max_shape=(max_shapes or {}).get(spec.name),
+        )
+        for spec in (*signature.inputs, *signature.outputs)
+    }
+
+
+def _files(folder: Path) -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+def _first_line(exc: BaseException) -> str:
+    text = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")
+    return f"{type(exc).__name__}: {text}"[:300] if text else type(exc).__name__
+
+
+def _shapes(feed: Feed) -> str:
+    return ", ".join(f"{name} {np.asarray(array).dtype}{list(np.asarray(array).shape)}" for name, array in feed.items())
+
+
