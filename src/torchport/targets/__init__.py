@@ -13,6 +13,7 @@ __all__ = ["Runner", "Target", "targets"]
 targets: Registry[Target] = Registry(
     "targets",
     {
+        "eager": Entry("torchport.targets.eager:Eager", "build", "eager PyTorch: the reference that every other target is held against"),
         "executorch": Entry("torchport.targets.executorch:ExecuTorch", "executorch", "ExecuTorch .pte with the XNNPACK delegate: phones and embedded"),
         "mobile": Entry("torchport.targets.mobile:Mobile", "build", "PyTorch Mobile .ptl for apps that still carry the lite interpreter"),
         "onnx": Entry("torchport.targets.onnx:Onnx", "onnx", "ONNX, run by ONNX Runtime: servers, desktops, browsers, phones"),

@@ -258,6 +258,7 @@ class Target(abc.ABC):
         precisions: what a recipe may ask for.
         tolerances: greatest `max_rel` of the model graph from the same tensor, by `(precision, device)`.
         profiles: where artefacts of this target can run; `python` and `server` only if torch is not needed.
+        reference: the row is what others are compared with, never a candidate.
         executes_code: opening or running a file of a stranger may run the stranger's code.
         xfail: name of a conformance check -> why it is expected to fail (strict).
     """
@@ -270,6 +271,7 @@ class Target(abc.ABC):
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
     tolerances: ClassVar[Mapping[tuple[str, str], float]] = {("fp32", "cpu"): 1e-4}
     profiles: ClassVar[tuple[str, ...]] = ()
+    reference: ClassVar[bool] = False
     executes_code: ClassVar[bool] = False
     xfail: ClassVar[Mapping[str, str]] = {}
     runner: ClassVar[type[Runner]]
