@@ -8,6 +8,7 @@ and nowhere else.
 from __future__ import annotations
 
 import abc
+import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
@@ -324,7 +325,7 @@ class Target(abc.ABC):
             raise ExportError(f"{self.name} has no {options.precision}", f"it offers {', '.join(self.precisions)}")
         graphs, notes = {}, list[str]()
         for name, graph in program.graphs.items():
-            entry = folder / f"{name}.{self.suffix}"
+            entry = folder / f"{name}.{self._suffix(graph)}"
             before = set(_files(folder))
             try:
                 io = self._export(graph, entry, options, parent.graphs[name] if parent else None, notes.append)
@@ -344,9 +345,18 @@ class Target(abc.ABC):
             notes=tuple(dict.fromkeys(notes)),
         )
 
+    def _suffix(self, graph: GraphProgram) -> str:
+        """The entry file's suffix, for a target that writes one format or another depending on what was captured."""
+        return self.suffix
+
     @abc.abstractmethod
     def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
         """Convert one graph into `entry` (more files may lie beside it); how each tensor is spelled in it."""
+
+    def fingerprint(self, path: Path) -> str:
+        """A hash that one file of two exports of the same program shares: of its bytes, unless the format forbids."""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def open(
         self,
