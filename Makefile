@@ -1,0 +1,58 @@
+# Every goal sets itself up on a fresh clone: `make demo` and `make test` need only Python 3.11 or newer.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PINS := pyproject.toml constraints.txt
+BUNDLE := build/demo/efficientnet-lite0.tport
+WORKERS ?= 2
+
+# The first interpreter of the path that really runs and is new enough; override with `make PYTHON=...`.
+PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,\
+	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
+
+.PHONY: help setup demo test check bench wheel clean
+
+help:  ## list the goals
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
+
+setup: .venv/dev.stamp  ## the environment in .venv, with everything that tests and checks need
+
+demo: .venv/demo.stamp  ## EfficientNet-Lite0 to a verified, benchmarked Bundle in build/demo, and a photo named with it
+	$(BIN)/torchport demo
+
+test: .venv/dev.stamp  ## every test, warnings as errors
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+check: .venv/dev.stamp  ## lint, format, types, layers, style, generated documentation
+	scripts/check
+
+bench: $(BUNDLE)/torchport.json  ## time every variant of the demo's Bundle on this machine
+	$(BIN)/torchport bench $(BUNDLE)
+
+wheel: .venv/bin/python  ## the wheel in dist/
+	$(PIP) wheel --no-deps --wheel-dir dist .
+
+clean:  ## remove the environment and everything that was built
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BUNDLE)/torchport.json: | .venv/demo.stamp
+	$(BIN)/torchport demo
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "no Python 3.11 or newer on the path; name one with: make PYTHON=/path/to/python3" >&2; exit 6; }
+	$(PYTHON) -m venv .venv
+
+# foolbox is wanted for its twenty labelled photos only, hence without what it depends on.
+.venv/demo.stamp: $(PINS) | .venv/bin/python
+	$(PIP) install -c constraints.txt -e '.[demo]'
+	$(PIP) install --no-deps foolbox==3.3.4
+	touch $@
+
+.venv/dev.stamp: $(PINS) | .venv/bin/python
+	$(PIP) install -c constraints.txt -e '.[dev]'
+	$(PIP) install --no-deps foolbox==3.3.4
+	touch .venv/demo.stamp $@
