@@ -44,7 +44,7 @@ class GraphProgram:
         """The example feed as forward's positional arguments."""
         import torch
 
-        return tuple(torch.from_numpy(np.ascontiguousarray(self.examples[spec.name])) for spec in self.signature.inputs)
+        return tuple(torch.tensor(self.examples[spec.name]) for spec in self.signature.inputs)
 
     def callable(self) -> torch.nn.Module:
         """A module that answers like the source: the eager one, else the exported program's."""

@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -180,7 +180,7 @@ class Runner(abc.ABC):
                 array = array.transpose(np.argsort(io.layout))
             if isinstance(io.batch, FixedBatch) and batch is not None:
                 array = array[:batch]
-            outputs[spec.name] = np.ascontiguousarray(array.astype(spec.dtype, copy=False))
+            outputs[spec.name] = np.asarray(array, dtype=spec.dtype, order="C")
         return outputs
 
     def _to_native(self, spec: TensorSpec, io: TensorIO, array: np.ndarray) -> np.ndarray:
@@ -195,7 +195,7 @@ class Runner(abc.ABC):
             array = _cast(spec.name, array, io.dtype)
         if io.layout:
             array = array.transpose(io.layout)
-        return np.ascontiguousarray(array)
+        return np.asarray(array, order="C")  # ascontiguousarray would make a scalar one-dimensional
 
 
 def _cast(name: str, array: np.ndarray, dtype: str) -> np.ndarray:

@@ -1,0 +1,113 @@
+"""Eager PyTorch: the reference that every other target is held against.
+
+Where torch.export captured the graph the file is a `.pt2`; where only TorchScript was reached it is a `.pt`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import RunError
+from ..types import GraphFile, TensorIO, Used
+from .base import Arrays, ExportOptions, Runner, Target, plain_io
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from ..capture.program import GraphProgram
+
+
+class TorchRunner(Runner):
+    """Runs a torch module in inference mode: inputs by position in the signature's order, outputs by name.
+
+    A subclass gives the module in `_load`. The thread count is torch's own and holds for the whole process.
+    """
+
+    def _load(self, path: Path) -> torch.nn.Module:
+        """The module to run, from the entry file."""
+        raise NotImplementedError
+
+    def _open(self, path: Path) -> None:
+        import torch
+
+        if self.device != "cpu" or self.provider:
+            raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", "it runs on cpu")
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        self._module: torch.nn.Module | None = self._load(path)
+        exact = torch.get_float32_matmul_precision() == "highest"
+        self.used = Used(
+            library="torch",
+            version=str(torch.__version__),
+            provider="cpu",
+            precision="fp32" if exact else "bf16",
+            threads=torch.get_num_threads(),
+            instruction_set=torch.backends.cpu.get_cpu_capability(),
+        )
+
+    def _run(self, feed: Arrays) -> Arrays:
+        import torch
+
+        from ..capture.program import flatten_outputs
+
+        if self._module is None:
+            raise RunError(f"{type(self).__name__} is closed")
+        with torch.inference_mode():
+            # copied: a forward that writes into its input must not change the caller's array
+            answer = self._module(*(torch.tensor(array) for array in feed.values()))
+            return {name: np.asarray(tensor) for name, tensor in flatten_outputs(answer).items()}
+
+    def _close(self) -> None:
+        self._module = None
+
+
+class EagerRunner(TorchRunner):
+    """Opens the reference file; nothing in a `.pt2` is executed while it loads."""
+
+    def _load(self, path: Path) -> torch.nn.Module:
+        from ..capture.safe import load_exported, load_scripted
+
+        return load_exported(path).module() if path.suffix == ".pt2" else load_scripted(path)
+
+
+class ModuleRunner(TorchRunner):
+    """A captured graph run from memory: the reference answers while a deploy is under way."""
+
+    def __init__(self, graph: GraphProgram, *, threads: int | None = None) -> None:
+        self._captured = graph
+        super().__init__(graph.signature, GraphFile(entry="", files=(), io=plain_io(graph.signature)), Path(), threads=threads)
+
+    def _load(self, path: Path) -> torch.nn.Module:
+        return self._captured.callable()
+
+
+class Eager(Target):
+    """The reference: what was captured, run by PyTorch itself."""
+
+    name = "eager"
+    suffix = "pt2"
+    module = "torch"
+    packages = ("torch",)
+    tolerances = {("fp32", "cpu"): 1e-6}
+    reference = True
+    executes_code = True  # a scripted source stays TorchScript, whose forward can write files
+    runner = EagerRunner
+
+    def _suffix(self, graph: GraphProgram) -> str:
+        return self.suffix if graph.exported is not None else "pt"
+
+    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+        if graph.exported is not None:
+            from ..capture.strip import save_exported
+
+            save_exported(graph.exported, entry)
+        else:
+            import torch
+
+            torch.jit.save(graph.callable(), entry)
+        return plain_io(graph.signature)
