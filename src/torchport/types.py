@@ -237,6 +237,18 @@ class Choice(Value, frozen=True):
     nearest: dict[str, str] = {}
 
 
+class Levels(Value, frozen=True):
+    """How two answers of a step that rounds to levels may differ: a rounding flips where runtimes sum in another order.
+
+    Attributes:
+        size: greatest difference of one element, in the output's own unit (one level of 0..255, normalised).
+        share: greatest share of elements that may differ at all.
+    """
+
+    size: float
+    share: float
+
+
 class Step(Value, frozen=True):
     """One step of the chain from raw bytes to JSON: an exported graph, a named host step, or both.
 
@@ -250,6 +262,7 @@ class Step(Value, frozen=True):
         inputs: the step's own input name -> name of a value made by an earlier step (`raw` is the start).
         outputs: the step's own output name -> name of the value it makes.
         fit: a host step that brings the step's inputs within the `max_shape` of the graph's io before it runs.
+        levels: set where the step rounds; its graphs are then compared by levels, not by a relative tolerance.
         state: output -> input, for graphs that carry state between calls.
     """
 
@@ -259,4 +272,5 @@ class Step(Value, frozen=True):
     inputs: dict[str, str] = {}
     outputs: dict[str, str] = {}
     fit: str | None = None
+    levels: Levels | None = None
     state: dict[str, str] = {}

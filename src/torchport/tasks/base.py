@@ -93,6 +93,10 @@ class Task(abc.ABC):
         """Validate and normalise resolved facts; raises UsageError."""
         return facts
 
+    def bind(self, facts: Facts, model: Signature) -> Facts:
+        """Facts once the model's signature is known; raises BadInput when the two do not fit (1000 outputs, 999 labels)."""
+        return facts
+
     @abc.abstractmethod
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's data as items, in a stable order; raises BadInput when there is none."""

@@ -1,0 +1,137 @@
+"""`torchport.json`: the manifest of a Bundle, its schema version, and how older and newer ones are told apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ..errors import BundleError
+from ..types import Artifact, Candidate, Met, Reference, Signature, Step, Value
+
+SCHEMA = 1
+"""Version of the manifest written here; every older one stays readable."""
+
+NAME = "torchport.json"
+
+
+class FileEntry(Value, frozen=True):
+    """One file of the Bundle: path relative to its root with `/`, size in bytes, sha256 in hex."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+class TaskRecord(Value, frozen=True):
+    """The task, its resolved facts, and the names of facts that had to be assumed."""
+
+    name: str
+    facts: dict[str, Any]
+    assumed: tuple[str, ...] = ()
+
+
+class Variant(Value, frozen=True):
+    """One way to run the Bundle; its files lie under `variants/<id>/`."""
+
+    id: str
+    artifact: Artifact
+    tolerance: float
+    profiles: tuple[str, ...] = ()
+    executes_code: bool = False
+    threads: int | None = None
+
+
+class Golden(Value, frozen=True):
+    """Golden vectors of one recipe.
+
+    The safetensors file holds `<item>/<value>` for every value of the chain with host steps and
+    `<item>/in_graph/<value>` for the chain with exported graphs; `raw` is the input's bytes and `result` the answer's JSON
+    as uint8.
+    """
+
+    path: str
+    recipe: str
+    items: tuple[str, ...]
+    labels: tuple[Any, ...] = ()
+
+
+class Evidence(Value, frozen=True):
+    """What was measured when the Bundle was made: everything that may differ between two deploys of one source."""
+
+    candidates: tuple[Candidate, ...] = ()
+    reference: Reference | None = None
+    machine: dict[str, Any] = {}
+    made: str = ""
+    why: str = ""
+    met_because: str = ""
+
+
+class Manifest(Value, frozen=True):
+    """Everything a client needs to run the Bundle, and what it rests on.
+
+    Attributes:
+        graphs: graph name -> signature.
+        steps: the chain from raw bytes to JSON.
+        chosen, chosen_for, met: the recorded choice, per profile, and whether the budget is shown to hold.
+        reference: the eager model's artefact, under `reference/`; None where it was left out.
+        settings: the resolved command line.
+        provenance: where the model came from, with content hashes.
+    """
+
+    schema: int
+    name: str
+    torchport: str
+    task: TaskRecord
+    graphs: dict[str, Signature]
+    steps: tuple[Step, ...]
+    variants: tuple[Variant, ...]
+    files: tuple[FileEntry, ...] = ()
+    chosen: str | None = None
+    chosen_for: dict[str, str] = {}
+    met: Met = "not shown"
+    budget: str = ""
+    reference: Artifact | None = None
+    golden: tuple[Golden, ...] = ()
+    settings: dict[str, Any] = {}
+    provenance: dict[str, Any] = {}
+    evidence: Evidence = Evidence()
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that id; raises BundleError naming those there are."""
+        for variant in self.variants:
+            if variant.id == name:
+                return variant
+        raise BundleError(f"{self.name} has no variant '{name}'", f"it has {', '.join(v.id for v in self.variants)}")
+
+
+class _Version(msgspec.Struct):
+    schema: int
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The manifest as indented JSON, stable for equal manifests."""
+    return msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=1) + b"\n"
+
+
+def decode(raw: bytes, where: str) -> Manifest:
+    """Read a manifest; `where` names the Bundle in errors.
+
+    Raises:
+        BundleError: not JSON, not a manifest, or written by a newer torchport.
+    """
+    try:
+        version = msgspec.json.decode(raw, type=_Version).schema
+    except msgspec.DecodeError as exc:
+        raise BundleError(f"{where}: {NAME} is not a manifest ({exc})", "ask for the Bundle again") from exc
+    if version > SCHEMA:
+        raise BundleError(f"{where}: made by a newer torchport (schema {version}, this one reads up to {SCHEMA})", "pip install --upgrade torchport")
+    try:
+        return msgspec.json.decode(raw, type=Manifest)
+    except msgspec.DecodeError as exc:
+        raise BundleError(f"{where}: {NAME} does not follow its schema ({exc})", "ask for the Bundle again") from exc
+
+
+def json_schema() -> dict[str, Any]:
+    """The published JSON Schema of the manifest."""
+    return msgspec.json.schema(Manifest)

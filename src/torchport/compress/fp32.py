@@ -1,0 +1,22 @@
+"""`fp32`: the model as trained; every other recipe is held against it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .base import Recipe
+
+if TYPE_CHECKING:
+    from ..capture.program import Program
+
+
+class Fp32(Recipe):
+    """The model as trained."""
+
+    name = "fp32"
+    about = "as trained, 32-bit floats in storage and arithmetic"
+    precision = "fp32"
+
+    def apply(self, program: Program) -> Program:
+        """The Program itself."""
+        return program

@@ -1,0 +1,141 @@
+"""Predictor: open a Bundle and answer raw bytes. No torch from here down unless the variant itself needs it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .bundle import Bundle, Variant, trust
+from .errors import BadInput, BundleError, MissingDependency, TorchportError
+from .targets import Runner, targets
+from .tasks import Pipeline, tasks
+
+Source = str | Path | bytes
+
+
+class Predictor:
+    """Answers raw bytes with one variant of a Bundle; a context manager.
+
+    Args:
+        bundle: a `.tport` folder or file.
+        variant: id of the variant; the best one that runs here when None.
+        profile: whose recorded winner to prefer when no variant is named.
+        threads: threads of the runtime; the measured best when None.
+        in_graph: use the exported preprocessing instead of the host's.
+        trust: open targets that execute code although the Bundle was made elsewhere.
+
+    Raises:
+        BundleError: the Bundle is damaged, or has no such variant.
+        MissingDependency: the variant's runtime is not installed.
+    """
+
+    def __init__(
+        self,
+        bundle: str | Path,
+        *,
+        variant: str | None = None,
+        profile: str = "python",
+        threads: int | None = None,
+        device: str = "cpu",
+        in_graph: bool = False,
+        trust: bool = False,
+    ) -> None:
+        self._stack = ExitStack()
+        self.bundle = self._stack.enter_context(Bundle(bundle))
+        try:
+            self.variant = self._select(variant, profile, trust)
+            self.pipeline = self._open(self.variant, threads or self.variant.threads, device, in_graph)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the runtime and forget unpacked files."""
+        self._stack.close()
+
+    def predict(self, source: Source) -> dict[str, Any]:
+        """The task's answer for one input: a path, or the raw bytes themselves.
+
+        Raises:
+            BadInput: the input cannot be read or decoded.
+        """
+        result: dict[str, Any] = self.values(source)["result"]
+        return result
+
+    def values(self, source: Source) -> dict[str, Any]:
+        """Every value of the chain for one input, from `raw` to `result`."""
+        return self.pipeline.answer(source if isinstance(source, bytes) else read(source))
+
+    def outputs(self, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The model graph's raw outputs among the values of one answer, by the names fixed at capture."""
+        step = next(step for step in self.pipeline.steps if step.graph == "model")
+        return {own: values[name] for own, name in step.outputs.items()}
+
+    def predict_each(self, sources: Iterable[Source]) -> Iterable[tuple[dict[str, Any] | None, dict[str, Any] | None, TorchportError | None]]:
+        """(result, values, error) for each input: a bad one is answered by its error and the rest go on."""
+        for source in sources:
+            try:
+                values = self.values(source)
+            except TorchportError as exc:
+                yield None, None, exc
+            else:
+                yield values["result"], values, None
+
+    def _select(self, wanted: str | None, profile: str, trusted: bool) -> Variant:
+        manifest = self.bundle.manifest
+        if wanted is not None:
+            variant = manifest.variant(wanted)
+            trust.require(self.bundle, targets.get(variant.artifact.target), variant.id, trusted)
+            return variant
+        best = manifest.chosen_for.get(profile) or manifest.chosen
+        speed = {c.id: c.latency_ms.median for c in manifest.evidence.candidates if c.latency_ms}
+        order = sorted(manifest.variants, key=lambda v: (v.id != best, profile not in v.profiles, speed.get(v.id, np.inf), v.id))
+        reasons = []
+        for variant in order:
+            try:
+                target = targets.get(variant.artifact.target)
+                state = target.available()
+                if state.status != "ok":
+                    raise MissingDependency(f"{state.reason}", targets.install_hint(variant.artifact.target))
+                trust.require(self.bundle, target, variant.id, trusted)
+            except TorchportError as exc:
+                reasons.append(f"{variant.id}: {exc}")
+                continue
+            if reasons:
+                warnings.warn(f"using {variant.id} ({reasons[0]})", RuntimeWarning, stacklevel=3)
+            return variant
+        if not reasons:
+            raise BundleError(f"{manifest.name} has no variants", "ask for the Bundle again")
+        raise MissingDependency(f"no variant of {manifest.name} runs here ({'; '.join(reasons)})", "install one of the named packages")
+
+    def _open(self, variant: Variant, threads: int | None, device: str, in_graph: bool) -> Pipeline:
+        manifest = self.bundle.manifest
+        task = tasks.get(manifest.task.name)
+        plan = Pipeline(task, manifest.task.facts, manifest.steps, {}, in_graph)
+        needed = [step.graph for step in manifest.steps if step.graph and plan.uses_graph(step)]
+        folder = self.bundle.variant_folder(variant, needed)
+        target = targets.get(variant.artifact.target)
+        runners: dict[str, Runner] = {}
+        for name in needed:
+            runner = target.open(variant.artifact, folder, manifest.graphs[name], name, device=device, threads=threads)
+            runners[name] = self._stack.enter_context(runner)
+        return Pipeline(task, manifest.task.facts, manifest.steps, runners, in_graph)
+
+
+def read(path: str | Path) -> bytes:
+    """The bytes of an input file; BadInput says why there are none."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as exc:
+        raise BadInput(f"{path}: {exc.strerror or exc}", "give a file that exists and can be read") from exc

@@ -1,0 +1,162 @@
+"""The `tensor` task: any module, named tensors in and named tensors out, from safetensors, npy or JSON."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from ..errors import BadInput, RunError
+from ..types import Signature, Step
+from .base import Facts, HostStep, Item, Task, Values
+
+
+class TensorTask(Task):
+    """Named tensors through a model, as they are.
+
+    Data is a `.safetensors`, `.npy` or `.json` file whose first axis counts the items: item i is row i of every tensor.
+    """
+
+    name = "tensor"
+    about = "named tensors in, named tensors out: any module"
+    metric = "agreement"
+    suffixes = (".safetensors", ".npy", ".json")
+    mime: ClassVar[Mapping[str, str]] = {"application/json": ".json"}
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    example = 'torchport deploy net.py:Net --task tensor --input "x:float32[batch,10]" -o net.tport'
+
+    def bind(self, facts: Facts, model: Signature) -> Facts:
+        """Adds `inputs`: name and dtype of each, so that npy and JSON (which carry fewer facts) can be read."""
+        return {**facts, "inputs": [[spec.name, spec.dtype] for spec in model.inputs]}
+
+    def items(self, data: Path, facts: Facts) -> list[Item]:
+        """One item a row; an item's raw bytes are a safetensors file of that row."""
+        arrays = read_tensors(_read(data), None, data.name)
+        counts = {name: array.shape[0] if array.ndim else 0 for name, array in arrays.items()}
+        if not arrays or len(set(counts.values())) != 1 or 0 in counts.values():
+            raise BadInput(f"{data.name}: the first axis counts the items, here {counts}", "give every tensor the same, non-zero first axis")
+        size = next(iter(counts.values()))
+
+        def row(i: int) -> Item:
+            return Item(f"{data.name}[{i}]", lambda: _write({name: array[i : i + 1] for name, array in arrays.items()}))
+
+        return [row(i) for i in range(size)]
+
+    def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
+        """The rows of the items, stacked; a nameless array (npy, a JSON list) is the model's only input."""
+        rows = [read_tensors(item.read(), None, item.name) for item in items]
+        stacked = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        if inputs and list(stacked) == [""]:
+            stacked = {inputs[0]: stacked[""]}
+        if inputs and set(stacked) - set(inputs):
+            raise BadInput(f"the data names {sorted(stacked)}", f"forward takes {list(inputs)}: rename the tensors in the file")
+        return stacked
+
+    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+        """decode -> model -> present."""
+        inputs = {spec.name: f"inputs.{spec.name}" for spec in model.inputs}
+        outputs = {spec.name: f"outputs.{spec.name}" for spec in model.outputs}
+        return (
+            Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs=inputs),
+            Step(name="model", graph="model", inputs=inputs, outputs=outputs),
+            Step(name="present", host="present", inputs=outputs, outputs={"result": "result"}),
+        )
+
+    @property
+    def host(self) -> Mapping[str, HostStep]:
+        """`decode`: bytes -> the model's inputs; `present`: the model's outputs -> {"outputs": {name: nested lists}}."""
+        return {"decode": _decode, "present": _present}
+
+    def score(self, result: Mapping[str, Any], label: Any) -> float:
+        """Tensors carry no labels: every answer that agrees counts, see `agree`."""
+        return 1.0
+
+    def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+        """The same greatest index where an output is a row of scores, else the same numbers within 1 %."""
+        return all(_alike(np.asarray(result["outputs"][name]), np.asarray(value)) for name, value in reference["outputs"].items())
+
+
+def _alike(got: np.ndarray, reference: np.ndarray) -> bool:
+    if got.shape != reference.shape:
+        return False
+    if not reference.size or not np.issubdtype(reference.dtype, np.floating):
+        return bool((got == reference).all())
+    if reference.ndim == 2 and reference.shape[1] > 1:
+        return bool((got.argmax(1) == reference.argmax(1)).all())
+    return bool(np.abs(got - reference).max() <= 0.01 * max(float(np.abs(reference).max()), 1e-6))
+
+
+def _decode(values: Values, facts: Facts) -> Values:
+    wanted = {name: dtype for name, dtype in facts["inputs"]}
+    arrays = read_tensors(values["raw"], wanted, "the input")
+    if set(arrays) != set(wanted):
+        raise BadInput(f"the input names {sorted(arrays)}", f"the model takes {sorted(wanted)}")
+    return dict(arrays)
+
+
+def _present(values: Values, facts: Facts) -> Values:
+    for name, array in values.items():
+        if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+            raise RunError(f"output '{name}' holds NaN or infinity", "look for a division by zero or an overflow in the model or the input")
+    return {"result": {"outputs": {name: array.tolist() for name, array in values.items()}}}
+
+
+def read_tensors(raw: bytes, wanted: Mapping[str, str] | None, where: str) -> dict[str, np.ndarray]:
+    """Named arrays from safetensors, npy or JSON bytes, told apart by their content.
+
+    Args:
+        wanted: input name -> dtype; a nameless array becomes the only input, and JSON numbers take its dtype. Without it
+            a nameless array is called "" and JSON numbers become float32 (or int64 where all are whole).
+        where: name of the data, for errors.
+
+    Raises:
+        BadInput: the bytes are none of the three, or hold something else than numbers and booleans.
+    """
+    try:
+        if raw[:6] == b"\x93NUMPY":
+            named: dict[str, Any] = {"": np.load(io.BytesIO(raw), allow_pickle=False)}
+        elif raw.lstrip()[:1] in (b"{", b"["):
+            document = msgspec.json.decode(raw)
+            named = document if isinstance(document, dict) else {"": document}
+        else:
+            from safetensors.numpy import load
+
+            named = load(raw)
+    except Exception as exc:  # each reader has errors of its own; to the caller they mean one thing
+        raise BadInput(f"{where}: neither safetensors, npy nor JSON tensors ({str(exc).splitlines()[0][:100]})", "save it with safetensors.numpy.save_file") from exc
+    if wanted and list(named) == [""]:
+        if len(wanted) != 1:
+            raise BadInput(f"{where}: one nameless array", f"the model takes {sorted(wanted)}: use safetensors or a JSON object")
+        named = {next(iter(wanted)): named[""]}
+    return {name: _as_array(name, value, (wanted or {}).get(name), where) for name, value in named.items()}
+
+
+def _as_array(name: str, value: Any, dtype: str | None, where: str) -> np.ndarray:
+    if isinstance(value, np.ndarray):
+        return value
+    try:
+        array = np.asarray(value)
+    except ValueError as exc:
+        raise BadInput(f"{where}: '{name}' is a ragged list", "give every row the same length") from exc
+    if array.dtype.kind not in "fiub":
+        raise BadInput(f"{where}: '{name}' holds {array.dtype}", "give numbers or booleans")
+    if dtype is None:
+        dtype = "float32" if array.dtype.kind == "f" else array.dtype.name
+    return array.astype(dtype)
+
+
+def _write(arrays: dict[str, np.ndarray]) -> bytes:
+    from safetensors.numpy import save
+
+    return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise BadInput(f"{path}: {exc.strerror or exc}", "give --data a .safetensors, .npy or .json file") from exc

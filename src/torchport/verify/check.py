@@ -1,0 +1,84 @@
+"""`torchport verify`: every file hashed, every variant that can run here held against the golden vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from .. import isolate
+from ..bundle import Bundle, Variant, trust
+from ..errors import TorchportError
+from ..targets import targets
+from ..tasks import tasks
+from ..types import Value
+from .examine import Examined, examine
+from .traces import Plan, Trace, load
+
+
+class VariantVerdict(Value, frozen=True):
+    """One row of `verify --json`."""
+
+    id: str
+    status: Literal["ok", "failed", "absent"]
+    max_rel: float | None = None
+    snr_db: float | None = None
+    reason: str | None = None
+
+
+class Verdict(Value, frozen=True):
+    """The document of `verify --json`: `ok` = none failed and at least one is ok."""
+
+    ok: bool
+    variants: tuple[VariantVerdict, ...]
+
+
+def plan_of(bundle: Bundle) -> Plan:
+    """The chain that a Bundle describes."""
+    manifest = bundle.manifest
+    return Plan(tasks.get(manifest.task.name), manifest.task.facts, manifest.steps, manifest.graphs)
+
+
+def golden_of(bundle: Bundle) -> list[Trace]:
+    """The golden vectors of the full-precision recipe, which every variant is held against; empty where none were kept."""
+    return [one for golden in bundle.manifest.golden[:1] for one in load(bundle.file(golden.path), golden.items, golden.labels)]
+
+
+def verify(bundle: Bundle, *, trusted: bool = False, progress: Callable[[str], None] = lambda _: None) -> Verdict:
+    """Hash every file, then check every variant.
+
+    Raises:
+        BundleError: a file is damaged.
+    """
+    bundle.check_all()
+    plan, golden = plan_of(bundle), golden_of(bundle)
+    rows = []
+    for variant in bundle.manifest.variants:
+        progress(variant.id)
+        rows.append(_row(bundle, variant, plan, golden, trusted))
+    return Verdict(ok=any(r.status == "ok" for r in rows) and not any(r.status == "failed" for r in rows), variants=tuple(rows))
+
+
+def _row(bundle: Bundle, variant: Variant, plan: Plan, golden: list[Trace], trusted: bool) -> VariantVerdict:
+    try:
+        target = targets.get(variant.artifact.target)
+        trust.require(bundle, target, variant.id, trusted)
+    except TorchportError as exc:
+        return VariantVerdict(id=variant.id, status="absent", reason=str(exc))
+    state = isolate.call(target.available, what=variant.id)
+    if state.status != "ok":
+        return VariantVerdict(id=variant.id, status="absent", reason=f"{state.reason}; {targets.install_hint(variant.artifact.target)}")
+    folder = bundle.variant_folder(variant, variant.artifact.graphs)
+    try:
+        examined: Examined = isolate.call(_examine, variant, folder, plan, golden, what=variant.id)
+    except TorchportError as exc:
+        return VariantVerdict(id=variant.id, status="failed", reason=str(exc))
+    parity = examined.parity
+    if not golden:
+        return VariantVerdict(id=variant.id, status="ok", reason="opens; no golden vectors were kept to compare with")
+    reason = None if parity.ok else f"{parity.stage}: {parity.reason}"
+    return VariantVerdict(id=variant.id, status="ok" if parity.ok else "failed", max_rel=parity.max_rel, snr_db=parity.snr_db, reason=reason)
+
+
+def _examine(variant: Variant, folder: Path, plan: Plan, golden: list[Trace]) -> Examined:
+    return examine(targets.get(variant.artifact.target), variant.artifact, folder, plan, golden, [], variant.tolerance)

@@ -1,0 +1,107 @@
+"""Open an artefact from disk and hold every stage of it against the reference's traces, then answer the user's items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import TorchportError
+from ..targets import Runner, Target
+from ..targets.base import is_batched
+from ..tasks import Item
+from ..types import Artifact, Parity, Step, Used
+from .parity import Tally
+from .traces import Plan, Trace
+
+CHAIN_TOLERANCE = 2e-3
+"""Raw bytes to model outputs through exported preprocessing: a pixel may be rounded to the next level."""
+
+
+@dataclass(frozen=True)
+class Examined:
+    """What an artefact answered: its parity, one presented result an item (None where the item is bad), what ran."""
+
+    parity: Parity
+    results: list[dict[str, Any] | None]
+    used: Used
+
+
+def examine(target: Target, artifact: Artifact, folder: Path, plan: Plan, traces: Sequence[Trace], items: Sequence[Item], tolerance: float) -> Examined:
+    """Parity on the traces, then the answers for all items.
+
+    Per stage: each exported graph from the reference's own inputs; the whole exported chain from raw bytes; a batch of n
+    against n singles, at two batch sizes.
+
+    Args:
+        folder: where the artefact lies; it is opened anew from disk.
+        tolerance: greatest `max_rel` of a graph from the same tensor.
+    """
+    with ExitStack() as stack:
+        runners = {name: stack.enter_context(target.open(artifact, folder, plan.graphs[name], name)) for name in artifact.graphs}
+        tally = Tally()
+        failed: tuple[str, str] | None = None
+        for one in traces:
+            _stages(plan, runners, one, tally, tolerance)
+            failed = failed or _chain(plan, runners, one, tally, max(tolerance, CHAIN_TOLERANCE))
+        for step in plan.steps:
+            if step.graph:
+                _batches(runners[step.graph], [{own: one.graph[name] for own, name in step.inputs.items()} for one in traces], tally, tolerance)
+        parity = tally.parity(stage=failed[0], reason=failed[1]) if failed else tally.parity()
+        results = [_answer(plan, runners, item) for item in items] if parity.ok else []
+        return Examined(parity, results, runners["model"].used)
+
+
+def _stages(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float) -> None:
+    pipeline = plan.pipeline(runners, in_graph=True)
+    for step in plan.steps:
+        if step.graph:
+            values = {name: one.graph[name] for name in step.inputs.values()}
+            pipeline.take(step, values)
+            _compare(step, one.graph, values, tally, step.name, tolerance)
+
+
+def _chain(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float) -> tuple[str, str] | None:
+    values = plan.pipeline(runners, in_graph=True).answer(one.graph["raw"])
+    for step in plan.steps:
+        if step.graph == "model":
+            _compare(step, one.graph, values, tally, "raw to model", tolerance)
+    if not plan.task.agree(values["result"], one.graph["result"]):
+        return "raw to result", f"another answer than the reference on {one.name}"
+    return None
+
+
+def _compare(step: Step, reference: Mapping[str, Any], got: Mapping[str, Any], tally: Tally, stage: str, tolerance: float) -> None:
+    for own, name in step.outputs.items():
+        tally.add(stage, own, reference[name], got[name], tolerance, step.levels)
+
+
+def _batches(runner: Runner, feeds: Sequence[Mapping[str, np.ndarray]], tally: Tally, tolerance: float) -> None:
+    signature = runner.signature
+    if not all(is_batched(spec) for spec in (*signature.inputs, *signature.outputs)) or len({_trailing(feed) for feed in feeds}) != 1:
+        return
+    feeds = [feed for feed in feeds if all(array.shape[0] == 1 for array in feed.values())][:4]
+    most = signature.dims["batch"].max if "batch" in signature.dims else None
+    for size in {len(feeds), len(feeds) - 1}:
+        if size < 2 or (most is not None and size > most):
+            continue
+        together = runner.run({name: np.concatenate([feed[name] for feed in feeds[:size]]) for name in feeds[0]})
+        for i, feed in enumerate(feeds[:size]):
+            for name, single in runner.run(feed).items():
+                tally.add("batch", name, single, together[name][i : i + 1], tolerance)
+
+
+def _trailing(feed: Mapping[str, np.ndarray]) -> tuple[tuple[int, ...], ...]:
+    return tuple(array.shape[1:] for array in feed.values())
+
+
+def _answer(plan: Plan, runners: Mapping[str, Runner], item: Item) -> dict[str, Any] | None:
+    try:
+        result: dict[str, Any] = plan.pipeline(runners).answer(item.read())["result"]
+    except TorchportError:
+        return None
+    return result
