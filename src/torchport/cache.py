@@ -1,0 +1,89 @@
+"""The user's cache folder: things that can be made again, keyed by content, never needed and never trusted to be there.
+
+`TORCHPORT_CACHE` names the folder, or is `off`; else it is `torchport` in `XDG_CACHE_HOME`, in `LOCALAPPDATA` on Windows,
+or in `~/.cache`. Every failure to read or write here is silent by design: the caller does without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from functools import lru_cache
+from pathlib import Path
+
+__all__ = ["digest", "entry", "folder", "publish", "scratch"]
+
+LIMIT_BYTES = 2 * 1024**3
+"""The greatest total size of one kind of entries; the least recently used go first."""
+
+
+def folder() -> Path | None:
+    """The cache folder, which need not exist; None where caching is off or no home folder is known."""
+    named = os.environ.get("TORCHPORT_CACHE")
+    if named:
+        return None if named.lower() == "off" else Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    if base:
+        return Path(base) / "torchport"
+    try:
+        return Path.home() / ".cache" / "torchport"
+    except RuntimeError:
+        return None
+
+
+def digest(path: Path) -> str:
+    """sha256 of a file, computed once a process as long as its size and time stay the same.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    stat = path.stat()
+    return _digest(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _digest(path: Path, *_identity: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def entry(kind: str, *key: str, suffix: str = "") -> Path | None:
+    """Where the entry of that kind and key is or would be; None where there is no cache folder.
+
+    An entry that is there counts as used now, so that it outlives entries that nobody asks for.
+    """
+    root = folder()
+    if root is None:
+        return None
+    path = root / kind / (hashlib.sha256("\0".join(key).encode()).hexdigest()[:32] + suffix)
+    with contextlib.suppress(OSError):
+        os.utime(path)
+    return path
+
+
+def scratch(path: Path) -> Path | None:
+    """A free name beside an entry to write to before `publish`; None where the folder cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return path.parent / f".new-{os.urandom(8).hex()}{path.suffix}" if os.access(path.parent, os.W_OK) else None
+
+
+def publish(written: Path, path: Path) -> None:
+    """Make a finished scratch file the entry in one step, or drop it where that fails; older entries make room."""
+    try:
+        written.replace(path)
+        _make_room(path.parent)
+    except OSError:
+        written.unlink(missing_ok=True)
+
+
+def _make_room(kind: Path) -> None:
+    files = sorted(((p.stat(), p) for p in kind.iterdir() if p.is_file()), key=lambda pair: pair[0].st_mtime_ns, reverse=True)
+    total = 0
+    for stat, path in files:
+        total += stat.st_size
+        if total > LIMIT_BYTES:
+            path.unlink(missing_ok=True)
