@@ -1,0 +1,151 @@
+"""The tables: candidates, threads, parity, environment, what was skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ..types import Candidate, OutputParity
+from .data import ReportData
+from .figures import DASH, decibels, megabytes, milliseconds, percent, points, relative
+from .markup import Child, Html, el, join
+from .phrases import Say
+
+Cell = tuple[Child, float | str | None]
+"""What a cell shows, and the value it sorts by."""
+
+
+def candidates(data: ReportData, say: Say) -> Html:
+    """One row a candidate, sortable, with the reference below."""
+    heads = ["status", "target", "recipe", "size", "download", "latency", "threads", "speed", "memory", "accuracy", "agreement", "parity", "why"]
+    rows = [_row(_cells(c, data, say), class_=c.status) for c in data.choice.candidates]
+    about = el("p", say("candidates_about"), class_="quiet")
+    return el("section", el("h2", say("candidates")), about, _table([say(h) for h in heads], rows, foot=_reference(data, say), sort=say))
+
+
+def threads(data: ReportData, say: Say) -> Html | None:
+    """Every thread count that was timed, where more than one was."""
+    rows = [
+        _row([(c.id, c.id), (count, int(count) if count.isdigit() else 0), _ms(t.median), _ms(t.p90), (percent(t.noise), t.noise)])
+        for c in data.choice.candidates
+        if len(c.by_threads) > 1
+        for count, t in c.by_threads.items()
+    ]
+    if not rows:
+        return None
+    return join([el("h3", say("by_threads")), _table([say(h) for h in ("variant", "threads", "median", "ninety", "noise")], rows)])
+
+
+def parity(data: ReportData, say: Say) -> Html | None:
+    """Every compared output of every candidate, and the checks beside them."""
+    heads = [say(h) for h in ("variant", "stage", "output", "max_rel", "tolerance", "snr", "items", "verdict")]
+    groups = [(c.id, c.parity) for c in data.choice.candidates if c.parity] + list(data.stages.items())
+    rows = []
+    for name, verdict in groups:
+        rows += [_row(_parity_cells(name, one, say), class_=None if one.ok else "failed") for one in verdict.outputs]
+        if verdict.reason:
+            rows.append(el("tr", el("td", name), el("td", verdict.stage or ""), el("td", verdict.reason, colspan=6), class_="failed"))
+    if not rows:
+        return None
+    return el("section", el("h2", say("parity_title")), el("p", say("parity_about"), class_="quiet"), _table(heads, rows))
+
+
+def facts(data: ReportData, say: Say) -> Html:
+    """What the task was told, and which of it is a guess."""
+    guess = el("p", say("facts_assumed", names=", ".join(data.assumed)), class_="warn") if data.assumed else None
+    return el("section", el("h2", say("facts")), guess, el("ul", *(el("li", line) for line in data.facts)))
+
+
+def environment(data: ReportData, say: Say) -> Html:
+    """The machine, what really ran on it, the versions, where the model came from and how to repeat this."""
+    used = [
+        _row([(c.id, c.id), *((value, value) for value in (f"{u.library} {u.version}", u.provider or DASH, u.precision or DASH, str(u.threads or DASH), u.instruction_set or DASH))])
+        for c in data.choice.candidates
+        if (u := c.used)
+    ]
+    heads = [say(h) for h in ("variant", "library", "provider", "precision", "threads", "instructions")]
+    ran = [el("h3", say("used")), el("p", say("used_about"), class_="quiet"), _table(heads, used)] if used else []
+    columns = [el("div", el("h3", say(name)), _pairs(values)) for name, values in (("machine", data.machine), ("versions", data.versions), ("source", data.source)) if values]
+    return el("section", el("h2", say("environment")), el("div", *columns, class_="columns"), *ran, el("h3", say("again")), el("pre", data.command))
+
+
+def skipped(data: ReportData, say: Say) -> Html:
+    """What was not done, and why."""
+    lines = [el("li", el("b", one.what), ": ", one.why) for one in data.skipped]
+    return el("section", el("h2", say("skipped")), el("ul", *lines) if lines else el("p", say("nothing_skipped")))
+
+
+def _cells(c: Candidate, data: ReportData, say: Say) -> list[Cell]:
+    timing, accuracy, eager = c.latency_ms, c.accuracy, data.reference.latency_ms
+    speed = eager / timing.median if timing and eager else None
+    why: list[Child] = [c.reason, *(el("small", note) for note in c.notes)]
+    return [
+        (el("span", say(c.status), class_=f"chip {c.status}"), c.status),
+        (el("b", c.target), c.target),
+        (c.recipe if c.recipe == c.precision else join([c.recipe, el("small", c.precision)]), c.recipe),
+        (megabytes(c.size_bytes), c.size_bytes),
+        (megabytes(c.download_bytes), c.download_bytes),
+        (join([milliseconds(timing.median), el("small", say("p90", value=milliseconds(timing.p90)))]), timing.median) if timing else (DASH, None),
+        (str(c.threads or DASH), c.threads),
+        (f"{speed:.2f}\N{MULTIPLICATION SIGN}" if speed else DASH, speed),
+        (megabytes(c.memory_bytes), c.memory_bytes),
+        (join([percent(accuracy.value), el("small", _interval(c, say))]), accuracy.value) if accuracy else (DASH, None),
+        (percent(c.agreement), c.agreement),
+        (join([relative(c.parity.max_rel), el("small", say("holds" if c.parity.ok else "fails"))]), c.parity.max_rel) if c.parity else (DASH, None),
+        (join(why), c.reason),
+    ]
+
+
+def _interval(c: Candidate, say: Say) -> str:
+    assert c.accuracy is not None
+    low, high = c.accuracy.interval
+    return say("interval", items=c.accuracy.items, low=points(low), high=points(high))
+
+
+def _reference(data: ReportData, say: Say) -> Html:
+    eager = data.reference
+    latency = join([milliseconds(eager.latency_ms), el("small", say("p90", value=milliseconds(eager.latency.p90)))]) if eager.latency else milliseconds(eager.latency_ms)
+    shown = [say("reference"), el("b", say("eager")), "", megabytes(eager.size_bytes), DASH, latency, DASH, DASH, DASH, percent(eager.accuracy), DASH, DASH, ""]
+    return el("tr", *(el("td", cell) for cell in shown))
+
+
+def _parity_cells(name: str, one: OutputParity, say: Say) -> list[Cell]:
+    return [
+        (name, name),
+        (one.stage, one.stage),
+        (el("code", one.output), one.output),
+        (relative(one.max_rel), one.max_rel),
+        (relative(one.tolerance), one.tolerance),
+        (say("equal") if one.snr_db is None else decibels(one.snr_db), one.snr_db),
+        (str(one.items), one.items),
+        (el("span", say("holds" if one.ok else "fails"), class_=f"chip {'ok' if one.ok else 'failed'}"), int(one.ok)),
+    ]
+
+
+def _ms(value: float) -> Cell:
+    return milliseconds(value), value
+
+
+def _pairs(values: Mapping[str, Any]) -> Html:
+    """A mapping as a definition list; nested ones are flattened by dots."""
+    return el("dl", *(join([el("dt", key), el("dd", value)]) for key, value in _flat(values)))
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, list | tuple):
+            yield f"{prefix}{key}", ", ".join(map(str, value)) or DASH
+        else:
+            yield f"{prefix}{key}", DASH if value is None else str(value)
+
+
+def _row(cells: Iterable[Cell], class_: str | None = None) -> Html:
+    return el("tr", *(el("td", shown, data_sort=value) for shown, value in cells), class_=class_)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Html], *, foot: Html | None = None, sort: Say | None = None) -> Html:
+    titles = [el("th", el("button", head, type="button", title=sort("sort", column=head)) if sort else head, scope="col") for head in heads]
+    table = el("table", el("thead", el("tr", *titles)), el("tbody", *rows), el("tfoot", foot) if foot else None, class_="sortable" if sort else None)
+    return el("div", table, class_="scroll", tabindex="0")
