@@ -1,0 +1,107 @@
+"""Budgets: what a user writes after `--budget`, read into a Budget, and said back in words."""
+
+from __future__ import annotations
+
+import re
+
+from .errors import UsageError
+from .types import Budget
+
+DEFAULT_SHARE = 0.99
+EXAMPLE = 'for example --budget "accuracy>=99%, latency<=10ms, size<=8MB, memory<=200MB"'
+
+_TERM = re.compile(r"(?P<axis>[a-z]+)\s*(?P<sign>[<>]=)\s*(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>[a-z%]*)", re.IGNORECASE)
+_BYTES: dict[str, float] = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_UNITS: dict[str, dict[str, float]] = {"latency": {"us": 1e-3, "ms": 1, "s": 1e3}, "size": _BYTES, "memory": _BYTES}
+
+
+def parse(text: str) -> Budget:
+    """Read a budget such as `accuracy>=99%, latency<=10ms`; where it does not speak of accuracy the default is added.
+
+    Terms, joined by commas: `accuracy>=99%` (of the reference), `accuracy>=0.91` (absolute), `accuracy<=1pt` (greatest
+    drop), `latency<=10ms` (us, ms, s), `size<=8MB` and `memory<=200MB` (B, kB, MB, GB, KiB, MiB, GiB).
+
+    Raises:
+        UsageError: anything else, or the same limit twice.
+    """
+    limits: dict[str, float | int] = {}
+    terms = [term.strip() for term in text.split(",")]
+    for term in terms:
+        name, value = _limit(term)
+        if name in limits:
+            raise UsageError(f"the budget '{text}' sets the limit of '{term}' twice", "keep one of them")
+        limits[name] = value
+    if not any(name.startswith("accuracy") for name in limits):
+        limits["accuracy_share"] = DEFAULT_SHARE
+        terms.insert(0, f"accuracy>={DEFAULT_SHARE:.0%}")
+    return Budget(text=",".join(re.sub(r"\s+", "", term) for term in terms), **limits)  # type: ignore[arg-type]
+
+
+def default() -> Budget:
+    """99 % of the reference's accuracy, and nothing else."""
+    return parse(f"accuracy>={DEFAULT_SHARE:.0%}")
+
+
+def _limit(term: str) -> tuple[str, float | int]:
+    match = _TERM.fullmatch(term.replace("µ", "u"))
+    if match is None:
+        raise UsageError(f"the budget term '{term}' cannot be read", EXAMPLE)
+    axis, sign, number, unit = match["axis"].lower(), match["sign"], float(match["number"]), match["unit"].lower()
+    if axis == "accuracy":
+        return _accuracy(term, sign, number, unit)
+    if axis not in _UNITS:
+        raise UsageError(f"the budget term '{term}' names no known limit", f"limits are accuracy, latency, size, memory: {EXAMPLE}")
+    if sign != "<=":
+        raise UsageError(f"the budget term '{term}' asks for more {axis}", f"write {axis}<=...: {EXAMPLE}")
+    if unit not in _UNITS[axis]:
+        units = ", ".join(("us", "ms", "s") if axis == "latency" else ("kB", "MB", "MiB", "GB"))
+        raise UsageError(f"the budget term '{term}' needs a unit", f"units of {axis} are {units}: {EXAMPLE}")
+    if number == 0:
+        raise UsageError(f"the budget term '{term}' leaves nothing", EXAMPLE)
+    value = number * _UNITS[axis][unit]
+    return ("latency_ms", value) if axis == "latency" else (f"{axis}_bytes", round(value))
+
+
+def _accuracy(term: str, sign: str, number: float, unit: str) -> tuple[str, float]:
+    match sign, unit:
+        case ">=", "%" if 0 < number <= 100:
+            return "accuracy_share", number / 100
+        case ">=", "" if 0 < number <= 1:
+            return "accuracy_least", number
+        case "<=", "pt" if number <= 100:
+            return "accuracy_drop", number / 100
+    raise UsageError(f"the budget term '{term}' cannot be read", "accuracy is accuracy>=99% (of the reference), accuracy>=0.91 (absolute) or accuracy<=1pt (greatest drop, in points)")
+
+
+def words(budget: Budget) -> str:
+    """The budget as one phrase, in the order accuracy, latency, size, memory; empty when it limits nothing."""
+    parts = []
+    if budget.accuracy_share is not None:
+        parts.append(f"at least {budget.accuracy_share * 100:g} % of the reference's accuracy")
+    if budget.accuracy_least is not None:
+        parts.append(f"accuracy of at least {budget.accuracy_least:g}")
+    if budget.accuracy_drop is not None:
+        parts.append(f"at most {points(budget.accuracy_drop)} of accuracy lost")
+    if budget.latency_ms is not None:
+        parts.append(f"an answer within {milliseconds(budget.latency_ms)}")
+    if budget.size_bytes is not None:
+        parts.append(f"at most {megabytes(budget.size_bytes)} on disk")
+    if budget.memory_bytes is not None:
+        parts.append(f"at most {megabytes(budget.memory_bytes)} of memory")
+    return ", ".join(parts)
+
+
+def milliseconds(value: float) -> str:
+    """A time in ms with three significant digits: `5.72 ms`, `0.0213 ms`, `1250 ms`."""
+    return f"{value:.0f} ms" if value >= 1000 else f"{value:.3g} ms"
+
+
+def megabytes(value: float) -> str:
+    """A number of bytes in decimal megabytes, or in kB below one: `18.7 MB`, `4.2 kB`."""
+    return f"{value / 1e6:,.1f} MB" if value >= 1e6 else f"{value / 1e3:.1f} kB"
+
+
+def points(value: float) -> str:
+    """A difference of accuracies (a fraction) in points: `1.5 points`."""
+    number = f"{value * 100:.2g}" if abs(value) < 0.1 else f"{value * 100:.1f}"
+    return f"{number} point" if number == "1" else f"{number} points"
