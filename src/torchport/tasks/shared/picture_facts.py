@@ -1,0 +1,138 @@
+"""The facts that fix how a picture becomes a model's input: parsed from text, validated, JSON-able.
+
+| fact | value |
+|---|---|
+| `resize` | shortest side in pixels, or `[height, width]` to stretch to |
+| `crop` | side of the centre square that is kept, or None to keep all (only after a stretch) |
+| `interpolation` | `bilinear` or `bicubic` |
+| `antialias` | true: the kernel widens as the picture shrinks, as in Pillow; false: it does not, as in OpenCV |
+| `reducing_gap` | None, or Pillow's parameter of that name (at least 1, usually 3.0) |
+| `mean`, `std` | one number a channel, in the order of `color`; of pixels in 0..1, or in 0..255 with `scale` 255 |
+| `scale` | 1: pixels are divided by 255 before the mean is taken off; 255: they are not |
+| `color` | order of the model's channels: `RGB`, `BGR` or `L` |
+| `max_pixels` | a greater picture is reduced by a whole factor before the in-graph form runs |
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ...errors import UsageError
+
+DEFAULTS: Mapping[str, Any] = {
+    "resize": 256,
+    "crop": 224,
+    "interpolation": "bilinear",
+    "antialias": True,
+    "reducing_gap": None,
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+    "scale": 1,
+    "color": "RGB",
+    "max_pixels": 2**21,
+}
+GREATEST_SIDE = 4096
+"""Bound of `resize` and `crop`: a mistyped size must not ask for gigabytes."""
+
+_WORDS: Mapping[str, Any] = {"none": None, "null": None, "true": True, "false": False}
+
+
+def parse(text: Any) -> Any:
+    """What a setting typed as text means: JSON, `a,b,c`, a word such as `none`, or else the text; other values stay."""
+    if not isinstance(text, str):
+        return text
+    word = text.strip()
+    if word.lower() in _WORDS:
+        return _WORDS[word.lower()]
+    try:
+        return json.loads(word)
+    except ValueError:
+        return [parse(part) for part in word.split(",")] if "," in word else word
+
+
+def channels(facts: Mapping[str, Any]) -> int:
+    """How many channels the model's input has."""
+    return 1 if facts["color"] == "L" else 3
+
+
+def check(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The picture facts among `facts`, parsed and in normal form (lists, ints and floats); checking twice changes nothing.
+
+    Raises:
+        UsageError: an impossible value, or two values that exclude each other; the hint says what would be right.
+    """
+    rules: Mapping[str, Callable[[Any], Any]] = {
+        "resize": _resize,
+        "crop": lambda value: None if value is None else whole("crop", value, most=GREATEST_SIDE),
+        "interpolation": lambda value: choice("interpolation", value, "bilinear", "bicubic"),
+        "antialias": lambda value: choice("antialias", value, True, False),
+        "reducing_gap": _reducing_gap,
+        "scale": lambda value: choice("scale", value, 1, 255),
+        "color": lambda value: choice("color", value, "RGB", "BGR", "L"),
+        "max_pixels": lambda value: whole("max_pixels", value),
+    }
+    checked = {name: rule(parse(facts[name])) for name, rule in rules.items()}
+    for name in ("mean", "std"):
+        checked[name] = _per_channel(name, parse(facts[name]), channels(checked), checked["color"])
+    if 0.0 in checked["std"]:
+        raise UsageError("std holds a 0", "pixels are divided by it: give the standard deviation of each channel")
+    _check_together(checked)
+    return checked
+
+
+def _check_together(facts: Mapping[str, Any]) -> None:
+    resize, crop = facts["resize"], facts["crop"]
+    if crop is None and isinstance(resize, int):
+        raise UsageError(f"resize={resize} fixes the shortest side only, and crop is none", f"give crop={resize}, or resize=[{resize},{resize}] to stretch")
+    least = resize if isinstance(resize, int) else min(resize)
+    if crop is not None and crop > least:
+        raise UsageError(f"crop {crop} is larger than the resized picture ({least})", f"give a crop of at most {least}, or a larger resize")
+    if facts["reducing_gap"] is not None and not facts["antialias"]:
+        raise UsageError("reducing_gap averages pixels, antialias=false does not", "give one of the two")
+
+
+def whole(name: str, value: Any, *, least: int = 1, most: int | None = None) -> int:
+    """A whole number within bounds; raises UsageError."""
+    is_whole = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value == int(value)
+    if not is_whole or value < least or (most is not None and value > most):
+        bounds = f"{least} or more" if most is None else f"{least} to {most}"
+        raise UsageError(f"{name} is {value!r}", f"it takes a whole number, {bounds}")
+    return int(value)
+
+
+def choice(name: str, value: Any, *known: Any) -> Any:
+    """One of the known values; raises UsageError."""
+    for one in known:
+        if value == one and isinstance(value, bool) == isinstance(one, bool):
+            return one
+    raise UsageError(f"{name} is {value!r}", f"it takes {' or '.join(json.dumps(one).strip(chr(34)) for one in known)}")
+
+
+def _resize(value: Any) -> int | list[int]:
+    if isinstance(value, list | tuple):
+        if len(value) != 2:
+            raise UsageError(f"resize is {value!r}", "it takes the shortest side, such as 256, or [height, width] to stretch, such as [224,224]")
+        return [whole("resize", side, most=GREATEST_SIDE) for side in value]
+    return whole("resize", value, most=GREATEST_SIDE)
+
+
+def _reducing_gap(value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 1.0 <= value < math.inf:
+        raise UsageError(f"reducing_gap is {value!r}", "it takes none, or a number of at least 1 such as 3.0")
+    return float(value)
+
+
+def _per_channel(name: str, value: Any, count: int, color: str) -> list[float]:
+    numbers = list(value) if isinstance(value, list | tuple) else [value]
+    if any(isinstance(n, bool) or not isinstance(n, int | float) or not math.isfinite(n) for n in numbers):
+        raise UsageError(f"{name} is {value!r}", f"it takes one number, or {count} of them, such as {name}=0.5")
+    if len(numbers) == 1:
+        numbers *= count
+    if len(numbers) != count:
+        raise UsageError(f"{name} has {len(numbers)} numbers, color {color} has {count}", "give one number for all channels, or one a channel")
+    return [float(n) for n in numbers]

@@ -1,0 +1,111 @@
+"""Resize, crop and normalise on the host: the same rule as the in-graph form of `resample.py`, by Pillow.
+
+Per axis, a picture of length n becomes `resized` long, of which `length` pixels from `offset` on are kept. With a shortest side S
+and a centre crop C: resized = floor(S * n / shortest), offset = (resized - C) / 2 rounded half to even.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from .pictures import to_pillow
+
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
+GREATEST_RESIZED = 2**23
+"""Pixels of the largest resized picture that is made in full before the crop (Pillow takes 4 bytes each)."""
+
+
+class Axis(NamedTuple):
+    """One axis of a resize: what it measures, what it becomes, and the part that is kept, in pixels."""
+
+    size: int
+    resized: int
+    offset: int
+    length: int
+
+
+def axes(facts: Mapping[str, Any], height: int, width: int) -> tuple[Axis, Axis]:
+    """How the vertical and the horizontal axis of a picture are resized and cropped."""
+    resize, crop = facts["resize"], facts["crop"]
+    shortest = min(height, width)
+    sizes = resize if isinstance(resize, list) else [resize * n // shortest for n in (height, width)]
+    vertical, horizontal = (Axis(n, resized, round((resized - (crop or resized)) / 2), crop or resized) for n, resized in zip((height, width), sizes, strict=True))
+    return vertical, horizontal
+
+
+def output_size(facts: Mapping[str, Any]) -> tuple[int, int]:
+    """Height and width of the model's input in pixels."""
+    vertical, horizontal = axes(facts, 1, 1)
+    return vertical.length, horizontal.length
+
+
+def to_pixels(image: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
+    """The model's input for one picture.
+
+    Args:
+        image: uint8 [height, width, channels] as `pictures.decode` gives it.
+        facts: checked picture facts.
+
+    Returns:
+        float32 [1, channels, height, width], normalised, channels in the order of `color`.
+    """
+    vertical, horizontal = axes(facts, *image.shape[:2])
+    levels = _by_pillow(to_pillow(image), vertical, horizontal, facts) if facts["antialias"] else _by_taps(image, vertical, horizontal, facts["interpolation"])
+    return normalise(levels.reshape(vertical.length, horizontal.length, -1), facts)
+
+
+def normalise(levels: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
+    """float32 [1, channels, height, width] of levels 0..255 [height, width, channels]."""
+    if facts["color"] == "BGR":
+        levels = levels[:, :, ::-1]
+    pixels = np.ascontiguousarray(levels.transpose(2, 0, 1)[None], dtype=np.float32)
+    if facts["scale"] == 1:
+        pixels /= np.float32(255)
+    pixels -= np.array(facts["mean"], np.float32)[:, None, None]
+    pixels /= np.array(facts["std"], np.float32)[:, None, None]
+    return pixels
+
+
+def _by_pillow(picture: Image.Image, vertical: Axis, horizontal: Axis, facts: Mapping[str, Any]) -> np.ndarray:
+    method, gap = FILTERS[facts["interpolation"]], facts["reducing_gap"]
+    if horizontal.resized * vertical.resized <= GREATEST_RESIZED:
+        resized = picture.resize((horizontal.resized, vertical.resized), method, reducing_gap=gap)
+        left, top = horizontal.offset, vertical.offset
+        return np.asarray(resized.crop((left, top, left + horizontal.length, top + vertical.length)))
+    # A strip of a picture: only what the crop keeps is made, with positions that Pillow holds as float32.
+    (x0, x1), (y0, y1) = ([axis.size / axis.resized * end for end in (axis.offset, axis.offset + axis.length)] for axis in (horizontal, vertical))
+    return np.asarray(picture.resize((horizontal.length, vertical.length), method, box=(x0, y0, x1, y1), reducing_gap=gap))
+
+
+def _by_taps(image: np.ndarray, vertical: Axis, horizontal: Axis, interpolation: str) -> np.ndarray:
+    """Resample without widening the kernel: 2 or 4 pixels an axis, edge pixels repeated, rounded once at the end."""
+    rows, row_weights = _taps(vertical, interpolation)
+    columns, column_weights = _taps(horizontal, interpolation)
+    levels: np.ndarray = np.zeros((vertical.length, horizontal.length, image.shape[2]), np.float32)
+    for row, row_weight in zip(rows, row_weights, strict=True):
+        lines = image[row]
+        for column, column_weight in zip(columns, column_weights, strict=True):
+            levels += lines[:, column] * (row_weight[:, None, None] * column_weight[:, None])
+    return np.clip(np.floor(levels + 0.5), 0, 255)
+
+
+def _taps(axis: Axis, interpolation: str) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (int64) and weights (float32), each [taps, length], of the input pixels that make each output pixel."""
+    reach = 2 if interpolation == "bicubic" else 1
+    centre = (np.arange(axis.length) + axis.offset + 0.5) * axis.size / axis.resized - 0.5
+    positions = np.floor(centre) + np.arange(1 - reach, 1 + reach)[:, None]
+    distance = np.abs(positions - centre)
+    if interpolation == "bilinear":
+        weights = 1 - distance
+    else:
+        a = CUBIC_NOT_WIDENED
+        weights = np.where(distance < 1, ((a + 2) * distance - (a + 3)) * distance**2 + 1, a * (((distance - 5) * distance + 8) * distance - 4))
+    return positions.clip(0, axis.size - 1).astype(np.int64), weights.astype(np.float32)
+
+
+CUBIC_NOT_WIDENED = -0.75
+"""Parameter of the cubic kernel (R. Keys, 1981) where it is not widened, as in OpenCV and PyTorch; widened it is -0.5, as in Pillow."""
