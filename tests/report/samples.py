@@ -29,8 +29,8 @@ def parity(max_rel: float, tolerance: float = 1e-4, **more: Any) -> Parity:
     return Parity(ok=ok, max_rel=max_rel, snr_db=snr, outputs=outputs, **more)
 
 
-def candidate(id: str, ms: float, size: int, **more: Any) -> Candidate:
-    target, _, recipe = id.partition("-")
+def candidate(name: str, ms: float, size: int, **more: Any) -> Candidate:
+    target, _, recipe = name.partition("-")
     facts: dict[str, Any] = {
         "precision": "fp16" if "16" in recipe else "fp32",
         "threads": 2,
@@ -45,7 +45,7 @@ def candidate(id: str, ms: float, size: int, **more: Any) -> Candidate:
         "parity": parity(3.1e-6),
         "used": Used(library=target, version="1.32.0", provider="CPUExecutionProvider", precision="fp32", threads=2),
     }
-    return Candidate(id=id, target=target, recipe=recipe, **{**facts, **more})
+    return Candidate(id=name, target=target, recipe=recipe, **{**facts, **more})
 
 
 def candidates() -> tuple[Candidate, ...]:
@@ -85,10 +85,10 @@ def thumbnail(colour: str = "teal") -> bytes:
 
 def pictures(thumbnails: list[bytes] | None = None) -> tuple[PictureRow, ...]:
     made = thumbnails or [thumbnail("teal"), thumbnail("tomato"), thumbnail("olive")]
-    ids = [c.id for c in candidates() if c.parity]
+    ids = [c.id for c in candidates() if c.parity is not None]
     rows = []
     for i, picture in enumerate(made):
-        answers = {id: Answer(text="tabby cat 81.3 %", same=True) for id in ids}
+        answers = dict.fromkeys(ids, Answer(text="tabby cat 81.3 %", same=True))
         if i == 1:
             answers["openvino-fp16"] = Answer(text="tiger cat 44.0 %", same=False)
         rows.append(PictureRow(name=f"photo_{i:02d}.jpg", label="tabby cat", thumbnail=picture, reference="tabby cat 81.2 %", right=i != 2, answers=answers))

@@ -62,11 +62,11 @@ def scatter(choice: Choice, reference: Reference, say: Say) -> Html | None:
     drawn: list[Html] = []
     for size in (step * i for i in range(round(most / step) + 1)):
         drawn += [_rule(left, y(size), _WIDTH - right, y(size)), _label(left - 8, y(size) + 4, f"{size:g}", anchor="end")]
-    for ms in _decades(low, high):
+    for ms in _ticks(low, high):
         drawn += [_rule(x(ms), top, x(ms), bottom), _label(x(ms), bottom + 18, f"{ms:g}", anchor="middle")]
     drawn.append(_label((left + _WIDTH - right) / 2, height - 12, say("axis_latency"), anchor="middle"))
     drawn.append(el("text", say("axis_size"), x=14, y=top + (bottom - top) / 2, class_="axis", text_anchor="middle", transform=f"rotate(-90 14 {top + (bottom - top) / 2:g})"))
-    front = _lower_left([d for d in dots if d.look != "reference"])
+    front = _lower_left([d for d in dots if d.look in ("chosen", "best")])
     if len(front) > 1:
         drawn.append(el("polyline", points=" ".join(f"{x(d.ms):.1f},{y(d.size):.1f}" for d in front), class_="front"))
     places = {dot: (x(dot.ms), y(dot.size)) for dot in dots}
@@ -92,7 +92,7 @@ def bars(candidates: Sequence[Candidate], reference: Reference, say: Say) -> Htm
     if not rows:
         return None
     rows.sort(key=lambda row: row[2].median)
-    left, right, pitch = 16 + _CHARACTER * max(len(row[0]) for row in rows), 132.0, 28.0
+    left, right, pitch = 16 + _CHARACTER * max(len(row[0]) for row in rows), _CHARACTER * 26, 28.0
     bottom = 8 + pitch * len(rows)
     spans = {row[0]: _middle(row[2]) for row in rows}
     most = max(max(row[2].median, spans[row[0]][1]) for row in rows)
@@ -147,7 +147,7 @@ def _labels(places: dict[_Dot, tuple[float, float]]) -> list[Html]:
     for dot, (cx, cy) in sorted(places.items(), key=lambda place: place[1][1]):
         words = dot.id if dot.accuracy is None else f"{dot.id}  {percent(dot.accuracy)}"
         width = _CHARACTER * len(words)
-        sides = [(cx + 12 + width / 2, cy), (cx - 12 - width / 2, cy), (cx, cy - 18), (cx, cy + 18)]
+        sides = [(cx + 12 + width / 2, cy), (cx, cy - 18), (cx, cy + 18), (cx - 12 - width / 2, cy)]
         sides += [(cx + 12 + width / 2, cy + 14 * i) for i in (1, -1, 2, -2, 3, -3, 4, -4)]
         boxes = [_Box(bx, by, width) for bx, by in sides]
         free = [b for b in boxes if b.x - width / 2 > 56 and b.x + width / 2 < _WIDTH and 12 < b.y < 342 and not any(b.meets(other) for other in taken)]
@@ -174,9 +174,10 @@ def _nice(step: float) -> float:
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= step * (1 - 1e-9))
 
 
-def _decades(low: float, high: float) -> list[float]:
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    return [tick for power in powers for tick in (1 * 10.0**power, 2 * 10.0**power, 5 * 10.0**power) if low <= tick <= high]
+def _ticks(low: float, high: float) -> list[float]:
+    """Round values on a logarithmic axis: 1, 2, 5 of each power of ten, every digit where that leaves too few."""
+    powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
+    return next(ticks for digits in ((1, 2, 5), (1, 2, 3, 5, 7), range(1, 10)) if len(ticks := [d * p for p in powers for d in digits if low <= d * p <= high]) >= 4 or len(digits) == 9)
 
 
 def _rule(x1: float, y1: float, x2: float, y2: float) -> Html:

@@ -33,6 +33,11 @@ def points(value: float) -> str:
     return f"{sign}{abs(rounded):g} pt"
 
 
+def interval(low: float, high: float) -> str:
+    """The range of a difference of fractions, as in `-16.1 .. +16.1 pt` with a real minus sign."""
+    return f"{points(low).removesuffix(' pt')} .. {points(high)}"
+
+
 def relative(value: float) -> str:
     """A relative difference: `0`, `3.1e-06`."""
     return "0" if value == 0 else f"{value:.1e}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..types import Candidate, OutputParity
+from ..types import Candidate, OutputParity, Timing
 from .data import ReportData
-from .figures import DASH, decibels, megabytes, milliseconds, percent, points, relative
+from .figures import DASH, decibels, interval, megabytes, milliseconds, percent, relative
 from .markup import Child, Html, el, join
 from .phrases import Say
 
@@ -17,29 +17,26 @@ Cell = tuple[Child, float | str | None]
 
 def candidates(data: ReportData, say: Say) -> Html:
     """One row a candidate, sortable, with the reference below."""
-    heads = ["status", "target", "recipe", "size", "download", "latency", "threads", "speed", "memory", "accuracy", "agreement", "parity", "why"]
+    heads = ["status", "target", "recipe", "size", "latency", "speed", "memory", "accuracy", "agreement", "parity", "why"]
     rows = [_row(_cells(c, data, say), class_=c.status) for c in data.choice.candidates]
     about = el("p", say("candidates_about"), class_="quiet")
     return el("section", el("h2", say("candidates")), about, _table([say(h) for h in heads], rows, foot=_reference(data, say), sort=say))
 
 
 def threads(data: ReportData, say: Say) -> Html | None:
-    """Every thread count that was timed, where more than one was."""
-    rows = [
-        _row([(c.id, c.id), (count, int(count) if count.isdigit() else 0), _ms(t.median), _ms(t.p90), (percent(t.noise), t.noise)])
-        for c in data.choice.candidates
-        if len(c.by_threads) > 1
-        for count, t in c.by_threads.items()
-    ]
-    if not rows:
+    """Every thread count that was timed, where more than one was: one row a candidate, one column a count."""
+    timed = [c for c in data.choice.candidates if len(c.by_threads) > 1]
+    if not timed:
         return None
-    return join([el("h3", say("by_threads")), _table([say(h) for h in ("variant", "threads", "median", "ninety", "noise")], rows)])
+    counts = sorted({count for c in timed for count in c.by_threads}, key=lambda count: (len(count), count))
+    rows = [_row([(c.id, c.id), *(_thread_cell(c.by_threads.get(count), say) for count in counts)]) for c in timed]
+    return join([el("h3", say("by_threads")), _table([say("variant"), *(say("threads_of", threads=count) for count in counts)], rows)])
 
 
 def parity(data: ReportData, say: Say) -> Html | None:
     """Every compared output of every candidate, and the checks beside them."""
     heads = [say(h) for h in ("variant", "stage", "output", "max_rel", "tolerance", "snr", "items", "verdict")]
-    groups = [(c.id, c.parity) for c in data.choice.candidates if c.parity] + list(data.stages.items())
+    groups = [(c.id, c.parity) for c in data.choice.candidates if c.parity is not None] + list(data.stages.items())
     rows = []
     for name, verdict in groups:
         rows += [_row(_parity_cells(name, one, say), class_=None if one.ok else "failed") for one in verdict.outputs]
@@ -78,34 +75,26 @@ def skipped(data: ReportData, say: Say) -> Html:
 def _cells(c: Candidate, data: ReportData, say: Say) -> list[Cell]:
     timing, accuracy, eager = c.latency_ms, c.accuracy, data.reference.latency_ms
     speed = eager / timing.median if timing and eager else None
-    why: list[Child] = [c.reason, *(el("small", note) for note in c.notes)]
+    why: list[Child] = [c.reason, *(_small(note) for note in c.notes)]
     return [
         (el("span", say(c.status), class_=f"chip {c.status}"), c.status),
         (el("b", c.target), c.target),
-        (c.recipe if c.recipe == c.precision else join([c.recipe, el("small", c.precision)]), c.recipe),
-        (megabytes(c.size_bytes), c.size_bytes),
-        (megabytes(c.download_bytes), c.download_bytes),
-        (join([milliseconds(timing.median), el("small", say("p90", value=milliseconds(timing.p90)))]), timing.median) if timing else (DASH, None),
-        (str(c.threads or DASH), c.threads),
+        (c.recipe if c.recipe == c.precision else join([c.recipe, _small(c.precision)]), c.recipe),
+        (join([megabytes(c.size_bytes), _small(say("downloads", size=megabytes(c.download_bytes)) if c.download_bytes else None)]), c.size_bytes),
+        (join([milliseconds(timing.median), _small(say("p90", value=milliseconds(timing.p90))), _small(say("threads_of", threads=c.threads or DASH))]), timing.median) if timing else (DASH, None),
         (f"{speed:.2f}\N{MULTIPLICATION SIGN}" if speed else DASH, speed),
         (megabytes(c.memory_bytes), c.memory_bytes),
-        (join([percent(accuracy.value), el("small", _interval(c, say))]), accuracy.value) if accuracy else (DASH, None),
+        (join([percent(accuracy.value), _small(say("items_of", items=accuracy.items)), _small(interval(*accuracy.interval))]), accuracy.value) if accuracy else (DASH, None),
         (percent(c.agreement), c.agreement),
-        (join([relative(c.parity.max_rel), el("small", say("holds" if c.parity.ok else "fails"))]), c.parity.max_rel) if c.parity else (DASH, None),
+        (join([relative(c.parity.max_rel), _small(say("holds" if c.parity.ok else "fails"))]), c.parity.max_rel) if c.parity is not None else (DASH, None),
         (join(why), c.reason),
     ]
 
 
-def _interval(c: Candidate, say: Say) -> str:
-    assert c.accuracy is not None
-    low, high = c.accuracy.interval
-    return say("interval", items=c.accuracy.items, low=points(low), high=points(high))
-
-
 def _reference(data: ReportData, say: Say) -> Html:
     eager = data.reference
-    latency = join([milliseconds(eager.latency_ms), el("small", say("p90", value=milliseconds(eager.latency.p90)))]) if eager.latency else milliseconds(eager.latency_ms)
-    shown = [say("reference"), el("b", say("eager")), "", megabytes(eager.size_bytes), DASH, latency, DASH, DASH, DASH, percent(eager.accuracy), DASH, DASH, ""]
+    latency = join([milliseconds(eager.latency_ms), _small(say("p90", value=milliseconds(eager.latency.p90)) if eager.latency else None)])
+    shown = [say("reference"), el("b", say("eager")), "", megabytes(eager.size_bytes), latency, DASH, DASH, percent(eager.accuracy), DASH, DASH, ""]
     return el("tr", *(el("td", cell) for cell in shown))
 
 
@@ -122,8 +111,14 @@ def _parity_cells(name: str, one: OutputParity, say: Say) -> list[Cell]:
     ]
 
 
-def _ms(value: float) -> Cell:
-    return milliseconds(value), value
+def _thread_cell(timing: Timing | None, say: Say) -> Cell:
+    if timing is None:
+        return DASH, None
+    return join([milliseconds(timing.median), _small(say("p90", value=milliseconds(timing.p90)))]), timing.median
+
+
+def _small(words: str | None) -> Html | None:
+    return None if words is None else el("small", words)
 
 
 def _pairs(values: Mapping[str, Any]) -> Html:

@@ -46,7 +46,7 @@ def rests(data: ReportData, say: Say) -> Html:
     else:
         lines.append(say("rests_no_accuracy"))
     lines.append(_timing_line(data, winner or next((c for c in data.choice.candidates if c.latency_ms), None), say))
-    if any(c.parity and c.parity.made_up for c in data.choice.candidates):
+    if any(c.parity is not None and c.parity.made_up for c in data.choice.candidates):
         lines.append(say("rests_made_up"))
     lines.append(say("rests_assumed", names=", ".join(data.assumed)) if data.assumed else say("rests_stated"))
     if data.reference.measured == "at deploy":
@@ -64,7 +64,7 @@ def _sentence(data: ReportData, winner: Candidate | None, say: Say) -> Html:
     parts.append(megabytes(winner.size_bytes))
     if winner.accuracy:
         parts.append(say("accuracy_of", metric=winner.accuracy.metric, value=percent(winner.accuracy.value), items=winner.accuracy.items))
-    if winner.parity and winner.parity.ok:
+    if winner.parity is not None and winner.parity.ok:
         parts.append(say("parity_made_up" if winner.parity.made_up else "parity_held"))
     return join([el("strong", parts[0]), *(f": {part}" if i == 0 else f", {part}" for i, part in enumerate(parts[1:])), "."])
 
