@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ class Predictor:
         threads: threads of the runtime; the measured best when None.
         in_graph: use the exported preprocessing instead of the host's.
         trust: open targets that execute code although the Bundle was made elsewhere.
+        overrides: facts of the answer's presentation, such as `top`, to use instead of the Bundle's.
 
     Raises:
         BundleError: the Bundle is damaged, or has no such variant.
@@ -44,7 +45,9 @@ class Predictor:
         device: str = "cpu",
         in_graph: bool = False,
         trust: bool = False,
+        overrides: Mapping[str, Any] | None = None,
     ) -> None:
+        self._overrides = dict(overrides or {})
         self._stack = ExitStack()
         self.bundle = self._stack.enter_context(Bundle(bundle))
         try:
@@ -82,7 +85,7 @@ class Predictor:
         step = next(step for step in self.pipeline.steps if step.graph == "model")
         return {own: values[name] for own, name in step.outputs.items()}
 
-    def predict_each(self, sources: Iterable[Source]) -> Iterable[tuple[dict[str, Any] | None, dict[str, Any] | None, TorchportError | None]]:
+    def predict_each(self, sources: Iterable[Source]) -> Iterator[tuple[dict[str, Any] | None, dict[str, Any] | None, TorchportError | None]]:
         """(result, values, error) for each input: a bad one is answered by its error and the rest go on."""
         for source in sources:
             try:
@@ -122,7 +125,8 @@ class Predictor:
     def _open(self, variant: Variant, threads: int | None, device: str, in_graph: bool) -> Pipeline:
         manifest = self.bundle.manifest
         task = tasks.get(manifest.task.name)
-        plan = Pipeline(task, manifest.task.facts, manifest.steps, {}, in_graph)
+        facts = {**manifest.task.facts, **self._overrides}
+        plan = Pipeline(task, facts, manifest.steps, {}, in_graph)
         needed = [step.graph for step in manifest.steps if step.graph and plan.uses_graph(step)]
         folder = self.bundle.variant_folder(variant, needed)
         target = targets.get(variant.artifact.target)
@@ -130,7 +134,7 @@ class Predictor:
         for name in needed:
             runner = target.open(variant.artifact, folder, manifest.graphs[name], name, device=device, threads=threads)
             runners[name] = self._stack.enter_context(runner)
-        return Pipeline(task, manifest.task.facts, manifest.steps, runners, in_graph)
+        return Pipeline(task, facts, manifest.steps, runners, in_graph)
 
 
 def read(path: str | Path) -> bytes:
@@ -139,3 +143,36 @@ def read(path: str | Path) -> bytes:
         return Path(path).read_bytes()
     except OSError as exc:
         raise BadInput(f"{path}: {exc.strerror or exc}", "give a file that exists and can be read") from exc
+
+
+def expand(inputs: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
+    """Files as they are; a folder as its files with one of the suffixes, sorted.
+
+    Raises:
+        BadInput: a folder holds nothing that the task takes.
+    """
+    found: list[Path] = []
+    for path in inputs:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        inside = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in suffixes)
+        if not inside:
+            raise BadInput(f"{path}: no file with {', '.join(suffixes)} inside", "give files, or another folder")
+        found += inside
+    return found
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as safetensors, whole or not at all."""
+    from safetensors.numpy import save
+
+    from .bundle import writer
+
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with writer.writing(path):
+            part.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+            part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

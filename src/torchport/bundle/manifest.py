@@ -73,7 +73,7 @@ class Manifest(Value, frozen=True):
     Attributes:
         graphs: graph name -> signature.
         steps: the chain from raw bytes to JSON.
-        chosen, chosen_for, met: the recorded choice, per profile, and whether the budget is shown to hold.
+        chosen, chosen_for, front, met: the recorded choice, per profile, the Pareto front, and whether the budget is shown to hold.
         reference: the eager model's artefact, under `reference/`; None where it was left out.
         settings: the resolved command line.
         provenance: where the model came from, with content hashes.
@@ -89,6 +89,7 @@ class Manifest(Value, frozen=True):
     files: tuple[FileEntry, ...] = ()
     chosen: str | None = None
     chosen_for: dict[str, str] = {}
+    front: tuple[str, ...] = ()
     met: Met = "not shown"
     budget: str = ""
     reference: Artifact | None = None

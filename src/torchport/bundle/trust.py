@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .. import cache
 from ..errors import BundleError
 from ..targets import Target
@@ -17,6 +19,12 @@ def remember(digest: str) -> None:
             (folder / "made-here" / digest).touch()
         except OSError:
             return
+
+
+def remember_path(path: Path) -> None:
+    """Note that the Bundle at this path was just made here."""
+    with Bundle(path) as bundle:
+        remember(bundle.digest)
 
 
 def made_here(digest: str) -> bool:

@@ -73,6 +73,12 @@ def publish(folder: Path, target: Path) -> None:
     _replace(folder, target)
 
 
+def place_folder(folder: Path, target: Path, names: set[str]) -> None:
+    """Copy the named sub-folders to an output folder that is new or empty."""
+    for name in sorted(names):
+        shutil.copytree(folder / name, target / name)
+
+
 def write_zip(folder: Path, target: Path, files: list[str]) -> None:
     """The Bundle as one zip file: stored uncompressed, dates fixed, so that equal Bundles give equal bytes."""
     packed = folder.parent / f"{folder.name}.zip"

@@ -130,6 +130,25 @@ class Task(abc.ABC):
     def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
         """Whether two presented results give the same answer."""
 
+    def words(self, result: Mapping[str, Any]) -> str:
+        """One presented result in a few words, for tables and reports."""
+        import json
+
+        text = json.dumps(result)
+        return text if len(text) <= 80 else text[:77] + "..."
+
+    def lines(self, result: Mapping[str, Any]) -> list[str]:
+        """One presented result for people, a line each."""
+        return [self.words(result)]
+
+    def thumbnail(self, raw: bytes) -> bytes | None:
+        """A small JPEG that shows an item in a report; None where there is nothing to see."""
+        return None
+
+    def files(self, facts: Facts) -> dict[str, bytes]:
+        """Files that a Bundle carries for people and clients of other languages, by name (`labels.txt`)."""
+        return {}
+
     def describe(self, facts: Facts) -> list[str]:
         """The facts in words, a line each, for reports."""
         return [f"{key}: {value}" for key, value in sorted(facts.items())]

@@ -1,0 +1,75 @@
+"""The verbs as Python functions: the same names and meanings as on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import BudgetNotMet
+
+if TYPE_CHECKING:
+    import torch
+
+    from .capture.assemble import Assembled
+    from .deploy import Outcome
+    from .export import Exported
+    from .predict import Predictor
+    from .types import Choice, Reference
+    from .verify import Verdict
+
+
+def load(bundle: str | Path, **options: Any) -> Predictor:
+    """Open a Bundle for prediction; options are those of `Predictor`."""
+    from .predict import Predictor
+
+    return Predictor(bundle, **options)
+
+
+def capture(source: str | torch.nn.Module, *, task: str = "tensor", **options: Any) -> Assembled:
+    """Capture a model with its task; options are the fields of `deploy.Request`."""
+    from .deploy import Request
+    from .deploy import capture as do
+
+    return do(Request(source=source, output=Path("unused.tport"), task=task, **options), lambda stage, detail: None)
+
+
+def export(source: str | torch.nn.Module, output: str | Path, *, task: str = "tensor", targets: Sequence[str] | None = None, **options: Any) -> list[Exported]:
+    """Convert a model, check every artefact, and write them to a folder."""
+    from .deploy import Request
+    from .export import export as do
+
+    return do(Request(source=source, output=Path(output), task=task, targets=targets, **{"recipes": ["fp32"], **options}))
+
+
+def deploy(source: str | torch.nn.Module, output: str | Path, *, task: str = "tensor", settings: Mapping[str, Any] | None = None, **options: Any) -> Outcome:
+    """The whole job; options are the fields of `deploy.Request`.
+
+    Raises:
+        BudgetNotMet: nothing met the budget; no Bundle was written, the report names the nearest misses.
+    """
+    from .deploy import Request
+    from .deploy import deploy as do
+
+    outcome = do(Request(source=source, output=Path(output), task=task, settings=settings or {}, **options))
+    if outcome.bundle is None:
+        raise BudgetNotMet("; ".join(outcome.choice.nearest.values()), f"see {outcome.report}")
+    return outcome
+
+
+def verify(bundle: str | Path, *, trust: bool = False) -> Verdict:
+    """Hash every file of a Bundle and hold every variant against its golden vectors."""
+    from .bundle import Bundle
+    from .verify import verify as do
+
+    with Bundle(bundle) as opened:
+        return do(opened, trusted=trust)
+
+
+def bench(bundle: str | Path, *, trust: bool = False) -> tuple[Choice, Reference]:
+    """Time every variant of a Bundle here, beside the eager model."""
+    from .bundle import Bundle
+    from .rebench import bench as do
+
+    with Bundle(bundle) as opened:
+        return do(opened, trusted=trust)

@@ -1,0 +1,23 @@
+"""`torchport bench`: time every variant of a Bundle here, beside the eager model."""
+
+from __future__ import annotations
+
+from .shared import BundlePath, Json, Progress, Trust, document, verb
+
+
+@verb
+def run(bundle: BundlePath, trust: Trust = False, as_json: Json = False) -> None:
+    """Time every variant of a Bundle here, beside the eager model."""
+    from .. import documents
+    from ..bundle import Bundle
+    from ..rebench import bench
+    from . import tables
+
+    with Bundle(bundle) as opened, Progress() as progress:
+        choice, reference = bench(opened, trusted=trust, tell=lambda text: progress.tell("measure", text))
+    if as_json:
+        document(documents.choice(str(bundle), choice, reference))
+        return
+    tables.candidates(choice, reference)
+    print(f"chosen: {choice.chosen}. {choice.why}")
+    print(f"next:   torchport predict {bundle} YOUR_INPUT")

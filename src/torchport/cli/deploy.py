@@ -1,0 +1,81 @@
+"""`torchport deploy`: from a trained model to a chosen, verified Bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import BudgetNotMet
+from . import options
+from .shared import Json, Progress, Verbose, document, note, verb
+
+if TYPE_CHECKING:
+    from ..deploy import Outcome, Request
+
+Budget = Annotated[str | None, typer.Option(help='What must hold, as in "accuracy>=99%,latency<=10ms,size<=8MB,memory<=200MB".')]
+For = Annotated[str | None, typer.Option("--for", help="Where it will run: python, server, web, android, ios or any.")]
+Keep = Annotated[str | None, typer.Option(help="Variants to keep: front, chosen or all.")]
+Golden = Annotated[str | None, typer.Option(help="Golden vectors to keep: how many, none, or a folder of inputs to use.")]
+
+
+@verb
+def run(
+    source: options.Source = None,
+    weights: options.Weights = None,
+    arg: options.Arg = None,
+    task: options.Task = None,
+    set_: options.Set = None,
+    data: options.Data = None,
+    input_: options.Input = None,
+    targets: options.Targets = None,
+    recipes: options.Recipes = None,
+    budget: Budget = None,
+    for_: For = None,
+    keep: Keep = None,
+    golden: Golden = None,
+    limit: options.Limit = None,
+    output: options.Output = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """From a trained model to a chosen, verified Bundle."""
+    from ..deploy import Request
+
+    flags = {
+        "source": source, "weights": weights, "arg": arg, "data": data, "input": input_, "targets": targets, "recipes": recipes,
+        "budget": budget, "for": for_, "keep": keep, "golden": golden, "limit": limit, "output": output,
+    }  # fmt: skip
+    request = Request(**options.resolve(flags, task, set_), log=Path("/dev/stderr") if verbose else None)
+    finish(build(request), request, as_json=as_json)
+
+
+def build(request: Request) -> Outcome:
+    """Deploy with progress shown."""
+    from ..deploy import deploy
+
+    with Progress() as progress:
+        return deploy(request, progress.tell)
+
+
+def finish(outcome: Outcome, request: Request, *, as_json: bool) -> None:
+    """Print what came out, and what to type next.
+
+    Raises:
+        BudgetNotMet: nothing met the budget; the document is printed before.
+    """
+    from .. import documents
+    from . import tables
+
+    if as_json:
+        document(documents.choice(outcome.bundle and str(outcome.bundle), outcome.choice, outcome.reference))
+    else:
+        tables.candidates(outcome.choice, outcome.reference)
+    if outcome.bundle is None:
+        raise BudgetNotMet(f"nothing met the budget: {'; '.join(outcome.choice.nearest.values())}", f"see {outcome.report}")
+    say = note if as_json else print
+    say(f"chosen: {outcome.choice.chosen}. {outcome.choice.why}")
+    say(f"budget met: {outcome.choice.met}. {outcome.choice.met_because}")
+    say(f"report: {outcome.report}")
+    say(f"next:   torchport predict {request.output} {request.data or 'YOUR_INPUT'}")

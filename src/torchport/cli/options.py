@@ -1,0 +1,66 @@
+"""The options that describe a model and how to deploy it: shared by `deploy` and `export`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..errors import UsageError
+from . import config
+from .shared import names, pairs
+
+Source = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="package.module:name, file.py:Name, a .pt2, a TorchScript .pt, or a Hugging Face folder.")]
+Weights = Annotated[Path | None, typer.Option(help="A .safetensors or .pt state dict for the model that SOURCE builds.")]
+Arg = Annotated[list[str] | None, typer.Option("--arg", help="key=value for the class or factory; repeatable.")]
+Task = Annotated[str | None, typer.Option(help="What the model is for; see `torchport tasks`.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="key=value of a task fact; repeatable.")]
+Data = Annotated[Path | None, typer.Option(help="The task's data: a folder or a file.")]
+Input = Annotated[list[str] | None, typer.Option("--input", help='Made-up inputs where there is no data, as in "x:float32[batch,10]"; repeatable.')]
+Targets = Annotated[str | None, typer.Option(help="Comma-separated targets, or auto for every one that works here.")]
+Recipes = Annotated[str | None, typer.Option(help="Comma-separated recipes, or auto.")]
+Limit = Annotated[float | None, typer.Option(help="Wall-clock limit of one export, in seconds.")]
+Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.")]
+
+
+def resolve(flags: Mapping[str, Any], task: str | None, settings: Sequence[str] | None) -> dict[str, Any]:
+    """Flags and `torchport.toml` as keyword arguments of a deploy Request, but for those that only `deploy` has.
+
+    Raises:
+        UsageError: no source or no output was given, or a text is malformed.
+    """
+    merged, named, facts = config.merge(dict(flags), Path())
+    if merged["source"] is None:
+        raise UsageError("there is no SOURCE", f"give one, as in `torchport deploy net.py:Net ...`, or write it in {config.NAME}")
+    if merged["output"] is None:
+        raise UsageError("there is no output", "give -o NAME")
+    arguments = merged["arg"] or []
+    return {
+        "source": merged["source"],
+        "output": Path(merged["output"]),
+        "task": task or named or "tensor",
+        "weights": merged["weights"] and Path(merged["weights"]),
+        "arguments": {k: str(v) for k, v in arguments.items()} if isinstance(arguments, dict) else pairs(arguments, "--arg"),
+        "data": merged["data"] and Path(merged["data"]),
+        "inputs": tuple(merged["input"] or ()),
+        "settings": {**facts, **pairs(list(settings or ()), "--set")},
+        "targets": _list(merged["targets"]),
+        "recipes": _list(merged["recipes"]),
+        "limit_s": float(merged["limit"] or 900.0),
+        **_only_deploy(merged),
+    }
+
+
+def _only_deploy(merged: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {"budget": merged["budget"] or "", "profile": merged["for"] or "python", "keep": merged["keep"] or "front"}
+    golden = merged["golden"]
+    if golden is not None:
+        text = str(golden)
+        found["golden"] = 0 if text == "none" else int(text) if text.isdigit() else Path(text)
+    return found
+
+
+def _list(value: Any) -> list[str] | None:
+    return list(value) if isinstance(value, list) else names(value)

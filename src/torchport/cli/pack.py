@@ -1,0 +1,37 @@
+"""`torchport pack`: a smaller Bundle from a Bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+from .shared import BundlePath, Json, document, verb
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="The new Bundle.")]
+For = Annotated[str | None, typer.Option("--for", help="Only what runs there (python, server, web, android, ios), without the eager reference.")]
+Keep = Annotated[str, typer.Option(help="chosen, front, all, or comma-separated ids.")]
+Golden = Annotated[str | None, typer.Option(help="How many golden items to leave in, or none.")]
+Zip = Annotated[bool, typer.Option("--zip", help="One file instead of a folder.")]
+
+
+@verb
+def run(bundle: BundlePath, output: Output, for_: For = None, keep: Keep = "all", golden: Golden = None, as_zip: Zip = False, as_json: Json = False) -> None:
+    """A smaller Bundle from a Bundle: fewer variants, no golden vectors, one file."""
+    from ..bundle import Bundle
+    from ..repack import Wish, repack
+
+    if golden is not None and golden != "none" and not golden.isdigit():
+        raise UsageError(f"--golden {golden}: neither a number nor none", "write --golden 2 or --golden none")
+    count = None if golden is None else 0 if golden == "none" else int(golden)
+    wish = Wish(for_, keep if keep in ("chosen", "front", "all") else tuple(keep.split(",")), count, as_zip)
+    with Bundle(bundle) as opened:
+        manifest = repack(opened, output, wish)
+    size = sum(entry.size for entry in manifest.files)
+    if as_json:
+        document({"bundle": str(output), "variants": [v.id for v in manifest.variants], "size_bytes": size})
+        return
+    print(f"{output}: {len(manifest.variants)} variants, {size / 1e6:.1f} MB")
+    print(f"next:   torchport verify {output}")

@@ -1,0 +1,79 @@
+"""The tables that people read, made with rich, which is loaded only for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..types import Candidate, Choice, Reference
+
+
+def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: Sequence[str] = ()) -> None:
+    """Print a table on standard output, as wide as it needs to be where that is not a terminal."""
+    import sys
+
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, box=box.SIMPLE, title_justify="left", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold" if column in wrap else "ellipsis", no_wrap=column not in wrap)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False).print(table)
+
+
+def candidates(choice: Choice, reference: Reference) -> None:
+    """The candidate table: the chosen row first, then by latency, with the eager model as the last row."""
+    order = {"chosen": 0, "ok": 1, "rejected": 2, "failed": 3, "absent": 4}
+    rows = sorted(choice.candidates, key=lambda c: (order[c.status], c.latency_ms.median if c.latency_ms else 1e9, c.id))
+    cells = [[c.target, c.recipe, size(c.size_bytes), latency(c), accuracy(c), parity(c), memory(c.memory_bytes), c.status, c.reason or ""] for c in rows]
+    eager = ["eager", "-", size(reference.size_bytes), ms(reference.latency_ms), percent(reference.accuracy), "reference", "", "", ""]
+    show("", ["target", "recipe", "size", "latency", "accuracy", "parity", "memory", "chosen", "why not"], [*cells, eager], wrap=["why not"])
+
+
+def size(count: int | None) -> str:
+    """Bytes as MB or kB."""
+    if count is None:
+        return ""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def memory(count: int | None) -> str:
+    """Bytes of memory as MB."""
+    return "" if count is None else f"{count / 1e6:.0f} MB"
+
+
+def ms(value: float | None) -> str:
+    """Milliseconds with three figures."""
+    return "" if value is None else f"{value:.3g} ms"
+
+
+def percent(value: float | None) -> str:
+    """A fraction as per cent."""
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def latency(c: Candidate) -> str:
+    """Median with the threads it was taken with."""
+    return f"{ms(c.latency_ms.median)} ({c.threads} thr)" if c.latency_ms else ""
+
+
+def accuracy(c: Candidate) -> str:
+    """Value, items and the interval of the paired difference, in points."""
+    if c.accuracy is None:
+        return ""
+    low, high = c.accuracy.interval
+    return f"{percent(c.accuracy.value)} of {c.accuracy.items} [{100 * low:+.1f}, {100 * high:+.1f}]"
+
+
+def parity(c: Candidate) -> str:
+    """The worst relative difference of the model graph."""
+    return "" if c.parity is None else f"{c.parity.max_rel:.0e}" if c.parity.ok else "FAILED"
+
+
+def verdicts(rows: Sequence[Any]) -> None:
+    """The table of `verify`."""
+    cells = [[r.id, r.status, "" if r.max_rel is None else f"{r.max_rel:.1e}", "" if r.snr_db is None else f"{r.snr_db:.0f} dB", r.reason or ""] for r in rows]
+    show("", ["variant", "status", "max_rel", "SNR", "reason"], cells, wrap=["reason"])

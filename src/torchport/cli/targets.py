@@ -1,0 +1,25 @@
+"""`torchport targets`: the support matrix."""
+
+from __future__ import annotations
+
+from .shared import Json, document, verb
+
+
+@verb
+def run(as_json: Json = False) -> None:
+    """The support matrix: what can be made and run here."""
+    from ..doctor import target_rows
+    from . import tables
+
+    rows = target_rows()
+    if as_json:
+        document({"targets": rows})
+        return
+    tables.show(
+        "",
+        ["target", "status", "version", "precisions", "runs on", "about"],
+        [[r.name, r.status, r.version or "", ", ".join(r.precisions), ", ".join(r.profiles) or "where torch is", r.about] for r in rows],
+        wrap=["about", "runs on"],
+    )
+    missing = [r for r in rows if r.status != "ok"]
+    print(f"next:   {missing[0].install}" if missing else "next:   torchport deploy SOURCE -o NAME.tport")

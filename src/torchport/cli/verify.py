@@ -1,0 +1,28 @@
+"""`torchport verify`: check every file and every variant of a Bundle."""
+
+from __future__ import annotations
+
+from ..errors import ParityError
+from .shared import BundlePath, Json, Progress, Trust, document, note, verb
+
+
+@verb
+def run(bundle: BundlePath, trust: Trust = False, as_json: Json = False) -> None:
+    """Check every file of a Bundle and every variant against its golden vectors."""
+    from ..bundle import Bundle
+    from ..verify import verify
+    from . import tables
+
+    with Bundle(bundle) as opened, Progress() as progress:
+        verdict = verify(opened, trusted=trust, progress=lambda row: progress.tell("verify", row))
+    if as_json:
+        document(verdict)
+    else:
+        tables.verdicts(verdict.variants)
+    failed = [row for row in verdict.variants if row.status == "failed"]
+    if failed:
+        raise ParityError(f"{failed[0].id} does not answer like the model: {failed[0].reason}", "use another variant, or deploy again on this machine")
+    if not verdict.ok:
+        note("note: no variant can run here, so nothing but the hashes was checked; see `torchport doctor`")
+    if not as_json:
+        print(f"next:   torchport predict {bundle} YOUR_INPUT")

@@ -1,0 +1,153 @@
+"""The main job: capture, compress, export, verify, measure, choose, and write the Bundle with its report."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import budget as budgets
+from . import pack
+from .bundle import Manifest, trust, writer
+from .choose import choose
+from .compress import recipes
+from .errors import ParityError, TorchportError, UsageError
+from .lower import Lowered, lower, wanted
+from .measure import measure_all
+from .targets import targets
+from .targets.base import PROFILES, ExportOptions
+from .tasks import tasks
+from .types import Artifact, Candidate, Choice, Reference
+from .verify.prove import golden_traces, prove, prove_reference
+
+if TYPE_CHECKING:
+    import torch
+
+    from .capture.assemble import Assembled
+
+Tell = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything a deploy is asked for; the command line and `torchport.toml` fill the same fields.
+
+    Attributes:
+        source: `module:name`, `file.py:Name`, a file, a folder, or an eager module.
+        weights, arguments: for the factory named by `source`.
+        data: the user's items; `inputs` are `--input` texts for when there are none.
+        settings: task facts given by the user.
+        targets, recipes: names, or None for every one that works here.
+        profile: where it will run: a name of `targets.base.PROFILES`, or `any`.
+        keep: `front`, `chosen` or `all` variants; golden: how many golden items, or a folder with them.
+        limit_s: wall-clock limit of one export, in seconds.
+        log: file for the noise of converters and runtimes; a temporary one when None.
+    """
+
+    source: str | torch.nn.Module
+    output: Path
+    task: str = "tensor"
+    weights: Path | None = None
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    data: Path | None = None
+    inputs: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    targets: Sequence[str] | None = None
+    recipes: Sequence[str] | None = None
+    budget: str = ""
+    profile: str = "python"
+    keep: str = "front"
+    golden: int | Path = 4
+    limit_s: float = 900.0
+    log: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.profile not in (*PROFILES, "any"):
+            raise UsageError(f"there is no profile '{self.profile}'", f"--for takes {', '.join(PROFILES)} or any")
+        if self.keep not in pack.KEEP:
+            raise UsageError(f"--keep {self.keep} is unknown", f"it takes {', '.join(pack.KEEP)}")
+        unknown = sorted(set(self.targets or ()) - set(targets.names()))
+        if unknown:
+            raise UsageError(f"there is no target '{unknown[0]}'", f"known: {', '.join(targets.names())}")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a deploy ended with; `bundle` and `manifest` are None where nothing met the budget."""
+
+    bundle: Path | None
+    report: Path
+    choice: Choice
+    reference: Reference
+    manifest: Manifest | None
+
+
+def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome:
+    """Do the whole job; `tell(stage, detail)` hears of progress.
+
+    Returns:
+        The Outcome; where nothing met the budget it names the nearest misses, the report is written and no Bundle is.
+
+    Raises:
+        TorchportError: there is no Bundle for another reason; the previous one is untouched.
+    """
+    budget = budgets.parse(request.budget)
+    asked = [recipes.get(name) for name in request.recipes or recipes.names()]
+    with writer.staging(request.output) as folder, tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
+        log, variants = request.log or Path(scratch) / "log.txt", folder / "variants"
+        assembled = capture(request, tell)
+        proven = prove_reference(assembled, lambda item: tell("reference", item))
+        programs = {recipe.name: recipe.apply(assembled.program) for recipe in asked}
+        lowered = lower(programs, wanted(request.targets, asked), variants, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
+        reference = keep_reference(assembled, folder)
+        writer.check_space(folder, request.output)
+        candidates, answers = prove(lowered, assembled, proven, variants, log=log, tell=lambda row: tell("verify", row))
+        need_one(candidates, lowered)
+        artifacts = {low.wanted.id: low.artifact for low in lowered if low.artifact}
+        candidates, eager = measure_all(candidates, artifacts, reference, proven, folder, lambda text: tell("measure", text))
+        choice = choose(candidates, eager, budget, request.profile)
+        made = pack.Made(request, assembled, proven, choice, eager, artifacts, reference, answers, golden_traces(proven, request.golden))
+        if choice.chosen is None:
+            report = request.output.with_name(f"{request.output.name}.report.html")
+            pack.report(made, report)
+            return Outcome(None, report, choice, eager, None)
+        tell("pack", request.output.name)
+        manifest = pack.fill(made, folder)
+        writer.publish(folder, request.output)
+    trust.remember_path(request.output)
+    return Outcome(request.output, request.output / "report.html", choice, eager, manifest)
+
+
+def capture(request: Request, tell: Tell) -> Assembled:
+    """Source, facts and data become an assembled Program."""
+    import torch
+
+    from .capture.assemble import assemble
+    from .capture.source import open_source
+
+    # One thread until the timing: children are forked, and a pool of waiting threads does not survive a fork.
+    torch.set_num_threads(1)
+    tell("capture", request.source if isinstance(request.source, str) else type(request.source).__name__)
+    source = open_source(request.source, args=request.arguments, weights=request.weights)
+    return assemble(source, tasks.get(request.task), request.settings, request.data, request.inputs)
+
+
+def keep_reference(assembled: Assembled, folder: Path) -> Artifact:
+    """The eager model itself, under `reference/`."""
+    target = next(target for target in map(targets.get, targets.names()) if target.reference)
+    (folder / "reference").mkdir()
+    return target.export(assembled.model_only, folder / "reference", ExportOptions())
+
+
+def need_one(candidates: Sequence[Candidate], lowered: Sequence[Lowered]) -> None:
+    """Refuse to go on without a single artefact that answers right, in the words of what went wrong."""
+    if any(c.status == "ok" for c in candidates):
+        return
+    reasons = "; ".join(f"{c.id}: {c.reason}" for c in candidates) or "no target takes any of the recipes"
+    if any(c.parity is not None for c in candidates):
+        raise ParityError(f"no artefact answers like the model ({reasons})", "the named stage is the first that differs")
+    errors = [low.error for low in lowered if low.error]
+    kind = type(errors[0]) if errors else TorchportError
+    raise kind(f"nothing could be made ({reasons})", errors[0].hint if errors else "see `torchport doctor`")

@@ -1,0 +1,76 @@
+"""What this machine has, which targets work here, and what stands in the way."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import msgspec
+
+from . import cache, isolate, machine
+from .errors import TorchportError
+from .targets import targets
+from .types import Value
+
+
+class TargetRow(Value, frozen=True):
+    """One row of `doctor --json` and `targets --json`."""
+
+    name: str
+    status: str
+    version: str | None
+    reason: str | None
+    install: str
+    about: str
+    precisions: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
+
+
+class Findings(Value, frozen=True):
+    """The document of `doctor --json`."""
+
+    machine: dict[str, Any]
+    targets: tuple[TargetRow, ...]
+    findings: tuple[str, ...]
+
+
+def target_rows() -> list[TargetRow]:
+    """Every target of the table, probed in a child process each: a broken runtime may crash while it loads."""
+    return [_row(name) for name in targets.names()]
+
+
+def examine() -> Findings:
+    """The machine, the targets, and what to mend, a line each."""
+    facts = msgspec.to_builtins(machine.describe())
+    rows = target_rows()
+    findings = [f"{row.name} is {row.status}: {row.reason}; {row.install}" for row in rows if row.status != "ok"]
+    usable, logical = machine.usable_cores(), os.cpu_count() or 1
+    if usable < logical:
+        findings.append(f"this process may use {usable} of {logical} cores: runtimes are given {usable} threads")
+    folder = cache.folder()
+    if folder is None or not _writable(folder):
+        findings.append("the cache folder cannot be written: models open slower; set TORCHPORT_CACHE to a folder")
+    if sys.version_info < (3, 11):
+        findings.append("Python 3.11 or newer is needed")
+    return Findings(machine=facts, targets=tuple(rows), findings=tuple(findings))
+
+
+def _row(name: str) -> TargetRow:
+    entry = targets.entries()[name]
+    install = targets.install_hint(name)
+    try:
+        target = targets.get(name)
+        state = isolate.call(target.available, what=name)
+    except TorchportError as exc:
+        return TargetRow(name=name, status="broken", version=None, reason=str(exc), install=install, about=entry.about)
+    return TargetRow(name=name, status=state.status, version=state.version, reason=state.reason, install=install, about=entry.about, precisions=target.precisions, profiles=target.profiles)
+
+
+def _writable(folder: os.PathLike[str]) -> bool:
+    from pathlib import Path
+
+    there = Path(folder)
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    return os.access(there, os.W_OK)

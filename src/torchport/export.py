@@ -1,0 +1,59 @@
+"""Convert a model and check every artefact, without measuring or choosing: the files themselves are the result."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .bundle import writer
+from .compress import recipes
+from .deploy import Tell, capture, need_one
+from .errors import OutputError
+from .lower import lower, wanted
+from .types import Value
+from .verify.prove import prove, prove_reference
+
+if TYPE_CHECKING:
+    from .deploy import Request
+
+
+class Exported(Value, frozen=True):
+    """One row of `export --json`; `files` are relative to the output folder."""
+
+    id: str
+    target: str
+    recipe: str
+    status: str
+    files: tuple[str, ...] = ()
+    max_rel: float | None = None
+    reason: str | None = None
+
+
+def export(request: Request, tell: Tell = lambda stage, detail: None) -> list[Exported]:
+    """Write `<output>/<target>-<recipe>/` for every row that answers like the model.
+
+    Raises:
+        OutputError: the output folder exists and is not empty.
+        TorchportError: nothing could be made.
+    """
+    target = request.output
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(f"{target.name} exists and is not an empty folder", "choose another -o")
+    asked = [recipes.get(name) for name in request.recipes or recipes.names()]
+    with writer.writing(target), tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
+        folder = Path(scratch) / "out"
+        log = request.log or Path(scratch) / "log.txt"
+        assembled = capture(request, tell)
+        proven = prove_reference(assembled, lambda item: tell("reference", item))
+        programs = {recipe.name: recipe.apply(assembled.program) for recipe in asked}
+        lowered = lower(programs, wanted(request.targets, asked), folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
+        candidates, _ = prove(lowered, assembled, proven, folder, log=log, tell=lambda row: tell("verify", row))
+        need_one(candidates, lowered)
+        rows = []
+        for c in candidates:
+            place = folder / c.id
+            files = tuple(sorted(p.relative_to(folder).as_posix() for p in place.rglob("*") if p.is_file())) if c.status == "ok" else ()
+            rows.append(Exported(id=c.id, target=c.target, recipe=c.recipe, status=c.status, files=files, max_rel=c.parity and c.parity.max_rel, reason=c.reason))
+        writer.place_folder(folder, target, {r.id for r in rows if r.files})
+    return rows

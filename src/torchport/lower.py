@@ -1,0 +1,104 @@
+"""Programs x targets x recipes -> artefacts in a folder, each made in a child process, or the reason why there is none."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import isolate
+from .errors import ExportError, MissingDependency, TorchportError
+from .targets import targets
+from .targets.base import ExportOptions
+from .types import Artifact
+
+if TYPE_CHECKING:
+    from .capture.program import Program
+    from .compress import Recipe
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One row to make: a target and a recipe."""
+
+    target: str
+    recipe: Recipe
+
+    @property
+    def id(self) -> str:
+        """`<target>-<recipe>`, the row's id in every table."""
+        return f"{self.target}-{self.recipe.name}"
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What became of one row; `error` is None where there is an artefact."""
+
+    wanted: Wanted
+    artifact: Artifact | None
+    error: TorchportError | None
+    seconds: float
+
+
+def wanted(names: Sequence[str] | None, recipes: Sequence[Recipe]) -> list[Wanted]:
+    """The rows for the named targets, or for every target when None, in table order.
+
+    With names every combination is a row, so that an impossible one is reported; without, only those a target offers.
+    """
+    rows = []
+    for name in targets.names() if names is None else names:
+        try:
+            target = targets.get(name)
+        except MissingDependency:
+            rows += [Wanted(name, recipe) for recipe in recipes]
+            continue
+        if target.reference and names is None:
+            continue
+        rows += [Wanted(name, recipe) for recipe in recipes if names is not None or recipe.precision in target.precisions]
+    return rows
+
+
+def lower(programs: Mapping[str, Program], rows: Iterable[Wanted], folder: Path, *, log: Path, limit_s: float, tell: Callable[[str], None]) -> list[Lowered]:
+    """Export every row into `folder/<id>`.
+
+    Args:
+        programs: recipe name -> the Program it made.
+        log: file that the converters' noise is appended to.
+        limit_s: wall-clock limit of one export, in seconds.
+        tell: called with the id of the row that begins.
+    """
+    made: dict[str, Lowered] = {}
+    for row in rows:
+        tell(row.id)
+        start = time.perf_counter()
+        try:
+            artifact = _one(programs[row.recipe.name], row, folder, made, log, limit_s)
+            made[row.id] = Lowered(row, artifact, None, time.perf_counter() - start)
+        except TorchportError as exc:
+            shutil.rmtree(folder / row.id, ignore_errors=True)
+            made[row.id] = Lowered(row, None, exc, time.perf_counter() - start)
+    return list(made.values())
+
+
+def _one(program: Program, row: Wanted, folder: Path, made: Mapping[str, Lowered], log: Path, limit_s: float) -> Artifact:
+    target = targets.get(row.target)
+    state = isolate.call(lambda: target.available(build=True), log=log, what=row.id)
+    if state.status != "ok":
+        raise MissingDependency(f"{row.target}: {state.reason}", targets.install_hint(row.target))
+    place = folder / row.id
+    place.mkdir(parents=True)
+    parent = None
+    needed = target.needs(row.recipe.name)
+    if needed is not None:
+        before = made.get(f"{needed}-{row.recipe.name}")
+        if before is None or before.artifact is None:
+            raise ExportError(f"{row.id} starts from {needed}, which was not made", f"add {needed} to --targets")
+        parent = before.artifact
+        shutil.copytree(folder / before.wanted.id, place / "parent")
+    options = ExportOptions(recipe=row.recipe.name, precision=row.recipe.precision)
+    artifact = isolate.call(target.export, program, place, options, parent, log=log, limit_s=limit_s, what=f"the export to {row.target}")
+    shutil.rmtree(place / "parent", ignore_errors=True)
+    return artifact

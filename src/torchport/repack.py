@@ -1,0 +1,94 @@
+"""`torchport pack`: a smaller Bundle from a Bundle."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from .bundle import Bundle, Manifest, Variant, readme, trust, writer
+from .errors import BudgetNotMet, UsageError
+from .targets.base import PROFILES
+from .verify import golden_of, traces
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to leave in.
+
+    Attributes:
+        profile: keep only variants that run there, and leave the eager reference out; None keeps all.
+        keep: `chosen`, `front`, `all`, or ids.
+        golden: how many golden items; None keeps them all.
+        as_zip: one file instead of a folder.
+    """
+
+    profile: str | None = None
+    keep: str | tuple[str, ...] = "all"
+    golden: int | None = None
+    as_zip: bool = False
+
+
+def repack(bundle: Bundle, output: Path, wish: Wish) -> Manifest:
+    """Write the smaller Bundle; every file is checked on the way.
+
+    Raises:
+        UsageError: an unknown profile or variant.
+        BudgetNotMet: no variant is left.
+    """
+    if wish.profile is not None and wish.profile not in PROFILES:
+        raise UsageError(f"there is no profile '{wish.profile}'", f"--for takes {', '.join(PROFILES)}")
+    manifest = bundle.manifest
+    kept = [v for v in manifest.variants if _wanted(v, manifest, wish)]
+    if not kept:
+        raise BudgetNotMet(f"{manifest.name} has no variant for {wish.profile or wish.keep}", f"it has {', '.join(v.id for v in manifest.variants)}")
+    trusted = trust.made_here(bundle.digest)
+    with writer.staging(output) as folder:
+        for variant in kept:
+            source = bundle.variant_folder(variant, variant.artifact.graphs)
+            shutil.copytree(source, folder / "variants" / variant.id)
+        smaller = _smaller(bundle, kept, wish, folder)
+        (folder / "README.md").write_text(readme.text(smaller), encoding="utf-8")
+        done = writer.finish(folder, smaller)
+        if wish.as_zip:
+            writer.write_zip(folder, output, [entry.path for entry in done.files])
+        else:
+            writer.publish(folder, output)
+    if trusted:
+        trust.remember_path(output)
+    return done
+
+
+def _wanted(variant: Variant, manifest: Manifest, wish: Wish) -> bool:
+    if wish.profile is not None and wish.profile not in variant.profiles:
+        return False
+    winners = {manifest.chosen, *manifest.chosen_for.values()}
+    if wish.profile is not None:
+        winners = {manifest.chosen_for.get(wish.profile)}
+    if isinstance(wish.keep, tuple):
+        for name in wish.keep:
+            manifest.variant(name)
+        return variant.id in wish.keep
+    return wish.keep == "all" or variant.id in winners or (wish.keep == "front" and variant.id in manifest.front)
+
+
+def _smaller(bundle: Bundle, kept: list[Variant], wish: Wish, folder: Path) -> Manifest:
+    manifest = bundle.manifest
+    ids = {v.id for v in kept}
+    reference = manifest.reference if wish.profile is None else None
+    if reference is not None:
+        shutil.copytree(bundle.reference_folder(), folder / "reference")
+    golden = []
+    for one in manifest.golden[: 0 if wish.golden == 0 else None]:
+        count = len(one.items) if wish.golden is None else wish.golden
+        golden.append(msgspec.structs.replace(one, items=one.items[:count], labels=one.labels[:count]))
+        (folder / "golden").mkdir(exist_ok=True)
+        traces.save(folder / one.path, golden_of(bundle)[:count])
+    for name in bundle.entries:
+        if "/" not in name and name != "README.md" and not (name == "report.html" and wish.golden == 0):
+            shutil.copyfile(bundle.file(name), folder / name)
+    chosen_for = {profile: name for profile, name in manifest.chosen_for.items() if name in ids}
+    chosen = manifest.chosen if manifest.chosen in ids else chosen_for.get(wish.profile or "", kept[0].id)
+    return msgspec.structs.replace(manifest, variants=tuple(kept), reference=reference, golden=tuple(golden), chosen=chosen, chosen_for=chosen_for, files=())

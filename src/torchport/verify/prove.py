@@ -1,0 +1,114 @@
+"""While deploying: the reference answers every item, then every artefact is held against it in a child process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from .. import isolate
+from ..errors import BadInput, MissingDependency, TorchportError
+from ..targets import Runner, targets
+from ..types import Candidate
+from .accuracy import judge
+from .examine import Examined, examine
+from .traces import Plan, Trace, trace
+
+if TYPE_CHECKING:
+    from ..capture.assemble import Assembled
+    from ..lower import Lowered
+
+PARITY_ITEMS = 8
+"""Items whose every value is kept for parity; accuracy uses all items."""
+
+
+@dataclass(frozen=True)
+class Proven:
+    """The reference's answers.
+
+    Attributes:
+        traces: every value of the first items.
+        results: one presented result an item, None where the item is unreadable (named in `unreadable`).
+        accuracy: the reference's own metric, None where the items carry no labels.
+    """
+
+    plan: Plan
+    traces: list[Trace]
+    results: list[Mapping[str, Any] | None]
+    unreadable: Mapping[str, str]
+    accuracy: float | None
+    runners: Mapping[str, Runner] = field(repr=False)
+
+
+def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven:
+    """Answer every item with the eager model; an unreadable item is left out and named.
+
+    Raises:
+        BadInput: no item can be read.
+        RunError: the model fails, or answers NaN.
+    """
+    from ..targets.eager import ModuleRunner
+
+    plan = Plan(assembled.task, assembled.facts, assembled.steps, assembled.graphs)
+    runners: dict[str, Runner] = {name: ModuleRunner(graph) for name, graph in assembled.program.graphs.items()}
+    traces: list[Trace] = []
+    results: list[Mapping[str, Any] | None] = []
+    unreadable: dict[str, str] = {}
+    for item in assembled.items:
+        tell(item.name)
+        try:
+            one = trace(plan, item, runners, both=len(traces) < PARITY_ITEMS)
+        except BadInput as exc:
+            unreadable[item.name] = str(exc)
+            results.append(None)
+            continue
+        results.append(one.host["result"])
+        if len(traces) < PARITY_ITEMS:
+            traces.append(one)
+    if not traces:
+        raise BadInput(f"none of the {len(assembled.items)} items can be used: {next(iter(unreadable.values()), 'there are none')}", "check --data")
+    scores = [assembled.task.score(got, item.label) for item, got in zip(assembled.items, results, strict=True) if got is not None and item.label is not None]
+    complete = len(scores) == sum(got is not None for got in results)
+    return Proven(plan, traces, results, unreadable, sum(scores) / len(scores) if scores and complete else None, runners)
+
+
+def golden_traces(proven: Proven, wanted: int | Path) -> list[Trace]:
+    """The traces to keep as golden vectors: the first of the data, or those of a folder of the user's choice."""
+    if isinstance(wanted, int):
+        return proven.traces[:wanted]
+    items = proven.plan.task.items(wanted, proven.plan.facts)
+    return [trace(proven.plan, item, proven.runners, both=True) for item in items]
+
+
+def prove(lowered: Sequence[Lowered], assembled: Assembled, proven: Proven, folder: Path, *, log: Path, tell: Callable[[str], None]) -> tuple[list[Candidate], dict[str, list[Any]]]:
+    """A candidate for every row, with parity and accuracy; and what each artefact answered, by id."""
+    answers: dict[str, list[Any]] = {}
+    candidates = []
+    for low in lowered:
+        tell(low.wanted.id)
+        candidates.append(_one(low, assembled, proven, folder, log, answers))
+    return candidates, answers
+
+
+def _one(low: Lowered, assembled: Assembled, proven: Proven, folder: Path, log: Path, answers: dict[str, list[Any]]) -> Candidate:
+    row = low.wanted
+    base = Candidate(id=row.id, target=row.target, recipe=row.recipe.name, precision=row.recipe.precision)
+    if low.artifact is None:
+        status = "absent" if isinstance(low.error, MissingDependency) else "failed"
+        return msgspec.structs.replace(base, status=status, reason=str(low.error))
+    target = targets.get(row.target)
+    base = msgspec.structs.replace(base, profiles=target.profiles, notes=low.artifact.notes)
+    place, tolerance = folder / row.id, target.tolerance(low.artifact.precision)
+    try:
+        found: Examined = isolate.call(examine, target, low.artifact, place, proven.plan, proven.traces, assembled.items, tolerance, log=log, what=row.id)
+    except TorchportError as exc:
+        return msgspec.structs.replace(base, status="failed", reason=str(exc))
+    parity = msgspec.structs.replace(found.parity, made_up=assembled.made_up)
+    if not parity.ok:
+        return msgspec.structs.replace(base, status="failed", parity=parity, reason=f"{parity.stage}: {parity.reason}")
+    answers[row.id] = found.results
+    accuracy, agreement = judge(assembled.task, assembled.items, found.results, proven.results)
+    return msgspec.structs.replace(base, parity=parity, accuracy=accuracy, agreement=agreement)
