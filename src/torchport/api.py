@@ -28,16 +28,16 @@ def load(bundle: str | Path, **options: Any) -> Predictor:
 
 def capture(source: str | torch.nn.Module, *, task: str = "tensor", **options: Any) -> Assembled:
     """Capture a model with its task; options are the fields of `deploy.Request`."""
-    from .deploy import Request
     from .deploy import capture as do
+    from .request import Request
 
     return do(Request(source=source, output=Path("unused.tport"), task=task, **options), lambda stage, detail: None)
 
 
 def export(source: str | torch.nn.Module, output: str | Path, *, task: str = "tensor", targets: Sequence[str] | None = None, **options: Any) -> list[Exported]:
     """Convert a model, check every artefact, and write them to a folder."""
-    from .deploy import Request
     from .export import export as do
+    from .request import Request
 
     return do(Request(source=source, output=Path(output), task=task, targets=targets, **{"recipes": ["fp32"], **options}))
 
@@ -48,8 +48,8 @@ def deploy(source: str | torch.nn.Module, output: str | Path, *, task: str = "te
     Raises:
         BudgetNotMet: nothing met the budget; no Bundle was written, the report names the nearest misses.
     """
-    from .deploy import Request
     from .deploy import deploy as do
+    from .request import Request
 
     outcome = do(Request(source=source, output=Path(output), task=task, settings=settings or {}, **options))
     if outcome.bundle is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
 
 import msgspec
@@ -51,8 +50,6 @@ def examine() -> Findings:
     folder = cache.folder()
     if folder is None or not _writable(folder):
         findings.append("the cache folder cannot be written: models open slower; set TORCHPORT_CACHE to a folder")
-    if sys.version_info < (3, 11):
-        findings.append("Python 3.11 or newer is needed")
     return Findings(machine=facts, targets=tuple(rows), findings=tuple(findings))
 
 

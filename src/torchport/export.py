@@ -15,7 +15,7 @@ from .types import Value
 from .verify.prove import prove, prove_reference
 
 if TYPE_CHECKING:
-    from .deploy import Request
+    from .request import Request
 
 
 class Exported(Value, frozen=True):
@@ -54,6 +54,6 @@ def export(request: Request, tell: Tell = lambda stage, detail: None) -> list[Ex
         for c in candidates:
             place = folder / c.id
             files = tuple(sorted(p.relative_to(folder).as_posix() for p in place.rglob("*") if p.is_file())) if c.status == "ok" else ()
-            rows.append(Exported(id=c.id, target=c.target, recipe=c.recipe, status=c.status, files=files, max_rel=c.parity and c.parity.max_rel, reason=c.reason))
+            rows.append(Exported(id=c.id, target=c.target, recipe=c.recipe, status=c.status, files=files, max_rel=c.parity.max_rel if c.parity else None, reason=c.reason))
         writer.place_folder(folder, target, {r.id for r in rows if r.files})
     return rows

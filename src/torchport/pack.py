@@ -15,6 +15,7 @@ import msgspec
 from . import __version__, budget, machine
 from .bundle import Evidence, Golden, Manifest, TaskRecord, Variant, readme, writer
 from .report import Answer, PictureRow, ReportData, Skipped, write
+from .request import Request
 from .targets import targets
 from .targets.base import PROFILES
 from .types import Artifact, Candidate, Choice, Reference
@@ -22,10 +23,8 @@ from .verify import traces
 
 if TYPE_CHECKING:
     from .capture.assemble import Assembled
-    from .deploy import Request
     from .verify.prove import Proven
 
-KEEP = ("front", "chosen", "all")
 SHOWN_ITEMS = 40
 
 
@@ -166,7 +165,8 @@ def report(made: Made, path: Path) -> None:
 
 
 def _pictures(made: Made) -> list[PictureRow]:
-    task, rows = made.assembled.task, []
+    task = made.assembled.task
+    rows: list[PictureRow] = []
     shown = {one.name: one.host["raw"] for one in made.golden}
     for i, (item, reference) in enumerate(zip(made.assembled.items, made.proven.results, strict=True)):
         if reference is None or len(rows) == SHOWN_ITEMS:

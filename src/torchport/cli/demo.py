@@ -16,8 +16,8 @@ Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the pho
 def run(output: Folder = Path("build/demo"), as_json: Json = False) -> None:
     """Deploy EfficientNet-Lite0 with its ImageNet weights to every target, then name what is in a photo."""
     from .. import demo
-    from ..deploy import Request
     from ..predict import Predictor
+    from ..request import Request
     from .deploy import build, finish
 
     data = demo.gather(output / "photos")

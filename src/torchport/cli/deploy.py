@@ -12,7 +12,8 @@ from . import options
 from .shared import Json, Progress, Verbose, document, note, verb
 
 if TYPE_CHECKING:
-    from ..deploy import Outcome, Request
+    from ..deploy import Outcome
+    from ..request import Request
 
 Budget = Annotated[str | None, typer.Option(help='What must hold, as in "accuracy>=99%,latency<=10ms,size<=8MB,memory<=200MB".')]
 For = Annotated[str | None, typer.Option("--for", help="Where it will run: python, server, web, android, ios or any.")]
@@ -41,7 +42,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """From a trained model to a chosen, verified Bundle."""
-    from ..deploy import Request
+    from ..request import Request
 
     flags = {
         "source": source, "weights": weights, "arg": arg, "data": data, "input": input_, "targets": targets, "recipes": recipes,
@@ -69,7 +70,7 @@ def finish(outcome: Outcome, request: Request, *, as_json: bool) -> None:
     from . import tables
 
     if as_json:
-        document(documents.choice(outcome.bundle and str(outcome.bundle), outcome.choice, outcome.reference))
+        document(documents.choice(str(outcome.bundle) if outcome.bundle else None, outcome.choice, outcome.reference))
     else:
         tables.candidates(outcome.choice, outcome.reference)
     if outcome.bundle is None:

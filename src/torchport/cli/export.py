@@ -25,8 +25,8 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Convert a model without choosing: one folder a target, each checked against the model."""
-    from ..deploy import Request
     from ..export import export
+    from ..request import Request
     from . import tables
 
     flags = {

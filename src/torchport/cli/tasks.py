@@ -10,15 +10,13 @@ def run(as_json: Json = False) -> None:
     """The tasks, with a runnable example each."""
     from ..tasks import tasks
 
-    rows = [
-        {"name": task.name, "about": task.about, "metric": task.metric, "facts": dict(task.defaults), "suffixes": list(task.suffixes), "example": task.example}
-        for task in map(tasks.get, tasks.names())
-    ]
+    known = [tasks.get(name) for name in tasks.names()]
     if as_json:
+        rows = [{"name": t.name, "about": t.about, "metric": t.metric, "facts": dict(t.defaults), "suffixes": list(t.suffixes), "example": t.example} for t in known]
         document({"tasks": rows})
         return
-    for row in rows:
-        print(f"{row['name']}: {row['about']}; judged by {row['metric']}")
-        for key, value in dict(row["facts"]).items():  # type: ignore[call-overload]
+    for task in known:
+        print(f"{task.name}: {task.about}; judged by {task.metric}")
+        for key, value in task.defaults.items():
             print(f"  --set {key}={value}")
-        print(f"  {row['example']}\n")
+        print(f"  {task.example}\n")

@@ -1,0 +1,60 @@
+"""What a deploy or an export is asked for: the command line, `torchport.toml` and the Python API all fill one Request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import UsageError
+from .targets import targets as known
+from .targets.base import PROFILES
+
+if TYPE_CHECKING:
+    import torch
+
+KEEP = ("front", "chosen", "all")
+
+
+@dataclass(frozen=True)
+class Request:
+    """Everything a deploy is asked for; the command line and `torchport.toml` fill the same fields.
+
+    Attributes:
+        source: `module:name`, `file.py:Name`, a file, a folder, or an eager module.
+        weights, arguments: for the factory named by `source`.
+        data: the user's items; `inputs` are `--input` texts for when there are none.
+        settings: task facts given by the user.
+        targets, recipes: names, or None for every one that works here.
+        profile: where it will run: a name of `targets.base.PROFILES`, or `any`.
+        keep: `front`, `chosen` or `all` variants; golden: how many golden items, or a folder with them.
+        limit_s: wall-clock limit of one export, in seconds.
+        log: file for the noise of converters and runtimes; a temporary one when None.
+    """
+
+    source: str | torch.nn.Module
+    output: Path
+    task: str = "tensor"
+    weights: Path | None = None
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    data: Path | None = None
+    inputs: Sequence[str] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    targets: Sequence[str] | None = None
+    recipes: Sequence[str] | None = None
+    budget: str = ""
+    profile: str = "python"
+    keep: str = "front"
+    golden: int | Path = 4
+    limit_s: float = 900.0
+    log: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.profile not in (*PROFILES, "any"):
+            raise UsageError(f"there is no profile '{self.profile}'", f"--for takes {', '.join(PROFILES)} or any")
+        if self.keep not in KEEP:
+            raise UsageError(f"--keep {self.keep} is unknown", f"it takes {', '.join(KEEP)}")
+        unknown = sorted(set(self.targets or ()) - set(known.names()))
+        if unknown:
+            raise UsageError(f"there is no target '{unknown[0]}'", f"known: {', '.join(known.names())}")
