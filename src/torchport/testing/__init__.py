@@ -1,0 +1,11 @@
+"""For tests, ours and other people's: toy models that know their answers, a fake target, the conformance suite of targets.
+
+`toys` needs torch; `FakeTarget` and the checks do not until they are used.
+"""
+
+from __future__ import annotations
+
+from .conformance import Case, expected_failure, required, target_checks
+from .fake import FakeTarget, fake_program
+
+__all__ = ["Case", "FakeTarget", "expected_failure", "fake_program", "required", "target_checks"]
