@@ -114,8 +114,10 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
         if _is_safetensors(path):
             from safetensors.torch import load_file
 
-            return load_file(path)
-        with weights_only():
+            tensors: dict[str, torch.Tensor] = load_file(path)
+            return tensors
+        with weights_only(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols: what may pass is decided by weights_only alone
             loaded = torch.load(path, weights_only=True, map_location="cpu")
     except pickle.UnpicklingError as exc:
         if "global" in str(exc).lower():
