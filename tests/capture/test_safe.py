@@ -17,8 +17,6 @@ from safetensors.torch import save_file
 from torchport.capture.safe import FORCE, FORCE_NOT, kind_of, load_exported, load_scripted, load_weights
 from torchport.errors import BadInput, UnsafeFile
 
-scripting = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-
 
 class Net(torch.nn.Module):
     def __init__(self) -> None:
@@ -73,7 +71,7 @@ def test_honest_program_opens_and_answers(honest: Path) -> None:
 def test_pickled_sample_inputs_never_run(honest: Path, tmp_path: Path) -> None:
     mark = tmp_path / "owned"
     evil = altered(honest, tmp_path / "evil.pt2", lambda name, old: pickled(Evil(mark)) if "sample_inputs" in name else old)
-    with pytest.raises(UnsafeFile, match=r"evil.pt2 contains code; refused, never executed"):
+    with pytest.raises(UnsafeFile, match=r"evil.pt2 contains code.*; refused, never executed"):
         load_exported(evil)
     assert not mark.exists()
 
@@ -205,7 +203,7 @@ def test_weights_of_every_form(tmp_path: Path) -> None:
 def test_pickled_code_as_weights_never_runs(tmp_path: Path, make: Callable[[object], bytes]) -> None:
     mark = tmp_path / "owned"
     (tmp_path / "evil.pt").write_bytes(make(Evil(mark)))
-    with pytest.raises(UnsafeFile, match=r"evil.pt contains code; refused, never executed"):
+    with pytest.raises(UnsafeFile, match=r"evil.pt contains code.*; refused, never executed"):
         load_weights(tmp_path / "evil.pt")
     assert not mark.exists()
 
@@ -233,7 +231,6 @@ def test_missing_file(tmp_path: Path) -> None:
             load(tmp_path / "nothing.pt")
 
 
-@scripting
 def test_scripted_archive(tmp_path: Path) -> None:
     path = tmp_path / "fünf 5.pt"
     torch.jit.script(torch.nn.Linear(10, 5)).save(str(path))

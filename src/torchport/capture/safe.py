@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import struct
 import warnings
 import zipfile
@@ -89,7 +90,7 @@ def load_exported(path: Path) -> ExportedProgram:
     except UnsafeFile as exc:
         raise UnsafeFile(f"{path.name}: {exc.message}", exc.hint) from exc
     except pickle.UnpicklingError as exc:
-        raise UnsafeFile(f"{path.name} contains code; refused, never executed ({_first_line(exc)})", HINT) from exc
+        raise UnsafeFile(f"{path.name} contains code{_wanted(exc)}; refused, never executed", HINT) from exc
     except Exception as exc:  # a damaged archive fails in whatever part of the reader meets it first
         raise BadInput(f"{path.name} is damaged, or not a .pt2 of this torch: {_first_line(exc)}", HINT) from exc
     program._guards_code = []
@@ -120,10 +121,11 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
             warnings.simplefilter("ignore")  # about pickle protocols: what may pass is decided by weights_only alone
             loaded = torch.load(path, weights_only=True, map_location="cpu")
     except pickle.UnpicklingError as exc:
-        if "global" in str(exc).lower():
-            raise UnsafeFile(f"{path.name} contains code; refused, never executed ({_first_line(exc)})", PICKLE_HINT) from exc
+        # The restricted reader stops at the first thing that is no tensor; in a file that is no pickle at all it only stumbles.
+        if kind == "weights" or "global" in str(exc).lower():
+            raise UnsafeFile(f"{path.name} contains code{_wanted(exc)}; refused, never executed", PICKLE_HINT) from exc
         raise _damaged(path, exc) from exc
-    except Exception as exc:  # as above: damage surfaces as any exception
+    except Exception as exc:  # damage surfaces as any exception
         raise _damaged(path, exc) from exc
     return _tensors(loaded, path)
 
@@ -140,7 +142,7 @@ def load_scripted(path: Path) -> torch.jit.ScriptModule:
     try:
         with path.open("rb") as file:
             module: torch.jit.ScriptModule = torch.jit.load(file, map_location="cpu")  # type: ignore[no-untyped-call]
-    except Exception as exc:  # as above
+    except Exception as exc:  # damage surfaces as any exception
         raise _damaged(path, exc) from exc
     return module.eval()
 
@@ -182,6 +184,12 @@ def _require(path: Path) -> None:
 
 def _damaged(path: Path, exc: BaseException) -> BadInput:
     return BadInput(f"{path.name} is damaged, truncated, or not what its name says: {_first_line(exc)}", "copy or save the file again")
+
+
+def _wanted(exc: pickle.UnpicklingError) -> str:
+    """What a pickle wanted to call, where the restricted reader says so."""
+    found = re.search(r"GLOBAL:? ([\w.]+)", str(exc), re.IGNORECASE)
+    return f" ({found[1]})" if found else ""
 
 
 def _first_line(exc: BaseException) -> str:
