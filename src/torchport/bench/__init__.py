@@ -1,0 +1,7 @@
+"""Timing: every artefact in its own process, all of them interleaved, raw times kept."""
+
+from __future__ import annotations
+
+from .interleave import Job, Measurement, measure, summarise, thread_counts
+
+__all__ = ["Job", "Measurement", "measure", "summarise", "thread_counts"]

@@ -1,0 +1,108 @@
+"""The process that one artefact is timed in: `python -m torchport.bench.child`, told what to do on standard input."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import TorchportError
+from ..targets import targets
+from . import memory, protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..targets import Runner
+
+_WARM_CALLS = 20
+_WARM_S = 0.3
+_SETTLE_S = 0.005
+_SET_DEATH_SIGNAL = 1
+
+
+class Child:
+    """One artefact's process: prepared, opened, then timed turn by turn."""
+
+    def __init__(self) -> None:
+        self._target = ""
+        self._feed: Mapping[str, np.ndarray] = {}
+        self._runner: Runner | None = None
+
+    def obey(self, command: protocol.Command) -> protocol.Answer:
+        """Do what was asked."""
+        if isinstance(command, protocol.Prepare):
+            return self._prepare(command)
+        if isinstance(command, protocol.Open):
+            return self._open(command)
+        return self._turn(command.calls)
+
+    def _prepare(self, command: protocol.Prepare) -> protocol.Ready:
+        from safetensors.numpy import load_file
+
+        for module in (*command.imports, targets.get(command.target).module):
+            importlib.import_module(module)
+        self._target, self._feed = command.target, load_file(command.feed)
+        return protocol.Ready()
+
+    def _open(self, command: protocol.Open) -> protocol.Opened:
+        gc.collect()
+        before = memory.begin()
+        runner = targets.get(self._target).open(command.artifact, Path(command.folder), command.signature, command.graph, device=command.device, threads=command.threads)
+        self._runner = runner
+        start, times = time.perf_counter(), list[float]()
+        while not times or (len(times) < _WARM_CALLS and time.perf_counter() - start < _WARM_S):
+            times += self._time(1)
+        most = memory.peak()
+        gc.collect()
+        gc.freeze()
+        gc.disable()
+        return protocol.Opened(min(times), runner.used, None if before is None or most is None else max(0, most - before))
+
+    def _turn(self, calls: int) -> protocol.Times:
+        # The other children's turns emptied the caches and let threads fall asleep. A call that fills a turn by itself
+        # does not notice.
+        until = time.perf_counter() + _SETTLE_S
+        while calls > 1 and time.perf_counter() < until:
+            self._time(1)
+        return protocol.Times(tuple(self._time(calls)))
+
+    def _time(self, calls: int) -> list[float]:
+        assert self._runner is not None, "a turn follows an opened artefact"
+        run, feed, times = self._runner.run, self._feed, list[float]()
+        for _ in range(calls):
+            start = time.perf_counter_ns()
+            run(feed)
+            times.append((time.perf_counter_ns() - start) / 1e6)
+        return times
+
+
+def main() -> None:
+    """Answer commands until standard input ends; what the runtime prints goes to standard error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends this process
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)  # a stopped process does not notice that its input ended
+    answers = os.fdopen(os.dup(1), "wb", buffering=0)
+    os.dup2(2, 1)
+    child = Child()
+    for text in sys.stdin.buffer:
+        try:
+            answer: protocol.Answer = child.obey(protocol.command(text))
+        except Exception as exc:  # whatever a runtime raises is the answer
+            answer = protocol.Failed(_words(exc))
+        answers.write(protocol.line(answer))
+
+
+def _words(exc: Any) -> str:
+    return str(exc) if isinstance(exc, TorchportError) else f"{type(exc).__name__}: {exc}".partition("\n")[0]
+
+
+if __name__ == "__main__":
+    main()
