@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from report_samples import candidates, choice, parity, pictures, sample
 
 from torchport.errors import OutputError, UsageError
 from torchport.report import Answer, PictureRow, Skipped, render, write
 from torchport.types import Choice, Reference
-
-sys.path.insert(0, str(Path(__file__).parent))
-from samples import candidates, choice, parity, pictures, sample
 
 VOID = {"br", "img", "meta"}
 

@@ -45,7 +45,7 @@ def scatter(choice: Choice, reference: Reference, say: Say) -> Html | None:
     """Latency (x, logarithmic) against size (y), accuracy as colour and label; None where fewer than two have both."""
     dots = [_dot(c, choice, reference) for c in choice.candidates if c.latency_ms and c.size_bytes is not None]
     if reference.latency_ms and reference.size_bytes is not None:
-        dots.append(_Dot(say("eager"), reference.latency_ms, reference.size_bytes / 1e6, reference.accuracy, "reference", "none"))
+        dots.append(_Dot(say("original"), reference.latency_ms, reference.size_bytes / 1e6, reference.accuracy, "reference", "none"))
     if len(dots) < 2:
         return None
     height, left, right, top, bottom = 400.0, 56.0, 28.0, 16.0, 348.0
@@ -88,7 +88,7 @@ def bars(candidates: Sequence[Candidate], reference: Reference, say: Say) -> Htm
     """Median latency of every candidate and of the reference, with the spread of the raw times."""
     rows: list[tuple[str, str, Timing]] = [(c.id, c.status, c.latency_ms) for c in candidates if c.latency_ms]
     if reference.latency_ms:
-        rows.append((say("eager"), "reference", reference.latency or Timing(median=reference.latency_ms, p90=reference.latency_ms, noise=0.0)))
+        rows.append((say("original"), "reference", reference.latency or Timing(median=reference.latency_ms, p90=reference.latency_ms, noise=0.0)))
     if not rows:
         return None
     rows.sort(key=lambda row: row[2].median)

@@ -13,7 +13,7 @@ EN = {
     "language": "en",
     "report": "torchport report",
     "task": "Task: {task}",
-    "eager": "eager PyTorch",
+    "original": "eager PyTorch",
     "reference": "reference",
     "unknown": "not measured",
     # The verdict

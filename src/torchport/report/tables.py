@@ -94,7 +94,7 @@ def _cells(c: Candidate, data: ReportData, say: Say) -> list[Cell]:
 def _reference(data: ReportData, say: Say) -> Html:
     eager = data.reference
     latency = join([milliseconds(eager.latency_ms), _small(say("p90", value=milliseconds(eager.latency.p90)) if eager.latency else None)])
-    shown = [say("reference"), el("b", say("eager")), "", megabytes(eager.size_bytes), latency, DASH, DASH, percent(eager.accuracy), DASH, DASH, ""]
+    shown = [say("reference"), el("b", say("original")), "", megabytes(eager.size_bytes), latency, DASH, DASH, percent(eager.accuracy), DASH, DASH, ""]
     return el("tr", *(el("td", cell) for cell in shown))
 
 

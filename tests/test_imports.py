@@ -1,0 +1,84 @@
+"""Importing is light: the package alone loads nothing heavy, and the run half imports where PyTorch is not installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from test_layers import BUILD, MODULES, belongs
+
+BLOCKED = ("torch", "openvino", "executorch", "onnx", "onnxscript", "onnxslim", "torchao", "transformers")
+
+IMPORT_ALL = """
+import importlib, importlib.abc, json, sys
+
+class Block(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in BLOCKED:
+            raise ModuleNotFoundError(f"{name} is blocked", name=name)
+
+sys.meta_path.insert(0, Block())
+failed = {}
+for module in MODULES:
+    try:
+        importlib.import_module(f"torchport.{module}")
+    except Exception as exc:
+        failed[module] = repr(exc)
+print(json.dumps(failed))
+"""
+
+
+def child(code: str) -> str:
+    return subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True, timeout=120).stdout
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    loaded = set(json.loads(child("import json, sys, torchport; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))")))
+    assert not loaded & {*BLOCKED, "numpy", "onnxruntime", "PIL", "typer", "rich", "msgspec", "safetensors"}
+
+
+def test_importing_the_package_takes_under_60_ms():
+    def least(code: str) -> float:
+        times = []
+        for _ in range(5):
+            start = time.perf_counter()
+            child(code)
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    assert least("import torchport") - least("pass") < 0.060
+
+
+def test_the_public_names_are_all_there():
+    names = json.loads(child("import json, torchport; print(json.dumps([n for n in torchport.__all__ if getattr(torchport, n, None) is None]))"))
+    assert names == []
+
+
+def test_the_run_half_imports_without_pytorch_or_any_runtime_but_the_base_one():
+    modules = [module for module in MODULES if not belongs(module, BUILD)]
+    assert json.loads(child(f"BLOCKED = {BLOCKED!r}\nMODULES = {modules!r}\n{IMPORT_ALL}")) == {}
+
+
+def test_blocking_blocks():
+    failed = json.loads(child(f"BLOCKED = {BLOCKED!r}\nMODULES = ['tasks.shared.resample']\n{IMPORT_ALL}"))
+    assert "torch is blocked" in failed["tasks.shared.resample"]
+
+
+@pytest.mark.parametrize("verb", ["--help", "--version"])
+def test_the_command_line_answers_without_loading_a_runtime(verb):
+    code = f"""
+import json, sys
+sys.argv = ["torchport", "{verb}"]
+from torchport.cli import main
+try:
+    main()
+except SystemExit:
+    pass
+print(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))
+"""
+    loaded = set(json.loads(child(code).splitlines()[-1]))
+    assert not loaded & {*BLOCKED, "onnxruntime"}
