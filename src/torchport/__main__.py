@@ -1,0 +1,5 @@
+"""`python -m torchport`."""
+
+from .cli import main
+
+main()
