@@ -97,7 +97,7 @@ def _signature(inputs: Mapping[str, tuple[str, tuple[int | str, ...]]], outputs:
 
 
 def _linear(weights: Mapping[str, np.ndarray], prefix: str, x: np.ndarray) -> np.ndarray:
-    return x @ weights[f"{prefix}.weight"].T + weights[f"{prefix}.bias"]
+    return np.asarray(x @ weights[f"{prefix}.weight"].T + weights[f"{prefix}.bias"])
 
 
 def _softmax(x: np.ndarray) -> np.ndarray:
@@ -134,7 +134,7 @@ class _TwoInputs(nn.Module):
         self.left, self.right = nn.Linear(4, 3), nn.Linear(6, 3)
 
     def forward(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        return self.left(a) * torch.sigmoid(self.right(b))
+        return torch.mul(self.left(a), torch.sigmoid(self.right(b)))
 
 
 def _two_inputs_answer(w: Mapping[str, np.ndarray], feed: Arrays) -> Arrays:
@@ -150,7 +150,7 @@ class _Embedding(nn.Module):
 
     def forward(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         kept = mask.to(torch.float32).unsqueeze(-1)
-        return (self.table(ids) * kept).sum(1) / kept.sum(1).clamp(min=1.0)
+        return torch.mul(self.table(ids), kept).sum(1) / kept.sum(1).clamp(min=1.0)
 
 
 def _embedding_answer(w: Mapping[str, np.ndarray], feed: Arrays) -> Arrays:
@@ -197,7 +197,7 @@ class _Sequence(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         scores = self.query(x) @ self.key(x).transpose(1, 2) / 2.0
-        return torch.softmax(scores, -1) @ self.value(x)
+        return torch.matmul(torch.softmax(scores, -1), self.value(x))
 
 
 def _sequence_answer(w: Mapping[str, np.ndarray], feed: Arrays) -> Arrays:

@@ -1,0 +1,159 @@
+"""OpenVINO IR: Intel and other x86 CPUs, Intel GPUs.
+
+Converted through OpenVINO's PyTorch frontend itself: `openvino.convert_model` wraps the same frontend in telemetry that
+is on unless the user opted out, and records its parameters in the file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import threading
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import RunError, UnsupportedByTarget
+from ..types import TensorIO, Used
+from .base import Arrays, ExportOptions, Runner, Target, plain_io
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ..capture.program import GraphProgram
+    from ..types import GraphFile
+
+_PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+_LAYER_NAME = re.compile(r'(?<=<layer )(id="\d+" name=")([^"]*)(?=")')
+_COUNTER = re.compile(r"_\d+$")
+
+
+class OpenVinoRunner(Runner):
+    """A compiled model on one explicit device, computing in fp32 whatever the weights are stored in.
+
+    `provider` is OpenVINO's own name of a device, such as `GPU.1`; without it `device` is.
+    """
+
+    def _open(self, path: Path) -> None:
+        import openvino as ov
+
+        core = ov.Core()
+        wanted = (self.provider or self.device).upper()
+        if wanted.partition(".")[0] not in {name.partition(".")[0] for name in core.available_devices}:
+            raise RunError(f"OpenVINO has no device {wanted} here", f"it has {', '.join(core.available_devices)}")
+        # Where a CPU has bf16, OpenVINO computes in it unless told not to: an error of 2e-2 on EfficientNet-Lite0.
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        if self.threads is not None:
+            settings["INFERENCE_NUM_THREADS"] = self.threads
+        compiled = core.compile_model(core.read_model(path), wanted, settings)
+        self._request: Any = compiled.create_infer_request()
+        self._one_at_a_time = threading.Lock()  # an infer request answers one call at a time
+        self.used = Used(
+            library="openvino",
+            version=ov.get_version(),
+            provider=",".join(compiled.get_property("EXECUTION_DEVICES")),
+            precision=_PRECISIONS.get(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()),
+            threads=compiled.get_property("INFERENCE_NUM_THREADS") if wanted == "CPU" else None,
+        )
+
+    def _run(self, feed: Arrays) -> Arrays:
+        with self._one_at_a_time:
+            if self._request is None:
+                raise RunError("this OpenVINO request is closed")
+            # By position, which the IR keeps: where an input is handed out as an output, the two share one set of names.
+            self._request.infer(dict(enumerate(feed.values())), share_inputs=True)
+            return {self.graph.io[spec.name].name: self._request.get_output_tensor(i).data.copy() for i, spec in enumerate(self.signature.outputs)}
+
+    def _close(self) -> None:
+        with self._one_at_a_time:
+            self._request = None
+
+
+class OpenVino(Target):
+    """One `.xml` and one `.bin` a graph; `fp16` stores the weights in half the space and computes in fp32."""
+
+    name = "openvino"
+    suffix = "xml"
+    module = "openvino"
+    packages = ("openvino",)
+    build_modules = ("torch",)
+    precisions = ("fp32", "fp16")
+    tolerances = {("fp32", "cpu"): 1e-4, ("fp16", "cpu"): 5e-3}
+    profiles = ("python", "server")
+    runner = OpenVinoRunner
+
+    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+        import openvino as ov
+
+        with _quiet():
+            model = _convert(graph)
+        signature = graph.signature
+        model.reshape({i: _shape(spec.shape) for i, spec in enumerate(signature.inputs)})
+        for port, spec in zip((*model.inputs, *model.outputs), (*signature.inputs, *signature.outputs), strict=True):
+            port.set_names({spec.name})
+            port.node.set_friendly_name(spec.name)
+        model.set_friendly_name(graph.name)
+        io = plain_io(signature)
+        ov.save_model(model, entry, compress_to_fp16=options.precision == "fp16")
+        entry.write_text(_renumbered(entry.read_text(encoding="utf-8"), keep=set(io)), encoding="utf-8")
+        return io
+
+
+def _convert(graph: GraphProgram) -> Any:
+    """The graph as an OpenVINO model, its inputs' dtypes and shapes set as in the signature.
+
+    Raises:
+        UnsupportedByTarget: an operator has no counterpart.
+    """
+    import numpy as np
+    import openvino as ov
+    from openvino.frontend import FrontEndManager, OpConversionFailure
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    frontend = FrontEndManager().load_by_framework("pytorch")
+    scripted = graph.exported is None
+    decoder = TorchScriptPythonDecoder(graph.callable(), example_input=graph.args()) if scripted else TorchFXPythonDecoder.from_exported_program(graph.exported)
+    model = frontend.load(decoder)  # the decoder must outlive the conversion, which reads from it
+    for place, spec in zip(model.get_inputs(), graph.signature.inputs, strict=False):
+        model.set_partial_shape(place, _shape(spec.shape))
+        model.set_element_type(place, ov.Type(np.dtype(spec.dtype)))
+    try:
+        return frontend.convert(model)
+    except OpConversionFailure as exc:
+        said = [line.removeprefix("-- ") for line in str(exc).splitlines() if line.startswith("-- ")]
+        raise UnsupportedByTarget(f"openvino cannot express graph '{graph.name}': {'; '.join(said) or exc}", "replace that operator, or leave this target out") from exc
+
+
+def _shape(dims: tuple[int | str, ...]) -> Any:
+    import openvino as ov
+
+    return ov.PartialShape([dim if isinstance(dim, int) else -1 for dim in dims])
+
+
+def _renumbered(xml: str, keep: set[str]) -> str:
+    """The IR with its layers' made-up names counted anew: the converter's counters go on from one model to the next."""
+    counts: dict[str, int] = {}
+
+    def rename(found: re.Match[str]) -> str:
+        stem = found[2] if found[2] in keep else _COUNTER.sub("", found[2])
+        counts[stem] = counts.get(stem, 0) + 1
+        return f"{found[1]}{stem}" if counts[stem] == 1 else f"{found[1]}{stem}#{counts[stem]}"
+
+    return _LAYER_NAME.sub(rename, xml)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back the frontend's warnings about operators that this PyTorch does not have."""
+    root, handler, disabled = logging.getLogger(), logging.NullHandler(), logging.root.manager.disable
+    root.addHandler(handler)  # `logging.warning` would otherwise add a handler of its own, for good
+    logging.disable(logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated", category=FutureWarning)
+        try:
+            yield
+        finally:
+            logging.disable(disabled)
+            root.removeHandler(handler)
