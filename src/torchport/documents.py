@@ -9,17 +9,17 @@ from .types import Accuracy, Candidate, Choice, Parity, Reference, Timing
 
 def latency(timing: Timing | None) -> dict[str, float] | None:
     """Median and p90 in ms, with the noise between rounds; the raw times stay in the Bundle."""
-    return timing and {"median": round(timing.median, 4), "p90": round(timing.p90, 4), "noise": round(timing.noise, 4)}
+    return None if timing is None else {"median": round(timing.median, 4), "p90": round(timing.p90, 4), "noise": round(timing.noise, 4)}
 
 
 def accuracy(one: Accuracy | None) -> dict[str, Any] | None:
     """Value, items, interval of the paired difference, and what was measured."""
-    return one and {"value": one.value, "items": one.items, "interval": list(one.interval), "metric": one.metric, "labelled": one.labelled}
+    return None if one is None else {"value": one.value, "items": one.items, "interval": list(one.interval), "metric": one.metric, "labelled": one.labelled}
 
 
 def parity(one: Parity | None) -> dict[str, Any] | None:
     """The verdict with its worst figures."""
-    return one and {"ok": one.ok, "max_rel": one.max_rel, "snr_db": one.snr_db, "stage": one.stage, "reason": one.reason}
+    return None if one is None else {"ok": one.ok, "max_rel": one.max_rel, "snr_db": one.snr_db, "stage": one.stage, "reason": one.reason}
 
 
 def candidate(one: Candidate) -> dict[str, Any]:

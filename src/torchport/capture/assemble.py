@@ -13,7 +13,7 @@ from ..errors import UsageError
 from ..tasks import Item, Task
 from ..tasks.base import Facts
 from ..types import Signature, Step
-from . import inputs as made_inputs
+from .inputs import made_up, parse
 from .ladder import capture_graph
 from .program import GraphProgram, Program
 
@@ -77,9 +77,9 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
         if len(items) == 1:
             feed = {name: np.repeat(array, EXAMPLE_BATCH, axis=0) for name, array in feed.items()}
     elif specs:
-        parsed = made_inputs.parse(specs)
-        feed, dims, bounds = made_inputs.made_up(parsed, batch=EXAMPLE_BATCH), parsed.dims, parsed.bounds
-        items = [_made_up_item(i, made_inputs.made_up(parsed, seed=i, batch=1)) for i in range(1, MADE_UP_ITEMS + 1)]
+        parsed = parse(specs)
+        feed, dims, bounds = made_up(parsed, batch=EXAMPLE_BATCH), parsed.dims, parsed.bounds
+        items = [_made_up_item(i, made_up(parsed, seed=i, batch=1)) for i in range(1, MADE_UP_ITEMS + 1)]
     else:
         raise UsageError("there is nothing to run the model on", 'give --data, or --input "x:float32[batch,10]"')
     model = capture_graph("model", source.exported if source.module is None else source.module, feed, dims=dims, bounds=bounds)
@@ -89,7 +89,7 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
     for name, graph in task.graphs(facts, model.signature, items).items():
         graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds)
     program = Program({step.graph: graphs[step.graph] for step in steps if step.graph}, source=source.provenance)
-    return Assembled(program, task, facts, assumed, steps, items, made_up=data is None)
+    return Assembled(program, task, facts, assumed, steps, items, data is None)
 
 
 def _made_up_item(number: int, feed: Mapping[str, np.ndarray]) -> Item:
