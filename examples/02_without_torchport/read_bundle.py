@@ -1,8 +1,4 @@
-"""Read a Bundle for image classification with onnxruntime, Pillow and numpy alone: `read_bundle.py BUNDLE [PICTURE]`.
-
-Without a picture it answers the golden vectors and compares every stage. It takes the common case: RGB, shortest side and
-centre crop, with antialiasing. docs/bundle.md specifies the rest.
-"""
+"""`read_bundle.py BUNDLE [PICTURE]`: the common case (RGB, shortest side, centre crop); docs/bundle.md specifies the rest."""
 
 import hashlib
 import io
