@@ -15,8 +15,17 @@ if TYPE_CHECKING:
     from .deploy import Outcome
     from .export import Exported
     from .predict import Predictor
+    from .request import Request
     from .types import Choice, Reference
     from .verify import Verdict
+
+
+def _request(source: str | torch.nn.Module, output: str | Path, **fields: Any) -> Request:
+    """A Request; paths may be given as text."""
+    from .request import Request
+
+    paths = {name: Path(fields[name]) for name in ("data", "weights", "log") if isinstance(fields.get(name), str)}
+    return Request(source=source, output=Path(output), **{**fields, **paths})
 
 
 def load(bundle: str | Path, **options: Any) -> Predictor:
@@ -29,17 +38,15 @@ def load(bundle: str | Path, **options: Any) -> Predictor:
 def capture(source: str | torch.nn.Module, *, task: str = "tensor", **options: Any) -> Assembled:
     """Capture a model with its task; options are the fields of `deploy.Request`."""
     from .deploy import capture as do
-    from .request import Request
 
-    return do(Request(source=source, output=Path("unused.tport"), task=task, **options), lambda stage, detail: None)
+    return do(_request(source, "unused.tport", task=task, **options), lambda stage, detail: None)
 
 
 def export(source: str | torch.nn.Module, output: str | Path, *, task: str = "tensor", targets: Sequence[str] | None = None, **options: Any) -> list[Exported]:
     """Convert a model, check every artefact, and write them to a folder."""
     from .export import export as do
-    from .request import Request
 
-    return do(Request(source=source, output=Path(output), task=task, targets=targets, **{"recipes": ["fp32"], **options}))
+    return do(_request(source, output, task=task, targets=targets, **{"recipes": ["fp32"], **options}))
 
 
 def deploy(source: str | torch.nn.Module, output: str | Path, *, task: str = "tensor", settings: Mapping[str, Any] | None = None, **options: Any) -> Outcome:
@@ -49,9 +56,8 @@ def deploy(source: str | torch.nn.Module, output: str | Path, *, task: str = "te
         BudgetNotMet: nothing met the budget; no Bundle was written, the report names the nearest misses.
     """
     from .deploy import deploy as do
-    from .request import Request
 
-    outcome = do(Request(source=source, output=Path(output), task=task, settings=settings or {}, **options))
+    outcome = do(_request(source, output, task=task, settings=settings or {}, **options))
     if outcome.bundle is None:
         raise BudgetNotMet("; ".join(outcome.choice.nearest.values()), f"see {outcome.report}")
     return outcome
