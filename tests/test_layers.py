@@ -22,7 +22,7 @@ LAYERS = (
     ("report",),
     ("batch", "serve"),
     ("demo", "deploy", "doctor", "documents", "export", "pack", "rebench", "repack", "request", "testing"),
-    ("api", "cli"),
+    ("__main__", "api", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
