@@ -105,7 +105,7 @@ def sample(**more: Any) -> ReportData:
         "choice": choice(),
         "reference": Reference(latency_ms=38.2, accuracy=0.85, size_bytes=18_900_000, latency=timing(38.2, 9)),
         "budget": "accuracy at least 99 % of fp32",
-        "machine": {"cpu": "AMD EPYC 9B14", "cores": 2, "instructions": ["avx2", "avx512f", "avx512_vnni"], "memory_bytes": 16_000_000_000, "os": "Linux 6.1"},
+        "machine": {"cpu": "AMD EPYC 9B14", "usable_cores": 2, "instruction_sets": ["avx2", "avx512f", "avx512_vnni"], "memory_bytes": 16_000_000_000, "os": "Linux 6.1"},
         "versions": {"torchport": "0.1.0", "torch": "2.13.0", "openvino": "2026.4.1", "onnxruntime": "1.32.0"},
         "source": {"kind": "factory", "name": "net.py:build", "weights": {"file": "lite0.pth", "sha256": "9f2c" * 16}},
         "command": "torchport deploy net.py:build --weights lite0.pth --task image-classification --data photos -o efficientnet-lite0.tport",

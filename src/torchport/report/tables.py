@@ -123,7 +123,7 @@ def _small(words: str | None) -> Html | None:
 
 def _pairs(values: Mapping[str, Any]) -> Html:
     """A mapping as a definition list; nested ones are flattened by dots."""
-    return el("dl", *(join([el("dt", key), el("dd", value)]) for key, value in _flat(values)))
+    return el("dl", *(join([el("dt", key.replace("_", " ")), el("dd", value)]) for key, value in _flat(values)))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -132,6 +132,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
             yield from _flat(value, f"{prefix}{key}.")
         elif isinstance(value, list | tuple):
             yield f"{prefix}{key}", ", ".join(map(str, value)) or DASH
+        elif key.endswith("_bytes") and isinstance(value, int):
+            yield f"{prefix}{key.removesuffix('_bytes')}", megabytes(value)
         else:
             yield f"{prefix}{key}", DASH if value is None else str(value)
 
