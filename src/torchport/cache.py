@@ -33,13 +33,13 @@ def folder() -> Path | None:
 
 
 def digest(path: Path) -> str:
-    """sha256 of a file, computed once a process as long as its size and time stay the same.
+    """sha256 of a file, computed once a process as long as its size and times stay the same.
 
     Raises:
         OSError: the file cannot be read.
     """
     stat = path.stat()
-    return _digest(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    return _digest(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
 @lru_cache(maxsize=256)
