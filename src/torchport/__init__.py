@@ -6,6 +6,8 @@ any runtime.
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -30,3 +32,14 @@ def __getattr__(name: str) -> Any:
 
     module, _, attribute = _PUBLIC[name].partition(":")
     return getattr(import_module(module), attribute)
+
+
+class _Package(ModuleType):
+    """Keeps `torchport.deploy` the function: importing the module of the same name would put itself in its place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _PUBLIC and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

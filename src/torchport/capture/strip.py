@@ -37,9 +37,10 @@ def scrub(program: ExportedProgram) -> ExportedProgram:
 
     clean = copy.copy(program)
     clean._graph_module = copy.deepcopy(program.graph_module)  # the weights live beside it, in the state dict
-    for module in clean.graph_module.modules():
-        if isinstance(module, torch.fx.GraphModule):
-            for node in module.graph.nodes:
+    for original, module in zip(program.graph_module.modules(), clean.graph_module.modules(), strict=True):
+        if isinstance(module, torch.fx.GraphModule) and isinstance(original, torch.fx.GraphModule):
+            for before, node in zip(original.graph.nodes, module.graph.nodes, strict=True):
+                node.name, node.target = before.name, before.target  # a copied graph calls an argument `input` `input_1`
                 _scrub_meta(node.meta)
     if program.example_inputs is not None:
         clean.example_inputs = pytree.tree_map_only(torch.Tensor, _zeros, program.example_inputs)
