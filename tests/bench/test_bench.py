@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -9,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from torchport.bench import Job, measure, summarise, thread_counts
+from torchport.bench import Job, measure, memory, summarise, thread_counts
 from torchport.types import Artifact, GraphFile, Signature, TensorIO, TensorSpec
 
 PLUGIN = """
@@ -129,7 +133,7 @@ def test_one_that_hangs_is_ended_and_said(job):
 
 
 def test_short_of_memory_jobs_are_timed_in_groups(job, monkeypatch):
-    monkeypatch.setattr("torchport.bench.memory.left_share", lambda: 0.0)
+    monkeypatch.setattr(memory, "left_share", lambda: 0.0)
     told = []
     found = measure([job("answer"), job("answer", 2)], rounds=1, seconds=0.01, progress=told.append)
     assert all(one.timing for one in found.values())
@@ -144,10 +148,32 @@ def test_no_child_outlives_the_measurement(job):
     with pytest.raises(KeyboardInterrupt):
         measure([job("answer")], rounds=1, seconds=0.01, progress=stop)
     if LINUX:
-        import os
-
         children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
         assert not [child for child in children if "torchport.bench" in Path(f"/proc/{child}/cmdline").read_text()]
+
+
+@pytest.mark.skipif(not LINUX, reason="elsewhere children are never stopped")
+def test_a_stopped_child_dies_with_its_parent():
+    script = """
+import os, signal
+from torchport.bench import protocol
+from torchport.bench.process import Process
+from torchport.errors import RunError
+child = Process(limit_s=60)
+try:
+    child.ask(protocol.Turn(1), protocol.Times, "starting")
+except RunError:
+    child.rest()
+print(child._child.pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert said.returncode == -signal.SIGKILL
+    orphan = Path(f"/proc/{said.stdout.strip()}")
+    until = time.monotonic() + 10
+    while orphan.exists() and "State:\tZ" not in (orphan / "status").read_text() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert time.monotonic() < until
 
 
 def test_nothing_to_measure():
