@@ -24,6 +24,9 @@ A = TypeVar("A", protocol.Ready, protocol.Opened, protocol.Times)
 class Process:
     """A running `torchport.bench.child`; leaving the context ends it.
 
+    It has the user's own environment, so that it is as fast as the user will find it: `OMP_WAIT_POLICY=PASSIVE`, which
+    would also quieten idle threads, made two-thread PyTorch a third slower (EfficientNet-Lite0, 2 cores).
+
     Args:
         limit_s: wall-clock limit of one answer, in seconds; a child that takes longer is killed.
         log: file that what the runtime printed is appended to when the child ends.
