@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import budget as budgets
 from . import pack
 from .bundle import Manifest, trust, writer
 from .choose import choose
@@ -49,7 +48,6 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
     Raises:
         TorchportError: there is no Bundle for another reason; the previous one is untouched.
     """
-    budget = budgets.parse(request.budget)
     asked = [recipes.get(name) for name in request.recipes or recipes.names()]
     with writer.staging(request.output) as folder, tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
         log, variants = request.log or Path(scratch) / "log.txt", folder / "variants"
@@ -63,7 +61,7 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
         need_one(candidates, lowered)
         artifacts = {low.wanted.id: low.artifact for low in lowered if low.artifact}
         candidates, eager = measure_all(candidates, artifacts, reference, proven, folder, lambda text: tell("measure", text))
-        choice = choose(candidates, eager, budget, request.profile)
+        choice = choose(candidates, eager, request.limits, request.profile)
         made = pack.Made(request, assembled, proven, choice, eager, artifacts, reference, answers, golden_traces(proven, request.golden))
         if choice.chosen is None:
             report = request.output.with_name(f"{request.output.name}.report.html")

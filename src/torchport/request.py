@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .budget import default, parse
 from .errors import UsageError
 from .targets import targets as known
 from .targets.base import PROFILES
+from .types import Budget
 
 if TYPE_CHECKING:
     import torch
@@ -27,6 +29,7 @@ class Request:
         data: the user's items; `inputs` are `--input` texts for when there are none.
         settings: task facts given by the user.
         targets, recipes: names, or None for every one that works here.
+        budget: what must hold, as text; the default budget when empty.
         profile: where it will run: a name of `targets.base.PROFILES`, or `any`.
         keep: `front`, `chosen` or `all` variants; golden: how many golden items, or a folder with them.
         limit_s: wall-clock limit of one export, in seconds.
@@ -50,7 +53,13 @@ class Request:
     limit_s: float = 900.0
     log: Path | None = None
 
+    @property
+    def limits(self) -> Budget:
+        """The budget, read."""
+        return parse(self.budget) if self.budget else default()
+
     def __post_init__(self) -> None:
+        _ = self.limits  # an unreadable budget is refused before any work
         if self.profile not in (*PROFILES, "any"):
             raise UsageError(f"there is no profile '{self.profile}'", f"--for takes {', '.join(PROFILES)} or any")
         if self.keep not in KEEP:
