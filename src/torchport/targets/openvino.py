@@ -1,7 +1,7 @@
 """OpenVINO IR: Intel and other x86 CPUs, Intel GPUs.
 
-Converted through OpenVINO's PyTorch frontend itself: `openvino.convert_model` wraps the same frontend in telemetry that
-is on unless the user opted out, and records its parameters in the file.
+Converted through OpenVINO's PyTorch frontend itself: `openvino.convert_model` wraps the same frontend in telemetry, and
+records its parameters in the file.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from ..capture.program import GraphProgram
     from ..types import GraphFile
+
+# Merely importing openvino reports to its maker unless the user opted out; without this module it takes a stub of its own.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 _LAYER_NAME = re.compile(r'(?<=<layer )(id="\d+" name=")([^"]*)(?=")')
