@@ -1,0 +1,147 @@
+"""Where a model comes from: the user's Python, a `.pt2`, a TorchScript file, a Hugging Face folder (build half)."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BadInput, CaptureError, UsageError
+from . import facts as stated
+from . import huggingface, python_source
+from .safe import kind_of, load_exported, load_scripted, load_weights
+from .weights import fit, state_hash
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+FORMS = "a source is package.module:name, file.py:Name, a .pt2, a TorchScript .pt or a Hugging Face folder"
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened model: in eval mode, on the CPU, without gradients.
+
+    Attributes:
+        name: what the user called it, without folders.
+        module: the eager or scripted module; None where the source is a `.pt2`.
+        exported: the program of a `.pt2`; None otherwise.
+        facts: task facts that the source states (see `facts`).
+        provenance: JSON-able: `kind`, `name`, `arguments`, content hashes, `parameters`, versions; no folders.
+    """
+
+    name: str
+    module: torch.nn.Module | None = None
+    exported: ExportedProgram | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> torch.nn.Module | ExportedProgram:
+        """What there is to capture: the module, else the program."""
+        model = self.exported if self.module is None else self.module
+        assert model is not None, "a source has a module or an exported program"
+        return model
+
+    def input_names(self) -> list[str] | None:
+        """The names that data may use, in forward's order; None where forward takes anything."""
+        from .binding import argument_names, program_inputs
+
+        if self.module is not None:
+            return argument_names(self.module)
+        return [one.name for one in program_inputs(self.exported)] if self.exported is not None else None
+
+
+def open_source(source: str | torch.nn.Module, *, args: Mapping[str, str] | None = None, weights: Path | None = None) -> Source:
+    """Open whatever holds a model.
+
+    Args:
+        source: `package.module:name`, `file.py:Name`, a file, a folder, or an eager module (copied, never changed).
+        args: keyword arguments for a class or factory, as typed (JSON where it parses).
+        weights: `.safetensors`, `.pt`, `.pth` or `.bin` for a model that Python builds.
+
+    Raises:
+        BadInput: there is no such file, or it is damaged, or it holds weights and not a model.
+        UnsafeFile: it would run code when opened.
+        CaptureError: the user's Python fails, with its file and line.
+        WeightsError: the weights do not fit.
+        UsageError: arguments or weights for a source that takes none.
+    """
+    args = args or {}
+    if not isinstance(source, str):
+        kind = type(source)
+        built = python_source.Built(copy.deepcopy(source).cpu(), None, {})
+        return _eager(f"{kind.__module__.rpartition('.')[2]}:{kind.__qualname__}", "module", built, weights)
+    path, colon, name = source.rpartition(":")
+    if colon and name.replace(".", "_").isidentifier() and not Path(source).exists():
+        return _eager(f"{Path(path).name}:{name}", "python", python_source.build(path, name, args), weights)
+    if args:
+        raise UsageError(f"'{Path(source).name}' is built already, --arg is for classes and factories", "leave out --arg")
+    return _from_path(Path(source), weights)
+
+
+def _from_path(path: Path, weights: Path | None) -> Source:
+    if path.suffix == ".py":
+        found = python_source.names_in(path)
+        raise UsageError(f"'{path.name}' needs the name of what builds the model", f"such as {path.name}:{found[0]}" if found else f"write {path.name}:Name")
+    if not path.exists():
+        raise BadInput(f"there is no '{path}'", FORMS)
+    kind = kind_of(path)
+    if kind == "hf-dir":
+        module, facts = huggingface.open_folder(path, with_weights=weights is None)
+        return _eager(path.resolve().name, "huggingface", python_source.Built(module, _sha256(path / "config.json"), {}), weights, facts)
+    if kind == "weights":
+        raise BadInput(f"'{path.name}' is weights; they do not say how the model computes", f"give the Python that builds it: deploy file.py:Name --weights {path.name}")
+    if kind == "unknown":
+        raise BadInput(f"'{path.name}' holds no model", FORMS)
+    if weights is not None:
+        raise UsageError(f"'{path.name}' has its weights inside", "leave out --weights")
+    if kind == "exported":
+        return _exported(path)
+    module = load_scripted(path)
+    return _source(path.name, "torchscript", module, {"source_sha256": _sha256(path)}, {})
+
+
+def _exported(path: Path) -> Source:
+    program = load_exported(path)
+    for parameter in program.parameters():
+        parameter.requires_grad_(False)
+    provenance = _provenance("exported", path.name, program.state_dict, sum(p.numel() for p in program.parameters()))
+    return Source(path.name, exported=program, provenance=provenance | {"source_sha256": _sha256(path)})
+
+
+def _eager(name: str, kind: str, built: python_source.Built, weights: Path | None, facts: Mapping[str, Any] | None = None) -> Source:
+    more: dict[str, Any] = {"arguments": built.arguments} if built.arguments else {}
+    if built.source_sha256:
+        more["source_sha256"] = built.source_sha256
+    if weights is not None:
+        fit(built.module, load_weights(weights), weights.name)
+        more["weights"] = weights.name
+    config = getattr(built.module, "pretrained_cfg", None) or getattr(built.module, "default_cfg", None)
+    timm = stated.from_timm(config) if isinstance(config, Mapping) or hasattr(config, "__dict__") else {}
+    return _source(name, kind, built.module, more, {**timm, **(facts or {})})
+
+
+def _source(name: str, kind: str, module: torch.nn.Module, more: Mapping[str, Any], facts: dict[str, Any]) -> Source:
+    module.eval().requires_grad_(False)
+    parameters = list(module.parameters())
+    if any(parameter.is_meta for parameter in parameters):
+        raise CaptureError(f"{name} has parameters without values (device 'meta')", "give the weights: --weights file.safetensors")
+    provenance = _provenance(kind, name, module.state_dict(), sum(p.numel() for p in parameters))
+    return Source(name, module=module, facts=facts, provenance={**provenance, **more})
+
+
+def _provenance(kind: str, name: str, state: Mapping[str, Any], parameters: int) -> dict[str, Any]:
+    import torch
+
+    tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
+    return {"kind": kind, "name": name, "parameters": parameters, "weights_sha256": state_hash(tensors), "torch": torch.__version__.partition("+")[0]}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
