@@ -102,12 +102,15 @@ class Eager(Target):
         return self.suffix if graph.exported is not None else "pt"
 
     def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
-        if graph.exported is not None:
-            from ..capture.strip import save_exported
+        from ..capture.strip import save_exported, write_file
 
+        if graph.exported is not None:
             save_exported(graph.exported, entry)
         else:
             import torch
 
-            torch.jit.save(graph.callable(), entry)
+            from ..capture.script import to_archive
+
+            assert isinstance(graph.module, torch.jit.ScriptModule), "what torch.export did not capture was scripted or traced"
+            write_file(entry, to_archive(graph.module))
         return plain_io(graph.signature)
