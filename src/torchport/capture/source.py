@@ -127,8 +127,10 @@ def _eager(name: str, kind: str, built: python_source.Built, weights: Path | Non
 
 
 def _source(name: str, kind: str, module: torch.nn.Module, more: Mapping[str, Any], facts: dict[str, Any]) -> Source:
-    module.eval().requires_grad_(False)
+    module.eval()
     parameters = list(module.parameters())
+    for parameter in parameters:  # one by one: a scripted module has no requires_grad_ of its own
+        parameter.requires_grad_(False)
     if any(parameter.is_meta for parameter in parameters):
         raise CaptureError(f"{name} has parameters without values (device 'meta')", "give the weights: --weights file.safetensors")
     provenance = _provenance(kind, name, module.state_dict(), sum(p.numel() for p in parameters))
