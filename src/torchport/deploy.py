@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from . import pack
 from .bundle import Manifest, trust, writer
 from .choose import choose
-from .compress import recipes
 from .errors import ParityError, TorchportError
-from .lower import Lowered, lower, wanted
+from .lower import Lowered, lower, recipes_of, wanted
 from .measure import measure_all
 from .request import Request
 from .targets import targets
@@ -48,13 +47,12 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
     Raises:
         TorchportError: there is no Bundle for another reason; the previous one is untouched.
     """
-    asked = [recipes.get(name) for name in request.recipes or recipes.names()]
     with writer.staging(request.output) as folder, tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
         log, variants = request.log or Path(scratch) / "log.txt", folder / "variants"
         assembled = capture(request, tell)
         proven = prove_reference(assembled, lambda item: tell("reference", item))
-        programs = {recipe.name: recipe.apply(assembled.program) for recipe in asked}
-        lowered = lower(programs, wanted(request.targets, asked), variants, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
+        programs = {recipe.name: recipe.apply(assembled.program) for recipe in recipes_of(request.recipes)}
+        lowered = lower(programs, wanted(request.targets, request.recipes), variants, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
         reference = keep_reference(assembled, folder)
         writer.check_space(folder, request.output)
         candidates, answers = prove(lowered, assembled, proven, variants, log=log, tell=lambda row: tell("verify", row))

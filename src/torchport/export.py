@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .bundle import writer
-from .compress import recipes
 from .deploy import Tell, capture, need_one
 from .errors import OutputError
-from .lower import lower, wanted
+from .lower import lower, recipes_of, wanted
 from .types import Value
 from .verify.prove import prove, prove_reference
 
@@ -40,14 +39,13 @@ def export(request: Request, tell: Tell = lambda stage, detail: None) -> list[Ex
     target = request.output
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise OutputError(f"{target.name} exists and is not an empty folder", "choose another -o")
-    asked = [recipes.get(name) for name in request.recipes or recipes.names()]
     with writer.writing(target), tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
         folder = Path(scratch) / "out"
         log = request.log or Path(scratch) / "log.txt"
         assembled = capture(request, tell)
         proven = prove_reference(assembled, lambda item: tell("reference", item))
-        programs = {recipe.name: recipe.apply(assembled.program) for recipe in asked}
-        lowered = lower(programs, wanted(request.targets, asked), folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
+        programs = {recipe.name: recipe.apply(assembled.program) for recipe in recipes_of(request.recipes)}
+        lowered = lower(programs, wanted(request.targets, request.recipes), folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
         candidates, _ = prove(lowered, assembled, proven, folder, log=log, tell=lambda row: tell("verify", row))
         need_one(candidates, lowered)
         rows = []

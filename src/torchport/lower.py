@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import isolate
+from .compress import Recipe, recipes
 from .errors import ExportError, MissingDependency, TorchportError
 from .targets import targets
 from .targets.base import ExportOptions
@@ -17,7 +18,6 @@ from .types import Artifact
 
 if TYPE_CHECKING:
     from .capture.program import Program
-    from .compress import Recipe
 
 
 @dataclass(frozen=True)
@@ -43,22 +43,29 @@ class Lowered:
     seconds: float
 
 
-def wanted(names: Sequence[str] | None, recipes: Sequence[Recipe]) -> list[Wanted]:
-    """The rows for the named targets, or for every target when None, in table order.
+def wanted(names: Sequence[str] | None, recipe_names: Sequence[str] | None) -> list[Wanted]:
+    """The rows for the named targets and recipes; None means every target, every recipe.
 
-    With names every combination is a row, so that an impossible one is reported; without, only those a target offers.
+    Recipes that were named are a row for every target, so that an impossible pair is reported; otherwise a target gets
+    those it offers.
     """
+    asked = recipes_of(recipe_names)
     rows = []
     for name in targets.names() if names is None else names:
         try:
             target = targets.get(name)
         except MissingDependency:
-            rows += [Wanted(name, recipe) for recipe in recipes]
+            rows += [Wanted(name, recipe) for recipe in asked]
             continue
         if target.reference and names is None:
             continue
-        rows += [Wanted(name, recipe) for recipe in recipes if names is not None or recipe.precision in target.precisions]
+        rows += [Wanted(name, recipe) for recipe in asked if recipe_names is not None or recipe.precision in target.precisions]
     return rows
+
+
+def recipes_of(names: Sequence[str] | None) -> list[Recipe]:
+    """The named recipes, or all of them; UsageError for an unknown one."""
+    return [recipes.get(name) for name in names or recipes.names()]
 
 
 def lower(programs: Mapping[str, Program], rows: Iterable[Wanted], folder: Path, *, log: Path, limit_s: float, tell: Callable[[str], None]) -> list[Lowered]:

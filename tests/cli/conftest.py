@@ -1,17 +1,11 @@
-"""The command line as a person types it: child processes, their exit codes, standard output and error."""
+"""A user's folder with a small network and data, and a Bundle made from it once."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command import Ran, torchport
 
 NET = '''
 import torch
@@ -43,27 +37,6 @@ class Branch(Net):
 def broken():
     return torch.nn.Linear(10, "five")
 '''
-
-
-@dataclass(frozen=True)
-class Ran:
-    """What a call of the command line left."""
-
-    code: int
-    out: Any
-    err: str
-
-
-def torchport(*args: object, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300) -> Ran:
-    """One call with --json."""
-    done = subprocess.run(
-        [sys.executable, "-m", "torchport", *map(str, args), "--json"], cwd=cwd, capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})}, check=False
-    )
-    try:
-        out = json.loads(done.stdout)
-    except ValueError:
-        out = done.stdout or None
-    return Ran(done.returncode, out, done.stderr)
 
 
 @pytest.fixture(scope="session")

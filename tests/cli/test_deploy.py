@@ -13,9 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command import Ran, torchport
 from safetensors.numpy import load_file
 
-from .conftest import Ran, torchport
+
 
 TENSOR = ("--task", "tensor", "--data", "x.safetensors", "--targets", "onnx")
 

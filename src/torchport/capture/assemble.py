@@ -82,7 +82,7 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
         items = [_made_up_item(i, made_up(parsed, seed=i, batch=1)) for i in range(1, MADE_UP_ITEMS + 1)]
     else:
         raise UsageError("there is nothing to run the model on", 'give --data, or --input "x:float32[batch,10]"')
-    model = capture_graph("model", source.exported if source.module is None else source.module, feed, dims=dims, bounds=bounds)
+    model = capture_graph("model", source.model, feed, dims=dims, bounds=bounds)
     facts = task.bind(facts, model.signature)
     steps = task.steps(facts, model.signature)
     graphs: dict[str, GraphProgram] = {"model": model}
