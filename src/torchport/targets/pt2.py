@@ -1,0 +1,43 @@
+"""torch.export programs: `.pt2` files for places where PyTorch itself is the runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..types import GraphFile, TensorIO
+from .base import ExportOptions, Target, plain_io
+from .eager import TorchRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+
+    from ..capture.program import GraphProgram
+
+
+class Pt2Runner(TorchRunner):
+    """Opens a `.pt2` file without running anything in it, and interprets its graph."""
+
+    def _load(self, path: Path) -> torch.nn.Module:
+        from ..capture.safe import load_exported
+
+        return load_exported(path).module()
+
+
+class Pt2(Target):
+    """The exported program as it was captured, saved without paths or example data."""
+
+    name = "pt2"
+    suffix = "pt2"
+    module = "torch"
+    packages = ("torch",)
+    xfail = {"check_export[scripted]": "only TorchScript captures a loop over a dynamic length"}
+    runner = Pt2Runner
+
+    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+        from ..capture.strip import save_exported
+
+        save_exported(graph.need_exported(self.name), entry)
+        return plain_io(graph.signature)
