@@ -2,6 +2,9 @@
 
 Per axis, a picture of length n becomes `resized` long, of which `length` pixels from `offset` on are kept. With a shortest side S
 and a centre crop C: resized = floor(S * n / shortest), offset = (resized - C) / 2 rounded half to even.
+
+With antialiasing there are two passes, each rounded to whole levels, so their order shows: horizontal first, but vertical first where
+the height loses more pixels than twice what the width loses. That is Pillow 13's order; here every version keeps to it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from .pictures import to_pillow
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 GREATEST_RESIZED = 2**23
-"""Pixels of the largest resized picture that is made in full before the crop (Pillow takes 4 bytes each)."""
+"""Pixels of the largest picture that one pass makes in full before the crop (Pillow takes 4 bytes each)."""
 
 
 class Axis(NamedTuple):
@@ -35,6 +38,12 @@ def axes(facts: Mapping[str, Any], height: int, width: int) -> tuple[Axis, Axis]
     sizes = resize if isinstance(resize, list) else [resize * n // shortest for n in (height, width)]
     vertical, horizontal = (Axis(n, resized, round((resized - (crop or resized)) / 2), crop or resized) for n, resized in zip((height, width), sizes, strict=True))
     return vertical, horizontal
+
+
+def vertical_first(vertical: Axis, horizontal: Axis) -> bool:
+    """Whether the vertical pass comes first: only where the height shrinks, by more than twice as many pixels as the width."""
+    lost = vertical.size - vertical.resized
+    return lost > 0 and lost > 2 * (horizontal.size - horizontal.resized)
 
 
 def output_size(facts: Mapping[str, Any]) -> tuple[int, int]:
@@ -72,20 +81,42 @@ def normalise(levels: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
 
 def _by_pillow(picture: Image.Image, vertical: Axis, horizontal: Axis, facts: Mapping[str, Any]) -> np.ndarray:
     method, gap = FILTERS[facts["interpolation"]], facts["reducing_gap"]
-    if horizontal.resized * vertical.resized <= GREATEST_RESIZED:
-        resized = picture.resize((horizontal.resized, vertical.resized), method, reducing_gap=gap)
+    # Pillow places the reduction's grid by the whole picture. A strip too long for that is resized without: the gap only saves time.
+    if gap is not None and horizontal.resized * vertical.resized <= GREATEST_RESIZED:
         left, top = horizontal.offset, vertical.offset
+        resized = picture.resize((horizontal.resized, vertical.resized), method, reducing_gap=gap)
         return np.asarray(resized.crop((left, top, left + horizontal.length, top + vertical.length)))
-    # A strip of a picture: only what the crop keeps is made, with positions that Pillow holds as float32.
-    (x0, x1), (y0, y1) = ([axis.size / axis.resized * end for end in (axis.offset, axis.offset + axis.length)] for axis in (horizontal, vertical))
-    return np.asarray(picture.resize((horizontal.length, vertical.length), method, box=(x0, y0, x1, y1), reducing_gap=gap))
+    if vertical_first(vertical, horizontal):
+        return np.asarray(_across(_down(picture, vertical, method), horizontal, method))
+    return np.asarray(_down(_across(picture, horizontal, method), vertical, method))
+
+
+def _across(picture: Image.Image, axis: Axis, method: Image.Resampling) -> Image.Image:
+    height = picture.height
+    if axis.resized * height > GREATEST_RESIZED:
+        left, right = _span(axis)
+        return picture.resize((axis.length, height), method, (left, 0, right, height))
+    return picture.resize((axis.resized, height), method).crop((axis.offset, 0, axis.offset + axis.length, height))
+
+
+def _down(picture: Image.Image, axis: Axis, method: Image.Resampling) -> Image.Image:
+    width = picture.width
+    if axis.resized * width > GREATEST_RESIZED:
+        top, bottom = _span(axis)
+        return picture.resize((width, axis.length), method, (0, top, width, bottom))
+    return picture.resize((width, axis.resized), method).crop((0, axis.offset, width, axis.offset + axis.length))
+
+
+def _span(axis: Axis) -> tuple[float, float]:
+    """Where the kept part lies in the picture, in its pixels; Pillow holds such positions as float32, so whole passes are the rule."""
+    return axis.offset * axis.size / axis.resized, (axis.offset + axis.length) * axis.size / axis.resized
 
 
 def _by_taps(image: np.ndarray, vertical: Axis, horizontal: Axis, interpolation: str) -> np.ndarray:
     """Resample without widening the kernel: 2 or 4 pixels an axis, edge pixels repeated, rounded once at the end."""
     rows, row_weights = _taps(vertical, interpolation)
     columns, column_weights = _taps(horizontal, interpolation)
-    levels: np.ndarray = np.zeros((vertical.length, horizontal.length, image.shape[2]), np.float32)
+    levels = np.zeros((vertical.length, horizontal.length, image.shape[2]))
     for row, row_weight in zip(rows, row_weights, strict=True):
         lines = image[row]
         for column, column_weight in zip(columns, column_weights, strict=True):
@@ -94,7 +125,7 @@ def _by_taps(image: np.ndarray, vertical: Axis, horizontal: Axis, interpolation:
 
 
 def _taps(axis: Axis, interpolation: str) -> tuple[np.ndarray, np.ndarray]:
-    """Indices (int64) and weights (float32), each [taps, length], of the input pixels that make each output pixel."""
+    """Indices (int64) and weights (float64), each [taps, length], of the input pixels that make each output pixel."""
     reach = 2 if interpolation == "bicubic" else 1
     centre = (np.arange(axis.length) + axis.offset + 0.5) * axis.size / axis.resized - 0.5
     positions = np.floor(centre) + np.arange(1 - reach, 1 + reach)[:, None]
@@ -104,7 +135,7 @@ def _taps(axis: Axis, interpolation: str) -> tuple[np.ndarray, np.ndarray]:
     else:
         a = CUBIC_NOT_WIDENED
         weights = np.where(distance < 1, ((a + 2) * distance - (a + 3)) * distance**2 + 1, a * (((distance - 5) * distance + 8) * distance - 4))
-    return positions.clip(0, axis.size - 1).astype(np.int64), weights.astype(np.float32)
+    return positions.clip(0, axis.size - 1).astype(np.int64), weights
 
 
 CUBIC_NOT_WIDENED = -0.75
