@@ -55,7 +55,7 @@ class OpenVinoRunner(Runner):
         self._one_at_a_time = threading.Lock()  # an infer request answers one call at a time
         self.used = Used(
             library="openvino",
-            version=ov.get_version(),
+            version=ov.get_version().partition("-")[0],
             provider=",".join(compiled.get_property("EXECUTION_DEVICES")),
             precision=_PRECISIONS.get(compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()),
             threads=compiled.get_property("INFERENCE_NUM_THREADS") if wanted == "CPU" else None,
