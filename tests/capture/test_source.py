@@ -85,6 +85,11 @@ def test_arguments_are_json_or_text(net: Path) -> None:
     assert source.provenance["arguments"] == {"num_classes": 7, "note": "two words"}
 
 
+def test_paths_among_the_arguments_are_not_kept(net: Path) -> None:
+    source = open_source(f"{net.name}:make", args={"note": str(net.with_name("settings.yaml"))})
+    assert source.provenance["arguments"] == {"note": "settings.yaml"}
+
+
 def test_the_same_weights_have_the_same_hash(net: Path) -> None:
     one, two = open_source(f"{net.name}:make"), open_source(f"{net.stem}:make")
     other = open_source(f"{net.name}:make", args={"num_classes": "3"})

@@ -115,7 +115,9 @@ def _exported(path: Path) -> Source:
 
 
 def _eager(name: str, kind: str, built: python_source.Built, weights: Path | None, facts: Mapping[str, Any] | None = None) -> Source:
-    more: dict[str, Any] = {"arguments": built.arguments} if built.arguments else {}
+    # Where a file lies on the builder's disk is nobody's business: only its name is kept.
+    arguments = {key: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value for key, value in built.arguments.items()}
+    more: dict[str, Any] = {"arguments": arguments} if arguments else {}
     if built.source_sha256:
         more["source_sha256"] = built.source_sha256
     if weights is not None:
