@@ -23,9 +23,7 @@ class Ran:
 
 def torchport(*args: object, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300) -> Ran:
     """One call with --json."""
-    done = subprocess.run(
-        [sys.executable, "-m", "torchport", *map(str, args), "--json"], cwd=cwd, capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})}, check=False
-    )
+    done = subprocess.run([sys.executable, "-m", "torchport", *map(str, args), "--json"], cwd=cwd, capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})}, check=False)
     try:
         out = json.loads(done.stdout)
     except ValueError:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import importlib
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TorchportError
+from ..isolate import die_with_parent
 from ..targets import targets
 from . import memory, protocol
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 _WARM_CALLS = 20
 _WARM_S = 0.3
 _SETTLE_S = 0.005
-_SET_DEATH_SIGNAL = 1
 
 
 class Child:
@@ -87,8 +86,7 @@ class Child:
 def main() -> None:
     """Answer commands until standard input ends; what the runtime prints goes to standard error."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it too, and ends this process
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)  # a stopped process does not notice that its input ended
+    die_with_parent()  # a stopped process does not notice that its input ended
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     child = Child()
