@@ -10,7 +10,6 @@ from __future__ import annotations
 import abc
 import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import time
 from collections.abc import Mapping
@@ -290,7 +289,7 @@ class Target(abc.ABC):
 
     def version(self) -> str:
         """Version of the runtime's distribution."""
-        return importlib.metadata.version(self.packages[0])
+        return _version(self.packages[0])
 
     def needs(self, recipe: str) -> str | None:
         """The target whose artefact this one starts from for that recipe; None when it starts from the Program."""
@@ -341,7 +340,7 @@ class Target(abc.ABC):
             precision=options.precision,
             graphs=graphs,
             imports=tuple(program.imports),
-            requires={package: importlib.metadata.version(package) for package in self.packages},
+            requires={package: _version(package) for package in self.packages},
             notes=tuple(dict.fromkeys(notes)),
         )
 
@@ -400,6 +399,12 @@ def plain_io(signature: Signature, *, names: Mapping[str, str] | None = None, ma
         )
         for spec in (*signature.inputs, *signature.outputs)
     }
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version  # takes 16 ms, which opening an artefact has no need of
+
+    return version(package)
 
 
 def _files(folder: Path) -> list[str]:

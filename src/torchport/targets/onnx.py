@@ -7,8 +7,6 @@ are the signature's. The runtime's own optimised form of it depends on the CPU, 
 from __future__ import annotations
 
 import contextlib
-import logging
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,6 +170,9 @@ def _by_torchscript(graph: GraphProgram, entry: Path) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep back what the exporters say to their own developers."""
+    import logging
+    import warnings
+
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)  # it lists torchvision's operators as missing

@@ -7,11 +7,9 @@ records its parameters in the file.
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
 import sys
 import threading
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +153,9 @@ def _renumbered(xml: str, keep: set[str]) -> str:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep back the frontend's warnings about operators that this PyTorch does not have."""
+    import logging
+    import warnings
+
     root, handler, disabled = logging.getLogger(), logging.NullHandler(), logging.root.manager.disable
     root.addHandler(handler)  # `logging.warning` would otherwise add a handler of its own, for good
     logging.disable(logging.WARNING)
