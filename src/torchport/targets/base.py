@@ -260,7 +260,7 @@ class Target(abc.ABC):
         profiles: where artefacts of this target can run; `python` and `server` only if torch is not needed.
         reference: the row is what others are compared with, never a candidate.
         executes_code: opening or running a file of a stranger may run the stranger's code.
-        xfail: name of a conformance check -> why it is expected to fail (strict).
+        xfail: conformance check, `check_parity` or for one toy `check_export[scripted]` -> why it is expected to fail (strict).
     """
 
     name: ClassVar[str]
