@@ -21,14 +21,14 @@ import numpy as np
 
 from ..errors import BadInput, ExportError, MissingDependency, RunError, TorchportError
 from ..types import Artifact, FixedBatch, GraphFile, Signature, TensorIO, TensorSpec, Used
+from .feed import Arrays, Feed, cast, check_feed, is_batched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ..capture.program import GraphProgram, Program
 
-Feed = Mapping[str, np.ndarray]
-Arrays = dict[str, np.ndarray]
+__all__ = ["PROFILES", "Arrays", "Availability", "ExportOptions", "Feed", "Runner", "Target", "check_feed", "is_batched", "plain_io"]
 
 PROFILES = ("python", "server", "web", "android", "ios")
 """Where a Bundle may run; `any` on the command line means all of them."""
@@ -191,53 +191,10 @@ class Runner(abc.ABC):
             if size > array.shape[0]:
                 array = np.concatenate([array, np.repeat(array[-1:], size - array.shape[0], axis=0)])
         if io.dtype != array.dtype.name:
-            array = _cast(spec.name, array, io.dtype)
+            array = cast(spec.name, array, io.dtype)
         if io.layout:
             array = array.transpose(io.layout)
         return np.asarray(array, order="C")  # ascontiguousarray would make a scalar one-dimensional
-
-
-def _cast(name: str, array: np.ndarray, dtype: str) -> np.ndarray:
-    if np.issubdtype(array.dtype, np.integer) and np.issubdtype(np.dtype(dtype), np.integer) and array.size:
-        info = np.iinfo(dtype)
-        if array.min() < info.min or array.max() > info.max:
-            raise BadInput(f"'{name}' holds {array.min()}..{array.max()}, this artefact takes {dtype}", "use a variant that keeps 64-bit integers")
-    return array.astype(dtype)
-
-
-def is_batched(spec: TensorSpec) -> bool:
-    """Whether a tensor's first dimension counts independent items."""
-    return bool(spec.shape) and spec.shape[0] == "batch"
-
-
-def check_feed(signature: Signature, feed: Feed) -> int | None:
-    """Check names, dtypes and shapes of a feed; the batch size, or None where the graph has no batch dimension.
-
-    Raises:
-        BadInput: names the first tensor that does not fit, and what would.
-    """
-    known = [spec.name for spec in signature.inputs]
-    if sorted(feed) != sorted(known):
-        raise BadInput(f"inputs are {sorted(feed)}", f"this graph takes {known}")
-    sizes: dict[str, int] = {}
-    for spec in signature.inputs:
-        array = np.asarray(feed[spec.name])
-        wanted = f"'{spec.name}' takes {spec.dtype}[{','.join(map(str, spec.shape))}]"
-        if array.dtype.name != spec.dtype:
-            raise BadInput(f"'{spec.name}' is {array.dtype.name}", wanted)
-        if array.ndim != len(spec.shape):
-            raise BadInput(f"'{spec.name}' has shape {list(array.shape)}", wanted)
-        for size, dim in zip(array.shape, spec.shape, strict=True):
-            if isinstance(dim, int):
-                if size != dim:
-                    raise BadInput(f"'{spec.name}' has shape {list(array.shape)}", wanted)
-            elif sizes.setdefault(dim, size) != size:
-                raise BadInput(f"'{dim}' is {sizes[dim]} in one input and {size} in '{spec.name}'", "give every input the same number of items")
-    for dim, size in sizes.items():
-        bound = signature.dims.get(dim)
-        if bound and (size < bound.min or (bound.max is not None and size > bound.max)):
-            raise BadInput(f"'{dim}' is {size}", f"this graph takes {bound.min}..{'any' if bound.max is None else bound.max}")
-    return sizes.get("batch")
 
 
 @dataclass(frozen=True)
