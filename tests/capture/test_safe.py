@@ -104,6 +104,12 @@ def _shape(program: dict) -> None:
     program["graph_module"]["graph"]["tensor_values"]["x"]["sizes"][0]["as_expr"]["expr_str"] = CODE
 
 
+def _shape_of_a_tensor_called_metadata(program: dict) -> None:
+    values = program["graph_module"]["graph"]["tensor_values"]
+    values["metadata"] = json.loads(json.dumps(values["x"]))
+    values["metadata"]["sizes"][0]["as_expr"]["expr_str"] = CODE
+
+
 def _target(program: dict) -> None:
     program["graph_module"]["graph"]["nodes"][0]["target"] = "torch.os.system"
 
@@ -142,7 +148,7 @@ def _keyword(program: dict) -> None:
     signature["in_spec"] = json.dumps([1, {"type": "builtins.dict", "context": json.dumps([f"k={CODE}"]), "children_spec": []}])
 
 
-@pytest.mark.parametrize("change", [_shape, _target, _file_operator, _name, _argument, _key, _tree, _enum, _keyword])
+@pytest.mark.parametrize("change", [_shape, _shape_of_a_tensor_called_metadata, _target, _file_operator, _name, _argument, _key, _tree, _enum, _keyword])
 def test_code_in_the_program_itself_is_refused(honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[dict], None]) -> None:
     monkeypatch.chdir(tmp_path)
 

@@ -52,10 +52,10 @@ def check_records(names: Iterable[str]) -> None:
 
 
 def check_program(text: bytes) -> None:
-    """Refuse a serialised program in which anything but tensor operators could run.
+    """Refuse a serialised program, or a list of its weights, in which anything but tensor operators could run.
 
     Args:
-        text: the JSON of `models/model.json`.
+        text: the JSON of `models/model.json`, or of a `..._config.json`.
 
     Raises:
         UnsafeFile: says which part, and shows its beginning.
@@ -65,7 +65,7 @@ def check_program(text: bytes) -> None:
 
 
 def _check(key: str, value: Any) -> None:
-    if key in UNCHECKED:
+    if key in UNCHECKED and _is_text(value):
         return
     if isinstance(value, dict):
         for name, child in value.items():
@@ -78,6 +78,12 @@ def _check(key: str, value: Any) -> None:
             _check(key, child)
     elif isinstance(value, str):
         _check_text(key, value)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is text all through: a tensor may be called `metadata`, and its shapes are no free text."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+    return all(isinstance(one, str) for one in inner)
 
 
 def _check_text(key: str, text: str) -> None:

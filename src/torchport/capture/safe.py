@@ -84,7 +84,9 @@ def load_exported(path: Path) -> ExportedProgram:
             reader = PT2ArchiveReader(file)
             records = reader.get_file_names()
             check_records(records)
-            check_program(reader.read_bytes("models/model.json"))
+            for record in records:
+                if record.endswith(("models/model.json", "_config.json")):
+                    check_program(reader.read_bytes(record))
             file.seek(0)
             program = load_pt2(file).exported_programs["model"]
     except UnsafeFile as exc:
