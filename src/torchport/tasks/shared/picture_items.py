@@ -91,11 +91,12 @@ def _from_csv(table: Path, labels: Sequence[str] | None) -> list[Item]:
 
 
 def _index(text: str, labels: Sequence[str] | None) -> int | None:
-    """The class that a label means, or None. A number with leading zeros counts something else, such as photos."""
+    """The class that a label means, or None. A number with leading zeros counts something else, such as photos; a name must be one class's."""
     if text.isascii() and text.isdigit() and str(int(text)) == text:
         index = int(text)
         return index if labels is None or index < len(labels) else None
-    return next((i for i, name in enumerate(labels or ()) if name == text), None)
+    named = [i for i, name in enumerate(labels or ()) if name == text]
+    return named[0] if len(named) == 1 else None
 
 
 def _is_picture(path: Path) -> bool:

@@ -104,14 +104,14 @@ def _flat(picture: Image.Image, mode: str) -> Image.Image:
 def _to_8_bits(picture: Image.Image) -> np.ndarray:
     """Grey pixels of 16-bit, 32-bit or float samples as uint8 [height, width, 1].
 
-    The lowest sample, or 0 where none is negative, becomes 0; the top of the narrowest usual range that holds all
-    samples (1 for floats, 255, 65535), or else the highest sample, becomes 255. Integers fall into 256 equal steps, so that a
-    16-bit picture keeps its high byte, as colour pictures of 16 bits do in Pillow.
+    Where none is negative, 0 stays 0, and the top of the narrowest usual range that holds all samples (1 for floats, 255, 65535), or else
+    the highest sample, becomes 255; where some are, the lowest becomes 0 and the highest, or 0, becomes 255. Integers fall into 256 equal
+    steps, so that a 16-bit picture keeps its high byte, as colour pictures of 16 bits do in Pillow.
     """
     is_float = picture.mode == "F"
     usual = (1.0, 255.0, 65535.0) if is_float else (65535.0,) if picture.mode.startswith("I;16") else (255.0, 65535.0)
-    extremes = cast("tuple[float, float]", picture.getextrema())
-    low, high = min(extremes[0], 0.0), next((top for top in usual if extremes[1] <= top), extremes[1])
+    lowest, highest = cast("tuple[float, float]", picture.getextrema())
+    low, high = (lowest, max(highest, 0.0)) if lowest < 0 else (0.0, next((top for top in usual if highest <= top), highest))
     rounded, factor = (np.rint, 255 / (high - low)) if is_float else (np.floor, 256 / (high - low + 1))
 
     def shade(samples: np.ndarray) -> np.ndarray:
