@@ -199,9 +199,9 @@ def _shrink(values: Values, facts: Facts) -> Values:
 
 def _activate(values: Values, facts: Facts) -> Values:
     logits = np.asarray(values["logits"], np.float32)
-    if facts["activation"] == "sigmoid":
-        return {"scores": np.exp(-np.logaddexp(np.float32(0), -logits))}
-    with np.errstate(invalid="ignore"):  # infinite logits become NaN, which `_present` reports
+    with np.errstate(invalid="ignore"):  # `_present` reports what is no number
+        if facts["activation"] == "sigmoid":
+            return {"scores": np.exp(-np.logaddexp(np.float32(0), -logits))}
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return {"scores": powers / powers.sum(axis=1, keepdims=True)}
 

@@ -55,7 +55,7 @@ def test_reducing_gap_is_pillows(size):
 def test_without_antialias_it_is_pytorchs_interpolate(size, interpolation):
     image = sized(*size)
     planes = torch.from_numpy(image).permute(2, 0, 1)[None].float()
-    expected = torch.nn.functional.interpolate(planes, (180, 240), mode=interpolation, align_corners=False).add(0.5).floor().clamp(0, 255)[:, :, 26:154, 56:184]
+    expected = torch.nn.functional.interpolate(planes, (180, 240), mode=interpolation, align_corners=False).add(resize.HALF_UP).floor().clamp(0, 255)[:, :, 26:154, 56:184]
     made = resize.to_pixels(image, checked(resize=[180, 240], crop=128, interpolation=interpolation, antialias=False))
     difference = np.abs(made - expected.numpy())
     assert difference.max() <= 1

@@ -95,7 +95,8 @@ def _flat(picture: Image.Image, mode: str) -> Image.Image:
     """The picture without transparency, in mode `RGB` or `L`."""
     if not picture.has_transparency_data:
         return picture if picture.mode == mode else picture.convert(mode)
-    picture = picture.convert("RGBA")
+    if picture.mode != "RGBA":
+        picture = picture.convert("RGBA")
     page = Image.new("RGB", picture.size, "white")
     page.paste(picture, mask=picture.getchannel("A"))
     return page.convert(mode)

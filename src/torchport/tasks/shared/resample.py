@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .resize import CUBIC_NOT_WIDENED, output_size
+from .resize import CUBIC_NOT_WIDENED, HALF_UP, output_size
 
 _GREY = 128
 _UNIT = 2.0**-22
@@ -52,7 +52,7 @@ class Resample(nn.Module):
         new_height, new_width = self._resized(height, shortest, 0), self._resized(width, shortest, 1)
         down, across = self._matrix(rows, height, new_height, 0), self._matrix(columns, width, new_width, 1).transpose(0, 1)
         if not self.antialias:
-            return {"pixels": self._normalise(_to_levels(torch.matmul(down, torch.matmul(planes, across))))}
+            return {"pixels": self._normalise(_to_levels(torch.matmul(down, torch.matmul(planes, across)), HALF_UP))}
         horizontal_first = _down(down, _across(planes, across))
         vertical_first = _across(_down(down, planes), across)
         lost = height - new_height
@@ -117,6 +117,6 @@ def _down(weights: Tensor, planes: Tensor) -> Tensor:
     return _to_levels(torch.matmul(weights, planes) + (weights.sum(1, keepdim=True) - 1) * _GREY)
 
 
-def _to_levels(values: Tensor) -> Tensor:
+def _to_levels(values: Tensor, half: float = 0.5) -> Tensor:
     """Whole levels, counted from mid-grey; halves go up."""
-    return torch.floor(values + 0.5).clamp(-_GREY, 255 - _GREY)
+    return torch.floor(values + half).clamp(-_GREY, 255 - _GREY)

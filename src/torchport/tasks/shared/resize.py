@@ -4,7 +4,8 @@ Per axis, a picture of length n becomes `resized` long, of which `length` pixels
 and a centre crop C: resized = floor(S * n / shortest), offset = (resized - C) / 2 rounded half to even.
 
 With antialiasing there are two passes, each rounded to whole levels, so their order shows: horizontal first, but vertical first where
-the height loses more pixels than twice what the width loses. That is Pillow 13's order; here every version keeps to it.
+the height loses more pixels than twice what the width loses. That is Pillow 13's order; here every version keeps to it. Without antialiasing
+only the end is rounded.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ from .pictures import to_pillow
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
 GREATEST_RESIZED = 2**23
 """Pixels of the largest picture that one pass makes in full before the crop (Pillow takes 4 bytes each)."""
+
+CUBIC_NOT_WIDENED = -0.75
+"""Parameter of the cubic kernel (R. Keys, 1981) where it is not widened, as in OpenCV and PyTorch; widened it is -0.5, as in Pillow."""
+HALF_UP = 0.5 + 2.0**-10
+"""Added before the floor where a kernel is not widened: what is half a level but for the rounding of a sum goes up everywhere."""
 
 
 class Axis(NamedTuple):
@@ -121,7 +127,7 @@ def _by_taps(image: np.ndarray, vertical: Axis, horizontal: Axis, interpolation:
         lines = image[row]
         for column, column_weight in zip(columns, column_weights, strict=True):
             levels += lines[:, column] * (row_weight[:, None, None] * column_weight[:, None])
-    return np.clip(np.floor(levels + 0.5), 0, 255)
+    return np.clip(np.floor(levels + HALF_UP), 0, 255)
 
 
 def _taps(axis: Axis, interpolation: str) -> tuple[np.ndarray, np.ndarray]:
@@ -136,7 +142,3 @@ def _taps(axis: Axis, interpolation: str) -> tuple[np.ndarray, np.ndarray]:
         a = CUBIC_NOT_WIDENED
         weights = np.where(distance < 1, ((a + 2) * distance - (a + 3)) * distance**2 + 1, a * (((distance - 5) * distance + 8) * distance - 4))
     return positions.clip(0, axis.size - 1).astype(np.int64), weights
-
-
-CUBIC_NOT_WIDENED = -0.75
-"""Parameter of the cubic kernel (R. Keys, 1981) where it is not widened, as in OpenCV and PyTorch; widened it is -0.5, as in Pillow."""
