@@ -94,5 +94,3 @@ def flatten_outputs(value: Any) -> dict[str, torch.Tensor]:
         by_key = bool(path) and not all(isinstance(k, pytree.SequenceKey) for k in path)
         named[".".join(keys) if by_key else f"output_{i}"] = leaf
     return named
-
-
