@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -142,6 +141,8 @@ class ImageClassification(Task):
 def _read_labels(value: Any) -> list[str] | None:
     if value is None or isinstance(value, list | tuple):
         return list(map(str, value)) if value else None
+    from importlib.resources import files  # slow to import, and a Bundle carries its labels
+
     path = files("torchport").joinpath("data", f"{IMAGENET}.txt") if value == IMAGENET else Path(str(value))
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
