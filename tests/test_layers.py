@@ -15,7 +15,7 @@ from torchport.tasks import tasks
 ROOT = Path(__file__).parents[1] / "src" / "torchport"
 
 LAYERS = (
-    ("errors", "types", "registry", "isolate", "machine", "cache", "stats", "budget"),
+    ("errors", "types", "registry", "isolate", "machine", "cache", "stats", "budget", "feed"),
     ("targets", "tasks", "capture", "compress"),
     ("bench", "bundle", "lower", "measure", "verify"),
     ("choose", "predict"),
@@ -29,7 +29,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 STAGES = ("batch", "bench", "bundle", "choose", "cli", "deploy", "export", "measure", "pack", "predict", "rebench", "repack", "report", "serve", "verify")
 """These compare and index by no name of a target, recipe or task: a new one must need no change here."""
 
-BUILD = ("capture", "compress", "tasks.shared.resample", "testing.toys")
+BUILD = ("capture", "compress", "tasks.shared.activate", "tasks.shared.resample", "testing.toys")
 """Only these import torch as they are imported; everything else imports it, or one of these, inside a function."""
 
 HEAVY = ("torch", "openvino", "executorch", "onnx", "onnxruntime", "onnxscript", "onnxslim", "torchao", "transformers")

@@ -120,7 +120,7 @@ def test_a_newer_schema_says_upgrade(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "nonsense", "[]", "{}", '{"schema": 1}', '{"schema": "one"}'])
 def test_a_broken_manifest_is_one_clear_line(tmp_path: Path, text: str) -> None:
     (make(tmp_path / "net.tport") / "torchport.json").write_text(text)
-    with pytest.raises(BundleError, match="manifest|schema"):
+    with pytest.raises(BundleError, match=r"manifest|schema"):
         Bundle(tmp_path / "net.tport")
 
 

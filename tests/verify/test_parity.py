@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from torchport.types import Levels
+from torchport.types import Levels, Parity
 from torchport.verify.parity import Tally
 
 ONES = np.ones((2, 3), np.float32)
 
 
-def verdict(reference: np.ndarray, got: np.ndarray, tolerance: float = 1e-4, levels: Levels | None = None):  # noqa: ANN201
+def verdict(reference: np.ndarray, got: np.ndarray, tolerance: float = 1e-4, levels: Levels | None = None) -> Parity:
     tally = Tally()
     tally.add("model", "y", reference, got, tolerance, levels)
     return tally.parity()

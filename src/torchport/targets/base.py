@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from ..errors import BadInput, ExportError, MissingDependency, RunError, TorchportError
+from ..feed import Arrays, Feed, cast, check_feed, is_batched
 from ..types import Artifact, FixedBatch, GraphFile, Signature, TensorIO, TensorSpec, Used
-from .feed import Arrays, Feed, cast, check_feed, is_batched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -148,10 +148,7 @@ class Runner(abc.ABC):
         if batch is None or most is None or batch <= most:
             return [(feed, batch)]
         batched = {spec.name for spec in self.signature.inputs if is_batched(spec)}
-        return [
-            ({name: array[i : i + most] if name in batched else array for name, array in feed.items()}, min(most, batch - i))
-            for i in range(0, batch, most)
-        ]
+        return [({name: array[i : i + most] if name in batched else array for name, array in feed.items()}, min(most, batch - i)) for i in range(0, batch, most)]
 
     def _greatest_batch(self) -> int | None:
         most: list[int] = []
@@ -375,5 +372,3 @@ def _first_line(exc: BaseException) -> str:
 
 def _shapes(feed: Feed) -> str:
     return ", ".join(f"{name} {np.asarray(array).dtype}{list(np.asarray(array).shape)}" for name, array in feed.items())
-
-

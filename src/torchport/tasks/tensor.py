@@ -91,7 +91,7 @@ def _alike(got: np.ndarray, reference: np.ndarray) -> bool:
 
 
 def _decode(values: Values, facts: Facts) -> Values:
-    wanted = {name: dtype for name, dtype in facts["inputs"]}
+    wanted = dict(facts["inputs"])
     arrays = read_tensors(values["raw"], wanted, "the input")
     if set(arrays) != set(wanted):
         raise BadInput(f"the input names {sorted(arrays)}", f"the model takes {sorted(wanted)}")

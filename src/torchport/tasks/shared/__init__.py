@@ -1,0 +1,1 @@
+"""What tasks share: pictures on the host and in the graph."""

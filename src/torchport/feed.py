@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..errors import BadInput
-from ..types import Signature, TensorSpec
+from .errors import BadInput
+from .types import Signature, TensorSpec
 
 Feed = Mapping[str, np.ndarray]
 Arrays = dict[str, np.ndarray]
