@@ -105,8 +105,7 @@ class ImageClassification(Task):
 
     def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
         """`preprocess` (uint8 [height, width, channels] -> pixels) and `postprocess` (float32 [batch, classes] -> scores), where there are such steps."""
-        from .shared.activate import Activate
-        from .shared.resample import Resample
+        from .shared.resample import Activate, Resample
 
         graphs = {}
         if facts["reducing_gap"] is None:

@@ -1,6 +1,6 @@
-"""Resize, crop and normalise inside a graph: two resampling matrices, built from the picture's own size.
+"""The graphs around a model of pictures: `Resample` before it, `Activate` after it.
 
-Core operators only, with dynamic height and width, so that every target runs it. The rule is that of `resize.py`, computed for the kept
+`Resample` resizes, crops and normalises by two resampling matrices, built from the picture's own size. Core operators only, with dynamic height and width, so that every target runs it. The rule is that of `resize.py`, computed for the kept
 rows and columns alone. Which pass comes first depends on the picture, and a graph without branches computes both orders.
 
 Small pictures of common sizes put many sums exactly half-way between two levels, where Pillow's fixed-point weights decide. Three
@@ -107,6 +107,18 @@ class Resample(nn.Module):
         distance = distance.abs() / width
         near, far = distance.clamp(max=1), distance.clamp(min=1, max=2)
         return ((a + 2) * near - (a + 3)) * near * near + 1 + a * (((far - 5) * far + 8) * far - 4)
+
+
+class Activate(nn.Module):
+    """float32 [batch, classes] logits -> {"scores": float32 [batch, classes]}, by `softmax` or `sigmoid`."""
+
+    def __init__(self, activation: str) -> None:
+        super().__init__()
+        self.softmax = activation == "softmax"
+
+    def forward(self, logits: Tensor) -> dict[str, Tensor]:
+        """The scores of a batch."""
+        return {"scores": torch.softmax(logits, dim=1) if self.softmax else torch.sigmoid(logits)}
 
 
 def _across(planes: Tensor, weights: Tensor) -> Tensor:
