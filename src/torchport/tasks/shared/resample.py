@@ -1,7 +1,8 @@
 """The graphs around a model of pictures: `Resample` before it, `Activate` after it.
 
-`Resample` resizes, crops and normalises by two resampling matrices, built from the picture's own size. Core operators only, with dynamic height and width, so that every target runs it. The rule is that of `resize.py`, computed for the kept
-rows and columns alone. Which pass comes first depends on the picture, and a graph without branches computes both orders.
+`Resample` resizes, crops and normalises by two resampling matrices, built from the picture's own size: core operators only, with dynamic
+height and width, so that every target runs it. The rule is that of `resize.py`, computed for the kept rows and columns alone. Which pass
+comes first depends on the picture, and a graph without branches computes both orders.
 
 Small pictures of common sizes put many sums exactly half-way between two levels, where Pillow's fixed-point weights decide. Three
 things keep float32 on its side: positions are counted from the middle of the picture (the crop is centred, so they stay small), levels
