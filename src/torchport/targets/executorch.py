@@ -1,0 +1,200 @@
+"""ExecuTorch: `.pte` files with the XNNPACK delegate, for phones and embedded systems.
+
+Its memory is planned ahead for the greatest shape, so every dynamic dimension gets a bound, which `max_shape` tells. The
+Python runtime takes torch tensors; the ones on Android and iOS do not need PyTorch.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import io
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+from weakref import WeakSet
+
+import numpy as np
+
+from ..errors import RunError, UnsupportedByTarget
+from ..isolate import quiet
+from ..types import GraphFile, Signature, TensorIO, Used
+from .base import Arrays, Availability, ExportOptions, Runner, Target, plain_io
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch.export import ExportedProgram
+
+    from ..capture.program import GraphProgram
+
+_METHOD = "forward"
+_DELEGATE = "XnnpackBackend"
+
+
+class ExecuTorchRunner(Runner):
+    """Runs the method `forward`: inputs and outputs by position, in the signature's order.
+
+    The thread pool is one for the process, and an open runner keeps hold of it: it is resized only while no other runner
+    is open, and `used` tells its real size.
+    """
+
+    _opened: ClassVar[WeakSet[ExecuTorchRunner]] = WeakSet()
+
+    def _open(self, path: Path) -> None:
+        import torch
+
+        if self.device != "cpu" or self.provider not in (None, "xnnpack"):
+            raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", "it runs on cpu, by xnnpack")
+        runtime = _runtime()
+        from executorch.extension.pybindings import portable_lib
+
+        data = path.read_bytes()  # from memory: the native reader does not take every file name
+        with quiet(None):  # it tells of its threads, and of its search for the kind of CPU
+            if self.threads not in (None, portable_lib._threadpool_get_thread_count()) and not self._opened:
+                portable_lib._unsafe_reset_threadpool(self.threads)
+            self._program: Any = runtime.load_program(data)  # holds the memory that its method reads
+            self._method: Any = self._program.load_method(_METHOD)
+        self._opened.add(self)
+        self.used = Used(
+            library="executorch",
+            version=importlib.metadata.version("executorch"),
+            provider="xnnpack" if _DELEGATE.encode() in data else "portable",
+            precision="fp32",
+            threads=portable_lib._threadpool_get_thread_count(),
+            instruction_set=torch.backends.cpu.get_cpu_capability(),
+        )
+
+    def _run(self, feed: Arrays) -> Arrays:
+        import torch
+
+        if self._method is None:
+            raise RunError(f"{type(self).__name__} is closed")
+        answer = self._method.execute([torch.tensor(array) for array in feed.values()])
+        names = [self.graph.io[spec.name].name for spec in self.signature.outputs]
+        return {name: np.asarray(tensor) for name, tensor in zip(names, answer, strict=True)}
+
+    def _close(self) -> None:
+        self._method = self._program = None
+        self._opened.discard(self)
+
+
+class ExecuTorch(Target):
+    """The exported program, bounded, lowered to XNNPACK where that has the operator, to portable kernels elsewhere."""
+
+    name = "executorch"
+    suffix = "pte"
+    module = "executorch"
+    packages = ("executorch",)
+    build_modules = ("torch", "torchao")
+    profiles = ("android", "ios")
+    xfail = {"check_export[scripted]": "only TorchScript captures a loop over a dynamic length"}
+    runner = ExecuTorchRunner
+
+    def available(self, *, build: bool = False) -> Availability:
+        """Whether the runtime (and, with `build`, the converter) is installed and loads."""
+        state = super().available(build=build)
+        if state.status == "ok":
+            try:
+                _runtime()
+            except Exception as exc:  # native libraries fail to load in any way: that is what is reported
+                return Availability("broken", reason=f"{type(exc).__name__}: {exc}"[:300])
+        return state
+
+    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+        from ..capture.strip import write_file
+
+        with _quietly():
+            from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
+            from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+            from executorch.exir import to_edge_transform_and_lower
+
+            # XNNPACK takes unsqueeze, and then refuses it where more than one dimension is dynamic
+            refused = {"unsqueeze_copy.default"} if len(graph.signature.dims) > 1 else set()
+            partitioner = XnnpackPartitioner(configs=[config for config in ALL_PARTITIONER_CONFIGS if config.target_name not in refused])
+            lowered = to_edge_transform_and_lower(bound(graph, options, self.name), partitioner=[partitioner]).to_executorch()
+        plan = lowered.executorch_program.execution_plan[0]
+        _require_kernels(plan, graph.name)
+        buffer = io.BytesIO()
+        lowered.write_to_file(buffer)
+        write_file(entry, buffer.getbuffer())
+        return plain_io(graph.signature, max_shapes=_max_shapes(plan, graph.signature))
+
+
+def bound(graph: GraphProgram, options: ExportOptions, target: str) -> ExportedProgram:
+    """The exported program again, each dynamic dimension with a greatest size.
+
+    The batch gets `options.max_batch`, where the signature does not say less; any other the signature's bound, else
+    `options.max_size`.
+
+    Raises:
+        UnsupportedByTarget: the graph fixes a dimension that the signature leaves open.
+    """
+    import torch
+
+    from ..capture.dynamic import resized, sizes
+
+    # in-place operators on constants do not survive a second export, a decomposed program has none
+    module = graph.need_exported(target).run_decompositions({}).module(check_guards=False)
+    dims = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in graph.signature.inputs}
+    most = _greatest(graph.signature, options)
+    feed = graph.examples
+    for dim, size in sizes(feed, dims).items():
+        feed = resized(feed, dims, dim, min(max(size, 2), most[dim]))  # a size of 1 would be taken for a constant
+    hints = {dim: torch.export.Dim.DYNAMIC(min=graph.signature.dims[dim].min, max=size) for dim, size in most.items() if size > 1}
+    try:
+        return torch.export.export(
+            module,
+            tuple(torch.tensor(feed[spec.name]) for spec in graph.signature.inputs),
+            dynamic_shapes=tuple({axis: hints[dim] for axis, dim in dims[spec.name].items() if dim in hints} for spec in graph.signature.inputs),
+        )
+    except torch._dynamo.exc.UserError as exc:
+        wanted = ", ".join(f"{dim} <= {size}" for dim, size in most.items())
+        raise UnsupportedByTarget(f"{target} cannot bound graph '{graph.name}' to {wanted}: {str(exc).strip().splitlines()[0]}", "capture it with fixed sizes") from exc
+
+
+def _greatest(signature: Signature, options: ExportOptions) -> dict[str, int]:
+    """Dynamic dimension -> the greatest size to plan for."""
+    most = {}
+    for dim, bound in signature.dims.items():
+        if dim == "batch":
+            most[dim] = min(options.max_batch, bound.max or options.max_batch)
+        else:
+            most[dim] = bound.max or options.max_size
+    return most
+
+
+def _require_kernels(plan: Any, graph: str) -> None:
+    """See that the runtime has a kernel for every operator that XNNPACK left over.
+
+    Raises:
+        UnsupportedByTarget: names those that it has not (loading the file would only say error 0x14).
+    """
+    wanted = {f"{op.name}.{op.overload}" if op.overload else op.name for op in plan.operators}
+    missing = sorted(wanted - set(_runtime().operator_registry.operator_names))
+    if missing:
+        raise UnsupportedByTarget(f"executorch has no kernel for {', '.join(missing)} in graph '{graph}'", "write the model without it, or use another target")
+
+
+def _max_shapes(plan: Any, signature: Signature) -> dict[str, tuple[int, ...]]:
+    """The shapes that memory was planned for, by tensor."""
+    planned: dict[str, tuple[int, ...]] = {}
+    for specs, indices in ((signature.inputs, plan.inputs), (signature.outputs, plan.outputs)):
+        planned |= {spec.name: tuple(plan.values[index].val.sizes) for spec, index in zip(specs, indices, strict=True)}
+    return planned
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Its import and its passes use what Python and torch deprecate, dozens of times a graph, and print besides."""
+    with warnings.catch_warnings(), quiet(None):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _runtime() -> Any:
+    """ExecuTorch's runtime: one for the process."""
+    with _quietly():
+        from executorch.runtime import Runtime
+
+        return Runtime.get()
