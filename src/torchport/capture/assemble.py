@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import UsageError
+from ..errors import BadInput, UsageError
 from ..tasks import Item, Task
 from ..tasks.base import Facts
 from ..types import Signature, Step
@@ -73,23 +73,43 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
     bounds: dict[str, Any] | None = None
     if data is not None:
         items = task.items(data, facts)
-        feed = task.feed(items[:EXAMPLE_BATCH], facts, source.input_names())
-        if len(items) == 1:
-            feed = {name: np.repeat(array, EXAMPLE_BATCH, axis=0) for name, array in feed.items()}
-    elif specs:
+        usable, feed = _examples(task, items, facts, source.input_names())
+    elif specs and task.takes_tensors:
         parsed = parse(specs)
         feed, dims, bounds = made_up(parsed, batch=EXAMPLE_BATCH), parsed.dims, parsed.bounds
-        items = [_made_up_item(i, made_up(parsed, seed=i, batch=1)) for i in range(1, MADE_UP_ITEMS + 1)]
+        items = usable = [_made_up_item(i, made_up(parsed, seed=i, batch=1)) for i in range(1, MADE_UP_ITEMS + 1)]
     else:
-        raise UsageError("there is nothing to run the model on", 'give --data, or --input "x:float32[batch,10]"')
+        instead = ', or --input "x:float32[batch,10]"' if task.takes_tensors else ""
+        raise UsageError(f"there is nothing to run the model on: {task.name} needs data", f"give --data{instead}")
     model = capture_graph("model", source.model, feed, dims=dims, bounds=bounds)
     facts = task.bind(facts, model.signature)
+    task.check_items(items, model.signature)
     steps = task.steps(facts, model.signature)
     graphs: dict[str, GraphProgram] = {"model": model}
-    for name, graph in task.graphs(facts, model.signature, items).items():
+    for name, graph in task.graphs(facts, model.signature, usable).items():
         graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds)
     program = Program({step.graph: graphs[step.graph] for step in steps if step.graph}, source=source.provenance)
     return Assembled(program, task, facts, assumed, steps, items, data is None)
+
+
+def _examples(task: Task, items: Sequence[Item], facts: Facts, names: Sequence[str] | None) -> tuple[list[Item], dict[str, np.ndarray]]:
+    """The first items that can be read, and their feed, of EXAMPLE_BATCH rows; an unreadable one is passed over."""
+    usable: list[Item] = []
+    feeds: list[dict[str, np.ndarray]] = []
+    error: BadInput | None = None
+    for item in items:
+        try:
+            feeds.append(task.feed([item], facts, names))
+        except BadInput as exc:
+            error = error or exc
+            continue
+        usable.append(item)
+        if len(usable) == EXAMPLE_BATCH:
+            break
+    if not usable:
+        raise error or BadInput("the data holds no items", "check --data")
+    rows = feeds * EXAMPLE_BATCH if len(feeds) == 1 else feeds
+    return usable, {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
 
 def _made_up_item(number: int, feed: Mapping[str, np.ndarray]) -> Item:

@@ -61,6 +61,7 @@ class Task(abc.ABC):
         suffixes: file suffixes that `items` picks up in a folder.
         mime: content type of raw bytes -> suffix.
         example: a runnable `torchport deploy` line, for `torchport tasks`.
+        takes_tensors: whether seeded noise (`--input`) can stand in for data.
     """
 
     name: ClassVar[str]
@@ -69,6 +70,7 @@ class Task(abc.ABC):
     suffixes: ClassVar[tuple[str, ...]] = ()
     mime: ClassVar[Mapping[str, str]] = {}
     example: ClassVar[str] = ""
+    takes_tensors: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = {}
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
@@ -100,6 +102,10 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's data as items, in a stable order; raises BadInput when there is none."""
+
+    def check_items(self, items: Sequence[Item], model: Signature) -> None:
+        """See that the items' labels fit the model's outputs; raises BadInput where they do not."""
+        return
 
     @abc.abstractmethod
     def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import BadInput, RunError, UsageError
-from ..types import Signature, Step, TensorSpec
+from ..types import Levels, Signature, Step, TensorSpec
 from .base import Facts, HostStep, Item, Task, TaskGraph, Values
 from .shared import picture_facts, pictures, resize
 from .shared.picture_items import SUFFIXES, list_items
@@ -94,7 +94,7 @@ class ImageClassification(Task):
         graph, fit = (None, None) if facts["reducing_gap"] is not None else ("preprocess", "shrink")
         chain = [
             Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"image": "image"}),
-            Step(name="preprocess", graph=graph, host="resize", inputs={"image": "image"}, outputs={"pixels": "pixels"}, fit=fit),
+            Step(name="preprocess", graph=graph, host="resize", inputs={"image": "image"}, outputs={"pixels": "pixels"}, fit=fit, levels=_levels(facts)),
             Step(name="model", graph="model", inputs={source.name: "pixels"}, outputs=outputs),
         ]
         if facts["activation"] != "none":
@@ -131,10 +131,42 @@ class ImageClassification(Task):
         """Whether both results name the same class first."""
         return bool(result["labels"][0]["index"] == reference["labels"][0]["index"])
 
+    def check_items(self, items: Sequence[Item], model: Signature) -> None:
+        """Every labelled item has a class that the model answers; raises BadInput naming the first that has not."""
+        classes = model.outputs[0].shape[1]
+        for item in items:
+            if item.label is not None and isinstance(classes, int) and not 0 <= int(item.label) < classes:
+                raise BadInput(f"{item.name} is labelled {item.label}, the model answers classes 0..{classes - 1}", "give labels as class numbers, or the model's own list of names")
+
+    def words(self, result: Mapping[str, Any]) -> str:
+        """The first label with its score."""
+        return _named(result["labels"][0])
+
+    def lines(self, result: Mapping[str, Any]) -> list[str]:
+        """Every label with its score, the most likely first."""
+        return [_named(one) for one in result["labels"]]
+
+    def thumbnail(self, raw: bytes) -> bytes | None:
+        """The picture as a JPEG of at most 160 pixels a side."""
+        return pictures.thumbnail(raw, 160)
+
+    def files(self, facts: Facts) -> dict[str, bytes]:
+        """`labels.txt`, one name a line, where there are labels."""
+        return {"labels.txt": "".join(f"{name}\n" for name in facts["labels"]).encode()} if facts["labels"] else {}
+
     def describe(self, facts: Facts) -> list[str]:
         """The facts in words, a line each; labels are only counted."""
         labels = facts["labels"]
         return super().describe({**facts, "labels": f"{len(labels)} names" if labels else "none: classes are numbered"})
+
+
+def _levels(facts: Facts) -> Levels:
+    """One level of 0..255 as the model sees it; a rounding may flip on 0.1 % of pixels where runtimes sum in another order."""
+    return Levels(size=1 / (min(np.ravel(facts["std"])) * (255 / facts["scale"])), share=0.001)
+
+
+def _named(label: Mapping[str, Any]) -> str:
+    return f"{label['label']} {label['score']:.1%}" if 0 <= label["score"] <= 1 else f"{label['label']} {label['score']:.4g}"
 
 
 def _read_labels(value: Any) -> list[str] | None:
@@ -209,7 +241,7 @@ def _activate(values: Values, facts: Facts) -> Values:
 def _present(values: Values, facts: Facts) -> Values:
     scores = np.asarray(values["scores"])[0]
     if np.isnan(scores).any():
-        raise RunError("the model answered NaN", "check the weights and the precision; `torchport debug` finds the layer")
+        raise RunError("the model answered NaN", "check the weights and the preprocessing facts, or use a variant of a higher precision")
     best = np.argsort(-scores, kind="stable")[: facts["top"]]
     labels = facts["labels"]
     return {"result": {"labels": [{"index": int(i), "label": labels[i] if labels else str(i), "score": float(scores[i])} for i in best]}}

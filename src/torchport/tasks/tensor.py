@@ -26,6 +26,7 @@ class TensorTask(Task):
     metric = "agreement"
     suffixes = (".safetensors", ".npy", ".json")
     mime: ClassVar[Mapping[str, str]] = {"application/json": ".json"}
+    takes_tensors = True
     defaults: ClassVar[Mapping[str, Any]] = {}
     example = 'torchport deploy net.py:Net --task tensor --input "x:float32[batch,10]" -o net.tport'
 

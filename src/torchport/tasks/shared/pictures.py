@@ -162,3 +162,15 @@ def shrink(image: np.ndarray, max_shape: Sequence[int] | None, max_pixels: int) 
     if factor == 1:
         return image
     return _array(to_pillow(image).reduce(factor))
+
+
+def thumbnail(raw: bytes, side: int) -> bytes | None:
+    """The picture as a JPEG of at most `side` pixels a side, for reports; None where it cannot be decoded."""
+    try:
+        picture = to_pillow(decode(raw))
+    except BadInput:
+        return None
+    picture.thumbnail((side, side))
+    small = io.BytesIO()
+    picture.save(small, "JPEG", quality=80)
+    return small.getvalue()
