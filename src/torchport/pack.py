@@ -160,6 +160,7 @@ def report(made: Made, path: Path) -> None:
         command=command(made.request),
         pictures=tuple(_pictures(made)),
         skipped=tuple(skipped),
+        stages={"host steps": made.proven.host} if made.proven.host.outputs else {},
     )
     write(path, data)
 

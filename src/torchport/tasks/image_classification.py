@@ -162,7 +162,7 @@ class ImageClassification(Task):
 
 def _levels(facts: Facts) -> Levels:
     """One level of 0..255 as the model sees it; a rounding may flip on 0.1 % of pixels where runtimes sum in another order."""
-    return Levels(size=1 / (min(np.ravel(facts["std"])) * (255 / facts["scale"])), share=0.001)
+    return Levels(size=float(facts["scale"] / (255 * np.min(facts["std"]))), share=0.001)
 
 
 def _named(label: Mapping[str, Any]) -> str:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from .. import isolate
-from ..errors import BadInput, MissingDependency, TorchportError
+from ..errors import BadInput, MissingDependency, ParityError, TorchportError
 from ..targets import Runner, targets
-from ..types import Candidate
+from ..types import Candidate, Levels, Parity
 from .accuracy import judge
 from .examine import Examined, examine
+from .parity import Tally
 from .traces import Plan, Trace, trace
 
 if TYPE_CHECKING:
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 
 PARITY_ITEMS = 8
 """Items whose every value is kept for parity; accuracy uses all items."""
+
+HOST_TOLERANCE = 1e-5
+HOST_LEVELS = 2
+HOST_SHARE = 0.03
+"""How far a host step that rounds may be from its graph: sums that lie exactly between two levels fall by the arithmetic's width."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class Proven:
         traces: every value of the first items.
         results: one presented result an item, None where the item is unreadable (named in `unreadable`).
         accuracy: the reference's own metric, None where the items carry no labels.
+        host: host steps held against the graphs that answer alike.
     """
 
     plan: Plan
@@ -40,6 +47,7 @@ class Proven:
     results: list[Mapping[str, Any] | None]
     unreadable: Mapping[str, str]
     accuracy: float | None
+    host: Parity
     runners: Mapping[str, Runner] = field(repr=False)
 
 
@@ -49,6 +57,7 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
     Raises:
         BadInput: no item can be read.
         RunError: the model fails, or answers NaN.
+        ParityError: a host step and the graph that is to answer alike do not.
     """
     from ..targets.eager import ModuleRunner
 
@@ -72,7 +81,27 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
         raise BadInput(f"none of the {len(assembled.items)} items can be used: {next(iter(unreadable.values()), 'there are none')}", "check --data")
     scores = [assembled.task.score(got, item.label) for item, got in zip(assembled.items, results, strict=True) if got is not None and item.label is not None]
     complete = len(scores) == sum(got is not None for got in results)
-    return Proven(plan, traces, results, unreadable, sum(scores) / len(scores) if scores and complete else None, runners)
+    host = _host_parity(plan, traces, runners)
+    if not host:
+        raise ParityError(f"{host.stage}: {host.reason}", "the exported step would answer otherwise than the host's; report the facts and a picture that shows it")
+    return Proven(plan, traces, results, unreadable, sum(scores) / len(scores) if scores and complete else None, host, runners)
+
+
+def _host_parity(plan: Plan, traces: Sequence[Trace], runners: Mapping[str, Runner]) -> Parity:
+    """Each host step against the graph of the same step, on the same inputs; inputs that only `fit` makes fit are left out."""
+    tally = Tally()
+    for step in plan.steps:
+        if step.graph is None or step.host is None:
+            continue
+        levels = step.levels and Levels(size=HOST_LEVELS * step.levels.size, share=HOST_SHARE)
+        for one in traces:
+            inputs = {own: one.host[name] for own, name in step.inputs.items()}
+            if step.fit and any(value is not inputs[own] for own, value in plan.task.host[step.fit]({**inputs, "max_shape": dict.fromkeys(inputs)}, plan.facts).items()):
+                continue
+            answered = runners[step.graph].run(inputs)
+            for own, name in step.outputs.items():
+                tally.add(f"{step.name} on the host", own, one.host[name], answered[own], HOST_TOLERANCE, levels)
+    return tally.parity()
 
 
 def golden_traces(proven: Proven, wanted: int | Path) -> list[Trace]:
@@ -83,32 +112,50 @@ def golden_traces(proven: Proven, wanted: int | Path) -> list[Trace]:
     return [trace(proven.plan, item, proven.runners, both=True) for item in items]
 
 
-def prove(lowered: Sequence[Lowered], assembled: Assembled, proven: Proven, folder: Path, *, log: Path, tell: Callable[[str], None]) -> tuple[list[Candidate], dict[str, list[Any]]]:
-    """A candidate for every row, with parity and accuracy; and what each artefact answered, by id."""
+def prove(
+    lowered: Sequence[Lowered],
+    assembled: Assembled,
+    proven: Proven,
+    folder: Path,
+    *,
+    log: Path,
+    limit_s: float,
+    tell: Callable[[str], None],
+) -> tuple[list[Candidate], dict[str, list[Any]]]:
+    """A candidate for every row, with parity and accuracy; and what each artefact answered, by id.
+
+    Args:
+        folder: where the artefacts lie, each in a folder called by its id.
+        log: file that the runtimes' noise is appended to.
+        limit_s: wall-clock limit of one artefact, in seconds.
+        tell: called with the id of the row that begins.
+    """
     answers: dict[str, list[Any]] = {}
     candidates = []
     for low in lowered:
         tell(low.wanted.id)
-        candidates.append(_one(low, assembled, proven, folder, log, answers))
+        candidate, found = _one(low, assembled, proven, folder / low.wanted.id, log, limit_s)
+        candidates.append(candidate)
+        if found is not None:
+            answers[candidate.id] = found
     return candidates, answers
 
 
-def _one(low: Lowered, assembled: Assembled, proven: Proven, folder: Path, log: Path, answers: dict[str, list[Any]]) -> Candidate:
+def _one(low: Lowered, assembled: Assembled, proven: Proven, place: Path, log: Path, limit_s: float) -> tuple[Candidate, list[Any] | None]:
     row = low.wanted
     base = Candidate(id=row.id, target=row.target, recipe=row.recipe.name, precision=row.recipe.precision)
     if low.artifact is None:
         status = "absent" if isinstance(low.error, MissingDependency) else "failed"
-        return msgspec.structs.replace(base, status=status, reason=str(low.error))
+        return msgspec.structs.replace(base, status=status, reason=str(low.error)), None
     target = targets.get(row.target)
     base = msgspec.structs.replace(base, profiles=target.profiles, notes=low.artifact.notes)
-    place, tolerance = folder / row.id, target.tolerance(low.artifact.precision)
+    tolerance = target.tolerance(low.artifact.precision)
     try:
-        found: Examined = isolate.call(examine, target, low.artifact, place, proven.plan, proven.traces, assembled.items, tolerance, log=log, what=row.id)
+        found: Examined = isolate.call(examine, target, low.artifact, place, proven.plan, proven.traces, assembled.items, tolerance, log=log, limit_s=limit_s, what=row.id)
     except TorchportError as exc:
-        return msgspec.structs.replace(base, status="failed", reason=str(exc))
+        return msgspec.structs.replace(base, status="failed", reason=str(exc)), None
     parity = msgspec.structs.replace(found.parity, made_up=assembled.made_up)
     if not parity.ok:
-        return msgspec.structs.replace(base, status="failed", parity=parity, reason=f"{parity.stage}: {parity.reason}")
-    answers[row.id] = found.results
+        return msgspec.structs.replace(base, status="failed", parity=parity, reason=f"{parity.stage}: {parity.reason}"), None
     accuracy, agreement = judge(assembled.task, assembled.items, found.results, proven.results)
-    return msgspec.structs.replace(base, parity=parity, accuracy=accuracy, agreement=agreement)
+    return msgspec.structs.replace(base, parity=parity, accuracy=accuracy, agreement=agreement), found.results
