@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from . import pack
 from .bundle import Manifest, trust, writer
 from .choose import choose
-from .errors import ParityError, TorchportError
+from .errors import MissingDependency, ParityError, RunError, UsageError
 from .lower import Lowered, lower, recipes_of, wanted
 from .measure import measure_all
 from .request import Request
@@ -55,10 +55,11 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
         lowered = lower(programs, wanted(request.targets, request.recipes), variants, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
         reference = keep_reference(assembled, folder)
         writer.check_space(folder, request.output)
-        candidates, answers = prove(lowered, assembled, proven, variants, log=log, tell=lambda row: tell("verify", row))
+        candidates, answers = prove(lowered, assembled, proven, variants, log=log, limit_s=request.limit_s, tell=lambda row: tell("verify", row))
         need_one(candidates, lowered)
         artifacts = {low.wanted.id: low.artifact for low in lowered if low.artifact}
         candidates, eager = measure_all(candidates, artifacts, reference, proven, folder, lambda text: tell("measure", text))
+        need_one(candidates, lowered)
         choice = choose(candidates, eager, request.limits, request.profile)
         made = pack.Made(request, assembled, proven, choice, eager, artifacts, reference, answers, golden_traces(proven, request.golden))
         if choice.chosen is None:
@@ -94,12 +95,22 @@ def keep_reference(assembled: Assembled, folder: Path) -> Artifact:
 
 
 def need_one(candidates: Sequence[Candidate], lowered: Sequence[Lowered]) -> None:
-    """Refuse to go on without a single artefact that answers right, in the words of what went wrong."""
+    """Refuse to go on without a single artefact that answers right, in the words of what went wrong.
+
+    Raises:
+        ParityError: at least one artefact answers otherwise than the model.
+        RunError: artefacts were made, and none runs.
+        TorchportError: nothing could be made; of the kind of the first row that failed, else a MissingDependency.
+    """
     if any(c.status == "ok" for c in candidates):
         return
-    reasons = "; ".join(f"{c.id}: {c.reason}" for c in candidates) or "no target takes any of the recipes"
-    if any(c.parity is not None for c in candidates):
+    if not candidates:
+        raise UsageError("no target takes any of the recipes", "see `torchport targets`")
+    reasons = "; ".join(f"{c.id}: {c.reason}" for c in candidates)
+    if any(c.parity is not None and not c.parity for c in candidates):
         raise ParityError(f"no artefact answers like the model ({reasons})", "the named stage is the first that differs")
     errors = [low.error for low in lowered if low.error]
-    kind = type(errors[0]) if errors else TorchportError
-    raise kind(f"nothing could be made ({reasons})", errors[0].hint if errors else "see `torchport doctor`")
+    if len(errors) < len(lowered):
+        raise RunError(f"no artefact runs here ({reasons})", "see `torchport doctor`, or try other targets")
+    telling = next((error for error in errors if not isinstance(error, MissingDependency)), errors[0])
+    raise type(telling)(f"nothing could be made ({reasons})", telling.hint)

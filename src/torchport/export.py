@@ -10,7 +10,7 @@ from .bundle import writer
 from .deploy import Tell, capture, need_one
 from .errors import OutputError
 from .lower import lower, recipes_of, wanted
-from .types import Value
+from .types import CandidateStatus, Value
 from .verify.prove import prove, prove_reference
 
 if TYPE_CHECKING:
@@ -23,10 +23,17 @@ class Exported(Value, frozen=True):
     id: str
     target: str
     recipe: str
-    status: str
+    status: CandidateStatus
     files: tuple[str, ...] = ()
     max_rel: float | None = None
     reason: str | None = None
+
+
+class ExportDocument(Value, frozen=True):
+    """What `export` prints."""
+
+    folder: str
+    artifacts: tuple[Exported, ...]
 
 
 def export(request: Request, tell: Tell = lambda stage, detail: None) -> list[Exported]:
@@ -46,7 +53,7 @@ def export(request: Request, tell: Tell = lambda stage, detail: None) -> list[Ex
         proven = prove_reference(assembled, lambda item: tell("reference", item))
         programs = {recipe.name: recipe.apply(assembled.program) for recipe in recipes_of(request.recipes)}
         lowered = lower(programs, wanted(request.targets, request.recipes), folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
-        candidates, _ = prove(lowered, assembled, proven, folder, log=log, tell=lambda row: tell("verify", row))
+        candidates, _ = prove(lowered, assembled, proven, folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("verify", row))
         need_one(candidates, lowered)
         rows = []
         for c in candidates:

@@ -99,42 +99,52 @@ class Predictor:
         manifest = self.bundle.manifest
         if wanted is not None:
             variant = manifest.variant(wanted)
-            trust.require(self.bundle, targets.get(variant.artifact.target), variant.id, trusted)
+            self._require(variant, trusted)
             return variant
         best = manifest.chosen_for.get(profile) or manifest.chosen
         speed = {c.id: c.latency_ms.median for c in manifest.evidence.candidates if c.latency_ms}
         order = sorted(manifest.variants, key=lambda v: (v.id != best, profile not in v.profiles, speed.get(v.id, np.inf), v.id))
-        reasons = []
+        refused: dict[str, TorchportError] = {}
         for variant in order:
             try:
-                target = targets.get(variant.artifact.target)
-                state = target.available()
-                if state.status != "ok":
-                    raise MissingDependency(f"{state.reason}", targets.install_hint(variant.artifact.target))
-                trust.require(self.bundle, target, variant.id, trusted)
+                self._require(variant, trusted)
             except TorchportError as exc:
-                reasons.append(f"{variant.id}: {exc}")
+                refused[variant.id] = exc
                 continue
-            if reasons:
-                warnings.warn(f"using {variant.id} ({reasons[0]})", RuntimeWarning, stacklevel=3)
+            if refused:
+                warnings.warn(f"using {variant.id} ({_reasons(refused)})", RuntimeWarning, stacklevel=3)
             return variant
-        if not reasons:
+        if not refused:
             raise BundleError(f"{manifest.name} has no variants", "ask for the Bundle again")
-        raise MissingDependency(f"no variant of {manifest.name} runs here ({'; '.join(reasons)})", "install one of the named packages")
+        if any(isinstance(exc, BundleError) for exc in refused.values()):
+            raise BundleError(f"no variant of {manifest.name} runs here untrusted ({_reasons(refused)})", "add --trust if you trust its maker")
+        raise MissingDependency(f"no variant of {manifest.name} runs here ({_reasons(refused)})", "install one of the named packages")
+
+    def _require(self, variant: Variant, trusted: bool) -> None:
+        """Raise what keeps the variant from being used: no trust, no runtime, or a runtime that does not load."""
+        target = targets.need(variant.artifact.target)
+        trust.require(self.bundle, target, variant.id, trusted)
+        state = target.available()
+        if state.status != "ok":
+            raise MissingDependency(f"{state.reason}", targets.install_hint(target.name))
 
     def _open(self, variant: Variant, threads: int | None, device: str, in_graph: bool) -> Pipeline:
         manifest = self.bundle.manifest
-        task = tasks.get(manifest.task.name)
+        task = tasks.need(manifest.task.name)
         facts = {**manifest.task.facts, **self._overrides}
         plan = Pipeline(task, facts, manifest.steps, {}, in_graph)
         needed = [step.graph for step in manifest.steps if step.graph and plan.uses_graph(step)]
         folder = self.bundle.variant_folder(variant, needed)
-        target = targets.get(variant.artifact.target)
+        target = targets.need(variant.artifact.target)
         runners: dict[str, Runner] = {}
         for name in needed:
             runner = target.open(variant.artifact, folder, manifest.graphs[name], name, device=device, threads=threads)
             runners[name] = self._stack.enter_context(runner)
         return Pipeline(task, facts, manifest.steps, runners, in_graph)
+
+
+def _reasons(refused: Mapping[str, TorchportError]) -> str:
+    return "; ".join(f"{name}: {exc}" for name, exc in refused.items())
 
 
 def read(path: str | Path) -> bytes:

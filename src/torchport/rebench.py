@@ -24,7 +24,7 @@ def bench(bundle: Bundle, *, profile: str = "python", trusted: bool = False, tel
 
     Returns:
         A Choice whose `chosen` is the Bundle's recorded one, with the latencies of now, and the eager reference, measured
-        now where torch and `reference/` are there.
+        now where torch and `reference/` are there and may be run.
     """
     manifest = bundle.manifest
     recorded = {c.id: c for c in manifest.evidence.candidates}
@@ -33,7 +33,7 @@ def bench(bundle: Bundle, *, profile: str = "python", trusted: bool = False, tel
         base = recorded.get(variant.id) or Candidate(id=variant.id, target=variant.artifact.target, recipe=variant.artifact.recipe, precision=variant.artifact.precision)
         base = msgspec.structs.replace(base, profiles=variant.profiles)
         try:
-            target = targets.get(variant.artifact.target)
+            target = targets.need(variant.artifact.target)
             trust.require(bundle, target, variant.id, trusted)
             if target.available().status != "ok":
                 raise MissingDependency(f"{target.available().reason}", targets.install_hint(target.name))
@@ -42,7 +42,7 @@ def bench(bundle: Bundle, *, profile: str = "python", trusted: bool = False, tel
             continue
         recorded[variant.id] = msgspec.structs.replace(base, status="ok", reason=None)
         opened.append(Opened(variant.id, variant.artifact, bundle.variant_folder(variant, variant.artifact.graphs)))
-    eager = _reference(bundle)
+    eager = _reference(bundle, trusted)
     with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
         feed = write_feed(Path(scratch), model_feed(bundle))
         found = time_all([*opened, *([eager] if eager else [])], manifest.graphs["model"], feed, tell)
@@ -63,12 +63,14 @@ def _mark(candidate: Candidate, chosen: str | None) -> Candidate:
     return msgspec.structs.replace(candidate, status="chosen" if candidate.id == chosen else "ok")
 
 
-def _reference(bundle: Bundle) -> Opened | None:
+def _reference(bundle: Bundle, trusted: bool) -> Opened | None:
     artifact = bundle.manifest.reference
     if artifact is None:
         return None
     try:
-        if targets.get(artifact.target).available().status != "ok":
+        target = targets.need(artifact.target)
+        trust.require(bundle, target, EAGER, trusted)
+        if target.available().status != "ok":
             return None
     except TorchportError:
         return None

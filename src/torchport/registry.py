@@ -70,6 +70,17 @@ class Registry(Generic[T]):
             self._made[name] = made
         return self._made[name]
 
+    def need(self, name: str) -> T:
+        """As `get`, for a name that stands in a Bundle: a stranger's is a package to install, not wrong usage.
+
+        Raises:
+            MissingDependency: no such row, or its module needs a package that is not installed.
+        """
+        try:
+            return self.get(name)
+        except UsageError as exc:
+            raise MissingDependency(f"the {self.kind[:-1]} '{name}' is not known here", self.install_hint(name)) from exc
+
     def register(self, name: str, thing: T) -> None:
         """Add an instance for this process only: for tests and for interactive use."""
         self._table[name] = Entry(f"{type(thing).__module__}:{type(thing).__qualname__}", None, (type(thing).__doc__ or "").split("\n")[0])

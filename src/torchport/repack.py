@@ -11,6 +11,7 @@ import msgspec
 from .bundle import Bundle, Manifest, Variant, readme, trust, writer
 from .errors import BudgetNotMet, UsageError
 from .targets.base import PROFILES
+from .types import Artifact
 from .verify import golden_of, traces
 
 
@@ -47,8 +48,7 @@ def repack(bundle: Bundle, output: Path, wish: Wish) -> Manifest:
     trusted = trust.made_here(bundle.digest)
     with writer.staging(output) as folder:
         for variant in kept:
-            source = bundle.variant_folder(variant, variant.artifact.graphs)
-            shutil.copytree(source, folder / "variants" / variant.id)
+            _copy(bundle, f"variants/{variant.id}", variant.artifact, folder)
         smaller = _smaller(bundle, kept, wish, folder)
         (folder / "README.md").write_text(readme.text(smaller), encoding="utf-8")
         done = writer.finish(folder, smaller)
@@ -59,6 +59,13 @@ def repack(bundle: Bundle, output: Path, wish: Wish) -> Manifest:
     if trusted:
         trust.remember_path(output)
     return done
+
+
+def _copy(bundle: Bundle, place: str, artifact: Artifact, folder: Path) -> None:
+    """The listed files of an artefact, each checked; what else lies beside them stays behind."""
+    for name in {name for graph in artifact.graphs.values() for name in (graph.entry, *graph.files)}:
+        (folder / place / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(bundle.file(f"{place}/{name}"), folder / place / name)
 
 
 def _wanted(variant: Variant, manifest: Manifest, wish: Wish) -> bool:
@@ -79,7 +86,7 @@ def _smaller(bundle: Bundle, kept: list[Variant], wish: Wish, folder: Path) -> M
     ids = {v.id for v in kept}
     reference = manifest.reference if wish.profile is None else None
     if reference is not None:
-        shutil.copytree(bundle.reference_folder(), folder / "reference")
+        _copy(bundle, "reference", reference, folder)
     golden = []
     for one in manifest.golden[: 0 if wish.golden == 0 else None]:
         count = len(one.items) if wish.golden is None else wish.golden

@@ -32,7 +32,7 @@ class Request:
         budget: what must hold, as text; the default budget when empty.
         profile: where it will run: a name of `targets.base.PROFILES`, or `any`.
         keep: `front`, `chosen` or `all` variants; golden: how many golden items, or a folder with them.
-        limit_s: wall-clock limit of one export, in seconds.
+        limit_s: wall-clock limit of one export, and of one verification, in seconds.
         log: file for the noise of converters and runtimes; a temporary one when None.
     """
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -30,7 +32,11 @@ def manifest(name: str = "net", facts: dict[str, object] | None = None) -> Manif
         torchport="0",
         task=TaskRecord(name="tensor", facts=facts or {}),
         graphs={"model": Signature(inputs=(SPEC,), outputs=(SPEC,))},
-        steps=(Step(name="model", graph="model", inputs={"x": "x"}, outputs={"x": "y"}),),
+        steps=(
+            Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"x": "x"}),
+            Step(name="model", graph="model", inputs={"x": "x"}, outputs={"x": "y"}),
+            Step(name="present", host="present", inputs={"x": "y"}, outputs={"result": "result"}),
+        ),
         variants=(Variant(id="fake-fp32", artifact=artifact, tolerance=1e-4),),
         chosen="fake-fp32",
     )
@@ -136,11 +142,33 @@ def test_a_failure_leaves_the_previous_bundle_and_no_debris(tmp_path: Path) -> N
 def test_what_a_killed_run_left_is_swept(tmp_path: Path) -> None:
     target = make(tmp_path / "net.tport", "old")
     (tmp_path / ".net.tport.999999999.tmp").mkdir()
-    target.rename(tmp_path / ".net.tport.previous")  # killed between the two renames
+    target.rename(tmp_path / ".net.tport.999999999.previous")  # killed between the two renames
     make(tmp_path / "other.tport")
     writer.sweep(target)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.tport", "other.tport"]
     assert (target / "variants/fake-fp32/model.json").read_text() == "old"
+
+
+def test_what_other_bundles_left_is_no_business_of_this_one(tmp_path: Path) -> None:
+    make(tmp_path / "net.tport").rename(tmp_path / ".net.x.999999999.previous")
+    make(tmp_path / "net")
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".net.x.999999999.previous", "net"]
+
+
+def test_two_runs_that_end_at_once_leave_one_whole_bundle(tmp_path: Path) -> None:
+    code = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_bundle import make
+for number in range(60):
+    make(Path({str(tmp_path / "net.tport")!r}), sys.argv[1] * (number + 1))
+"""
+    runs = [subprocess.Popen([sys.executable, "-c", code, letter], stderr=subprocess.PIPE, text=True) for letter in "ab"]
+    assert [(run.communicate(timeout=60)[1], run.returncode) for run in runs] == [("", 0), ("", 0)]
+    assert [p.name for p in tmp_path.iterdir()] == ["net.tport"]
+    with Bundle(tmp_path / "net.tport") as bundle:
+        bundle.check_all()
 
 
 def test_a_living_run_is_left_alone(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -131,6 +132,44 @@ def decode(raw: bytes, where: str) -> Manifest:
         return msgspec.json.decode(raw, type=Manifest)
     except msgspec.DecodeError as exc:
         raise BundleError(f"{where}: {NAME} does not follow its schema ({exc})", "ask for the Bundle again") from exc
+
+
+def check(manifest: Manifest, where: str) -> None:
+    """See that the parts of a manifest fit each other, so that nothing is looked up in vain later.
+
+    Raises:
+        BundleError: a step takes a value that no step before it makes, or names a graph that is not described; a variant
+            has no file or no io for a graph.
+    """
+
+    def broken(what: str) -> BundleError:
+        return BundleError(f"{where}: {what}", "ask for the Bundle again")
+
+    known = {"raw"}
+    for step in manifest.steps:
+        missing = sorted({name for own, name in step.inputs.items() if own not in step.state.values()} - known)
+        if missing:
+            raise broken(f"step {step.name} takes '{missing[0]}', which no step before it makes")
+        if step.graph is None and step.host is None:
+            raise broken(f"step {step.name} names neither a graph nor a host step")
+        if step.graph is not None:
+            _check_graph(manifest, step, broken)
+        known |= {*step.outputs.values()}
+    if "result" not in known:
+        raise broken("no step makes the result")
+
+
+def _check_graph(manifest: Manifest, step: Step, broken: Callable[[str], BundleError]) -> None:
+    signature = manifest.graphs.get(step.graph or "")
+    if signature is None:
+        raise broken(f"step {step.name} names graph '{step.graph}', which is not described")
+    takes, gives = {spec.name for spec in signature.inputs}, {spec.name for spec in signature.outputs}
+    if {*step.inputs, *step.state.values()} != takes or not {*step.outputs, *step.state} <= gives:
+        raise broken(f"step {step.name} does not fit the tensors of graph '{step.graph}'")
+    for variant in manifest.variants:
+        graph = variant.artifact.graphs.get(step.graph or "")
+        if graph is None or not takes | gives <= {*graph.io}:
+            raise broken(f"variant {variant.id} does not fit graph '{step.graph}'")
 
 
 def json_schema() -> dict[str, Any]:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import stat
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
-from ..errors import BundleError
+from ..errors import BundleError, OutputError
 from . import manifest as m
+
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
+"""What a zip file raises that was cut off or changed; RuntimeError where that made it look encrypted."""
+
+MADE_BY = "give a .tport folder or file made by `torchport deploy`"
 
 
 class Bundle:
@@ -26,21 +33,16 @@ class Bundle:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._stack = ExitStack()
         self._checked: set[str] = set()
-        self._zip: zipfile.ZipFile | None = None
-        if self.path.is_dir():
-            self.root = self.path
-        elif zipfile.is_zipfile(self.path):
-            self._zip = self._stack.enter_context(zipfile.ZipFile(self.path))
-            self.root = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="torchport-")))
-        else:
-            raise BundleError(f"{self.path}: {'not a Bundle' if self.path.exists() else 'there is no such Bundle'}", "give a .tport folder or file made by `torchport deploy`")
-        raw = self._manifest_bytes()
-        self.digest = hashlib.sha256(raw).hexdigest()
-        self.manifest = m.decode(raw, self.path.name)
-        self.entries = {entry.path: entry for entry in self.manifest.files}
-        self._check_listing()
+        with ExitStack() as stack:
+            self._zip, self.root = self._open(stack)
+            raw = self._manifest_bytes()
+            self.digest = hashlib.sha256(raw).hexdigest()
+            self.manifest = m.decode(raw, self.path.name)
+            self.entries = {entry.path: entry for entry in self.manifest.files}
+            self._check_listing()
+            m.check(self.manifest, self.path.name)
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> Bundle:
         return self
@@ -60,14 +62,35 @@ class Bundle:
         target = self.root / path
         if path not in self._checked:
             if self._zip is not None:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with self._zip.open(path) as packed, target.open("wb") as out:
-                    while chunk := packed.read(1 << 20):
-                        out.write(chunk)
+                self._unpack(self._zip, path, target)
             if digest(target) != entry.sha256:
                 raise BundleError(f"{self.path.name}: {path} is damaged (its sha256 differs)", "ask for the Bundle again")
             self._checked.add(path)
         return target
+
+    def _open(self, stack: ExitStack) -> tuple[zipfile.ZipFile | None, Path]:
+        """The archive of a zipped Bundle, and the folder that files are handed out from."""
+        if self.path.is_dir():
+            return None, self.path
+        try:
+            archive = stack.enter_context(zipfile.ZipFile(self.path))
+        except FileNotFoundError as exc:
+            raise BundleError(f"{self.path}: there is no such Bundle", MADE_BY) from exc
+        except OSError as exc:
+            raise BundleError(f"{self.path}: cannot be read ({exc.strerror or exc})", MADE_BY) from exc
+        except DAMAGED as exc:
+            raise BundleError(f"{self.path}: not a Bundle, or one that was cut off", MADE_BY) from exc
+        return archive, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torchport-")))
+
+    def _unpack(self, archive: zipfile.ZipFile, path: str, target: Path) -> None:
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(path) as packed, target.open("wb") as out:
+                shutil.copyfileobj(packed, out, 1 << 20)
+        except DAMAGED as exc:
+            raise BundleError(f"{self.path.name}: {path} cannot be unpacked ({exc})", "ask for the Bundle again") from exc
+        except OSError as exc:
+            raise OutputError(f"{self.path.name}: {path} cannot be unpacked ({exc.strerror or exc})", "free some space, or set TMPDIR to a folder that has some") from exc
 
     def variant_folder(self, variant: m.Variant, graphs: Iterable[str]) -> Path:
         """The folder of a variant, with every file of the named graphs checked."""
@@ -93,8 +116,8 @@ class Bundle:
     def _manifest_bytes(self) -> bytes:
         try:
             return self._zip.read(m.NAME) if self._zip else (self.root / m.NAME).read_bytes()
-        except (OSError, KeyError, zipfile.BadZipFile) as exc:
-            raise BundleError(f"{self.path.name}: no {m.NAME} inside", "give a .tport folder or file made by `torchport deploy`") from exc
+        except (OSError, KeyError, *DAMAGED) as exc:
+            raise BundleError(f"{self.path.name}: no {m.NAME} inside", MADE_BY) from exc
 
     def _check_listing(self) -> None:
         for path, entry in self.entries.items():
@@ -104,12 +127,15 @@ class Bundle:
                 raise BundleError(f"{self.path.name}: {path} is missing", "ask for the Bundle again")
             if size != entry.size:
                 raise BundleError(f"{self.path.name}: {path} has {size} bytes, {entry.size} are listed", "ask for the Bundle again")
-        for variant in self.manifest.variants:
-            for graph in variant.artifact.graphs.values():
-                for name in {graph.entry, *graph.files}:
-                    check_inside(name, self.path.name)
-                    if f"variants/{variant.id}/{name}" not in self.entries:
-                        raise BundleError(f"{self.path.name}: variant {variant.id} names {name}, which is not listed", "ask for the Bundle again")
+        artifacts = {f"variants/{v.id}": v.artifact for v in self.manifest.variants}
+        if self.manifest.reference is not None:
+            artifacts["reference"] = self.manifest.reference
+        for folder, artifact in artifacts.items():
+            check_inside(folder, self.path.name)
+            for name in {name for graph in artifact.graphs.values() for name in (graph.entry, *graph.files)}:
+                check_inside(name, self.path.name)
+                if f"{folder}/{name}" not in self.entries:
+                    raise BundleError(f"{self.path.name}: {folder} names {name}, which is not listed", "ask for the Bundle again")
 
     def _size(self, path: str) -> int | None:
         if self._zip is not None:

@@ -16,7 +16,9 @@ from ..errors import OutputError
 from . import manifest as m
 from .reader import digest
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR)
+TRIES = 10
 
 
 @contextlib.contextmanager
@@ -45,17 +47,25 @@ def staging(target: Path) -> Iterator[Path]:
 
 
 def sweep(target: Path) -> None:
-    """Finish what a killed run left: restore a Bundle that was being replaced, remove abandoned staging folders."""
-    aside = _aside(target)
-    if aside.exists():
+    """Finish what killed runs left: restore a Bundle that was being replaced, remove abandoned staging folders."""
+    for aside in _abandoned(target, "previous"):
         if target.exists():
             _remove(aside)
         else:
             aside.rename(target)
-    for left in target.parent.glob(f".{target.name}.*.tmp"):
-        pid = left.name.split(".")[-2]
-        if not (pid.isdigit() and _alive(int(pid))):
-            shutil.rmtree(left, ignore_errors=True)
+    for left in _abandoned(target, "tmp"):
+        _remove(left)
+
+
+def _abandoned(target: Path, kind: str) -> list[Path]:
+    """What processes that are gone left beside the output: `.NAME.PID.<kind>`."""
+    begin, end = f".{target.name}.", f".{kind}"
+    found = []
+    for path in target.parent.iterdir():
+        pid = path.name.removeprefix(begin).removesuffix(end)
+        if pid.isdigit() and path.name == f"{begin}{pid}{end}" and not _alive(int(pid)):
+            found.append(path)
+    return found
 
 
 def finish(folder: Path, manifest: m.Manifest) -> m.Manifest:
@@ -68,15 +78,20 @@ def finish(folder: Path, manifest: m.Manifest) -> m.Manifest:
 
 
 def publish(folder: Path, target: Path) -> None:
-    """Move a finished folder to its place; the Bundle that was there is kept until the new one stands."""
-    target = Path(os.path.abspath(target))  # noqa: PTH100
-    _replace(folder, target)
+    """Move a finished folder, or file, to its place; the Bundle that was there is kept until the new one stands."""
+    with writing(target):
+        _replace(folder, Path(os.path.abspath(target)))  # noqa: PTH100
 
 
 def place_folder(folder: Path, target: Path, names: set[str]) -> None:
-    """Copy the named sub-folders to an output folder that is new or empty."""
-    for name in sorted(names):
-        shutil.copytree(folder / name, target / name)
+    """Copy the named sub-folders to an output folder that is new or empty: all or none."""
+    try:
+        for name in sorted(names):
+            shutil.copytree(folder / name, target / name)
+    except BaseException:
+        for name in names:
+            shutil.rmtree(target / name, ignore_errors=True)
+        raise
 
 
 def write_zip(folder: Path, target: Path, files: list[str]) -> None:
@@ -89,7 +104,7 @@ def write_zip(folder: Path, target: Path, files: list[str]) -> None:
                 info.external_attr = 0o644 << 16
                 with (folder / name).open("rb") as source, archive.open(info, "w", force_zip64=True) as out:
                     shutil.copyfileobj(source, out, 1 << 20)
-        _replace(packed, Path(os.path.abspath(target)))  # noqa: PTH100
+        publish(packed, target)
     finally:
         packed.unlink(missing_ok=True)
 
@@ -103,11 +118,11 @@ def writing(target: Path) -> Iterator[None]:
         where = target.name
         if exc.errno in FULL:
             raise _full(target) from exc
-        raise OutputError(f"{where}: cannot be written ({exc.strerror or exc})", "choose another -o; nothing was changed") from exc
+        raise OutputError(f"{where}: cannot be written ({exc.strerror or exc})", "choose another output; nothing was changed") from exc
 
 
 def _full(target: Path) -> OutputError:
-    return OutputError(f"{target.name}: the disk is full", "free some space, or choose another -o; nothing was changed")
+    return OutputError(f"{target.name}: the disk is full", "free some space, or choose another output; nothing was changed")
 
 
 def check_space(folder: Path, target: Path) -> None:
@@ -117,15 +132,22 @@ def check_space(folder: Path, target: Path) -> None:
 
 
 def _replace(new: Path, target: Path) -> None:
-    aside = _aside(target)
-    if target.exists():
-        target.rename(aside)
-    new.rename(target)
+    aside = target.parent / f".{target.name}.{os.getpid()}.previous"
+    for attempt in range(TRIES):
+        with contextlib.suppress(FileNotFoundError):
+            target.rename(aside)
+        try:
+            new.rename(target)
+        except OSError as exc:
+            # Another run put its own Bundle there between the two renames: that one is now the previous one.
+            if exc.errno not in TAKEN or attempt == TRIES - 1:
+                if not target.exists() and aside.exists():
+                    aside.rename(target)
+                raise
+            _remove(aside)
+            continue
+        break
     _remove(aside)
-
-
-def _aside(target: Path) -> Path:
-    return target.parent / f".{target.name}.previous"
 
 
 def _remove(path: Path) -> None:

@@ -21,7 +21,7 @@ Data = Annotated[Path | None, typer.Option(help="The task's data: a folder or a 
 Input = Annotated[list[str] | None, typer.Option("--input", help='Made-up inputs where there is no data, as in "x:float32[batch,10]"; repeatable.')]
 Targets = Annotated[str | None, typer.Option(help="Comma-separated targets, or auto for every one that works here.")]
 Recipes = Annotated[str | None, typer.Option(help="Comma-separated recipes, or auto.")]
-Limit = Annotated[float | None, typer.Option(help="Wall-clock limit of one export, in seconds.")]
+Limit = Annotated[float | None, typer.Option(help="Wall-clock limit of one export, and of one verification, in seconds.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.")]
 
 

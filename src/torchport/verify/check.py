@@ -8,7 +8,7 @@ from typing import Literal
 
 from .. import isolate
 from ..bundle import Bundle, Variant, trust
-from ..errors import TorchportError
+from ..errors import MissingDependency, TorchportError
 from ..targets import targets
 from ..tasks import tasks
 from ..types import Value
@@ -36,7 +36,7 @@ class Verdict(Value, frozen=True):
 def plan_of(bundle: Bundle) -> Plan:
     """The chain that a Bundle describes."""
     manifest = bundle.manifest
-    return Plan(tasks.get(manifest.task.name), manifest.task.facts, manifest.steps, manifest.graphs)
+    return Plan(tasks.need(manifest.task.name), manifest.task.facts, manifest.steps, manifest.graphs)
 
 
 def golden_of(bundle: Bundle) -> list[Trace]:
@@ -61,13 +61,13 @@ def verify(bundle: Bundle, *, trusted: bool = False, progress: Callable[[str], N
 
 def _row(bundle: Bundle, variant: Variant, plan: Plan, golden: list[Trace], trusted: bool) -> VariantVerdict:
     try:
-        target = targets.get(variant.artifact.target)
+        target = targets.need(variant.artifact.target)
         trust.require(bundle, target, variant.id, trusted)
+        state = isolate.call(target.available, what=f"loading {target.name}")
+        if state.status != "ok":
+            raise MissingDependency(f"{state.reason}", targets.install_hint(target.name))
     except TorchportError as exc:
         return VariantVerdict(id=variant.id, status="absent", reason=str(exc))
-    state = isolate.call(target.available, what=variant.id)
-    if state.status != "ok":
-        return VariantVerdict(id=variant.id, status="absent", reason=f"{state.reason}; {targets.install_hint(variant.artifact.target)}")
     folder = bundle.variant_folder(variant, variant.artifact.graphs)
     try:
         examined: Examined = isolate.call(_examine, variant, folder, plan, golden, what=variant.id)
@@ -81,4 +81,4 @@ def _row(bundle: Bundle, variant: Variant, plan: Plan, golden: list[Trace], trus
 
 
 def _examine(variant: Variant, folder: Path, plan: Plan, golden: list[Trace]) -> Examined:
-    return examine(targets.get(variant.artifact.target), variant.artifact, folder, plan, golden, [], variant.tolerance)
+    return examine(targets.need(variant.artifact.target), variant.artifact, folder, plan, golden, [], variant.tolerance)
