@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import Any
-
-import msgspec
+from typing import Literal
 
 from . import cache, isolate, machine
 from .errors import TorchportError
+from .machine import Machine
 from .targets import targets
 from .types import Value
 
 
 class TargetRow(Value, frozen=True):
-    """One row of `doctor --json` and `targets --json`."""
+    """One target: whether it works here, and where not, why and what installs it; `profiles` are where its artefacts run."""
 
     name: str
-    status: str
+    status: Literal["ok", "absent", "broken"]
     version: str | None
     reason: str | None
     install: str
@@ -26,10 +25,16 @@ class TargetRow(Value, frozen=True):
     profiles: tuple[str, ...] = ()
 
 
-class Findings(Value, frozen=True):
-    """The document of `doctor --json`."""
+class TargetsDocument(Value, frozen=True):
+    """What `targets` prints."""
 
-    machine: dict[str, Any]
+    targets: tuple[TargetRow, ...]
+
+
+class Findings(Value, frozen=True):
+    """What `doctor` prints: the machine, its targets, and what to mend, a line each."""
+
+    machine: Machine
     targets: tuple[TargetRow, ...]
     findings: tuple[str, ...]
 
@@ -41,7 +46,6 @@ def target_rows() -> list[TargetRow]:
 
 def examine() -> Findings:
     """The machine, the targets, and what to mend, a line each."""
-    facts = msgspec.to_builtins(machine.describe())
     rows = target_rows()
     findings = [f"{row.name} is {row.status}: {row.reason}; {row.install}" for row in rows if row.status != "ok"]
     usable, logical = machine.usable_cores(), os.cpu_count() or 1
@@ -50,7 +54,7 @@ def examine() -> Findings:
     folder = cache.folder()
     if folder is None or not _writable(folder):
         findings.append("the cache folder cannot be written: models open slower; set TORCHPORT_CACHE to a folder")
-    return Findings(machine=facts, targets=tuple(rows), findings=tuple(findings))
+    return Findings(machine=machine.describe(), targets=tuple(rows), findings=tuple(findings))
 
 
 def _row(name: str) -> TargetRow:

@@ -1,66 +1,240 @@
-"""The JSON documents of the command line: what `--json` prints, with fixed field names."""
+"""The JSON documents of the command line: what `--json` prints. The published schemas are derived from these types."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from .types import Accuracy, Candidate, Choice, Parity, Reference, Timing
+import msgspec
 
+from .types import Candidate, CandidateStatus, Choice, Met, Parity, Reference, Timing, Value
 
-def latency(timing: Timing | None) -> dict[str, float] | None:
-    """Median and p90 in ms, with the noise between rounds; the raw times stay in the Bundle."""
-    return None if timing is None else {"median": round(timing.median, 4), "p90": round(timing.p90, 4), "noise": round(timing.noise, 4)}
-
-
-def accuracy(one: Accuracy | None) -> dict[str, Any] | None:
-    """Value, items, interval of the paired difference, and what was measured."""
-    return None if one is None else {"value": one.value, "items": one.items, "interval": list(one.interval), "metric": one.metric, "labelled": one.labelled}
+VERSION = 1
+"""Version of every document: within it fields are only added."""
 
 
-def parity(one: Parity | None) -> dict[str, Any] | None:
-    """The verdict with its worst figures."""
-    return None if one is None else {"ok": one.ok, "max_rel": one.max_rel, "snr_db": one.snr_db, "stage": one.stage, "reason": one.reason}
+class Latency(Value, frozen=True):
+    """Milliseconds of one call at batch 1, and the noise between rounds as a fraction; the raw times stay in the Bundle."""
+
+    median: float
+    p90: float
+    noise: float
 
 
-def candidate(one: Candidate) -> dict[str, Any]:
-    """One row of `candidates`."""
+class AccuracyRow(Value, frozen=True):
+    """The task's metric on `items` items; `interval` is the 95 % interval of the paired difference to the reference."""
+
+    value: float
+    items: int
+    interval: tuple[float, float]
+    metric: str
+    labelled: bool
+
+
+class ParityRow(Value, frozen=True):
+    """The worst figures against the reference; `stage` and `reason` say where it failed. `snr_db` is null where equal to the bit."""
+
+    ok: bool
+    max_rel: float
+    snr_db: float | None
+    stage: str | None
+    reason: str | None
+
+
+class CandidateRow(Value, frozen=True):
+    """One target x recipe with everything that was measured; null where it was not.
+
+    `by_threads` maps numbers of threads to latencies, `threads` is the fastest of them; `agreement` is the share of items
+    answered as by the reference; `reason` says why the row was not chosen.
+    """
+
+    id: str
+    target: str
+    recipe: str
+    precision: str
+    threads: int | None
+    by_threads: dict[str, Latency]
+    profiles: tuple[str, ...]
+    size_bytes: int | None
+    download_bytes: int | None
+    memory_bytes: int | None
+    latency_ms: Latency | None
+    accuracy: AccuracyRow | None
+    agreement: float | None
+    parity: ParityRow | None
+    status: CandidateStatus
+    reason: str | None
+    notes: tuple[str, ...]
+
+
+class ReferenceRow(Value, frozen=True):
+    """The eager model; `measured` says when its latency was taken."""
+
+    latency_ms: float | None
+    accuracy: float | None
+    size_bytes: int | None
+    measured: Literal["now", "at deploy"]
+
+
+class ChoiceDocument(Value, frozen=True):
+    """What `deploy`, `demo` and `bench` print: the explained decision. `bundle` and `chosen` are null where nothing met the budget."""
+
+    bundle: str | None
+    chosen: str | None
+    chosen_for: dict[str, str]
+    met: Met
+    why: str
+    met_because: str
+    front: tuple[str, ...]
+    nearest: dict[str, str]
+    reference: ReferenceRow
+    candidates: tuple[CandidateRow, ...]
+
+
+class Prediction(Value, frozen=True):
+    """One input's answer, to which the task adds its own fields where `ok`; `error` says why there is none."""
+
+    input: str
+    ok: bool
+    error: str | None
+
+
+class PredictDocument(Value, frozen=True):
+    """What `predict` prints: one element of `results` an input, in their order; `variant` is the one that answered."""
+
+    bundle: str
+    variant: str
+    results: tuple[Prediction, ...]
+
+
+class TaskRow(Value, frozen=True):
+    """One task: its facts with their defaults, its metric, the files it takes, and a line to try."""
+
+    name: str
+    about: str
+    metric: str
+    facts: dict[str, Any]
+    suffixes: tuple[str, ...]
+    example: str
+
+
+class TasksDocument(Value, frozen=True):
+    """What `tasks` prints."""
+
+    tasks: tuple[TaskRow, ...]
+
+
+class PackDocument(Value, frozen=True):
+    """What `pack` prints: the new Bundle, the ids that it holds, and the bytes of its files."""
+
+    bundle: str
+    variants: tuple[str, ...]
+    size_bytes: int
+
+
+class ErrorRow(Value, frozen=True):
+    """The class of an error, what happened and where, and the next step."""
+
+    type: str
+    message: str
+    hint: str
+
+
+class ErrorDocument(Value, frozen=True):
+    """What a verb prints that failed before it had an answer."""
+
+    error: ErrorRow
+
+
+def choice(bundle: str | None, made: Choice, eager: Reference) -> ChoiceDocument:
+    """The document of a decision."""
+    return ChoiceDocument(
+        bundle=bundle,
+        chosen=made.chosen,
+        chosen_for=made.chosen_for,
+        met=made.met,
+        why=made.why,
+        met_because=made.met_because,
+        front=made.front,
+        nearest=made.nearest,
+        reference=ReferenceRow(latency_ms=eager.latency_ms, accuracy=eager.accuracy, size_bytes=eager.size_bytes, measured=eager.measured),
+        candidates=tuple(map(_candidate, made.candidates)),
+    )
+
+
+def prediction(source: str, result: Mapping[str, Any] | None, error: Exception | None) -> dict[str, Any]:
+    """One element of `results`: a Prediction with the task's own fields beside it."""
+    return {**msgspec.structs.asdict(Prediction(input=source, ok=error is None, error=None if error is None else str(error))), **(result or {})}
+
+
+def kinds() -> dict[str, type[Value]]:
+    """Every published kind of document, by the name of its schema: the verb that prints it, or what it is."""
+    from .bundle import Manifest
+    from .doctor import Findings, TargetsDocument
+    from .export import ExportDocument
+    from .verify import Verdict
+
     return {
-        "id": one.id,
-        "target": one.target,
-        "recipe": one.recipe,
-        "precision": one.precision,
-        "threads": one.threads,
-        "by_threads": {threads: latency(timing) for threads, timing in one.by_threads.items()},
-        "profiles": list(one.profiles),
-        "size_bytes": one.size_bytes,
-        "download_bytes": one.download_bytes,
-        "memory_bytes": one.memory_bytes,
-        "latency_ms": latency(one.latency_ms),
-        "accuracy": accuracy(one.accuracy),
-        "agreement": one.agreement,
-        "parity": parity(one.parity),
-        "status": one.status,
-        "reason": one.reason,
-        "notes": list(one.notes),
+        "bundle": Manifest,
+        "deploy": ChoiceDocument,
+        "doctor": Findings,
+        "error": ErrorDocument,
+        "export": ExportDocument,
+        "inspect": Manifest,
+        "pack": PackDocument,
+        "predict": PredictDocument,
+        "targets": TargetsDocument,
+        "tasks": TasksDocument,
+        "verify": Verdict,
     }
 
 
-def reference(one: Reference) -> dict[str, Any]:
-    """The eager model's row."""
-    return {"latency_ms": one.latency_ms, "accuracy": one.accuracy, "size_bytes": one.size_bytes, "measured": one.measured}
+def schema(name: str) -> dict[str, Any]:
+    """The JSON Schema of one of `kinds`.
+
+    The documents of verbs allow fields that are not described, because later versions add some; the manifest allows none.
+    """
+    from .tasks import tasks
+
+    kind = kinds()[name]
+    made = msgspec.json.schema(kind)
+    described = made["$defs"]
+    if kind is PredictDocument:
+        for task in map(tasks.get, tasks.names()):
+            own = msgspec.json.schema(task.answer)
+            described.update({title: one for title, one in own["$defs"].items() if title != task.answer.__name__})
+            described[Prediction.__name__]["properties"].update(own["$defs"][task.answer.__name__]["properties"])
+    for one in described.values() if name not in ("bundle", "inspect") else ():
+        if one.get("additionalProperties") is False:
+            del one["additionalProperties"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:torchport:{name}:{VERSION}", "title": name, **made}
 
 
-def choice(bundle: str | None, made: Choice, eager: Reference) -> dict[str, Any]:
-    """The document of `deploy`, `optimize` and `bench`."""
-    return {
-        "bundle": bundle,
-        "chosen": made.chosen,
-        "chosen_for": made.chosen_for,
-        "met": made.met,
-        "why": made.why,
-        "met_because": made.met_because,
-        "front": list(made.front),
-        "nearest": made.nearest,
-        "reference": reference(eager),
-        "candidates": [candidate(one) for one in made.candidates],
-    }
+def _candidate(one: Candidate) -> CandidateRow:
+    return CandidateRow(
+        id=one.id,
+        target=one.target,
+        recipe=one.recipe,
+        precision=one.precision,
+        threads=one.threads,
+        by_threads={threads: _latency(timing) for threads, timing in one.by_threads.items()},
+        profiles=one.profiles,
+        size_bytes=one.size_bytes,
+        download_bytes=one.download_bytes,
+        memory_bytes=one.memory_bytes,
+        latency_ms=_latency(one.latency_ms) if one.latency_ms else None,
+        accuracy=AccuracyRow(**msgspec.structs.asdict(one.accuracy)) if one.accuracy else None,
+        agreement=one.agreement,
+        parity=_parity(one.parity) if one.parity is not None else None,
+        status=one.status,
+        reason=one.reason,
+        notes=one.notes,
+    )
+
+
+def _latency(timing: Timing) -> Latency:
+    return Latency(median=round(timing.median, 4), p90=round(timing.p90, 4), noise=round(timing.noise, 4))
+
+
+def _parity(one: Parity) -> ParityRow:
+    return ParityRow(ok=one.ok, max_rel=one.max_rel, snr_db=one.snr_db, stage=one.stage, reason=one.reason)

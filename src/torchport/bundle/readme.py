@@ -1,28 +1,54 @@
-"""The README of a Bundle: what it is, what goes in and comes out, and how to run it, generated from the manifest."""
+"""The README of a Bundle: what it is, what goes in and comes out, how to run it, and what it rests on, generated from the manifest."""
 
 from __future__ import annotations
 
-from ..types import Signature, Step, TensorSpec
+from ..errors import TorchportError
+from ..tasks import tasks
+from ..types import Accuracy, Signature, Step, TensorSpec
 from .manifest import Manifest
+
+PROGRAMS = {"python": ("answer.py", "python"), "javascript": ("answer.mjs", "node")}
+"""Language of a task's snippet -> the file to save it in, and the command that runs it."""
 
 
 def text(manifest: Manifest) -> str:
     """Markdown for people who were handed the Bundle and know nothing of torchport."""
     parts = [
         f"# {manifest.name}",
-        f"A verified model for the task `{manifest.task.name}`, made by torchport {manifest.torchport}. `torchport.json` says everything below as data; `report.html` shows what was measured.",
+        f"{_about(manifest)} `torchport.json` says everything below as data; `report.html` shows what was measured.",
         "## Run it",
         f"```\npip install torchport\ntorchport predict {manifest.name}.tport YOUR_INPUT\n```",
+        *_programs(manifest),
         "## The chain\n\n" + "\n".join(f"{i}. {_step(step)}" for i, step in enumerate(manifest.steps, 1)),
         "## Graphs\n\n" + "\n\n".join(_graph(name, signature) for name, signature in manifest.graphs.items()),
         "## Variants\n\n| id | target | recipe | runs on |\n|---|---|---|---|\n"
         + "\n".join(f"| {v.id} | {v.artifact.target} | {v.artifact.recipe} | {', '.join(v.profiles) or 'where torch is installed'} |" for v in manifest.variants),
         f"Chosen: `{manifest.chosen}`. Budget: {manifest.budget}; shown to hold: {manifest.met}.",
-        "## Limits\n\nThe model is right as often as it was on the data it was measured with, and nothing is known beyond that. "
-        "Facts that nobody stated and that had to be assumed: " + (", ".join(manifest.task.assumed) or "none") + ".",
-        "## Licence\n\nThat of the model's weights, which their maker states; torchport adds none.",
+        "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(manifest)),
+        "## Licence\n\nThat of the model's code and weights, which their makers state; torchport adds none.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _about(manifest: Manifest) -> str:
+    source = manifest.provenance.get("name")
+    made = f", made from `{source}`" if source else ", made"
+    return f"A verified model for the task `{manifest.task.name}`{made} by torchport {manifest.torchport}."
+
+
+def _programs(manifest: Manifest) -> list[str]:
+    try:
+        task = tasks.get(manifest.task.name)
+    except TorchportError:  # a task of somebody else's package, which is not installed here
+        return []
+    artifacts = {variant.id: variant.artifact for variant in manifest.variants}
+    found = task.snippets(manifest.task.facts, manifest.graphs["model"], artifacts)
+    parts = ["## Run it without torchport"] if found else []
+    for language, program in found.items():
+        file, command = PROGRAMS[language]
+        parts.append(f"Save this as `{file}` in this folder; `{command} {file} YOUR_INPUT` answers:")
+        parts.append(f"```{language}\n{program}```")
+    return parts
 
 
 def _step(step: Step) -> str:
@@ -37,3 +63,23 @@ def _graph(name: str, signature: Signature) -> str:
 
 def _tensor(kind: str, spec: TensorSpec) -> str:
     return f"| {kind} | {spec.name} | {spec.dtype} | [{', '.join(map(str, spec.shape))}] |"
+
+
+def _limits(manifest: Manifest) -> list[str]:
+    """What the figures rest on; nothing that differs from one measurement to the next."""
+    measured = {c.id: c.accuracy for c in manifest.evidence.candidates}.get(manifest.chosen or "")
+    lines = [_measured(measured) if measured else "Its accuracy was not measured."]
+    if manifest.provenance.get("made_up_inputs"):
+        lines.append("The inputs were made up: nothing is known of how right it is on real ones.")
+    lines.append("Nothing is known of data unlike those it was measured on.")
+    if manifest.task.assumed:
+        lines.append(f"Nobody stated these facts, so they were assumed: {', '.join(manifest.task.assumed)}.")
+    if (cpu := manifest.evidence.machine.get("cpu")) is not None:
+        lines.append(f"Variants were timed and chosen on {cpu}; another machine may order them otherwise (`torchport bench`).")
+    return lines
+
+
+def _measured(one: Accuracy) -> str:
+    low, high = (100 * bound for bound in one.interval)
+    held = "on labelled data" if one.labelled else "with the original model's answers"
+    return f"{one.metric} of the chosen variant: {100 * one.value:.1f} % {held}, {one.items} items; {low:+.1f} to {high:+.1f} points beside the original (95 % interval)."

@@ -8,6 +8,8 @@ from .shared import Json, document, verb
 @verb
 def run(as_json: Json = False) -> None:
     """What this machine has, which targets work, and what to mend."""
+    import msgspec
+
     from ..doctor import examine
     from . import tables
 
@@ -15,7 +17,7 @@ def run(as_json: Json = False) -> None:
     if as_json:
         document(found)
         return
-    for key, value in found.machine.items():
+    for key, value in msgspec.structs.asdict(found.machine).items():
         print(f"{key:>14}: {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
     tables.show(
         "", ["target", "status", "version", "reason", "install"], [[r.name, r.status, r.version or "", r.reason or "", r.install if r.status != "ok" else ""] for r in found.targets], wrap=["reason"]

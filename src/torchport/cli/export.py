@@ -25,7 +25,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Convert a model without choosing: one folder a target, each checked against the model."""
-    from ..export import export
+    from ..export import ExportDocument, export
     from ..request import Request
     from . import tables
 
@@ -37,7 +37,7 @@ def run(
     with Progress() as progress:
         rows = export(request, progress.tell)
     if as_json:
-        document({"folder": str(request.output), "artifacts": rows})
+        document(ExportDocument(folder=str(request.output), artifacts=tuple(rows)))
         return
     tables.show(
         "",

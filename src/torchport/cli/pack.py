@@ -21,6 +21,7 @@ Zip = Annotated[bool, typer.Option("--zip", help="One file instead of a folder."
 def run(bundle: BundlePath, output: Output, for_: For = None, keep: Keep = "all", golden: Golden = None, as_zip: Zip = False, as_json: Json = False) -> None:
     """A smaller Bundle from a Bundle: fewer variants, no golden vectors, one file."""
     from ..bundle import Bundle
+    from ..documents import PackDocument
     from ..repack import Wish, repack
 
     if golden is not None and golden != "none" and not golden.isdigit():
@@ -31,7 +32,7 @@ def run(bundle: BundlePath, output: Output, for_: For = None, keep: Keep = "all"
         manifest = repack(opened, output, wish)
     size = sum(entry.size for entry in manifest.files)
     if as_json:
-        document({"bundle": str(output), "variants": [v.id for v in manifest.variants], "size_bytes": size})
+        document(PackDocument(bundle=str(output), variants=tuple(v.id for v in manifest.variants), size_bytes=size))
         return
     print(f"{output}: {len(manifest.variants)} variants, {size / 1e6:.1f} MB")
     print(f"next:   torchport verify {output}")

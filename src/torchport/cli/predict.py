@@ -30,6 +30,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Answer pictures, tensors or other raw inputs with a Bundle."""
+    from .. import documents
     from ..predict import Predictor, expand, save_arrays
 
     rows: list[dict[str, Any]] = []
@@ -37,7 +38,7 @@ def run(
     with Predictor(bundle, variant=variant, threads=threads, in_graph=in_graph, trust=trust, overrides={"top": top} if top else {}) as predictor:
         sources = expand(inputs, predictor.pipeline.task.suffixes)
         for i, (result, values, error) in enumerate(predictor.predict_each(sources)):
-            rows.append({"input": str(sources[i]), "ok": error is None, "error": error and str(error), **(result or {})})
+            rows.append(documents.prediction(str(sources[i]), result, error))
             if values is not None and save_outputs:
                 arrays.update({f"{i}/{name}": array for name, array in predictor.outputs(values).items()})
             if not as_json:

@@ -51,7 +51,9 @@ def fail(error: TorchportError, *, as_json: bool) -> NoReturn:
     """One line on standard error, and where nothing was printed yet the same as a JSON document; then exit."""
     note(f"error: {error}".replace("\n", " "))
     if as_json and not _printed:
-        document({"error": {"type": type(error).__name__, "message": error.message, "hint": error.hint}})
+        from ..documents import ErrorDocument, ErrorRow
+
+        document(ErrorDocument(error=ErrorRow(type=type(error).__name__, message=error.message, hint=error.hint)))
     leave(status_of(error).exit_code)
 
 

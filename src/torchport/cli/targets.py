@@ -8,12 +8,12 @@ from .shared import Json, document, verb
 @verb
 def run(as_json: Json = False) -> None:
     """The support matrix: what can be made and run here."""
-    from ..doctor import target_rows
+    from ..doctor import TargetsDocument, target_rows
     from . import tables
 
     rows = target_rows()
     if as_json:
-        document({"targets": rows})
+        document(TargetsDocument(targets=tuple(rows)))
         return
     tables.show(
         "",

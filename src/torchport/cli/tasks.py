@@ -8,12 +8,13 @@ from .shared import Json, document, verb
 @verb
 def run(as_json: Json = False) -> None:
     """The tasks, with a runnable example each."""
+    from ..documents import TaskRow, TasksDocument
     from ..tasks import tasks
 
     known = [tasks.get(name) for name in tasks.names()]
     if as_json:
-        rows = [{"name": t.name, "about": t.about, "metric": t.metric, "facts": dict(t.defaults), "suffixes": list(t.suffixes), "example": t.example} for t in known]
-        document({"tasks": rows})
+        rows = [TaskRow(name=t.name, about=t.about, metric=t.metric, facts=dict(t.defaults), suffixes=t.suffixes, example=t.example) for t in known]
+        document(TasksDocument(tasks=tuple(rows)))
         return
     for task in known:
         print(f"{task.name}: {task.about}; judged by {task.metric}")

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
@@ -198,7 +198,7 @@ class Runner(abc.ABC):
 class Availability:
     """Whether a target works here: `status` is ok, absent (not installed) or broken (installed, does not load)."""
 
-    status: str
+    status: Literal["ok", "absent", "broken"]
     version: str | None = None
     reason: str | None = None
 

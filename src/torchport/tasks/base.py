@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..types import Signature, Step
+from ..types import Artifact, Signature, Step, Value
 
 if TYPE_CHECKING:
     import torch
@@ -57,7 +57,7 @@ class Task(abc.ABC):
     Class attributes:
         name, about: as in the table.
         metric: name of what `score` averages to (`top-1`, `agreement`).
-        result_schema: fields that `present` adds to one element of predict's results.
+        answer: the fields that `present` adds to one element of predict's results.
         suffixes: file suffixes that `items` picks up in a folder.
         mime: content type of raw bytes -> suffix.
         example: a runnable `torchport deploy` line, for `torchport tasks`.
@@ -70,6 +70,7 @@ class Task(abc.ABC):
     suffixes: ClassVar[tuple[str, ...]] = ()
     mime: ClassVar[Mapping[str, str]] = {}
     example: ClassVar[str] = ""
+    answer: ClassVar[type[Value]] = Value
     takes_tensors: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = {}
 
@@ -150,6 +151,19 @@ class Task(abc.ABC):
     def thumbnail(self, raw: bytes) -> bytes | None:
         """A small JPEG that shows an item in a report; None where there is nothing to see."""
         return None
+
+    def snippets(self, facts: Facts, model: Signature, artifacts: Mapping[str, Artifact]) -> dict[str, str]:
+        """Whole programs that answer one input with a Bundle and nothing of torchport, for the Bundle's README.
+
+        Args:
+            model: the model graph's signature.
+            artifacts: variant id -> what lies under `variants/<id>/`.
+
+        Returns:
+            Language (`python`, `javascript`) -> a program for the Bundle's folder that takes the input's path as its only
+            argument; a language is left out where these facts or artefacts are beyond a short program.
+        """
+        return {}
 
     def files(self, facts: Facts) -> dict[str, bytes]:
         """Files that a Bundle carries for people and clients of other languages, by name (`labels.txt`)."""

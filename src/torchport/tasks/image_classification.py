@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import BadInput, RunError, UsageError
-from ..types import Levels, Signature, Step, TensorSpec
+from ..types import Artifact, Levels, Signature, Step, TensorSpec, Value
 from .base import Facts, HostStep, Item, Task, TaskGraph, Values
 from .shared import picture_facts, pictures, resize
 from .shared.picture_items import SUFFIXES, list_items
@@ -18,6 +18,20 @@ IMAGENET = "imagenet-1k"
 ACTIVATIONS = ("softmax", "sigmoid", "none")
 _NOT_ASSUMPTIONS = frozenset({"labels", "max_pixels", "top"})
 _OWN_VALUES = frozenset({"image", "pixels", "raw", "result", "scores"})
+
+
+class Label(Value, frozen=True):
+    """A class: its index among the model's outputs, its name, and its score."""
+
+    index: int
+    label: str
+    score: float
+
+
+class Labels(Value, frozen=True):
+    """The most likely classes, best first."""
+
+    labels: tuple[Label, ...]
 
 
 class ImageClassification(Task):
@@ -33,6 +47,7 @@ class ImageClassification(Task):
     metric = "top-1"
     suffixes = SUFFIXES
     mime: ClassVar[Mapping[str, str]] = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp", "image/bmp": ".bmp"}
+    answer = Labels
     example = "torchport deploy net.py:Net --weights net.safetensors --task image-classification --data photos --set labels=labels.txt -o net.tport"
     defaults: ClassVar[Mapping[str, Any]] = {**picture_facts.DEFAULTS, "labels": None, "activation": "softmax", "top": 5}
 
@@ -149,6 +164,12 @@ class ImageClassification(Task):
     def thumbnail(self, raw: bytes) -> bytes | None:
         """The picture as a JPEG of at most 160 pixels a side."""
         return pictures.thumbnail(raw, 160)
+
+    def snippets(self, facts: Facts, model: Signature, artifacts: Mapping[str, Artifact]) -> dict[str, str]:
+        """As `Task.snippets`, with these facts filled in."""
+        from .shared import picture_snippets
+
+        return picture_snippets.programs(facts, model, artifacts)
 
     def files(self, facts: Facts) -> dict[str, bytes]:
         """`labels.txt`, one name a line, where there are labels."""

@@ -11,8 +11,14 @@ import msgspec
 import numpy as np
 
 from ..errors import BadInput, RunError
-from ..types import Signature, Step
+from ..types import Artifact, Signature, Step, Value
 from .base import Facts, HostStep, Item, Task, Values
+
+
+class Tensors(Value, frozen=True):
+    """Output name -> its numbers or booleans, in lists as deep as the tensor has axes."""
+
+    outputs: dict[str, Any]
 
 
 class TensorTask(Task):
@@ -26,6 +32,7 @@ class TensorTask(Task):
     metric = "agreement"
     suffixes = (".safetensors", ".npy", ".json")
     mime: ClassVar[Mapping[str, str]] = {"application/json": ".json"}
+    answer = Tensors
     takes_tensors = True
     defaults: ClassVar[Mapping[str, Any]] = {}
     example = 'torchport deploy net.py:Net --task tensor --input "x:float32[batch,10]" -o net.tport'
@@ -71,6 +78,12 @@ class TensorTask(Task):
     def host(self) -> Mapping[str, HostStep]:
         """`decode`: bytes -> the model's inputs; `present`: the model's outputs -> {"outputs": {name: nested lists}}."""
         return {"decode": _decode, "present": _present}
+
+    def snippets(self, facts: Facts, model: Signature, artifacts: Mapping[str, Artifact]) -> dict[str, str]:
+        """As `Task.snippets`; the input is a JSON file of nested lists."""
+        from .shared import tensor_snippets
+
+        return tensor_snippets.programs(model, artifacts)
 
     def score(self, result: Mapping[str, Any], label: Any) -> float:
         """Tensors carry no labels: every answer that agrees counts, see `agree`."""
