@@ -46,8 +46,9 @@ class Child:
     def _prepare(self, command: protocol.Prepare) -> protocol.Ready:
         from safetensors.numpy import load_file
 
-        for module in (*command.imports, targets.get(command.target).module):
+        for module in command.imports:
             importlib.import_module(module)
+        targets.get(command.target).load_library()
         self._target, self._feed = command.target, load_file(command.feed)
         return protocol.Ready()
 

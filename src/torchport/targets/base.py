@@ -245,6 +245,10 @@ class Target(abc.ABC):
         """Version of the runtime's distribution."""
         return _version(self.packages[0])
 
+    def load_library(self) -> None:
+        """Import all that opening an artefact will import, so that the memory and time taken after it are the artefact's own."""
+        importlib.import_module(self.module)
+
     def needs(self, recipe: str) -> str | None:
         """The target whose artefact this one starts from for that recipe; None when it starts from the Program."""
         return None

@@ -5,6 +5,7 @@ Where torch.export captured the graph the file is a `.pt2`; where only TorchScri
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,6 +101,10 @@ class Eager(Target):
 
     def _suffix(self, graph: GraphProgram) -> str:
         return self.suffix if graph.exported is not None else "pt"
+
+    def load_library(self) -> None:
+        """torch, and what it imports to read a `.pt2`."""
+        importlib.import_module("torch._export.serde.serialize")
 
     def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
         from ..capture.strip import save_exported, write_file

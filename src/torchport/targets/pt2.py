@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,10 @@ class Pt2(Target):
     packages = ("torch",)
     xfail = {"check_export[scripted]": "only TorchScript captures a loop over a dynamic length"}
     runner = Pt2Runner
+
+    def load_library(self) -> None:
+        """torch, and what it imports to read a `.pt2`."""
+        importlib.import_module("torch._export.serde.serialize")
 
     def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
         from ..capture.strip import save_exported
