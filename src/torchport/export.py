@@ -6,8 +6,10 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import isolate
 from .bundle import writer
-from .deploy import Tell, capture, need_one
+from .deploy import Tell, capture, log_name, need_one
+from .disk import writing
 from .errors import OutputError
 from .lower import lower, recipes_of, wanted
 from .types import CandidateStatus, Value
@@ -46,15 +48,16 @@ def export(request: Request, tell: Tell = lambda stage, detail: None) -> list[Ex
     target = request.output
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise OutputError(f"{target.name} exists and is not an empty folder", "choose another -o")
-    with writer.writing(target), tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
-        folder = Path(scratch) / "out"
-        log = request.log or Path(scratch) / "log.txt"
-        assembled = capture(request, tell)
+    with writing(target), isolate.log_file(request.log, log_name(target)) as noise, tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
+        folder, log = Path(scratch) / "out", noise.path
+        with isolate.quiet(log):
+            assembled = capture(request, tell)
         proven = prove_reference(assembled, lambda item: tell("reference", item))
         programs = {recipe.name: recipe.apply(assembled.program) for recipe in recipes_of(request.recipes)}
         lowered = lower(programs, wanted(request.targets, request.recipes), folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
         candidates, _ = prove(lowered, assembled, proven, folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("verify", row))
         need_one(candidates, lowered)
+        noise.keep = any(c.status == "failed" for c in candidates)
         rows = []
         for c in candidates:
             place = folder / c.id

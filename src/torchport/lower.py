@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from . import isolate
 from .compress import Recipe, recipes
-from .errors import ExportError, MissingDependency, TorchportError
+from .errors import ExportError, MissingDependency, OutputError, TorchportError
 from .targets import targets
 from .targets.base import ExportOptions
 from .types import Artifact
@@ -76,6 +76,9 @@ def lower(programs: Mapping[str, Program], rows: Iterable[Wanted], folder: Path,
         log: file that the converters' noise is appended to.
         limit_s: wall-clock limit of one export, in seconds.
         tell: called with the id of the row that begins.
+
+    Raises:
+        OutputError: the folder cannot be written.
     """
     made: dict[str, Lowered] = {}
     for row in rows:
@@ -84,6 +87,8 @@ def lower(programs: Mapping[str, Program], rows: Iterable[Wanted], folder: Path,
         try:
             artifact = _one(programs[row.recipe.name], row, folder, made, log, limit_s)
             made[row.id] = Lowered(row, artifact, None, time.perf_counter() - start)
+        except OutputError:
+            raise  # the disk failed, not the target
         except TorchportError as exc:
             shutil.rmtree(folder / row.id, ignore_errors=True)
             made[row.id] = Lowered(row, None, exc, time.perf_counter() - start)

@@ -177,12 +177,6 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as safetensors, whole or not at all."""
     from safetensors.numpy import save
 
-    from .bundle import writer
+    from .disk import write_file
 
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with writer.writing(path):
-            part.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
-            part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_file(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))

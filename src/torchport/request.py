@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .budget import default, parse
-from .errors import UsageError
+from .compress import recipes
+from .errors import BadInput, UsageError
 from .targets import targets as known
 from .targets.base import PROFILES
 from .types import Budget
@@ -64,6 +65,12 @@ class Request:
             raise UsageError(f"there is no profile '{self.profile}'", f"--for takes {', '.join(PROFILES)} or any")
         if self.keep not in KEEP:
             raise UsageError(f"--keep {self.keep} is unknown", f"it takes {', '.join(KEEP)}")
-        unknown = sorted(set(self.targets or ()) - set(known.names()))
-        if unknown:
-            raise UsageError(f"there is no target '{unknown[0]}'", f"known: {', '.join(known.names())}")
+        for flag, registry, names in (("--targets", known, self.targets), ("--recipes", recipes, self.recipes)):
+            if names is not None and not names:
+                raise UsageError(f"{flag} names nothing", f"it takes names separated by commas, or auto; known: {', '.join(registry.names())}")
+            for name in sorted(set(names or ()) - set(registry.names())):
+                raise UsageError(f"there is no {registry.kind[:-1]} '{name}'", f"known: {', '.join(registry.names())}")
+        if isinstance(self.golden, Path) and not self.golden.exists():
+            raise BadInput(f"--golden {self.golden}: neither a number nor a folder that exists", "write --golden 4, --golden none, or name a folder of inputs")
+        if not self.limit_s > 0:
+            raise UsageError(f"--limit {self.limit_s:g}: not a time", "give seconds, as in --limit 600")

@@ -188,5 +188,5 @@ def test_something_else_at_the_output_is_never_replaced(tmp_path: Path) -> None:
 
 def test_an_unwritable_output_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"), writer.staging(tmp_path / "file/net.tport"):
+    with pytest.raises(OutputError, match="cannot write"), writer.staging(tmp_path / "file/net.tport"):
         pass

@@ -168,7 +168,7 @@ def test_interrupted_or_killed_leaves_the_previous_bundle(deployed: Ran, place: 
 def test_an_unwritable_output(place: Path) -> None:
     (place / "a-file").write_text("")
     ran = torchport("deploy", "net.py:Net", *TENSOR, "-o", "a-file/x.tport", cwd=place)
-    assert ran.code == 3 and "cannot be written" in ran.err
+    assert ran.code == 3 and "cannot write" in ran.err
 
 
 def test_errors_are_documents_too(place: Path) -> None:

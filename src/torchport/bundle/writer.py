@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
+from ..disk import FULL, full, writing
 from ..errors import OutputError
 from . import manifest as m
 from .reader import digest
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR)
 TRIES = 10
 
@@ -40,7 +40,7 @@ def staging(target: Path) -> Iterator[Path]:
         yield folder
     except OSError as exc:
         if exc.errno in FULL:
-            raise _full(target) from exc
+            raise full(target) from exc
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -109,26 +109,10 @@ def write_zip(folder: Path, target: Path, files: list[str]) -> None:
         packed.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Name the output in what the disk says."""
-    try:
-        yield
-    except OSError as exc:
-        where = target.name
-        if exc.errno in FULL:
-            raise _full(target) from exc
-        raise OutputError(f"{where}: cannot be written ({exc.strerror or exc})", "choose another output; nothing was changed") from exc
-
-
-def _full(target: Path) -> OutputError:
-    return OutputError(f"{target.name}: the disk is full", "free some space, or choose another output; nothing was changed")
-
-
 def check_space(folder: Path, target: Path) -> None:
     """Say that the disk is full where a converter only said that it failed."""
     if shutil.disk_usage(folder).free < 1 << 20:
-        raise _full(target)
+        raise full(target)
 
 
 def _replace(new: Path, target: Path) -> None:

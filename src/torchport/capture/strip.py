@@ -6,16 +6,13 @@ inputs, object addresses used as keys. Line numbers, source lines and module pat
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import io
-import os
 import re
-import tempfile
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
-from ..errors import OutputError
+from ..disk import write_file
 
 if TYPE_CHECKING:
     import torch
@@ -58,27 +55,6 @@ def save_exported(program: ExportedProgram, path: Path) -> None:
     buffer = io.BytesIO()  # torch.export.save would write the file's name into the archive
     torch.export.save(scrub(program), buffer)
     write_file(path, buffer.getbuffer())
-
-
-def write_file(path: Path, data: bytes | memoryview) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        OutputError: the disk is full, the folder is missing or may not be written.
-    """
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-            Path(temporary).chmod(0o644)  # mkstemp's own mode keeps everybody else out
-            Path(temporary).replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink()
-            raise
-    except OSError as exc:
-        raise OutputError(f"cannot write {path.name}: {exc.strerror or exc}", "free some space, or choose another output folder") from exc
 
 
 def relative_source(path: str) -> str:

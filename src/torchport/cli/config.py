@@ -22,7 +22,23 @@ from typing import Any
 from ..errors import BadInput, UsageError
 
 NAME = "torchport.toml"
-KEYS = ("source", "weights", "arg", "data", "input", "targets", "recipes", "budget", "for", "keep", "golden", "limit", "output")
+KINDS: dict[str, tuple[type, ...]] = {
+    "source": (str,),
+    "weights": (str,),
+    "arg": (dict, list),
+    "data": (str,),
+    "input": (list,),
+    "targets": (str, list),
+    "recipes": (str, list),
+    "budget": (str,),
+    "for": (str,),
+    "keep": (str,),
+    "golden": (int, str),
+    "limit": (int, float),
+    "output": (str,),
+}
+KEYS = tuple(KINDS)
+WORDS = {str: "a text", list: "a list of texts", dict: "a table", int: "a whole number", float: "a number"}
 PATHS = ("weights", "data", "output")
 
 
@@ -30,7 +46,7 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """The `[deploy]` and `[task]` tables of the file in a folder; empty where there is none.
 
     Raises:
-        BadInput: the file is not TOML. UsageError: it has a key that no flag has.
+        BadInput: the file is not TOML. UsageError: it has a key that no flag has, or a value of another kind.
     """
     path = folder / NAME
     if not path.is_file():
@@ -39,10 +55,21 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise BadInput(f"{NAME}: {exc}", "mend the line, or remove the file") from exc
-    unknown = [*(set(found) - {"deploy", "task"}), *(f"deploy.{key}" for key in set(found.get("deploy", {})) - set(KEYS))]
+    table, task = found.get("deploy", {}), found.get("task", {})
+    for name, value in (("deploy", table), ("task", task)):
+        _require(name, value, (dict,))
+    unknown = [*(set(found) - {"deploy", "task"}), *(f"deploy.{key}" for key in set(table) - set(KEYS))]
     if unknown:
         raise UsageError(f"{NAME}: unknown key '{sorted(unknown)[0]}'", f"[deploy] takes {', '.join(KEYS)}; [task] takes name and the task's facts")
-    return found.get("deploy", {}), found.get("task", {})
+    for key, value in table.items():
+        _require(f"deploy.{key}", value, KINDS[key])
+    _require("task.name", task.get("name", ""), (str,))
+    return table, task
+
+
+def _require(key: str, value: Any, kinds: tuple[type, ...]) -> None:
+    if not isinstance(value, kinds) or (isinstance(value, list) and not all(isinstance(one, str) for one in value)):
+        raise UsageError(f"{NAME}: {key} is {value!r}", f"it takes {' or '.join(WORDS[kind] for kind in kinds)}")
 
 
 def merge(flags: dict[str, Any], folder: Path) -> tuple[dict[str, Any], str | None, dict[str, Any]]:

@@ -48,7 +48,7 @@ def resolve(flags: Mapping[str, Any], task: str | None, settings: Sequence[str] 
         "settings": {**facts, **pairs(list(settings or ()), "--set")},
         "targets": _list(merged["targets"]),
         "recipes": _list(merged["recipes"]),
-        "limit_s": float(merged["limit"] or 900.0),
+        "limit_s": 900.0 if merged["limit"] is None else float(merged["limit"]),
         **_only_deploy(merged),
     }
 

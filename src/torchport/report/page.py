@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from importlib import resources
 from pathlib import Path
 
-from ..errors import OutputError
+from ..disk import write_file
 from . import charts, items, tables, verdict
 from .data import ReportData
 from .markup import Html, el, join
@@ -55,21 +52,7 @@ def write(path: Path, data: ReportData, language: str = "en") -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    page = render(data, language)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as exc:
-        raise OutputError(f"cannot write {path}: {exc.strerror}", "choose a folder that exists and can be written") from exc
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(page)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except OSError as exc:
-        raise OutputError(f"cannot write {path}: {exc.strerror}", "free some space or choose another place") from exc
-    finally:
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
+    write_file(path, render(data, language).encode())
 
 
 def _scatter(data: ReportData, say: Say) -> Html | None:

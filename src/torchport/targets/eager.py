@@ -107,7 +107,8 @@ class Eager(Target):
         importlib.import_module("torch._export.serde.serialize")
 
     def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
-        from ..capture.strip import save_exported, write_file
+        from ..capture.strip import save_exported
+        from ..disk import write_file
 
         if graph.exported is not None:
             save_exported(graph.exported, entry)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import io
+import re
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -106,7 +107,9 @@ class ExecuTorch(Target):
         _runtime()
 
     def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
-        from ..capture.strip import write_file
+        from ..disk import write_file
+
+        from torch._export.verifier import SpecViolationError
 
         with _quietly():
             from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
@@ -116,7 +119,10 @@ class ExecuTorch(Target):
             # XNNPACK takes unsqueeze, and then refuses it where more than one dimension is dynamic
             refused = {"unsqueeze_copy.default"} if len(graph.signature.dims) > 1 else set()
             partitioner = XnnpackPartitioner(configs=[config for config in ALL_PARTITIONER_CONFIGS if config.target_name not in refused])
-            lowered = to_edge_transform_and_lower(bound(graph, options, self.name), partitioner=[partitioner]).to_executorch()
+            try:
+                lowered = to_edge_transform_and_lower(bound(graph, options, self.name), partitioner=[partitioner]).to_executorch()
+            except SpecViolationError as exc:
+                raise _unsupported(re.findall(r"Operator torch\._ops\.(\S+) is not", str(exc)) or [str(exc)], graph.name) from exc
         plan = lowered.executorch_program.execution_plan[0]
         _require_kernels(plan, graph.name)
         buffer = io.BytesIO()
@@ -177,7 +183,11 @@ def _require_kernels(plan: Any, graph: str) -> None:
     wanted = {f"{op.name}.{op.overload}" if op.overload else op.name for op in plan.operators}
     missing = sorted(wanted - set(_runtime().operator_registry.operator_names))
     if missing:
-        raise UnsupportedByTarget(f"executorch has no kernel for {', '.join(missing)} in graph '{graph}'", "write the model without it, or use another target")
+        raise _unsupported(missing, graph)
+
+
+def _unsupported(operators: list[str], graph: str) -> UnsupportedByTarget:
+    return UnsupportedByTarget(f"executorch has no {', '.join(operators)}, which graph '{graph}' needs", "write the model without it, or use another target")
 
 
 def _max_shapes(plan: Any, signature: Signature) -> dict[str, tuple[int, ...]]:

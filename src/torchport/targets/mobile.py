@@ -46,7 +46,7 @@ class Mobile(Target):
         import torch
 
         from ..capture.script import quiet_jit, to_archive, to_script
-        from ..capture.strip import write_file
+        from ..disk import write_file
 
         archive = to_archive(to_script(graph, self.name, note))
         with quiet_jit():

@@ -42,7 +42,7 @@ class TorchScript(Target):
 
     def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
         from ..capture.script import to_archive, to_script
-        from ..capture.strip import write_file
+        from ..disk import write_file
 
         write_file(entry, to_archive(to_script(graph, self.name, note)))
         return plain_io(graph.signature)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,7 +53,7 @@ class Proven:
 
 
 def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven:
-    """Answer every item with the eager model; an unreadable item is left out and named.
+    """Answer every item with the eager model; an unreadable item is left out and named in a RuntimeWarning.
 
     Raises:
         BadInput: no item can be read.
@@ -79,6 +80,9 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
             traces.append(one)
     if not traces:
         raise BadInput(f"none of the {len(assembled.items)} items can be used: {next(iter(unreadable.values()), 'there are none')}", "check --data")
+    if unreadable:
+        name, why = next(iter(unreadable.items()))
+        warnings.warn(f"{len(unreadable)} of {len(assembled.items)} items cannot be used and are left out ({name}: {why})", RuntimeWarning, stacklevel=2)
     scores = [assembled.task.score(got, item.label) for item, got in zip(assembled.items, results, strict=True) if got is not None and item.label is not None]
     complete = len(scores) == sum(got is not None for got in results)
     host = _host_parity(plan, traces, runners)
