@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import pack
+from . import isolate, pack
 from .bundle import Manifest, trust, writer
 from .choose import choose
 from .errors import MissingDependency, ParityError, RunError, UsageError
@@ -47,19 +46,21 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
     Raises:
         TorchportError: there is no Bundle for another reason; the previous one is untouched.
     """
-    with writer.staging(request.output) as folder, tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
-        log, variants = request.log or Path(scratch) / "log.txt", folder / "variants"
-        assembled = capture(request, tell)
+    with writer.staging(request.output) as folder, isolate.log_file(request.log, log_name(request.output)) as noise:
+        log, variants = noise.path, folder / "variants"
+        with isolate.quiet(log):
+            assembled = capture(request, tell)
+            reference = keep_reference(assembled, folder)
         proven = prove_reference(assembled, lambda item: tell("reference", item))
         programs = {recipe.name: recipe.apply(assembled.program) for recipe in recipes_of(request.recipes)}
         lowered = lower(programs, wanted(request.targets, request.recipes), variants, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
-        reference = keep_reference(assembled, folder)
         writer.check_space(folder, request.output)
         candidates, answers = prove(lowered, assembled, proven, variants, log=log, limit_s=request.limit_s, tell=lambda row: tell("verify", row))
         need_one(candidates, lowered)
         artifacts = {low.wanted.id: low.artifact for low in lowered if low.artifact}
         candidates, eager = measure_all(candidates, artifacts, reference, proven, folder, lambda text: tell("measure", text))
         need_one(candidates, lowered)
+        noise.keep = any(c.status == "failed" for c in candidates)
         choice = choose(candidates, eager, request.limits, request.profile)
         made = pack.Made(request, assembled, proven, choice, eager, artifacts, reference, answers, golden_traces(proven, request.golden))
         if choice.chosen is None:
@@ -71,6 +72,11 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
         writer.publish(folder, request.output)
     trust.remember_path(request.output)
     return Outcome(request.output, request.output / "report.html", choice, eager, manifest)
+
+
+def log_name(output: Path) -> Path:
+    """Where the noise of converters is left when something failed: beside the Bundle."""
+    return output.with_name(f"{output.name}.log")
 
 
 def capture(request: Request, tell: Tell) -> Assembled:

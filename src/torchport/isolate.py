@@ -10,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shutil
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -103,6 +105,37 @@ def _exit_name(code: int | None) -> str:
         with contextlib.suppress(ValueError):
             return signal.Signals(-code).name
     return f"exit {code}"
+
+
+class Log:
+    """Where the noise of converters and runtimes goes; `keep` leaves it for the user to read.
+
+    Attributes:
+        path: the file that is written now.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.keep = False
+
+
+@contextlib.contextmanager
+def log_file(wanted: Path | None, kept: Path) -> Iterator[Log]:
+    """A log for one command: `wanted` where the user named one, else a temporary file.
+
+    The temporary file becomes `kept` where the block asks for it or raises, and there is something in it.
+    """
+    with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
+        log = Log(wanted or Path(scratch) / "log.txt")
+        kept.unlink(missing_ok=True)
+        try:
+            yield log
+        except TorchportError:
+            log.keep = True
+            raise
+        finally:
+            if log.keep and wanted is None and log.path.is_file() and log.path.stat().st_size and kept.parent.is_dir():
+                shutil.copyfile(log.path, kept)
 
 
 @contextlib.contextmanager

@@ -67,6 +67,7 @@ def finish(outcome: Outcome, request: Request, *, as_json: bool) -> None:
         BudgetNotMet: nothing met the budget; the document is printed before.
     """
     from .. import documents
+    from ..deploy import log_name
     from . import tables
 
     if as_json:
@@ -79,4 +80,7 @@ def finish(outcome: Outcome, request: Request, *, as_json: bool) -> None:
     say(f"chosen: {outcome.choice.chosen}. {outcome.choice.why}")
     say(f"budget met: {outcome.choice.met}. {outcome.choice.met_because}")
     say(f"report: {outcome.report}")
+    log = log_name(request.output)
+    if log.is_file():
+        say(f"log:    {log} (what converters printed)")
     say(f"next:   torchport predict {request.output} {request.data or 'YOUR_INPUT'}")

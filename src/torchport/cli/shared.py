@@ -101,16 +101,20 @@ def names(text: str | None) -> list[str] | None:
 
 
 class Progress:
-    """Stages and details as they come: a live line on a terminal, one line a stage elsewhere."""
+    """Stages and details as they come: a live line on a terminal, one line a stage elsewhere.
+
+    It writes to a copy of standard error, which stays the user's while the noise of converters is sent elsewhere.
+    """
 
     def __init__(self) -> None:
         self._stage = ""
+        self._out = os.fdopen(os.dup(2), "w", encoding="utf-8")
         self._began = time.perf_counter()
         self._status: Any = None
         if sys.stderr.isatty():
             from rich.console import Console
 
-            self._status = Console(stderr=True).status("starting")
+            self._status = Console(file=self._out).status("starting")
 
     def __enter__(self) -> Progress:
         if self._status:
@@ -120,6 +124,7 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         if self._status:
             self._status.stop()
+        self._out.close()
 
     def tell(self, stage: str, detail: str) -> None:
         """Show what is being done now."""
@@ -127,4 +132,4 @@ class Progress:
             self._status.update(f"{stage}: {detail}")
         if stage != self._stage:
             self._stage = stage
-            note(f"{time.perf_counter() - self._began:6.1f} s  {stage}")
+            print(f"{time.perf_counter() - self._began:6.1f} s  {stage}", file=self._out, flush=True)
