@@ -168,14 +168,13 @@ def prediction(source: str, result: Mapping[str, Any] | None, error: Exception |
 
 
 def kinds() -> dict[str, type[Value]]:
-    """Every published kind of document, by the name of its schema: the verb that prints it, or what it is."""
+    """Every kind of document that has a schema of its own, by the verb that prints it; `error` is any verb's."""
     from .bundle import Manifest
     from .doctor import Findings, TargetsDocument
     from .export import ExportDocument
     from .verify import Verdict
 
     return {
-        "bundle": Manifest,
         "deploy": ChoiceDocument,
         "doctor": Findings,
         "error": ErrorDocument,
@@ -190,9 +189,10 @@ def kinds() -> dict[str, type[Value]]:
 
 
 def schema(name: str) -> dict[str, Any]:
-    """The JSON Schema of one of `kinds`.
+    """The published JSON Schema of one of `kinds`.
 
-    The documents of verbs allow fields that are not described, because later versions add some; the manifest allows none.
+    Fields that are not described are allowed, because later versions add some. The predictions of `predict` may have the fields
+    of every task.
     """
     from .tasks import tasks
 
@@ -204,10 +204,10 @@ def schema(name: str) -> dict[str, Any]:
             own = msgspec.json.schema(task.answer)
             described.update({title: one for title, one in own["$defs"].items() if title != task.answer.__name__})
             described[Prediction.__name__]["properties"].update(own["$defs"][task.answer.__name__]["properties"])
-    for one in described.values() if name not in ("bundle", "inspect") else ():
+    for one in described.values():
         if one.get("additionalProperties") is False:
             del one["additionalProperties"]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:torchport:{name}:{VERSION}", "title": name, **made}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:torchport:{name}:{VERSION}", **made}
 
 
 def _candidate(one: Candidate) -> CandidateRow:

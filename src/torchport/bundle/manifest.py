@@ -174,4 +174,4 @@ def _check_graph(manifest: Manifest, step: Step, broken: Callable[[str], BundleE
 
 def json_schema() -> dict[str, Any]:
     """The published JSON Schema of the manifest."""
-    return msgspec.json.schema(Manifest)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:torchport:bundle:{SCHEMA}", **msgspec.json.schema(Manifest)}

@@ -1,0 +1,106 @@
+"""What every verb prints with --json follows its published schema, and holds nothing that the schema does not describe."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from command import Ran, torchport
+from jsonschema import Draft202012Validator
+
+from torchport import documents
+from torchport.bundle import Manifest, manifest
+from torchport.tasks import tasks
+from torchport.types import Candidate, Choice, Parity, Reference
+
+SCHEMAS = Path(__file__).parents[2] / "docs/schema"
+
+
+def published(name: str) -> dict[str, Any]:
+    return json.loads((SCHEMAS / f"{name}.schema.json").read_text("utf-8"))
+
+
+def follows(document: Any, name: str) -> None:
+    """A reader's validation by the published file, and ours, which knows every field."""
+    Draft202012Validator(published(name)).validate(document)
+    if name != "predict":
+        msgspec.convert(document, documents.kinds()[name])
+
+
+@pytest.mark.parametrize("path", sorted(SCHEMAS.iterdir()), ids=lambda path: path.name)
+def test_every_published_file_is_a_schema(path: Path) -> None:
+    Draft202012Validator.check_schema(json.loads(path.read_text("utf-8")))
+
+
+def test_deploy_and_bench(deployed: Ran, place: Path) -> None:
+    follows(deployed.out, "deploy")
+    follows(torchport("bench", "net.tport", cwd=place).out, "deploy")
+
+
+def test_a_decision_that_nothing_met_the_budget() -> None:
+    row = Candidate(id="fake-fp32", target="fake", recipe="fp32", precision="fp32", status="failed", parity=Parity(ok=False, max_rel=1.0, snr_db=None, stage="model", reason="NaN"))
+    none = Choice(chosen=None, chosen_for={}, met="no", why="", met_because="", front=(), candidates=(row,), nearest={"size": "fake-fp32: 2 MB, 1 MB allowed"})
+    document = json.loads(msgspec.json.encode(documents.choice(None, none, Reference(latency_ms=None, accuracy=None, size_bytes=None))))
+    follows(document, "deploy")
+    assert document["bundle"] is None and document["candidates"][0]["parity"] == {"ok": False, "max_rel": 1.0, "snr_db": None, "stage": "model", "reason": "NaN"}
+
+
+def test_export(place: Path) -> None:
+    ran = torchport("export", "net.py:Net", "--data", "x.safetensors", "--targets", "onnx", "-o", "exported", cwd=place)
+    follows(ran.out, "export")
+    assert ran.out["artifacts"][0]["files"] == ["onnx-fp32/model.onnx"]
+
+
+def test_predict_with_a_good_and_a_bad_input(deployed: Ran, place: Path) -> None:
+    ran = torchport("predict", "net.tport", "x.safetensors", "net.py", cwd=place)
+    follows(ran.out, "predict")
+    good, bad = ran.out["results"]
+    assert good["ok"] and not bad["ok"] and bad["error"]
+    assert set(good) <= set(published("predict")["$defs"]["Prediction"]["properties"])
+
+
+@pytest.mark.parametrize("verb", ["inspect", "verify"])
+def test_what_reads_a_bundle(deployed: Ran, place: Path, verb: str) -> None:
+    follows(torchport(verb, "net.tport", cwd=place).out, verb)
+
+
+def test_the_manifest_follows_its_own_schema(deployed: Ran, place: Path) -> None:
+    document = json.loads((place / "net.tport/torchport.json").read_text("utf-8"))
+    Draft202012Validator(published(f"bundle-{manifest.SCHEMA}")).validate(document)
+    msgspec.convert(document, Manifest)
+
+
+def test_pack(deployed: Ran, place: Path) -> None:
+    follows(torchport("pack", "net.tport", "--keep", "chosen", "-o", "packed.tport", cwd=place).out, "pack")
+
+
+@pytest.mark.parametrize("verb", ["doctor", "targets", "tasks"])
+def test_what_needs_no_bundle(tmp_path: Path, verb: str) -> None:
+    follows(torchport(verb, cwd=tmp_path).out, verb)
+
+
+def test_an_error(tmp_path: Path) -> None:
+    ran = torchport("verify", "nowhere.tport", cwd=tmp_path)
+    follows(ran.out, "error")
+    assert ran.out["error"]["message"] in ran.err
+
+
+def test_the_answers_of_every_task_are_described() -> None:
+    described = published("predict")["$defs"]["Prediction"]["properties"]
+    for name in tasks.names():
+        assert {*tasks.get(name).answer.__struct_fields__} <= set(described) - {"input", "ok", "error"}
+
+
+def test_an_answer_of_a_picture_follows_the_schema() -> None:
+    task = tasks.get("image-classification")
+    result = task.host["present"]({"scores": [[0.25, 0.75]]}, {"top": 2, "labels": ["cat", "dog"]})["result"]
+    follows({"bundle": "b", "variant": "v", "results": [documents.prediction("cat.jpg", result, None)]}, "predict")
+    assert msgspec.convert(result, task.answer).labels[0].label == "dog"
+
+
+def test_a_field_of_the_wrong_type_is_found() -> None:
+    with pytest.raises(Exception, match="is not of type"):
+        follows({"bundle": 1, "variants": [], "size_bytes": 0}, "pack")
