@@ -107,9 +107,9 @@ class ExecuTorch(Target):
         _runtime()
 
     def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
-        from ..disk import write_file
-
         from torch._export.verifier import SpecViolationError
+
+        from ..disk import write_file
 
         with _quietly():
             from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS

@@ -1,0 +1,120 @@
+"""What is particular to the executorch target; the rest is in the conformance suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from torchport.capture.program import GraphProgram, Program
+from torchport.errors import BadInput, RunError, UnsupportedByTarget
+from torchport.targets import targets
+from torchport.targets.base import ExportOptions
+from torchport.testing.toys import EXAMPLE, TOYS
+from torchport.types import Bound, Signature, TensorSpec
+
+from .helpers import export, open_it, program_of
+
+pytest.importorskip("executorch")
+
+
+def test_every_dynamic_dimension_gets_a_bound_that_the_io_tells(tmp_path: Path) -> None:
+    toy = TOYS["sequence"]
+    artifact = targets.get("executorch").export(toy.program(), tmp_path, ExportOptions(max_batch=4))
+    io = artifact.graphs["model"].io
+    assert io["x"].max_shape == (4, 64, 4)
+    assert io["output_0"].max_shape == (4, 64, 4)
+
+
+def test_a_batch_beyond_the_bound_is_cut_and_joined(tmp_path: Path) -> None:
+    toy = TOYS["conv"]
+    program = toy.program()
+    artifact = targets.get("executorch").export(program, tmp_path, ExportOptions(max_batch=3))
+    feed = toy.feed({**EXAMPLE, "batch": 8})
+    with open_it("executorch", program, tmp_path, artifact) as runner:
+        answer = runner.run(feed)
+    for name, right in toy.expected(feed).items():
+        np.testing.assert_allclose(answer[name], right, atol=1e-5)
+
+
+def test_an_unbounded_length_takes_the_options_bound_and_no_more(tmp_path: Path) -> None:
+    exported = torch.export.export(nn.Softmax(0), (torch.rand(5),), dynamic_shapes=({0: torch.export.Dim("length")},))
+    spec = {"dtype": "float32", "shape": ("length",)}
+    signature = Signature(inputs=(TensorSpec(name="x", **spec),), outputs=(TensorSpec(name="output_0", **spec),), dims={"length": Bound()})
+    program = Program({"model": GraphProgram("model", signature, {"x": np.ones(5, np.float32)}, exported)})
+    artifact = targets.get("executorch").export(program, tmp_path, ExportOptions(max_size=16))
+    with open_it("executorch", program, tmp_path, artifact) as runner:
+        np.testing.assert_allclose(runner.run({"x": np.ones(16, np.float32)})["output_0"], 1 / 16, atol=1e-6)
+        with pytest.raises(BadInput, match=r"at most \[16\]"):
+            runner.run({"x": np.ones(17, np.float32)})
+
+
+def test_constants_made_in_forward_survive_the_second_export(tmp_path: Path) -> None:
+    class Constant(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + torch.tensor([1.0, 2.0])
+
+    program = program_of(Constant(), torch.zeros(3, 2))
+    with open_it("executorch", program, tmp_path, export("executorch", program, tmp_path)) as runner:
+        assert runner.run({"x": np.zeros((3, 2), np.float32)})["output_0"].tolist() == [[1, 2]] * 3
+
+
+def test_an_operator_without_a_kernel_is_named(tmp_path: Path) -> None:
+    class Inverse(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.linalg.inv(x)
+
+    with pytest.raises(UnsupportedByTarget, match=r"no aten\.linalg_inv_ex\.default"):
+        export("executorch", program_of(Inverse(), torch.eye(3)), tmp_path)
+
+
+def test_what_runs_is_told(tmp_path: Path) -> None:
+    conv, embedding = TOYS["conv"], TOYS["mlp"]
+    for toy in (conv, embedding):
+        program = toy.program()
+        with open_it("executorch", program, tmp_path / toy.name, export("executorch", program, tmp_path / toy.name), threads=1) as runner:
+            assert (runner.used.library, runner.used.provider, runner.used.threads) == ("executorch", "xnnpack", 1)
+    with pytest.raises(RunError, match="has no cuda"):
+        open_it("executorch", program, tmp_path / toy.name, export("executorch", program, tmp_path / toy.name), device="cuda")
+
+
+def test_an_open_runner_keeps_its_threads_when_another_asks_for_more(tmp_path: Path) -> None:
+    toy = TOYS["conv"]
+    program = toy.program()
+    artifact = export("executorch", program, tmp_path)
+    with open_it("executorch", program, tmp_path, artifact, threads=1) as first:
+        with open_it("executorch", program, tmp_path, artifact, threads=2) as second:
+            assert second.used.threads == first.used.threads == 1
+            second.run(toy.feed())
+        first.run(toy.feed())
+    with open_it("executorch", program, tmp_path, artifact, threads=2) as third:
+        assert third.used.threads == 2
+        third.run(toy.feed())
+
+
+def test_the_resize_of_pictures_runs_at_any_size_within_the_bound(tmp_path: Path) -> None:
+    from torchport.tasks.shared.resample import Resample
+
+    facts = {"resize": 256, "crop": 224, "interpolation": "bicubic", "antialias": True, "mean": [0.0] * 3, "std": [1.0] * 3, "scale": 255, "color": "RGB"}
+    module, dynamic = Resample(facts).eval(), torch.export.Dim.DYNAMIC
+    random = np.random.default_rng(0)
+    example = random.integers(0, 256, (300, 320, 3), dtype=np.uint8)
+    signature = Signature(
+        inputs=(TensorSpec(name="image", dtype="uint8", shape=("height", "width", 3)),),
+        outputs=(TensorSpec(name="pixels", dtype="float32", shape=(1, 3, 224, 224)),),
+        dims={"height": Bound(), "width": Bound()},
+    )
+    exported = torch.export.export(module, (torch.tensor(example),), dynamic_shapes=({0: dynamic, 1: dynamic},))
+    program = Program({"model": GraphProgram("model", signature, {"image": example}, exported, module)})
+    artifact = export("executorch", program, tmp_path)
+    with open_it("executorch", program, tmp_path, artifact) as runner:
+        for shape in ((512, 512, 3), (375, 500, 3), (1, 1, 3), (1024, 1024, 3)):
+            image = random.integers(0, 256, shape, dtype=np.uint8)
+            with torch.inference_mode():
+                right = module(torch.tensor(image))["pixels"].numpy()
+            levels = np.abs(runner.run({"image": image})["pixels"] - right)
+            assert levels.max() <= 1.01, shape
+            assert (levels > 0.01).mean() < 1e-3, shape
