@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .errors import BudgetNotMet
-
 if TYPE_CHECKING:
     import torch
 
@@ -59,7 +57,7 @@ def deploy(source: str | torch.nn.Module, output: str | Path, *, task: str = "te
 
     outcome = do(_request(source, output, task=task, settings=settings or {}, **options))
     if outcome.bundle is None:
-        raise BudgetNotMet("; ".join(outcome.choice.nearest.values()), f"see {outcome.report}")
+        raise outcome.not_met()
     return outcome
 
 

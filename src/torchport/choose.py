@@ -311,7 +311,7 @@ def _nothing(judged: Sequence[Candidate], profile: str) -> str:
     said = [f"{c.id} {c.status}: {c.reason}" for c in here]
     elsewhere = len(judged) - len(here)
     if elsewhere:
-        said.append(f"{elsewhere} more {'does' if elsewhere == 1 else 'do'} not run on {profile}")
+        said.append(f"{elsewhere}{' more' if said else ''} {'does' if elsewhere == 1 else 'do'} not run on {profile}")
     return "; ".join(said) or "there was no candidate"
 
 

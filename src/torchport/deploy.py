@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from . import isolate, pack
 from .bundle import Manifest, trust, writer
 from .choose import choose
-from .errors import MissingDependency, ParityError, RunError, UsageError
+from .errors import BudgetNotMet, MissingDependency, ParityError, RunError
 from .lower import Lowered, lower, recipes_of, wanted
 from .measure import measure_all
 from .request import Request
@@ -36,6 +36,11 @@ class Outcome:
     reference: Reference
     manifest: Manifest | None
 
+    def not_met(self) -> BudgetNotMet:
+        """The error of a deploy without a Bundle, with the nearest misses."""
+        nearest = "; ".join(self.choice.nearest.values()) or self.choice.met_because
+        return BudgetNotMet(f"{self.choice.why}: {nearest}", f"see {self.report}")
+
 
 def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome:
     """Do the whole job; `tell(stage, detail)` hears of progress.
@@ -46,14 +51,16 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
     Raises:
         TorchportError: there is no Bundle for another reason; the previous one is untouched.
     """
+    rows = wanted(request.targets, request.recipes)
     with writer.staging(request.output) as folder, isolate.log_file(request.log, log_name(request.output)) as noise:
         log, variants = noise.path, folder / "variants"
         with isolate.quiet(log):
             assembled = capture(request, tell)
             reference = keep_reference(assembled, folder)
         proven = prove_reference(assembled, lambda item: tell("reference", item))
+        golden = golden_traces(proven, request.golden)
         programs = {recipe.name: recipe.apply(assembled.program) for recipe in recipes_of(request.recipes)}
-        lowered = lower(programs, wanted(request.targets, request.recipes), variants, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
+        lowered = lower(programs, rows, variants, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
         writer.check_space(folder, request.output)
         candidates, answers = prove(lowered, assembled, proven, variants, log=log, limit_s=request.limit_s, tell=lambda row: tell("verify", row))
         need_one(candidates, lowered)
@@ -62,7 +69,7 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
         need_one(candidates, lowered)
         noise.keep = any(c.status == "failed" for c in candidates)
         choice = choose(candidates, eager, request.limits, request.profile)
-        made = pack.Made(request, assembled, proven, choice, eager, artifacts, reference, answers, golden_traces(proven, request.golden))
+        made = pack.Made(request, assembled, proven, choice, eager, artifacts, reference, answers, golden)
         if choice.chosen is None:
             report = request.output.with_name(f"{request.output.name}.report.html")
             pack.report(made, report)
@@ -110,8 +117,6 @@ def need_one(candidates: Sequence[Candidate], lowered: Sequence[Lowered]) -> Non
     """
     if any(c.status == "ok" for c in candidates):
         return
-    if not candidates:
-        raise UsageError("no target takes any of the recipes", "see `torchport targets`")
     reasons = "; ".join(f"{c.id}: {c.reason}" for c in candidates)
     if any(c.parity is not None and not c.parity for c in candidates):
         raise ParityError(f"no artefact answers like the model ({reasons})", "the named stage is the first that differs")

@@ -127,7 +127,8 @@ def log_file(wanted: Path | None, kept: Path) -> Iterator[Log]:
     """
     with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
         log = Log(wanted or Path(scratch) / "log.txt")
-        kept.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            kept.unlink(missing_ok=True)
         try:
             yield log
         except TorchportError:
@@ -135,7 +136,8 @@ def log_file(wanted: Path | None, kept: Path) -> Iterator[Log]:
             raise
         finally:
             if log.keep and wanted is None and log.path.is_file() and log.path.stat().st_size and kept.parent.is_dir():
-                shutil.copyfile(log.path, kept)
+                with contextlib.suppress(OSError):  # without it the error itself is still told
+                    shutil.copyfile(log.path, kept)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from . import isolate
 from .compress import Recipe, recipes
-from .errors import ExportError, MissingDependency, OutputError, TorchportError
+from .errors import ExportError, MissingDependency, OutputError, TorchportError, UsageError
 from .targets import targets
 from .targets.base import ExportOptions
 from .types import Artifact
@@ -48,24 +48,29 @@ def wanted(names: Sequence[str] | None, recipe_names: Sequence[str] | None) -> l
 
     Recipes that were named are a row for every target, so that an impossible pair is reported; otherwise a target gets
     those it offers.
+
+    Raises:
+        UsageError: the reference was named as a candidate.
     """
     asked = recipes_of(recipe_names)
     rows = []
-    for name in targets.names() if names is None else names:
+    for name in dict.fromkeys(targets.names() if names is None else names):
         try:
             target = targets.get(name)
         except MissingDependency:
             rows += [Wanted(name, recipe) for recipe in asked]
             continue
-        if target.reference and names is None:
-            continue
+        if target.reference:
+            if names is None:
+                continue
+            raise UsageError(f"{name} is what every candidate is held against, not one of them", "leave it out of --targets: it is measured anyway")
         rows += [Wanted(name, recipe) for recipe in asked if recipe_names is not None or recipe.precision in target.precisions]
     return rows
 
 
 def recipes_of(names: Sequence[str] | None) -> list[Recipe]:
     """The named recipes, or all of them; UsageError for an unknown one."""
-    return [recipes.get(name) for name in names or recipes.names()]
+    return [recipes.get(name) for name in dict.fromkeys(names or recipes.names())]
 
 
 def lower(programs: Mapping[str, Program], rows: Iterable[Wanted], folder: Path, *, log: Path, limit_s: float, tell: Callable[[str], None]) -> list[Lowered]:

@@ -51,7 +51,7 @@ def bench(bundle: Bundle, *, profile: str = "python", trusted: bool = False, tel
     reference = msgspec.structs.replace(before, measured="at deploy") if before else Reference(latency_ms=None, accuracy=None, size_bytes=None)
     if eager and any(m.timing for m in found[EAGER].values()):
         reference = eager_reference(found[EAGER], before.accuracy if before else None, before.size_bytes if before else None)
-    now = choose(rows, reference, budgets.parse(manifest.budget), profile)
+    now = choose(rows, reference, budgets.parse(manifest.budget) if manifest.budget else budgets.default(), profile)
     marked = tuple(_mark(c, manifest.chosen) for c in now.candidates)
     why = now.why if now.chosen == manifest.chosen else f"recorded when the Bundle was made; on this machine {now.chosen} would be chosen: {now.why}"
     return msgspec.structs.replace(now, chosen=manifest.chosen, chosen_for=manifest.chosen_for, candidates=marked, why=why), reference

@@ -43,6 +43,14 @@ def test_nan_and_other_shapes_fail_whatever_the_tolerance() -> None:
     assert "shape" in (verdict(ONES, np.ones((2, 4), np.float32), 1e9).reason or "")
 
 
+def test_infinity_and_nan_are_equal_to_themselves_only() -> None:
+    masked = np.array([1.0, -np.inf, np.nan], np.float32)
+    assert verdict(masked, masked).max_rel == 0
+    assert "NaN" in (verdict(masked, -masked).reason or "")
+    assert "NaN" in (verdict(masked, np.array([1.0, 0.0, np.nan], np.float32)).reason or "")
+    assert verdict(masked, masked * np.float32(1.5)).max_rel == pytest.approx(0.5)
+
+
 def test_levels_allow_few_single_steps_and_nothing_greater() -> None:
     levels = Levels(size=0.1, share=0.01)
     reference = np.zeros(1000, np.float32)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import BudgetNotMet
 from . import options
 from .shared import Json, Progress, Verbose, document, note, verb
 
@@ -75,7 +74,7 @@ def finish(outcome: Outcome, request: Request, *, as_json: bool) -> None:
     else:
         tables.candidates(outcome.choice, outcome.reference)
     if outcome.bundle is None:
-        raise BudgetNotMet(f"nothing met the budget: {'; '.join(outcome.choice.nearest.values())}", f"see {outcome.report}")
+        raise outcome.not_met()
     say = note if as_json else print
     say(f"chosen: {outcome.choice.chosen}. {outcome.choice.why}")
     say(f"budget met: {outcome.choice.met}. {outcome.choice.met_because}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import TorchportError
+from ..errors import RunError, TorchportError
 from ..targets import Runner, Target
 from ..targets.base import is_batched
 from ..tasks import Item
@@ -66,7 +66,10 @@ def _stages(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally,
 
 
 def _chain(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float) -> tuple[str, str] | None:
-    values = plan.pipeline(runners, in_graph=True).answer(one.graph["raw"])
+    try:
+        values = plan.pipeline(runners, in_graph=True).answer(one.graph["raw"])
+    except RunError as exc:  # such as NaN that a host step refuses
+        return "raw to result", f"{exc.message} on {one.name}"
     for step in plan.steps:
         if step.graph == "model":
             _compare(step, one.graph, values, tally, "raw to model", tolerance)

@@ -29,10 +29,12 @@ class _Sum:
             self.broken = f"shape {list(got.shape)} where the reference has {list(reference.shape)}"
             return
         a, b = reference.astype(np.float64), got.astype(np.float64)
-        if not np.isfinite(b).all() and np.isfinite(a).all():
+        with np.errstate(invalid="ignore"):
+            gap = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
+        if not np.isfinite(gap).all():
             self.broken = "NaN or infinity"
             return
-        gap = np.abs(a - b)
+        a = np.where(np.isfinite(a), a, 0.0)
         self.greatest = max(self.greatest, float(gap.max(initial=0.0)))
         self.scale = max(self.scale, float(np.abs(a).max(initial=0.0)))
         self.signal += float((a * a).sum())
@@ -80,11 +82,11 @@ class Tally:
         """The verdict over everything added.
 
         Args:
-            stage, reason: a failure found otherwise (an answer that differs), which makes the verdict a failure.
+            stage, reason: a failure found otherwise (an answer that differs), told where no output is wrong by itself.
         """
         outputs = [one.verdict(*key) for key, one in self._sums.items()]
         bad = next((o for o in outputs if not o.ok), None)
-        if bad is not None and stage is None:
+        if bad is not None:
             stage, reason = bad.stage, f"{bad.output}: {self._sums[bad.stage, bad.output].words(bad)}"
         model = [o for o in outputs if o.stage == "model"] or outputs
         noisy = [o.snr_db for o in model if o.snr_db is not None]
