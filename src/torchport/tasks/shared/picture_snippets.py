@@ -11,7 +11,7 @@ from . import onnx_files
 from .onnx_files import OnnxFiles
 
 _PYTHON = Template("""\
-# pip install numpy onnxruntime pillow. Pictures of more than 8 bits a sample are the one thing left out here.
+# pip install numpy onnxruntime "pillow>=13". Pictures of more than 8 bits a sample are the one thing left out here.
 import sys
 
 import numpy as np
