@@ -46,7 +46,7 @@ def _programs(manifest: Manifest) -> list[str]:
     parts = ["## Run it without torchport"] if found else []
     for language, program in found.items():
         file, command = PROGRAMS[language]
-        parts.append(f"Save this as `{file}` in this folder; `{command} {file} YOUR_INPUT` answers:")
+        parts.append(f"Save this as `{file}` in this folder, then `{command} {file} YOUR_INPUT`:")
         parts.append(f"```{language}\n{program}```")
     return parts
 
