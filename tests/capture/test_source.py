@@ -15,6 +15,8 @@ import torch
 from safetensors.torch import save_file
 
 from torchport.capture import capture_graph, open_source
+from torchport.capture.safe import load_scripted
+from torchport.capture.script import to_archive
 from torchport.errors import BadInput, CaptureError, UnsafeFile, UsageError, WeightsError
 
 NET = """
@@ -106,6 +108,15 @@ def test_a_file_may_be_called_like_a_module_in_use(tmp_path: Path) -> None:
     path.write_text("import torch\n\ndef make():\n    return torch.nn.Linear(2, 2)\n")
     assert open_source(f"{path}:make").module is not None
     assert sys.modules["json"] is json
+
+
+def test_a_file_may_have_any_name(tmp_path: Path) -> None:
+    path = tmp_path / "2 réseaux, 猫.py"
+    path.write_text("import torch\n\nclass Net(torch.nn.Module):\n    def forward(self, x):\n        return x + 1\n")
+    module = open_source(f"{path}:Net").module
+    assert module is not None
+    (tmp_path / "net.pt").write_bytes(to_archive(torch.jit.script(module)))
+    assert load_scripted(tmp_path / "net.pt")(torch.ones(1)) == 2
 
 
 @pytest.mark.parametrize(

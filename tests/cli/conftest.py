@@ -54,4 +54,48 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def deployed(place: Path) -> Ran:
     """A Bundle `net.tport` in `place`, made once."""
-    return torchport("deploy", "net.py:Net", "--task", "tensor", "--data", "x.safetensors", "--targets", "onnx,openvino,torchscript", "--keep", "all", "-o", "net.tport", cwd=place)
+    return torchport("deploy", "net.py:Net", "--task", "tensor", "--data", "x.safetensors", "--targets", "onnx,openvino,torchscript", "--keep", "all", "-o", "net.tport", cwd=place, quick=True)
+
+
+EYES = '''
+import torch
+
+class Eyes(torch.nn.Module):
+    """Three classes of small pictures."""
+
+    def __init__(self, shift: float = 0.0):
+        super().__init__()
+        torch.manual_seed(5)
+        self.see, self.tell, self.shift = torch.nn.Conv2d(3, 4, 5, stride=4), torch.nn.Linear(4, 3), shift
+
+    def forward(self, x):
+        return self.tell(torch.relu(self.see(x)).mean((2, 3)) + self.shift)
+'''
+
+PICTURES = ("--task", "image-classification", "--set", "resize=32", "--set", "crop=32", "--set", "labels=Namen.txt")
+
+
+@pytest.fixture(scope="session")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose every path has spaces and other letters: `Augen é.py`, `Namen.txt`, and `Fotos 猫` with 5 pictures and 2 files that are none."""
+    import numpy as np
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("user") / "mes photos, 猫 & co"
+    photos = folder / "Fotos 猫"
+    photos.mkdir(parents=True)
+    (folder / "Augen é.py").write_text(EYES)
+    (folder / "Namen.txt").write_text("cat\nçiçek 猫\ndog\n", encoding="utf-8")
+    dice = np.random.default_rng(1)
+    for i in range(5):
+        Image.fromarray(dice.integers(0, 256, (41 + 6 * i, 61, 3), np.uint8)).save(photos / f"Bild é{i}_{i % 3}.png")
+    whole = (photos / "Bild é0_0.png").read_bytes()
+    (photos / "Abgeschnitten_0.png").write_bytes(whole[: len(whole) // 2])
+    (photos / "Text_1.jpg").write_text("not a picture")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pictured(gallery: Path) -> Ran:
+    """A Bundle `Augen é.tport` in `gallery`, made once."""
+    return torchport("deploy", "Augen é.py:Eyes", *PICTURES, "--data", "Fotos 猫", "--targets", "onnx,openvino,torchscript", "--keep", "all", "-o", "Augen é.tport", cwd=gallery, quick=True)

@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import json
 import linecache
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -109,8 +110,10 @@ def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise BadInput(f"there is no file '{path}'", "check the path before the colon")
     # Under its own name, so that `import` of it elsewhere gives the same classes; never over another module of that name.
-    other = sys.modules.get(path.stem)
-    name = path.stem if other is None or getattr(other, "__file__", None) == str(path.resolve()) else f"{path.stem}_file"
+    # TorchScript writes the name into its code, where it must be an identifier of plain letters.
+    stem = re.sub(r"^(?=\d)|\W", "_", path.stem, flags=re.ASCII)
+    other = sys.modules.get(stem)
+    name = stem if other is None or getattr(other, "__file__", None) == str(path.resolve()) else f"{stem}_file"
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None and spec.loader is not None, "a .py file has a loader"
     module = importlib.util.module_from_spec(spec)

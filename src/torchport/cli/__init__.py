@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib import import_module
 
@@ -37,6 +38,8 @@ def app(verbs: list[str]) -> object:
 
 def main() -> None:
     """The entry point of the `torchport` command."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a label, or the name of a file, need not fit the terminal
     verb = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     if sys.argv[1:] == ["--version"]:
         from .. import __version__

@@ -74,7 +74,13 @@ def document(value: Any) -> None:
     import msgspec
 
     _printed.append(True)
-    sys.stdout.write(msgspec.json.encode(value).decode() + "\n")
+    try:
+        text = msgspec.json.encode(value).decode()
+    except UnicodeEncodeError:  # the name of a file need not be text: json escapes it
+        import json
+
+        text = json.dumps(msgspec.to_builtins(value))
+    sys.stdout.write(text + "\n")
 
 
 def note(line: str) -> None:
