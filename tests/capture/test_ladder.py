@@ -271,6 +271,8 @@ def test_containers_of_other_kinds_become_plain(tmp_path: Path) -> None:
 
 
 def test_answers_that_nobody_can_name() -> None:
+    import ml_dtypes  # noqa: F401 - teaches numpy the name bfloat16, as converters do when they are imported
+
     with pytest.raises(CaptureError, match="answers a Answer without tensors"):
         capture_graph("model", Odd("class").eval(), {"x": floats(2, 3)})
     with pytest.raises(CaptureError, match="bfloat16, which numpy does not have"):

@@ -159,9 +159,12 @@ def dtype_name(dtype: torch.dtype, tensor: str) -> str:
     """
     name = str(dtype).removeprefix("torch.")
     try:
-        return np.dtype(name).name
-    except TypeError as exc:
-        raise CaptureError(f"'{tensor}' is {name}, which numpy does not have", "convert it in the model: .float()") from exc
+        known = np.dtype(name)
+    except TypeError:
+        known = None
+    if known is None or not known.isbuiltin:  # other packages add bfloat16 and its like to numpy when they are imported
+        raise CaptureError(f"'{tensor}' is {name}, which numpy does not have", "convert it in the model: .float()")
+    return known.name
 
 
 def _range(program: ExportedProgram, symbol: Any) -> Bound:
