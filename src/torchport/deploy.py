@@ -87,8 +87,16 @@ def log_name(output: Path) -> Path:
 
 
 def capture(request: Request, tell: Tell) -> Assembled:
-    """Source, facts and data become an assembled Program."""
-    import torch
+    """Source, facts and data become an assembled Program.
+
+    Raises:
+        MissingDependency: PyTorch is not installed.
+        TorchportError: see `open_source` and `assemble`.
+    """
+    try:
+        import torch
+    except ImportError as exc:
+        raise MissingDependency(f"a model is captured with PyTorch: {exc}", "pip install 'torchport[build]'") from exc
 
     from .capture.assemble import assemble
     from .capture.source import open_source

@@ -41,7 +41,7 @@ def torchport(*args: object, cwd: Path, env: Mapping[str, str] | None = None, ti
     """One call with --json, in a child process; `quick` times with one thread, hardly."""
     start = [sys.executable, *(["-c", QUICKLY] if quick else ["-m", "torchport"])]
     done = subprocess.run([*start, *map(str, args), "--json"], cwd=cwd, capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})}, check=False)
-    return Ran(done.returncode, _parsed(done.stdout), done.stderr)
+    return Ran(done.returncode, parsed(done.stdout), done.stderr)
 
 
 def within(*args: object, cwd: Path) -> Ran:
@@ -52,10 +52,11 @@ def within(*args: object, cwd: Path) -> Ran:
         patch.setattr(shared, "_printed", [])
         with pytest.raises(SystemExit) as left:
             main()
-    return Ran(int(left.value.code or 0), _parsed(out.getvalue()), err.getvalue())
+    return Ran(int(left.value.code or 0), parsed(out.getvalue()), err.getvalue())
 
 
-def _parsed(text: str) -> Any:
+def parsed(text: str) -> Any:
+    """The JSON document, or the text, or None where nothing was printed."""
     try:
         return json.loads(text)
     except ValueError:
