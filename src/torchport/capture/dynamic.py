@@ -162,7 +162,7 @@ def dtype_name(dtype: torch.dtype, tensor: str) -> str:
         known = np.dtype(name)
     except TypeError:
         known = None
-    if known is None or not known.isbuiltin:  # other packages add bfloat16 and its like to numpy when they are imported
+    if known is None or known.isbuiltin != 1:  # other packages add bfloat16 and its like to numpy when they are imported
         raise CaptureError(f"'{tensor}' is {name}, which numpy does not have", "convert it in the model: .float()")
     return known.name
 
