@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +83,11 @@ print(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))
 """
     loaded = set(json.loads(child(code).splitlines()[-1]))
     assert not loaded & {*BLOCKED, "onnxruntime"}
+
+
+def test_an_answer_loads_no_more_than_it_needs():
+    data = Path(__file__).parent / "data"
+    call = [sys.executable, "-X", "importtime", "-m", "torchport", "predict", str(data / "schema1.tport"), str(data / "schema1.input.json"), "--variant", "onnx-fp32"]
+    loaded = {line.rpartition("|")[2].strip() for line in subprocess.run(call, check=True, capture_output=True, text=True, timeout=120).stderr.splitlines()}
+    assert {"onnxruntime.capi._pybind_state", "torchport.predict"} <= loaded
+    assert not loaded & {*BLOCKED, "PIL", "asyncio", "importlib.metadata", "multiprocessing", "rich"}

@@ -65,7 +65,8 @@ def _row(name: str) -> TargetRow:
         state = isolate.call(target.available, what=name)
     except TorchportError as exc:
         return TargetRow(name=name, status="broken", version=None, reason=str(exc), install=install, about=entry.about)
-    return TargetRow(name=name, status=state.status, version=state.version, reason=state.reason, install=install, about=entry.about, precisions=target.precisions, profiles=target.profiles)
+    version = target.version() if state.status == "ok" else None
+    return TargetRow(name=name, status=state.status, version=version, reason=state.reason, install=install, about=entry.about, precisions=target.precisions, profiles=target.profiles)
 
 
 def _writable(folder: os.PathLike[str]) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
+from .. import cache
 from ..errors import BundleError, OutputError
 from . import manifest as m
 
@@ -63,7 +64,7 @@ class Bundle:
         if path not in self._checked:
             if self._zip is not None:
                 self._unpack(self._zip, path, target)
-            if digest(target) != entry.sha256:
+            if cache.digest(target) != entry.sha256:
                 raise BundleError(f"{self.path.name}: {path} is damaged (its sha256 differs)", "ask for the Bundle again")
             self._checked.add(path)
         return target
@@ -157,9 +158,3 @@ def check_inside(path: str, where: str) -> None:
     parts = PurePosixPath(path).parts
     if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in parts[0] or PurePosixPath(*parts).as_posix() != path:
         raise BundleError(f"{where}: the path '{path}' leaves the Bundle", "do not use this Bundle: ask for it from somebody you trust")
-
-
-def digest(path: Path) -> str:
-    """sha256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

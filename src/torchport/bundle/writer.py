@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
+from .. import cache
 from ..disk import FULL, full, writing
 from ..errors import OutputError
 from . import manifest as m
-from .reader import digest
 
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR)
 TRIES = 10
@@ -71,7 +71,7 @@ def _abandoned(target: Path, kind: str) -> list[Path]:
 def finish(folder: Path, manifest: m.Manifest) -> m.Manifest:
     """Write the manifest with every file of the folder listed."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != m.NAME)
-    entries = tuple(m.FileEntry(path=p.relative_to(folder).as_posix(), size=p.stat().st_size, sha256=digest(p)) for p in files)
+    entries = tuple(m.FileEntry(path=p.relative_to(folder).as_posix(), size=p.stat().st_size, sha256=cache.digest(p)) for p in files)
     manifest = msgspec.structs.replace(manifest, files=entries)
     (folder / m.NAME).write_bytes(m.encode(manifest))
     return manifest

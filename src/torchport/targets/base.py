@@ -199,7 +199,6 @@ class Availability:
     """Whether a target works here: `status` is ok, absent (not installed) or broken (installed, does not load)."""
 
     status: Literal["ok", "absent", "broken"]
-    version: str | None = None
     reason: str | None = None
 
 
@@ -239,7 +238,7 @@ class Target(abc.ABC):
             importlib.import_module(self.module)
         except Exception as exc:  # a runtime may fail to load in any way: that is what is reported
             return Availability("broken", reason=_first_line(exc))
-        return Availability("ok", version=self.version())
+        return Availability("ok")
 
     def version(self) -> str:
         """Version of the runtime's distribution."""

@@ -42,13 +42,16 @@ class OpenVinoRunner(Runner):
 
         core = ov.Core()
         wanted = (self.provider or self.device).upper()
-        if wanted.partition(".")[0] not in {name.partition(".")[0] for name in core.available_devices}:
-            raise RunError(f"OpenVINO has no device {wanted} here", f"it has {', '.join(core.available_devices)}")
         # Where a CPU has bf16, OpenVINO computes in it unless told not to: an error of 2e-2 on EfficientNet-Lite0.
         settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
         if self.threads is not None:
             settings["INFERENCE_NUM_THREADS"] = self.threads
-        compiled = core.compile_model(core.read_model(path), wanted, settings)
+        try:
+            compiled = core.compile_model(core.read_model(path), wanted, settings)
+        except RuntimeError as exc:  # listing the devices loads every one's driver, so it waits until one is missing
+            if wanted.partition(".")[0] in {name.partition(".")[0] for name in core.available_devices}:
+                raise
+            raise RunError(f"OpenVINO has no device {wanted} here", f"it has {', '.join(core.available_devices)}") from exc
         self._request: Any = compiled.create_infer_request()
         self._one_at_a_time = threading.Lock()  # an infer request answers one call at a time
         self.used = Used(
