@@ -14,7 +14,7 @@ WORKERS ?= 2
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,\
 	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 
-.PHONY: help setup demo test check bench wheel clean
+.PHONY: help setup demo test check bench bars wheel clean
 
 help:  ## list the goals
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -32,6 +32,9 @@ check: .venv/dev.stamp  ## lint, format, types, layers, style, generated documen
 
 bench: $(BUNDLE)/torchport.json  ## time every variant of the demo's Bundle on this machine
 	$(BIN)/torchport bench $(BUNDLE)
+
+bars: $(BUNDLE)/torchport.json  ## every promised figure, measured on the demo's Bundle and held against its bar
+	$(BIN)/python benchmarks/bars
 
 wheel: .venv/bin/python  ## the wheel in dist/
 	$(PIP) wheel --no-deps --wheel-dir dist .

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pictures
@@ -38,22 +39,30 @@ def hold(ledger: Ledger, bundle: Path, work: Path) -> None:
 def _preprocessing(ledger: Ledger, made: Mapping[str, Mapping[str, np.ndarray]], count: int) -> None:
     shades = {variant: [pictures.denormalise(answers[f"image/{i}"]) for i in range(count)] for variant, answers in made.items()}
     for one, other in combinations(shades, 2):
-        greatest, share = difference(shades[one], shades[other])
-        ledger.at_most(f"preprocess, {one} against {other}, levels", greatest, 1)
-        ledger.below(f"preprocess, {one} against {other}, % of a picture's pixels", share, 0.1, f"the worst of {count} pictures")
+        apart = difference(shades[one], shades[other])
+        ledger.at_most(f"preprocess, {one} against {other}, levels", apart.levels, 1)
+        ledger.below(f"preprocess, {one} against {other}, % of a picture's pixels", apart.share, 0.1, f"the worst of {count} pictures")
 
 
-def difference(some: Iterable[np.ndarray], others: Iterable[np.ndarray]) -> tuple[int, float]:
-    """How far pictures of levels are apart, pair by pair.
+class Apart(NamedTuple):
+    """How far pictures are apart.
 
-    Args:
-        some, others: int16 [height, width, channels] each.
-
-    Returns:
-        The greatest difference in levels, and the greatest share (in %) of one picture's pixels that differ in any channel.
+    Attributes:
+        levels: the greatest difference of one value.
+        share: the greatest share, in %, of one picture's pixels that differ in any channel.
+        worst: the number of that picture.
     """
+
+    levels: int
+    share: float
+    worst: int
+
+
+def difference(some: Iterable[np.ndarray], others: Iterable[np.ndarray]) -> Apart:
+    """Compare pictures of levels, int16 [height, width, channels] each, pair by pair."""
     apart = [np.abs(a - b).max(axis=2) for a, b in zip(some, others, strict=True)]
-    return max(int(one.max()) for one in apart), max(float((one > 0).mean() * 100) for one in apart)
+    shares = [float((one > 0).mean() * 100) for one in apart]
+    return Apart(max(int(one.max()) for one in apart), max(shares), int(np.argmax(shares)))
 
 
 def relative(got: np.ndarray, reference: np.ndarray) -> float:

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 import venv
+from collections.abc import Sequence
 from pathlib import Path
 
 import pictures
@@ -46,26 +47,24 @@ def winner(ledger: Ledger, bundle: Path, work: Path) -> None:
 
 
 def startup(ledger: Ledger, bundle: Path, work: Path) -> None:
-    """Whole processes in the environment that runs this."""
-    _startup(ledger, bundle, work, Path(sys.executable), "")
+    """Whole processes in the environment that runs this, by each variant that can win the profile `python`."""
+    variants = [row["id"] for row in running.command("inspect", bundle)["variants"] if "python" in row["profiles"]]
+    _startup(ledger, bundle, work, Path(sys.executable), variants)
 
 
-def _startup(ledger: Ledger, bundle: Path, work: Path, python: Path, where: str) -> None:
-    photo, torchport = pictures.gather(work / "photos")[0], python.parent / "torchport"
-    predict = (torchport, "predict", bundle, photo, "--trust")
-    taken = running.medians(
-        {
-            "python": (python, "-c", "pass"),
-            "import": (python, "-c", "import torchport"),
-            "bare": (python, running.HERE / "bare.py", bundle / "variants" / "onnx-fp32" / "model.onnx", photo),
-            "onnx": (*predict, "--variant", "onnx-fp32"),
-            "default": predict,
-        },
-        ROUNDS,
-    )
-    ledger.below(f"import torchport{where}, ms beyond bare Python", 1000 * (taken["import"] - taken["python"]), 60)
-    for name, what in (("onnx", "torchport predict --variant onnx-fp32"), ("default", "torchport predict")):
-        ledger.at_most(f"{what}{where}, times a bare script", taken[name] / taken["bare"], 1.5, f"{taken[name]:.3f} s / {taken['bare']:.3f} s")
+def _startup(ledger: Ledger, bundle: Path, work: Path, python: Path, variants: Sequence[str], where: str = "") -> None:
+    photo = pictures.gather(work / "photos")[0]
+    predict: tuple[str | Path, ...] = (python.parent / "torchport", "predict", bundle, photo)
+    ours = {"torchport predict": predict} | {f"torchport predict --variant {name}": (*predict, "--variant", name) for name in variants}
+    commands: dict[str, tuple[str | Path, ...]] = {
+        "nothing": (python, "-c", "pass"),
+        "import": (python, "-c", "import torchport"),
+        "bare": (python, running.HERE / "bare.py", bundle / "variants" / "onnx-fp32" / "model.onnx", photo),
+    }
+    taken = running.medians(commands | ours, ROUNDS)
+    ledger.below(f"import torchport{where}, ms beyond bare Python", 1000 * (taken["import"] - taken["nothing"]), 60)
+    for name in ours:
+        ledger.at_most(f"{name}{where}, times a bare script", taken[name] / taken["bare"], 1.5, f"{taken[name]:.3f} s / {taken['bare']:.3f} s")
 
 
 def base(ledger: Ledger, bundle: Path, work: Path) -> None:
@@ -78,7 +77,7 @@ def base(ledger: Ledger, bundle: Path, work: Path) -> None:
         size = sum(file.lstat().st_blocks * 512 for file in site.rglob("*") if file.relative_to(site).parts[0] != "pip")
         ledger.below("base installation, MB", size / 1e6, 260)
         ledger.at_most("base installation, PyTorch in it", int((site / "torch").exists()), 0)
-        _startup(ledger, bundle, work, python, " in the base installation")
+        _startup(ledger, bundle, work, python, ["onnx-fp32"], " in the base installation")
 
 
 def demo(ledger: Ledger, bundle: Path, work: Path) -> None:

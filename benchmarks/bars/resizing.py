@@ -64,6 +64,6 @@ def _kernel(ledger: Ledger, kernel: str, bundle: Path, images: dict[str, np.ndar
                 names = [name for name in answered if name.endswith(LONG) == long]
                 if names:
                     what = f"{kernel} against Pillow, {words}, {f'{len(names)} pictures' if not long else LONG}"
-                    greatest, worst = difference((answered[name] for name in names), (right[name] for name in names))
-                    ledger.at_most(f"{what}, levels", greatest, levels)
-                    ledger.below(f"{what}, % of a picture's pixels", worst, share)
+                    apart = difference((answered[name] for name in names), (right[name] for name in names))
+                    ledger.at_most(f"{what}, levels", apart.levels, levels)
+                    ledger.below(f"{what}, % of a picture's pixels", apart.share, share, f"the worst: {names[apart.worst]}")
