@@ -17,6 +17,9 @@ import pytest
 
 from torchport.cli import main, shared
 
+PICTURES = ("--task", "image-classification", "--set", "resize=32", "--set", "crop=32", "--set", "labels=Namen.txt")
+"""The facts of the picture network of `conftest.py`."""
+
 
 @dataclass(frozen=True)
 class Ran:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from command import Ran, torchport
+from command import PICTURES, Ran, torchport
 
 NET = '''
 import torch
@@ -71,8 +71,6 @@ class Eyes(torch.nn.Module):
     def forward(self, x):
         return self.tell(torch.relu(self.see(x)).mean((2, 3)) + self.shift)
 '''
-
-PICTURES = ("--task", "image-classification", "--set", "resize=32", "--set", "crop=32", "--set", "labels=Namen.txt")
 
 
 @pytest.fixture(scope="session")

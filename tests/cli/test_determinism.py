@@ -99,8 +99,8 @@ def personal(*folders: Path) -> dict[str, bytes]:
     import sysconfig
     import tempfile
 
-    known = {"the folder": folder.name.encode() for folder in folders}
-    known |= {f"the folder {folder.name}": str(folder).encode() for folder in folders}
+    known: dict[str, bytes] = {}
+    known |= {f"the folder {folder.name}": folder.name.encode() for folder in folders}
     known |= {"the packages' folder": sysconfig.get_paths()["purelib"].encode(), "the checkout": str(Path(__file__).parents[2]).encode()}
     known |= {"the temporary folder": tempfile.gettempdir().encode() + b"/", "the home folder": str(Path.home()).encode() + b"/"}
     return known

@@ -85,12 +85,15 @@ def publish(folder: Path, target: Path) -> None:
 
 def place_folder(folder: Path, target: Path, names: set[str]) -> None:
     """Copy the named sub-folders to an output folder that is new or empty: all or none."""
+    made = not target.exists()
     try:
-        for name in sorted(names):
-            shutil.copytree(folder / name, target / name)
+        for path in sorted(path for name in names for path in (folder / name).rglob("*") if path.is_file()):
+            place = target / path.relative_to(folder)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)  # copytree would gather the errors, and with them why they came
     except BaseException:
-        for name in names:
-            shutil.rmtree(target / name, ignore_errors=True)
+        for left in [target] if made else [target / name for name in names]:
+            shutil.rmtree(left, ignore_errors=True)
         raise
 
 
