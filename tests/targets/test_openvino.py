@@ -51,6 +51,23 @@ def test_an_input_may_be_an_output(tmp_path: Path) -> None:
     np.testing.assert_array_equal(got["x_again"], feed["x"])
 
 
+@pytest.mark.parametrize("damage", ["nothing", "half", "noise", "empty"])
+def test_the_compiled_model_is_cached_and_never_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    monkeypatch.setenv("TORCHPORT_CACHE", str(tmp_path / "cache"))
+    program = program_of(nn.Linear(16, 8), x := torch.randn(2, 16))
+    artifact = export("openvino", program, tmp_path / "model")
+    with open_it("openvino", program, tmp_path / "model", artifact) as runner:
+        first = runner.run({"x": x.numpy()})["output_0"]
+    (kept,) = (tmp_path / "cache" / "openvino").iterdir()
+    good = kept.read_bytes()
+    kept.write_bytes({"nothing": good, "half": good[: len(good) // 2], "noise": bytes(range(256)) * 40, "empty": b""}[damage])
+    with open_it("openvino", program, tmp_path / "model", artifact) as runner:
+        np.testing.assert_array_equal(runner.run({"x": x.numpy()})["output_0"], first)
+    assert [path.name for path in kept.parent.iterdir()] == [kept.name]
+    assert kept.stat().st_size == len(good)
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.bin", "model.xml"]
+
+
 def test_an_operator_without_counterpart_is_named(tmp_path: Path) -> None:
     class Bessel(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
