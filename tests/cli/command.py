@@ -30,20 +30,26 @@ class Ran:
     err: str
 
 
-# Timing is most of a small deploy, and few tests are about it.
-QUICKLY = """
-import functools, torchport.measure as measure
-measure.measure = functools.partial(measure.measure, rounds=3, seconds=0.05)
-measure.thread_counts = lambda usable: [1]
+UNTIMED = """
+import torchport.measure
+from torchport.bench import Measurement
 from torchport.cli import main
+from torchport.types import Timing
+torchport.measure.measure = lambda jobs, **how: {job.key: Measurement(timing=Timing(median=1.0, p90=1.0, noise=0.0)) for job in jobs}
 main()
 """
+"""The command line, but every artefact takes a millisecond: timing is most of a small deploy, and few tests are about it."""
 
 
-def torchport(*args: object, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300, quick: bool = False) -> Ran:
-    """One call with --json, in a child process; `quick` times with one thread, hardly."""
-    start = [sys.executable, *(["-c", QUICKLY] if quick else ["-m", "torchport"])]
-    done = subprocess.run([*start, *map(str, args), "--json"], cwd=cwd, capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})}, check=False)
+def start(*, timed: bool) -> list[str]:
+    """How a child process of the command line begins."""
+    return [sys.executable, *(["-m", "torchport"] if timed else ["-c", UNTIMED])]
+
+
+def torchport(*args: object, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300, timed: bool = False) -> Ran:
+    """One call with --json, in a child process; exactly as typed if `timed`."""
+    command = [*start(timed=timed), *map(str, args), "--json"]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})}, check=False)
     return Ran(done.returncode, parsed(done.stdout), done.stderr)
 
 

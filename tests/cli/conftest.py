@@ -54,7 +54,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def deployed(place: Path) -> Ran:
     """A Bundle `net.tport` in `place`, made once."""
-    return torchport("deploy", "net.py:Net", "--task", "tensor", "--data", "x.safetensors", "--targets", "onnx,openvino,torchscript", "--keep", "all", "-o", "net.tport", cwd=place, quick=True)
+    return torchport("deploy", "net.py:Net", "--task", "tensor", "--data", "x.safetensors", "--targets", "onnx,openvino,torchscript", "--keep", "all", "-o", "net.tport", cwd=place, timed=True)
 
 
 EYES = '''
@@ -96,4 +96,4 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def pictured(gallery: Path) -> Ran:
     """A Bundle `Augen é.tport` in `gallery`, made once."""
-    return torchport("deploy", "Augen é.py:Eyes", *PICTURES, "--data", "Fotos 猫", "--targets", "onnx,openvino,torchscript", "--keep", "all", "-o", "Augen é.tport", cwd=gallery, quick=True)
+    return torchport("deploy", "Augen é.py:Eyes", *PICTURES, "--data", "Fotos 猫", "--targets", "onnx,openvino,torchscript", "--keep", "all", "-o", "Augen é.tport", cwd=gallery)

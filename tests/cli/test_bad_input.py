@@ -8,14 +8,13 @@ import pickle
 import resource
 import shutil
 import subprocess
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command import PICTURES, Ran, torchport, within
+from command import PICTURES, Ran, start, torchport, within
 
 from torchport.bundle import Bundle
 
@@ -193,7 +192,7 @@ def test_places_that_cannot_be_written(net: Path, output: str) -> None:
 
 
 def test_two_deploys_at_once_leave_one_whole_bundle(net: Path) -> None:
-    command = [sys.executable, "-m", "torchport", "deploy", "net.py:Net", *ROWS, "--golden", "none", "-o", "twice.tport", "--json"]
+    command = [*start(timed=False), "deploy", "net.py:Net", *ROWS, "--golden", "none", "-o", "twice.tport", "--json"]
     runs = [subprocess.Popen(command, cwd=net, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     for run in runs:
         _, err = run.communicate(timeout=200)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import Ran, torchport
+from command import Ran, start, torchport
 from safetensors.numpy import load_file
 
 TENSOR = ("--task", "tensor", "--data", "x.safetensors", "--targets", "onnx")
@@ -59,7 +60,7 @@ def test_predict_answers_like_the_model(deployed: Ran, place: Path) -> None:
 def test_verify_bench_inspect_and_pack_follow(deployed: Ran, place: Path) -> None:
     verdict = torchport("verify", "net.tport", cwd=place)
     assert verdict.code == 0 and verdict.out["ok"] and {row["status"] for row in verdict.out["variants"]} == {"ok"}
-    bench = torchport("bench", "net.tport", cwd=place)
+    bench = torchport("bench", "net.tport", cwd=place, timed=True)
     assert bench.code == 0 and bench.out["chosen"] == deployed.out["chosen"] and bench.out["reference"]["measured"] == "now"
     assert torchport("inspect", "net.tport", cwd=place).out["schema"] == 1
     packed = torchport("pack", "net.tport", "--for", "web", "--golden", "1", "--zip", "-o", "web.tport", cwd=place)
@@ -150,9 +151,12 @@ def test_a_model_that_cannot_be_captured_names_the_line(place: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
-def test_interrupted_or_killed_leaves_the_previous_bundle(deployed: Ran, place: Path, sign: signal.Signals) -> None:
+def test_interrupted_or_killed_leaves_the_previous_bundle(deployed: Ran, place: Path, tmp_path: Path, sign: signal.Signals) -> None:
+    assert deployed.code == 0, deployed.err
+    shutil.copytree(place, tmp_path, dirs_exist_ok=True)
+    place = tmp_path
     before = (place / "net.tport/torchport.json").read_bytes()
-    command = [sys.executable, "-m", "torchport", "deploy", "net.py:Net", "--task", "tensor", "--data", "x.safetensors", "--targets", "onnx,openvino", "-o", "net.tport"]
+    command = [*start(timed=False), "deploy", "net.py:Net", "--task", "tensor", "--data", "x.safetensors", "--targets", "onnx,openvino", "-o", "net.tport"]
     with subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
         assert child.stderr is not None
         next(line for line in child.stderr if "export" in line)

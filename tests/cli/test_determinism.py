@@ -34,7 +34,7 @@ def pair(place: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
             shutil.copyfile(place / name, folder / name)
         cwd = (folder / inside).resolve()
         near = folder.relative_to(cwd)
-        ran = torchport("deploy", f"{near / 'net.py'}:Net", "--data", folder / "x.safetensors", "--keep", "all", "-o", near / "net.tport", cwd=cwd, quick=True)
+        ran = torchport("deploy", f"{near / 'net.py'}:Net", "--data", folder / "x.safetensors", "--keep", "all", "-o", near / "net.tport", cwd=cwd)
         assert ran.code == 0, ran.err
         made.append(folder / "net.tport")
     return made[0], made[1]
@@ -140,7 +140,7 @@ def test_a_real_network_too(tmp_path: Path) -> None:
         for photo in photos:
             shutil.copyfile(photo, folder / "photos" / photo.name)
         options = ("--task", "image-classification", *settings, "--targets", "onnx,openvino,pt2", "--recipes", "fp32", "--golden", "1", "--keep", "all")
-        ran = torchport("deploy", "torchport.demo:efficientnet_lite0", *options, "--data", "photos", "-o", "net.tport", cwd=folder, quick=True)
+        ran = torchport("deploy", "torchport.demo:efficientnet_lite0", *options, "--data", "photos", "-o", "net.tport", cwd=folder)
         assert ran.code == 0, ran.err
         made.append(folder / "net.tport")
     compare(*made)
