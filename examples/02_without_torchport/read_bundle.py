@@ -13,12 +13,13 @@ from PIL import Image, ImageOps
 
 root = pathlib.Path(sys.argv[1])
 manifest = json.loads((root / "torchport.json").read_bytes())
-assert manifest["schema"] == 1, "made by a newer torchport"
+assert manifest["schema"] <= 3, "made by a newer torchport"
 listed = {f["path"]: f for f in manifest["files"]}
 
 
 def read(path):
     """A listed file's bytes, checked."""
+    assert path in listed, f"{path} is stored coded (torchport pack --smallest), and this reader takes plain files"
     entry, parts = listed[path], pathlib.PurePosixPath(path).parts
     assert ".." not in parts and not path.startswith("/"), "leaves the Bundle"
     raw = (root / path).read_bytes()

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -284,6 +285,29 @@ def test_feed_names_the_picture_that_is_damaged(tmp_path):
     (folder_of(tmp_path, "a.png") / "b.png").write_bytes(picture()[:50])
     with pytest.raises(BadInput, match=r"^b\.png: the picture cannot be decoded"):
         TASK.feed(TASK.items(tmp_path, resolved()), resolved(), ["x"])
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize("size", [(1, 1), (1, 2000), (2000, 1)], ids=str)
+def test_a_picture_of_one_pixel_or_one_row_is_answered(size, in_graph):
+    assert pipeline(resolved(), in_graph).answer(picture(size=size))["result"]["labels"][0]["index"] == 0
+
+
+def test_a_picture_of_100_megapixels_is_refused_before_it_is_decoded():
+    raw = io.BytesIO()
+    Image.new("1", (10_000, 10_000)).save(raw, "PNG")
+    answer = pipeline(resolved()).answer
+    tracemalloc.start()
+    with pytest.raises(BadInput, match="more than 89 million pixels"):
+        answer(raw.getvalue())
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("raw", "said"), [(b"", "empty"), ("一张照片".encode(), "not a picture"), (picture()[:60], "cannot be decoded"), (picture(kind="JPEG")[:-60], "cannot be decoded")])
+def test_what_is_no_picture_or_half_of_one(raw, said):
+    with pytest.raises(BadInput, match=said):
+        pipeline(resolved()).answer(raw)
 
 
 def test_the_run_half_imports_no_torch():

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import re
+
 from ..registry import Entry, Registry
-from .base import Item, Task
+from .base import Item, Session, Task
 from .pipeline import Pipeline
 
-__all__ = ["Item", "Pipeline", "Task", "tasks"]
+__all__ = ["Item", "Pipeline", "Session", "Task", "task_for", "tasks"]
 
 tasks: Registry[Task] = Registry(
     "tasks",
     {
+        "embedding": Entry("torchport.tasks.embedding:EmbeddingTask", "text", "a text -> a vector to compare with others"),
         "image-classification": Entry("torchport.tasks.image_classification:ImageClassification", None, "a picture -> labelled scores"),
+        "image-recognition": Entry("torchport.tasks.image_recognition:ImageRecognition", None, "a picture -> who or what it shows, of those enrolled; or the text in it"),
+        "keyword-extraction": Entry("torchport.tasks.keyword_extraction:KeywordExtraction", "text", "a text -> its keywords"),
+        "object-detection": Entry("torchport.tasks.object_detection:ObjectDetection", None, "a picture -> labelled boxes"),
+        "object-tracking": Entry("torchport.tasks.object_tracking:ObjectTracking", "video", "a video -> numbered boxes, frame by frame"),
+        "speech-recognition": Entry("torchport.tasks.speech_recognition:SpeechRecognition", "audio", "a recording -> what is said in it, with times"),
+        "speech-synthesis": Entry("torchport.tasks.speech_synthesis:SpeechSynthesis", "audio", "a text -> speech"),
         "tensor": Entry("torchport.tasks.tensor:TensorTask", None, "named tensors in, named tensors out: any module"),
+        "text-classification": Entry("torchport.tasks.text_classification:TextClassification", "text", "a text -> labelled scores; zero-shot with an embedder"),
+        "text-generation": Entry("torchport.tasks.text_generation:TextGeneration", "text", "the beginning of a text -> its continuation"),
+        "translation": Entry("torchport.tasks.translation:TranslationTask", "text", "a text -> the same in another language"),
+        "voice-conversion": Entry("torchport.tasks.voice_conversion:VoiceConversion", "audio", "speech -> the same words in another voice"),
     },
 )
+
+
+def task_for(architecture: str) -> str:
+    """The name of the task that models of a class are for, as Hugging Face's `config.json` names it; `tensor` where none claims it."""
+    if architecture:
+        for name in tasks.names():
+            if any(re.fullmatch(pattern, architecture) for pattern in tasks.get(name).architectures):
+                return name
+    return "tensor"

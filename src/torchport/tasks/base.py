@@ -6,10 +6,10 @@ A task file imports no torch at the top: `graphs` is the only build-half method 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -17,11 +17,21 @@ from ..types import Artifact, Signature, Step, Value
 
 if TYPE_CHECKING:
     import torch
+    from torch.export import ExportedProgram
+
+    from .pipeline import Pipeline
 
 Facts = dict[str, Any]
 Values = dict[str, Any]
 HostStep = Callable[[Values, Facts], Values]
 """A host step takes its inputs by its own names and the facts, and answers its outputs by its own names."""
+
+Graph = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
+"""An opened graph as a driver sees it: feed in, outputs out, both by the names of its signature."""
+
+Driver = Callable[[Values, Facts, Mapping[str, Graph]], "Values | Generator[dict[str, Any], None, Values]"]
+"""A host step that calls graphs, those of its step's `drives`. Where it is a generator, it yields what can be shown before
+the answer is complete (tokens, partial text), as JSON-able dicts, and returns its outputs. `{"delta": text}` is text to append to what was shown."""
 
 
 @dataclass(frozen=True)
@@ -41,18 +51,44 @@ class TaskGraph:
         module: torch module of core ATen operators in eval mode; forward takes the example's tensors by name, in order,
             and returns a dict of tensors.
         examples: one feed.
-        dims: input name -> {axis: name of the dynamic dimension}.
+        dims: input name -> {axis: name of the dynamic dimension}; None: axis 0 is `batch`, where the module allows it.
         bounds: dynamic dimension -> (min, max), where a bound is known.
     """
 
     module: torch.nn.Module
     examples: dict[str, np.ndarray]
-    dims: dict[str, dict[int, str]] = field(default_factory=dict)
+    dims: dict[str, dict[int, str]] | None = field(default_factory=dict)
     bounds: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A source that is more than one graph (encoder and decoder step, a cascade), taken apart by its task.
+
+    Attributes:
+        graphs: graph name -> module with one real feed, each carrying weights, in the order they run.
+        facts: the facts, with whatever the modules' code tells beyond them (token ids, layers, sizes).
+    """
+
+    graphs: dict[str, TaskGraph]
+    facts: Facts
+
+
+class Session(Protocol):
+    """A stream of input under way: frames of a game, chunks of speech. One session belongs to one caller."""
+
+    def push(self, chunk: Any) -> dict[str, Any]:
+        """Take the next piece; what is known so far, JSON-able."""
+
+    def finish(self) -> dict[str, Any]:
+        """The presented result of everything pushed; the session takes no more."""
 
 
 class Task(abc.ABC):
     """What a kind of model is for.
+
+    A fact whose value is a `pathlib.Path` is a file that goes along: the Bundle carries it under `assets/`, the manifest
+    names it, and whoever opens the Bundle finds the Path of the checked copy in the facts.
 
     Class attributes:
         name, about: as in the table.
@@ -62,6 +98,8 @@ class Task(abc.ABC):
         mime: content type of raw bytes -> suffix.
         example: a runnable `torchport deploy` line, for `torchport tasks`.
         takes_tensors: whether seeded noise (`--input`) can stand in for data.
+        architectures: regular expressions; a Hugging Face folder whose `architectures[0]` one of them matches whole is for
+            this task unless the user says otherwise.
     """
 
     name: ClassVar[str]
@@ -72,6 +110,7 @@ class Task(abc.ABC):
     example: ClassVar[str] = ""
     answer: ClassVar[type[Value]] = Value
     takes_tensors: ClassVar[bool] = False
+    architectures: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[Mapping[str, Any]] = {}
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
@@ -108,17 +147,38 @@ class Task(abc.ABC):
         """See that the items' labels fit the model's outputs; raises BadInput where they do not."""
         return
 
-    @abc.abstractmethod
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split | None:
+        """The graphs of a source that is more than one (build half: needs torch).
+
+        Args:
+            model: the opened source, in eval mode.
+            items: the first of the user's items, for real feeds.
+
+        Returns:
+            None where the source is one graph, which is then called `model` and captured on `feed`.
+
+        Raises:
+            BadInput: the source is of no kind that the task can take apart.
+        """
+        return None
+
     def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
-        """The model graph's input for some items, batched, by the names of forward's arguments.
+        """The model graph's input for some items, batched, by the names of forward's arguments; for a source of one graph.
 
         `inputs` names forward's arguments in order, or is None when they are not known yet (the names in the data are
         then the names).
         """
+        from ..errors import BadInput
+
+        raise BadInput(f"{self.name} takes its model apart into several graphs, and this is one", f"see the task's page for what it takes: {self.example}")
 
     @abc.abstractmethod
     def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
-        """The chain from `raw` to `result`, wired to the model's own names."""
+        """The chain from `raw` to `result`, wired to the model's own names.
+
+        Args:
+            model: signature of the graph `model`, or of the first graph of `split`; so in the methods below.
+        """
 
     def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
         """Graphs around the model, by the names that `steps` uses (build half: needs torch)."""
@@ -128,6 +188,37 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def host(self) -> Mapping[str, HostStep]:
         """The host steps, by the names that `steps` uses."""
+
+    @property
+    def drivers(self) -> Mapping[str, Driver]:
+        """The host steps that call graphs, by the names that `steps` uses."""
+        return {}
+
+    def whole(self, folder: Path) -> bool:
+        """Whether a folder is one input as it is (the frames of a video) rather than a place where inputs lie."""
+        return False
+
+    def read(self, path: Path) -> bytes:
+        """The raw bytes of an input: a file, or a folder that is `whole`; raises OSError or BadInput."""
+        return path.read_bytes()
+
+    def session(self, pipeline: Pipeline) -> Session:
+        """A stream of input over opened graphs.
+
+        Raises:
+            UsageError: the task has no such thing.
+        """
+        from ..errors import UsageError
+
+        raise UsageError(f"{self.name} takes whole inputs, there is nothing to continue", "call predict for each input")
+
+    def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
+        """What `predict --save` writes of one answer: suffix (`.png`, `.wav`) -> the file's bytes; nothing where the JSON says it all.
+
+        Args:
+            values: every value of the chain, from `raw` to `result`.
+        """
+        return {}
 
     @abc.abstractmethod
     def score(self, result: Mapping[str, Any], label: Any) -> float:
@@ -152,6 +243,10 @@ class Task(abc.ABC):
         """A small JPEG that shows an item in a report; None where there is nothing to see."""
         return None
 
+    def illustrate(self, raw: bytes, result: Mapping[str, Any]) -> bytes | None:
+        """A small JPEG that shows an item and the answer to it in a report; the item alone unless the task draws answers."""
+        return self.thumbnail(raw)
+
     def snippets(self, facts: Facts, model: Signature, artifacts: Mapping[str, Artifact]) -> dict[str, str]:
         """Whole programs that answer one input with a Bundle and nothing of torchport, for the Bundle's README.
 
@@ -171,4 +266,4 @@ class Task(abc.ABC):
 
     def describe(self, facts: Facts) -> list[str]:
         """The facts in words, a line each, for reports."""
-        return [f"{key}: {value}" for key, value in sorted(facts.items())]
+        return [f"{key}: {value.name if isinstance(value, Path) else value}" for key, value in sorted(facts.items())]

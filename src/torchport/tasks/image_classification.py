@@ -8,30 +8,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import BadInput, RunError, UsageError
-from ..types import Artifact, Levels, Signature, Step, TensorSpec, Value
+from ..errors import BadInput
+from ..types import Artifact, Signature, Step, TensorSpec
 from .base import Facts, HostStep, Item, Task, TaskGraph, Values
-from .shared import picture_facts, pictures, resize
+from .shared import label_scores, picture_chain, picture_facts, pictures
 from .shared.picture_items import SUFFIXES, list_items
 
 IMAGENET = "imagenet-1k"
 ACTIVATIONS = ("softmax", "sigmoid", "none")
 _NOT_ASSUMPTIONS = frozenset({"labels", "max_pixels", "top"})
-_OWN_VALUES = frozenset({"image", "pixels", "raw", "result", "scores"})
-
-
-class Label(Value, frozen=True):
-    """A class: its index among the model's outputs, its name, and its score."""
-
-    index: int
-    label: str
-    score: float
-
-
-class Labels(Value, frozen=True):
-    """The most likely classes, best first."""
-
-    labels: tuple[Label, ...]
+_OWN_VALUES = frozenset({"scores"})
 
 
 class ImageClassification(Task):
@@ -46,8 +32,9 @@ class ImageClassification(Task):
     about = "a picture -> labelled scores"
     metric = "top-1"
     suffixes = SUFFIXES
-    mime: ClassVar[Mapping[str, str]] = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp", "image/bmp": ".bmp"}
-    answer = Labels
+    mime = picture_chain.MIME
+    answer = label_scores.Labels
+    architectures = (r".*ForImageClassification",)
     example = "torchport deploy net.py:Net --weights net.safetensors --task image-classification --data photos --set labels=labels.txt -o net.tport"
     defaults: ClassVar[Mapping[str, Any]] = {**picture_facts.DEFAULTS, "labels": None, "activation": "softmax", "top": 5}
 
@@ -56,11 +43,7 @@ class ImageClassification(Task):
 
         Facts that do not alter an answer (`labels`, `max_pixels`, `top`) do not count as assumed.
         """
-        given = {**source, **settings}
-        if "crop" not in given and isinstance(picture_facts.parse(given.get("resize")), list):
-            source = {**source, "crop": None}
-        if picture_facts.parse(given.get("scale")) == 255 and not {"mean", "std"} <= set(given):
-            raise UsageError("scale=255 without mean and std", "give both, of pixels in 0..255, such as mean=127.5 std=127.5")
+        source = picture_chain.settings(settings, source)
         facts, assumed = super().resolve(settings, source)
         return facts, tuple(name for name in assumed if name not in _NOT_ASSUMPTIONS)
 
@@ -83,17 +66,7 @@ class ImageClassification(Task):
         Raises:
             BadInput: a picture that cannot be decoded, by name; or a model of several inputs.
         """
-        names = ["input"] if inputs is None else list(inputs)
-        if len(names) != 1:
-            raise BadInput(f"the model takes {len(names)} inputs: {', '.join(names)}", "image-classification feeds one picture; use --task tensor")
-        batch = np.empty((len(items), picture_facts.channels(facts), *resize.output_size(facts)), np.float32)
-        for place, item in zip(batch, items, strict=True):
-            try:
-                image = pictures.decode(item.read(), facts["color"])
-            except BadInput as exc:
-                raise BadInput(f"{item.name}: {exc.message}", exc.hint) from exc
-            place[:] = resize.to_pixels(image, facts)[0]
-        return {names[0]: batch}
+        return picture_chain.feed(items, facts, inputs, self.name)
 
     def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
         """decode, preprocess, model, postprocess (unless the activation is `none`), present.
@@ -103,15 +76,8 @@ class ImageClassification(Task):
         Raises:
             BadInput: the model does not take such pictures, or does not answer with one score for each label.
         """
-        source, logits = _input_of(facts, model), _logits_of(facts, model)
-        outputs = {spec.name: f"model_{spec.name}" if spec.name in _OWN_VALUES else spec.name for spec in model.outputs}
-        scores = outputs[logits.name]
-        graph, fit = (None, None) if facts["reducing_gap"] is not None else ("preprocess", "shrink")
-        chain = [
-            Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"image": "image"}),
-            Step(name="preprocess", graph=graph, host="resize", inputs={"image": "image"}, outputs={"pixels": "pixels"}, fit=fit, levels=_levels(facts)),
-            Step(name="model", graph="model", inputs={source.name: "pixels"}, outputs=outputs),
-        ]
+        chain = list(picture_chain.steps(facts, model, self.name, _OWN_VALUES))
+        scores = chain[-1].outputs[_logits_of(facts, model).name]
         if facts["activation"] != "none":
             chain.append(Step(name="postprocess", graph="postprocess", host="activate", inputs={"logits": scores}, outputs={"scores": "scores"}))
             scores = "scores"
@@ -120,13 +86,9 @@ class ImageClassification(Task):
 
     def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
         """`preprocess` (uint8 [height, width, channels] -> pixels) and `postprocess` (float32 [batch, classes] -> scores), where there are such steps."""
-        from .shared.resample import Activate, Resample
+        from .shared.resample import Activate
 
-        graphs = {}
-        if facts["reducing_gap"] is None:
-            image = _example(facts, items)
-            dims = {0: "height", 1: "width"}
-            graphs["preprocess"] = TaskGraph(Resample(facts).eval(), {"image": image}, {"image": dims}, dict.fromkeys(dims.values(), (1, None)))
+        graphs = picture_chain.graphs(facts, items)
         if facts["activation"] != "none":
             logits = _logits_of(facts, model)
             example = np.random.default_rng(0).normal(size=(2, *(size for size in logits.shape[1:] if isinstance(size, int))))
@@ -136,7 +98,7 @@ class ImageClassification(Task):
     @property
     def host(self) -> Mapping[str, HostStep]:
         """`decode`, `resize`, `shrink`, `activate`, `present`."""
-        return {"decode": _decode, "resize": _resize, "shrink": _shrink, "activate": _activate, "present": _present}
+        return {**picture_chain.host(), "activate": _activate, "present": _present}
 
     def score(self, result: Mapping[str, Any], label: Any) -> float:
         """1.0 where the first label is the right class, else 0.0."""
@@ -148,18 +110,15 @@ class ImageClassification(Task):
 
     def check_items(self, items: Sequence[Item], model: Signature) -> None:
         """Every labelled item has a class that the model answers; raises BadInput naming the first that has not."""
-        classes = model.outputs[0].shape[1]
-        for item in items:
-            if item.label is not None and isinstance(classes, int) and not 0 <= int(item.label) < classes:
-                raise BadInput(f"{item.name} is labelled {item.label}, the model answers classes 0..{classes - 1}", "give labels as class numbers, or the model's own list of names")
+        label_scores.check_items(items, model)
 
     def words(self, result: Mapping[str, Any]) -> str:
         """The first label with its score."""
-        return _named(result["labels"][0])
+        return label_scores.named(result["labels"][0])
 
     def lines(self, result: Mapping[str, Any]) -> list[str]:
         """Every label with its score, the most likely first."""
-        return [_named(one) for one in result["labels"]]
+        return [label_scores.named(one) for one in result["labels"]]
 
     def thumbnail(self, raw: bytes) -> bytes | None:
         """The picture as a JPEG of at most 160 pixels a side."""
@@ -181,73 +140,21 @@ class ImageClassification(Task):
         return super().describe({**facts, "labels": f"{len(labels)} names" if labels else "none: classes are numbered"})
 
 
-def _levels(facts: Facts) -> Levels:
-    """One level of 0..255 as the model sees it; a rounding may flip on 0.1 % of pixels where runtimes sum in another order."""
-    return Levels(size=float(facts["scale"] / (255 * np.min(facts["std"]))), share=0.001)
-
-
-def _named(label: Mapping[str, Any]) -> str:
-    return f"{label['label']} {label['score']:.1%}" if 0 <= label["score"] <= 1 else f"{label['label']} {label['score']:.4g}"
-
-
 def _read_labels(value: Any) -> list[str] | None:
-    if value is None or isinstance(value, list | tuple):
-        return list(map(str, value)) if value else None
-    from importlib.resources import files  # slow to import, and a Bundle carries its labels
+    if value == IMAGENET:
+        from importlib.resources import files  # slow to import, and a Bundle carries its labels
 
-    path = files("torchport").joinpath("data", f"{IMAGENET}.txt") if value == IMAGENET else Path(str(value))
-    try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"labels: '{value}' cannot be read", f"give a text file with one name a line, or {IMAGENET}") from exc
-    if not names:
-        raise UsageError(f"labels: '{value}' is empty", "give one name a line")
-    return names
-
-
-def _input_of(facts: Facts, model: Signature) -> TensorSpec:
-    if len(model.inputs) != 1:
-        raise BadInput(f"the model takes {len(model.inputs)} inputs", "image-classification feeds one picture; use --task tensor")
-    spec = model.inputs[0]
-    wanted = ("batch", picture_facts.channels(facts), *resize.output_size(facts))
-    fits = spec.dtype == "float32" and len(spec.shape) == 4 and all(isinstance(a, str) or a == b for a, b in zip(spec.shape[1:], wanted[1:], strict=True))
-    if not fits:
-        raise BadInput(f"the model takes {_shown(spec)}, the facts give float32[{','.join(map(str, wanted))}]", "set resize, crop and color to what it was trained with")
-    return spec
+        value = files("torchport").joinpath("data", f"{IMAGENET}.txt")
+    return label_scores.read(value)
 
 
 def _logits_of(facts: Facts, model: Signature) -> TensorSpec:
     spec, labels = model.outputs[0], facts["labels"]
     if len(spec.shape) != 2 or not isinstance(spec.shape[1], int):
-        raise BadInput(f"the model's first output is {_shown(spec)}", "image-classification takes [batch, classes]; use --task tensor")
+        raise BadInput(f"the model's first output is {picture_chain.shown(spec)}", "image-classification takes [batch, classes]; use --task tensor")
     if labels is not None and len(labels) != spec.shape[1]:
         raise BadInput(f"labels has {len(labels)} names, the model answers {spec.shape[1]}", "give the list the model was trained with")
     return spec
-
-
-def _shown(spec: TensorSpec) -> str:
-    return f"{spec.dtype}[{','.join(map(str, spec.shape))}]"
-
-
-def _example(facts: Facts, items: Sequence[Item]) -> np.ndarray:
-    """A picture of 300 x 320 pixels to capture with: the user's first one, or else seeded noise."""
-    if not items:
-        return np.random.default_rng(0).integers(0, 256, (300, 320, picture_facts.channels(facts)), np.uint8)
-    image = pictures.decode(items[0].read(), facts["color"])
-    small = np.array(pictures.to_pillow(image).resize((320, 300)))
-    return small.reshape(300, 320, -1)
-
-
-def _decode(values: Values, facts: Facts) -> Values:
-    return {"image": pictures.decode(values["raw"], facts["color"])}
-
-
-def _resize(values: Values, facts: Facts) -> Values:
-    return {"pixels": resize.to_pixels(values["image"], facts)}
-
-
-def _shrink(values: Values, facts: Facts) -> Values:
-    return {"image": pictures.shrink(values["image"], values["max_shape"]["image"], facts["max_pixels"])}
 
 
 def _activate(values: Values, facts: Facts) -> Values:
@@ -260,9 +167,4 @@ def _activate(values: Values, facts: Facts) -> Values:
 
 
 def _present(values: Values, facts: Facts) -> Values:
-    scores = np.asarray(values["scores"])[0]
-    if np.isnan(scores).any():
-        raise RunError("the model answered NaN", "check the weights and the preprocessing facts, or use a variant of a higher precision")
-    best = np.argsort(-scores, kind="stable")[: facts["top"]]
-    labels = facts["labels"]
-    return {"result": {"labels": [{"index": int(i), "label": labels[i] if labels else str(i), "score": float(scores[i])} for i in best]}}
+    return {"result": label_scores.present(values["scores"], facts["labels"], facts["top"])}

@@ -90,3 +90,10 @@ def test_the_rule_of_sizes_and_offsets(height, width, side, data):
         assert axis.offset == round((axis.resized - crop) / 2)
         assert 0 <= axis.offset <= axis.resized - crop
         assert axis.length == crop
+
+
+@pytest.mark.parametrize("gap", [{}, {"antialias": False}, {"reducing_gap": 2.0}, {"interpolation": "bicubic"}], ids=str)
+def test_a_picture_of_the_right_size_keeps_its_pixels(gap):
+    image = sized(40, 24)
+    kept = resize.to_pixels(image, checked(resize=[24, 40], crop=None, **gap))
+    np.testing.assert_array_equal(kept, image.astype(np.float32).transpose(2, 0, 1)[None])

@@ -58,7 +58,7 @@ def decode(raw: bytes, color: str = "RGB") -> np.ndarray:
         if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
             grey = _to_8_bits(picture)
             return grey if color == "L" else np.repeat(grey, 3, axis=2)
-        return _array(_flat(picture, "L" if color == "L" else "RGB"))
+        return _array(flat(picture, "L" if color == "L" else "RGB"))
     except BadInput:
         raise
     except Exception as exc:  # on damaged bytes a decoder may fail in any way
@@ -91,8 +91,8 @@ def _upright(picture: Image.Image) -> Image.Image:
     return picture if method is None else picture.transpose(method)
 
 
-def _flat(picture: Image.Image, mode: str) -> Image.Image:
-    """The picture without transparency, in mode `RGB` or `L`."""
+def flat(picture: Image.Image, mode: str) -> Image.Image:
+    """A Pillow picture without transparency, on white, in mode `RGB` or `L`."""
     if not picture.has_transparency_data:
         return picture if picture.mode == mode else picture.convert(mode)
     if picture.mode != "RGBA":
@@ -130,7 +130,7 @@ def _array(picture: Image.Image, shade: Callable[[np.ndarray], np.ndarray] = np.
     rows = max(1, _STRIP // width)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
-        strip = shade(np.asarray(picture.crop((0, top, width, bottom))))
+        strip = shade(np.asarray(picture.crop((0, top, width, bottom)) if rows < height else picture))
         array[top:bottom] = strip.reshape(array[top:bottom].shape)
     return array
 

@@ -68,9 +68,15 @@ def to_pixels(image: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
     Returns:
         float32 [1, channels, height, width], normalised, channels in the order of `color`.
     """
-    vertical, horizontal = axes(facts, *image.shape[:2])
+    return normalise(resampled(image, *axes(facts, *image.shape[:2]), facts), facts)
+
+
+def resampled(image: np.ndarray, vertical: Axis, horizontal: Axis, facts: Mapping[str, Any]) -> np.ndarray:
+    """Levels 0..255 [vertical length, horizontal length, channels] of a picture, as `interpolation`, `antialias` and `reducing_gap` say."""
+    if all(axis.size == axis.resized == axis.length for axis in (vertical, horizontal)):
+        return image
     levels = _by_pillow(to_pillow(image), vertical, horizontal, facts) if facts["antialias"] else _by_taps(image, vertical, horizontal, facts["interpolation"])
-    return normalise(levels.reshape(vertical.length, horizontal.length, -1), facts)
+    return levels.reshape(vertical.length, horizontal.length, -1)
 
 
 def normalise(levels: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:

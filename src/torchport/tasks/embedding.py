@@ -1,0 +1,97 @@
+"""The task `embedding`: a text in, a vector out; texts that mean the same are near each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..errors import RunError
+from ..types import Signature, Step, Value
+from .base import Facts, HostStep, Item, Split, Task, Values
+from .shared import text_chain, texts, tokens
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+SAME = 0.999
+"""The least cosine of two embeddings that count as the same; neighbours in a gallery are rarely nearer than that."""
+
+ENCODERS = ("Albert", "Bert", "Camembert", "ConvBert", "DistilBert", "Electra", "Ernie", "FNet", "ModernBert", "MPNet", "NewModel", "Nomic", "Roberta", "XLMRoberta")
+
+
+class Embedding(Value, frozen=True):
+    """The vector of a text; of length 1 unless the facts say otherwise."""
+
+    embedding: tuple[float, ...]
+
+
+class EmbeddingTask(Task):
+    """A text -> its embedding.
+
+    Facts: those of `shared.tokens` and `shared.text_chain`, and `normalize` (whether the vector is brought to length 1).
+    """
+
+    name = "embedding"
+    about = "a text -> a vector to compare with others"
+    metric = "agreement"
+    suffixes = texts.SUFFIXES
+    mime = texts.MIME
+    answer = Embedding
+    architectures = (rf"({'|'.join(ENCODERS)})Model",)
+    example = "torchport deploy FOLDER --task embedding --data sentences.csv -o embedder.tport"
+    defaults: ClassVar[Mapping[str, Any]] = {**tokens.DEFAULTS, "pooling": "mean", "normalize": True}
+
+    def check(self, facts: Facts) -> Facts:
+        """Validate and normalise resolved facts; raises UsageError."""
+        facts = text_chain.check(facts)
+        return {**facts, "normalize": text_chain.choice("normalize", str(facts["normalize"]).lower(), "true", "false") == "true"}
+
+    def items(self, data: Path, facts: Facts) -> list[Item]:
+        """The user's texts, see `shared.texts.items_of`; labels say nothing about an embedding and are left out."""
+        return [Item(item.name, item.read) for item in texts.items_of(data)]
+
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
+        """The graph `model`: token ids -> embedding, pooled and normalised inside.
+
+        Raises:
+            BadInput: the model is no model of token ids.
+        """
+        from .shared import text_graphs
+
+        feed = text_graphs.example_feed([texts.decode(item.read()) for item in items], facts)
+        encoder, _ = text_graphs.encoder_of(model, facts, feed)
+        return text_graphs.one_graph(text_graphs.Pooled(encoder, facts["pooling"], facts["normalize"]), facts, feed)
+
+    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+        """decode, model, present."""
+        return text_chain.steps("embedding")
+
+    @property
+    def host(self) -> Mapping[str, HostStep]:
+        """`decode`: UTF-8 bytes -> token ids; `present`: the vector as a list."""
+        return {"decode": text_chain.decode, "present": _present}
+
+    def score(self, result: Mapping[str, Any], label: Any) -> float:
+        """Embeddings carry no labels: every answer that agrees counts, see `agree`."""
+        return 1.0
+
+    def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+        """Whether the two vectors point the same way, see `SAME`."""
+        one, other = (np.asarray(each["embedding"]) for each in (result, reference))
+        return bool(one @ other >= SAME * np.linalg.norm(one) * np.linalg.norm(other))
+
+    def words(self, result: Mapping[str, Any]) -> str:
+        """How long the vector is, and its first elements."""
+        vector = result["embedding"]
+        return f"{len(vector)} numbers: {' '.join(f'{value:.3f}' for value in vector[:5])} ..."
+
+
+def _present(values: Values, facts: Facts) -> Values:
+    vector = np.asarray(values["embedding"])[0]
+    if not np.isfinite(vector).all():
+        raise RunError("the model answered NaN", "check the weights, or use a variant of a higher precision")
+    return {"result": {"embedding": vector.tolist()}}

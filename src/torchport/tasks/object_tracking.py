@@ -1,0 +1,373 @@
+"""The task `object-tracking`: a video in, the things in it out, each with a number that it keeps from frame to frame."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Generator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import msgspec
+import numpy as np
+from PIL import Image
+
+from ..errors import BadInput, UsageError
+from ..types import Signature, Step, Value
+from .base import Driver, Facts, Graph, HostStep, Item, Session, Split, Task, TaskGraph, Values
+from .object_detection import ObjectDetection
+from .shared import draw, mot, picture_facts, video, video_items
+from .shared.association import Rules, Tracker
+from .shared.detection_facts import number
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+    from .pipeline import Pipeline
+
+DETECTION = ObjectDetection()
+"""What finds the things in a frame: its facts, graphs and steps are this task's too."""
+
+DEFAULTS: Mapping[str, Any] = {"high": 0.5, "start": 0.6, "track_iou": 0.2, "track_iou_low": 0.5, "buffer": 0.3, "max_age": 30, "min_hits": 2, "wrap": None, "jump": None}
+
+ALIKE = 0.98
+"""Accuracy of one answer held against another, from which both are the same."""
+
+_ANY_DISTANCE = 1e5
+_CHAIN = "detector_steps"
+_THUMBNAIL = 320
+
+
+class Track(Value, frozen=True):
+    """A thing in sight: its number, its class (index and name), the detector's score, and its box: left, top, right, bottom in pixels."""
+
+    id: int
+    index: int
+    label: str
+    score: float
+    box: tuple[float, float, float, float]
+
+
+class Frame(Value, frozen=True):
+    """A frame, counted from 1, and the tracks in sight, by their numbers."""
+
+    frame: int
+    tracks: tuple[Track, ...]
+
+
+class Tracks(Value, frozen=True):
+    """A video's tracks.
+
+    Attributes:
+        count: how many things were tracked.
+        width, height: of the frames, in pixels.
+        rate: frames a second.
+        notes: what was wrong with the video, a sentence each.
+    """
+
+    frames: tuple[Frame, ...]
+    count: int
+    width: int
+    height: int
+    rate: float
+    notes: tuple[str, ...]
+
+
+class ObjectTracking(Task):
+    """A video -> numbered things, frame by frame.
+
+    Facts: those of `object-detection`, where `threshold` is the score below which nothing is seen, and those of the tracker,
+    which `shared.association.Rules` explains:
+
+    | fact | value |
+    |---|---|
+    | `high` | score from which a detection is matched in the first round |
+    | `start` | score from which a detection begins a track |
+    | `track_iou`, `track_iou_low` | least IoU of a match in the first and in the second round |
+    | `buffer` | by which share of its size a box grows on each side before its IoU is taken |
+    | `max_age` | frames that a track lives on unseen |
+    | `min_hits` | frames in a row in which a track must be seen before it is reported |
+    | `wrap` | `x`, `y` or `xy`: what leaves the frame at one side comes in at the other; or none |
+    | `jump` | labels whose things may be somewhere else in the next frame: a list, or `{label: greatest distance in pixels}`; or none |
+    """
+
+    name = "object-tracking"
+    about = "a video -> numbered boxes, frame by frame"
+    metric = "MOTA"
+    suffixes = video.SUFFIXES
+    mime: ClassVar[Mapping[str, str]] = video.MIME
+    answer = Tracks
+    example = "torchport deploy detector.py:Net --weights net.safetensors --task object-tracking --data videos --set labels=labels.txt -o tracks.tport"
+    defaults: ClassVar[Mapping[str, Any]] = {**DETECTION.defaults, "threshold": 0.1, **DEFAULTS}
+
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+        """As `Task.resolve`; facts of the tracker are choices rather than assumptions about the model."""
+        facts, assumed = super().resolve(settings, source)
+        _, unsure = DETECTION.resolve({name: value for name, value in settings.items() if name in DETECTION.defaults}, source)
+        return facts, tuple(name for name in assumed if name in unsure and name != "threshold")
+
+    def check(self, facts: Facts) -> Facts:
+        """Validate and normalise resolved facts; raises UsageError."""
+        checked = {**facts, **DETECTION.check({name: facts[name] for name in DETECTION.defaults})}
+        for name, most in (("high", 1.0), ("start", 1.0), ("track_iou", 1.0), ("track_iou_low", 1.0), ("buffer", 10.0)):
+            checked[name] = number(name, picture_facts.parse(facts[name]), 0.0, most)
+        checked["max_age"] = picture_facts.whole("max_age", picture_facts.parse(facts["max_age"]), least=0)
+        checked["min_hits"] = picture_facts.whole("min_hits", picture_facts.parse(facts["min_hits"]))
+        checked["wrap"] = picture_facts.choice("wrap", picture_facts.parse(facts["wrap"]), None, "x", "y", "xy")
+        checked["jump"] = _jump(picture_facts.parse(facts["jump"]), checked["labels"])
+        return checked
+
+    def bind(self, facts: Facts, model: Signature) -> Facts:
+        """The detector's facts bound, and with them its steps from a picture to its answer, which this task takes for every frame."""
+        facts = DETECTION.bind(facts, model)
+        chain = [step for step in DETECTION.steps(facts, model) if "raw" not in step.inputs.values()]
+        return {**facts, _CHAIN: msgspec.to_builtins(chain)}
+
+    def items(self, data: Path, facts: Facts) -> list[Item]:
+        """The user's videos; see `shared.video_items.list_items`."""
+        return video_items.list_items(data)
+
+    def whole(self, folder: Path) -> bool:
+        """Whether a folder holds the frames of one video."""
+        return video_items.frames_of(folder) is not None
+
+    def read(self, path: Path) -> bytes:
+        """A video's content; of a folder of frames, a zip file of them."""
+        return video_items.read(path)
+
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split | None:
+        """The detector's graphs, where it is more than one."""
+        return DETECTION.split(model, facts, _first_frames(items))
+
+    def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
+        """The detector's input for the first frame of each video."""
+        return DETECTION.feed(_first_frames(items), facts, inputs)
+
+    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+        """track, which drives the detector's graphs frame by frame, and present."""
+        drives: dict[str, dict[str, str]] = {}
+        for step in _chain(facts):
+            drives.update(step.drives)
+            if step.graph is not None and step.host is None:
+                drives[step.graph] = step.state
+        made = {"tracks": "tracks", "frames": "frames", "clip": "clip"}
+        return (
+            Step(name="track", host="track", drives=drives, inputs={"raw": "raw"}, outputs=made),
+            Step(name="present", host="present", inputs={"frames": "frames", "clip": "clip"}, outputs={"result": "result"}),
+        )
+
+    def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
+        """The detector's graphs around the model."""
+        return DETECTION.graphs(facts, model, _first_frames(items))
+
+    @property
+    def host(self) -> Mapping[str, HostStep]:
+        """`present`."""
+        return {"present": _present}
+
+    @property
+    def drivers(self) -> Mapping[str, Driver]:
+        """`track`."""
+        return {"track": _follow}
+
+    def session(self, pipeline: Pipeline) -> Session:
+        """Frames as they come (a camera, a game): see `Live`."""
+        return Live(pipeline)
+
+    def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
+        """The video with its tracks drawn (`.mp4`), and the tracks in the MOT format (`.mot.txt`).
+
+        Raises:
+            MissingDependency: `av` is not installed.
+        """
+        result = values["result"]
+        drawn = (np.asarray(draw.boxes(frame, seen["tracks"])) for frame, seen in zip(video.Clip(raw), result["frames"], strict=False))
+        return {".mp4": video.write(drawn, result["rate"]), mot.SUFFIX: mot.text(result["frames"]).encode()}
+
+    def score(self, result: Mapping[str, Any], label: Any) -> float:
+        """The tracks' accuracy (MOTA) against the true ones; 0 where it is negative."""
+        return max(0.0, mot.mota(result["frames"], label))
+
+    def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+        """Whether one answer's accuracy is at least 98 % with the other as the truth: the same boxes, whatever their numbers, that are the same all along."""
+        truth = [[frame["frame"], one["id"], one["index"], *one["box"]] for frame in reference["frames"] for one in frame["tracks"]]
+        return mot.mota(result["frames"], truth) >= ALIKE
+
+    def words(self, result: Mapping[str, Any]) -> str:
+        """How many tracks in how many frames."""
+        return f"{result['count']} tracks in {len(result['frames'])} frames"
+
+    def lines(self, result: Mapping[str, Any]) -> list[str]:
+        """Each track with the frames it was seen in, and what was wrong with the video."""
+        spans: dict[int, list[Any]] = {}
+        for frame in result["frames"]:
+            for one in frame["tracks"]:
+                span = spans.setdefault(one["id"], [one["label"], frame["frame"], frame["frame"], 0])
+                span[2], span[3] = frame["frame"], span[3] + 1
+        listed = [f"{number} {label}: frames {first} to {last}, seen in {count}" for number, (label, first, last, count) in sorted(spans.items())]
+        return [self.words(result), *listed, *result["notes"]]
+
+    def thumbnail(self, raw: bytes) -> bytes | None:
+        """The first frame as a JPEG of at most 320 pixels a side."""
+        return self.illustrate(raw, {"frames": [{"tracks": ()}]})
+
+    def illustrate(self, raw: bytes, result: Mapping[str, Any]) -> bytes | None:
+        """The first frame with its tracks, as a JPEG of at most 320 pixels a side."""
+        try:
+            drawn = draw.boxes(next(iter(video.Clip(raw))), result["frames"][0]["tracks"])
+        except BadInput:
+            return None
+        small = io.BytesIO()
+        drawn.thumbnail((_THUMBNAIL, _THUMBNAIL))
+        drawn.save(small, "JPEG", quality=80)
+        return small.getvalue()
+
+    def files(self, facts: Facts) -> dict[str, bytes]:
+        """As the detector: `labels.txt`, where there are labels."""
+        return DETECTION.files(facts)
+
+    def describe(self, facts: Facts) -> list[str]:
+        """The detector's facts in words, and those of the tracker."""
+        own = [f"{name}: {facts[name]}" for name in DEFAULTS]
+        return sorted([*DETECTION.describe({name: facts[name] for name in DETECTION.defaults}), *own])
+
+
+class Live:
+    """Frames pushed one by one, over opened graphs: the session of this task."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        graphs: dict[str, Graph] = {name: partial(pipeline.call, name) for name in pipeline.needed()}
+        self._follow: _Follower | None = _Follower(pipeline.facts, graphs)
+
+    def push(self, chunk: Any) -> dict[str, Any]:
+        """Take the next frame; the tracks that are in sight now.
+
+        Args:
+            chunk: uint8 [height, width, 3] in RGB, or the bytes of a picture.
+
+        Returns:
+            `{"frame": its number from 1, "tracks": [{"id", "index", "label", "score", "box"}]}`
+
+        Raises:
+            BadInput: it is no frame, or of another size than those before; the session goes on without it.
+            UsageError: the session is finished.
+        """
+        return self._open().push(video.one(chunk))
+
+    def finish(self) -> dict[str, Any]:
+        """The tracks of all frames, as `predict` answers them.
+
+        Raises:
+            BadInput: no frame was pushed.
+        """
+        follow, self._follow = self._open(), None
+        if not follow.frames:
+            raise BadInput("the session has no frames", "push at least one before it is finished")
+        return dict(_present({"frames": follow.frames, "clip": follow.clip(video.RATE, [])}, {})["result"])
+
+    def _open(self) -> _Follower:
+        if self._follow is None:
+            raise UsageError("the session is finished", "open another one")
+        return self._follow
+
+
+class _Follower:
+    """The detector and the tracker of one video, a frame at a time; what they answered is kept."""
+
+    def __init__(self, facts: Facts, graphs: Mapping[str, Graph]) -> None:
+        self.frames: list[dict[str, Any]] = []
+        self._facts, self._graphs, self._steps = facts, graphs, _chain(facts)
+        self._tracker: Tracker | None = None
+        self._shape: tuple[int, ...] = ()
+
+    def push(self, frame: np.ndarray) -> dict[str, Any]:
+        """The tracks of the next frame, presented."""
+        if self._tracker is None:
+            self._shape, self._tracker = frame.shape, Tracker(_rules(self._facts), frame.shape[:2])
+        elif frame.shape != self._shape:
+            raise BadInput(f"the frame is {video.shown(frame.shape)} pixels, those before are {video.shown(self._shape)}", "bring the frames to one size, or open another session")
+        found = self._detect(frame)
+        columns = (np.array([one[name] for one in found]) for name in ("box", "score", "index"))
+        identities, rows = self._tracker.update(*columns)
+        tracks = [_track(identity, found[row]) for identity, row in zip(identities.tolist(), rows.tolist(), strict=True)]
+        self.frames.append({"frame": len(self.frames) + 1, "tracks": tracks})
+        return self.frames[-1]
+
+    def clip(self, rate: float, notes: list[str]) -> dict[str, Any]:
+        """What `present` tells of the video beside its tracks."""
+        height, width = self._shape[:2]
+        return {"width": width, "height": height, "rate": round(rate, 3), "notes": notes}
+
+    def _detect(self, frame: np.ndarray) -> list[dict[str, Any]]:
+        """What the detector answers for one frame, by its own steps."""
+        image = np.asarray(Image.fromarray(frame).convert("L"))[:, :, None] if self._facts["color"] == "L" else frame
+        values: Values = {"image": image}
+        for step in self._steps:
+            inputs = {own: values[name] for own, name in step.inputs.items()}
+            made: Any
+            if step.drives:
+                made = DETECTION.drivers[str(step.host)](inputs, self._facts, self._graphs)
+            else:
+                made = DETECTION.host[step.host](inputs, self._facts) if step.host else self._graphs[str(step.graph)](inputs)
+            values.update({name: made[own] for own, name in step.outputs.items()})
+        found: list[dict[str, Any]] = values["result"]["boxes"]
+        return found
+
+
+def _track(identity: int, found: Mapping[str, Any]) -> dict[str, Any]:
+    """A detection with its number; hundredths of a pixel and ten-thousandths of a score are enough of it."""
+    box = [round(edge, 2) for edge in found["box"]]
+    return {"id": identity, "index": found["index"], "label": found["label"], "score": round(found["score"], 4), "box": box}
+
+
+def _follow(values: Values, facts: Facts, graphs: Mapping[str, Graph]) -> Generator[dict[str, Any], None, Values]:
+    clip, follow = video.Clip(values["raw"]), _Follower(facts, graphs)
+    for frame in clip:
+        yield follow.push(frame)
+    rows = [[frame["frame"], one["id"], one["index"], one["score"], *one["box"]] for frame in follow.frames for one in frame["tracks"]]
+    return {"tracks": np.array(rows, np.float64).reshape(-1, 8), "frames": follow.frames, "clip": follow.clip(clip.rate, clip.notes)}
+
+
+def _present(values: Values, facts: Facts) -> Values:
+    frames = values["frames"]
+    count = len({one["id"] for frame in frames for one in frame["tracks"]})
+    return {"result": {"frames": frames, "count": count, **values["clip"]}}
+
+
+def _chain(facts: Facts) -> list[Step]:
+    return msgspec.convert(facts[_CHAIN], list[Step])
+
+
+def _rules(facts: Facts) -> Rules:
+    labels = facts["labels"]
+    reach = {labels.index(name) if labels else int(name): _ANY_DISTANCE if most is None else most for name, most in (facts["jump"] or {}).items()}
+    own = {"iou": facts["track_iou"], "iou_low": facts["track_iou_low"], "wrap": facts["wrap"] or "", "jump": reach}
+    return Rules(**own, **{name: facts[name] for name in ("high", "start", "buffer", "max_age", "min_hits")})
+
+
+def _jump(value: Any, labels: Sequence[str] | None) -> dict[str, float | None] | None:
+    if value is None:
+        return None
+    asked = value if isinstance(value, dict) else dict.fromkeys(map(str, value if isinstance(value, list | tuple) else [value]))
+    for label, reach in asked.items():
+        if label not in labels if labels else not str(label).isdecimal():
+            raise UsageError(f"jump names '{label}', which is not a label", f"the labels are {', '.join(labels)}" if labels else "without labels, classes are numbers from 0")
+        if reach is not None and (isinstance(reach, bool) or not isinstance(reach, int | float) or not 0 < reach <= _ANY_DISTANCE):
+            raise UsageError(f"jump allows '{label}' {reach!r} pixels", 'give a list of labels, or distances, as in {"Ball": 40}')
+    return {label: reach if reach is None else float(reach) for label, reach in asked.items()}
+
+
+def _first_frames(items: Sequence[Item]) -> list[Item]:
+    return [Item(item.name, partial(_first_frame, item)) for item in items]
+
+
+def _first_frame(item: Item) -> bytes:
+    """The first frame of a video as a picture, for the detector's own reading of its input."""
+    try:
+        frame = next(iter(video.Clip(item.read())))
+    except BadInput as exc:
+        raise BadInput(f"{item.name}: {exc.message}", exc.hint) from exc
+    content = io.BytesIO()
+    Image.fromarray(frame).save(content, "PNG", compress_level=1)
+    return content.getvalue()

@@ -1,0 +1,182 @@
+"""What translation and text generation share: their tokenizer, the text of tokens, and text that is shown as it grows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import BadInput, UsageError
+from ..base import Facts, Graph
+from . import texts, tokens, unigram_file
+from .generate import Rules
+
+_WHOLE_TEXT = 2**22
+"""A length in tokens that no text of `texts.MOST_BYTES` has: here nothing is cut silently."""
+
+_GAPS = " \u2581\u0120"
+"""How tokenizers write a blank: as it is, by sentencepiece, by bytes."""
+
+_UNKNOWN = ("<unk>", "[UNK]", unigram_file.UNKNOWN)
+
+
+def tokenizer_path(name: str, value: Any) -> Path:
+    """A `tokenizer.json` from a setting: that file, the folder it lies in, or a sentencepiece model, which is converted.
+
+    Raises:
+        UsageError: nothing there that opens.
+    """
+    if value is None:
+        raise UsageError(f"there is no {name}", f"give --set {name}=FOLDER/tokenizer.json, or the .spm file of a sentencepiece model")
+    path = Path(value)
+    path = path / "tokenizer.json" if path.is_dir() else path
+    if not path.is_file():
+        raise UsageError(f"{name}: there is no {path}", "give a tokenizer.json, or the .spm file of a sentencepiece model")
+    path = unigram_file.convert(path) if path.suffix.lower() in unigram_file.SUFFIXES else path
+    try:
+        open_tokenizer(path)
+    except BadInput as exc:
+        raise UsageError(f"{name}: {exc.message}", exc.hint) from exc
+    return path
+
+
+def open_tokenizer(path: Path) -> tokens.Opened:
+    """The tokenizer of that file, read once; it cuts nothing."""
+    return tokens.opened({"tokenizer": path, "max_length": _WHOLE_TEXT})
+
+
+def unknown_of(path: Path) -> int | None:
+    """The token of whatever the vocabulary does not know."""
+    tokenizer = open_tokenizer(path).tokenizer
+    return next((number for name in _UNKNOWN if (number := tokenizer.token_to_id(name)) is not None), None)
+
+
+def need_known(text: str, path: Path) -> None:
+    """See that a text is in the vocabulary's script; raises BadInput where most of its tokens are unknown.
+
+    A token that only marks a gap between words, or an end, says nothing; nor does the length of an unknown one, for a name may be
+    long, and a sentencepiece tokenizer makes one token of all characters in a row that it does not know.
+    """
+    encoding, unknown = open_tokenizer(path).tokenizer.encode(text), unknown_of(path)
+    telling = [token for token, name, special in zip(encoding.ids, encoding.tokens, encoding.special_tokens_mask, strict=True) if not special and name.strip(_GAPS)]
+    missing = telling.count(unknown) if unknown is not None else 0
+    if 2 * missing > len(telling):
+        raise BadInput(f"the model's vocabulary does not know {missing} of the text's {len(telling)} tokens", "is this the language that the model was trained for?")
+
+
+def decode(raw: bytes) -> str:
+    """As `texts.decode`, of the whole text or not at all.
+
+    Raises:
+        BadInput: the text is empty, no UTF-8, or longer than is taken at once.
+    """
+    if len(raw) > texts.MOST_BYTES:
+        raise BadInput(f"the text is {len(raw) / 2**20:.1f} MiB", f"give it in parts of at most {texts.MOST_BYTES // 2**20} MiB")
+    return texts.decode(raw)
+
+
+def text_of(ids: Sequence[int], path: Path) -> str:
+    """The text of tokens, without what only marks beginnings and ends."""
+    text: str = open_tokenizer(path).tokenizer.decode(list(ids), skip_special_tokens=True)
+    return text
+
+
+def token_list(name: str, value: Any) -> list[int] | None:
+    """A setting that is token ids: a list, or numbers joined by commas; raises UsageError."""
+    if value is None:
+        return None
+    parts = value if isinstance(value, list | tuple) else [part for part in str(value).split(",") if part.strip()]
+    try:
+        ids = [int(part) for part in parts]
+    except (TypeError, ValueError):
+        ids = [-1]
+    if any(token < 0 for token in ids):
+        raise UsageError(f"{name}={value} is no list of token ids", f"such as {name}=0 or {name}=2,5")
+    return ids
+
+
+def number(name: str, value: Any, least: float, most: float = float("inf")) -> float:
+    """A setting that is a number within bounds, inclusive; raises UsageError."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        found = float("nan")
+    if not least <= found <= most:
+        raise UsageError(f"{name}={value} is no number from {least:g} to {most:g}", f"such as {name}={max(least, min(most, 1)):g}")
+    return found
+
+
+def rules_of(facts: Facts, most: int) -> Rules:
+    """When to stop and what not to say, by the facts."""
+    return Rules(frozenset(facts["end"]), most, tuple(facts.get("forced") or ()), tuple(facts["suppress"] or ()))
+
+
+class Carried:
+    """A step graph with what it reads and carries: a `generate.Decoder` whose rows are axis 0 of every tensor but `position`.
+
+    Args:
+        graph: the step; its first input is called `token`.
+        wiring: as `decoders.seq2seq` gives it.
+        read: the encoder's answer and the mask, by the step's names.
+    """
+
+    def __init__(self, graph: Graph, wiring: Mapping[str, Any], read: Mapping[str, np.ndarray]) -> None:
+        self._graph, self._wiring = graph, wiring
+        self._read = {name: read[name] for name in wiring["reads"] if name != "position"}
+        self._position = 0
+
+    def step(self, chosen: np.ndarray) -> np.ndarray:
+        """int64 [rows] -> float32 [rows, vocabulary]."""
+        feed = {"token": chosen[:, None], **self._read}
+        if "position" in self._wiring["reads"]:
+            feed["position"] = np.array([self._position])
+        answer = self._graph(feed)
+        self._read.update({name: answer[output] for output, name in self._wiring["state"].items()})
+        self._position += 1
+        return answer["logits"]
+
+    def select(self, rows: np.ndarray) -> None:
+        """Go on with these rows, in this order."""
+        if not np.array_equal(rows, np.arange(len(next(iter(self._read.values()))))):
+            self._read = {name: value[rows] for name, value in self._read.items()}
+
+
+class Growing:
+    """Text in several parts that become longer and complete in any order, told from the beginning as far as it is known.
+
+    Args:
+        text: tokens -> text.
+        before: what stands between a part and the one before it.
+        stops: texts that may yet end a part and are then none of it: where one may have begun, the rest is not told.
+    """
+
+    def __init__(self, text: Callable[[Sequence[int]], str], before: Sequence[str], stops: Sequence[str] = ()) -> None:
+        self._text, self._before, self._stops = text, before, stops
+        self._part, self._shown = 0, ""
+
+    def delta(self, answers: Mapping[int, Sequence[int]], done: Mapping[int, Sequence[int]]) -> str:
+        """What can be told now and was not before.
+
+        Args:
+            answers: part -> its tokens so far, of the parts under way.
+            done: part -> its tokens, of the complete ones.
+        """
+        told = ""
+        while self._part in done:
+            told += self._more(self._text(done[self._part]))
+            self._part, self._shown = self._part + 1, ""
+        text = self._sure(self._text(answers[self._part])) if self._part in answers else ""
+        # A character may be more than one token, and a token's text may depend on the next one.
+        return told + self._more(text) if text.startswith(self._shown) and not text.endswith("\ufffd") else told
+
+    def _sure(self, text: str) -> str:
+        """The text without what may be the beginning of a stop."""
+        begun = max((size for stop in self._stops for size in range(1, len(stop)) if text.endswith(stop[:size])), default=0)
+        return text[: len(text) - begun]
+
+    def _more(self, text: str) -> str:
+        fresh = self._before[self._part] + text if text and not self._shown else text[len(self._shown) :]
+        self._shown = text
+        return fresh

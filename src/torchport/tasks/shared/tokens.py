@@ -1,0 +1,137 @@
+"""Text -> token ids by a `tokenizer.json`: cut to a greatest length, padded to a multiple so that lengths are few."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...errors import BadInput, MissingDependency, UsageError
+from ..base import Facts
+
+DEFAULTS: dict[str, Any] = {"tokenizer": None, "max_length": 256, "pad_to": 8}
+"""Facts of every task that tokenizes: `tokenizer` (a `tokenizer.json`, or the folder that holds it), `max_length` (in
+tokens, what a model adds at the ends included), `pad_to` (lengths are padded to a multiple of this)."""
+
+CHARACTERS_A_TOKEN = 16
+"""How much text is read for one token at first: more than words need in any script, so that one reading is enough but for blanks."""
+
+MARGIN = 16
+"""How many tokens beyond `max_length` make sure that the end of what was read does not show in what is kept."""
+
+_PADDING = ("[PAD]", "<pad>", "<|pad|>", "<|endoftext|>", "</s>")
+
+
+class Tokens(NamedTuple):
+    """Token ids and which of them count: int64 [texts, length] each; the mask is 1 for a token and 0 for padding."""
+
+    ids: np.ndarray
+    mask: np.ndarray
+
+
+class Opened(NamedTuple):
+    """A `tokenizers.Tokenizer` that cuts and does not pad, the id of padding, and one more than its greatest id."""
+
+    tokenizer: Any
+    padding: int
+    vocabulary: int
+
+
+def check(facts: Facts) -> Facts:
+    """The tokenizer as a Path that opens, the lengths as whole numbers.
+
+    Raises:
+        UsageError: no tokenizer, one that cannot be read, or a length that is none.
+    """
+    if facts["tokenizer"] is None:
+        raise UsageError("there is no tokenizer", "give --set tokenizer=FOLDER/tokenizer.json")
+    path = Path(facts["tokenizer"])
+    path = path / "tokenizer.json" if path.is_dir() else path
+    if not path.is_file():
+        raise UsageError(f"tokenizer: there is no {path}", "give a tokenizer.json, as Hugging Face's fast tokenizers are saved")
+    facts = {**facts, "tokenizer": path, **{name: whole(name, facts[name]) for name in ("max_length", "pad_to")}}
+    try:
+        added = opened(facts).tokenizer.num_special_tokens_to_add(is_pair=False)
+    except BadInput as exc:
+        raise UsageError(f"tokenizer: {exc.message}", exc.hint) from exc
+    if facts["max_length"] <= added:
+        raise UsageError(f"max_length={facts['max_length']} leaves no room beside the {added} tokens at the ends", "give the length the model was trained with, such as 128")
+    return facts
+
+
+def whole(name: str, value: Any) -> int:
+    """A setting that is a whole number from 1 on; raises UsageError."""
+    try:
+        number = int(str(value))
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise UsageError(f"{name}={value} is no whole number from 1 on", f"such as {name}=8")
+    return number
+
+
+def opened(facts: Facts) -> Opened:
+    """The tokenizer of the facts, read once.
+
+    Raises:
+        BadInput: the file is no tokenizer.
+        MissingDependency: the package `tokenizers` is not installed.
+    """
+    path: Path = facts["tokenizer"]
+    try:
+        about = path.stat()
+    except OSError as exc:
+        raise BadInput(f"{path}: {exc.strerror}", "give the tokenizer again") from exc
+    return _open(path, about.st_mtime_ns, about.st_size, facts["max_length"])
+
+
+def encode(texts: Sequence[str], facts: Facts) -> Tokens:
+    """Texts as one batch, padded to the longest of them and then to a multiple of `pad_to`, at most `max_length`."""
+    return pad([ids(text, facts) for text in texts], facts)
+
+
+def ids(text: str, facts: Facts) -> list[int]:
+    """The tokens of one text, at most `max_length`, with what the model wants at the ends.
+
+    Only as much of a text is read as fills `max_length`: the beginning of 10 MB costs what the beginning of a page costs.
+    """
+    tokenizer, most = opened(facts).tokenizer, facts["max_length"]
+    read = CHARACTERS_A_TOKEN * most
+    while True:
+        encoding = tokenizer.encode(text[:read])
+        if read >= len(text) or sum(len(rest.ids) for rest in encoding.overflowing) >= MARGIN:
+            return list(encoding.ids)
+        read *= 8
+
+
+def pad(rows: Sequence[Sequence[int]], facts: Facts) -> Tokens:
+    """Token ids as one batch, see `encode`."""
+    longest = max(1, *map(len, rows))
+    length = min(facts["max_length"], -(-longest // facts["pad_to"]) * facts["pad_to"])
+    batch = np.full((len(rows), length), opened(facts).padding, np.int64)
+    mask = np.zeros((len(rows), length), np.int64)
+    for place, kept, row in zip(batch, mask, rows, strict=True):
+        place[: len(row)] = row
+        kept[: len(row)] = 1
+    return Tokens(batch, mask)
+
+
+@functools.lru_cache(maxsize=8)
+def _open(path: Path, mtime_ns: int, size: int, max_length: int) -> Opened:
+    try:
+        from tokenizers import Tokenizer
+    except ImportError as exc:
+        raise MissingDependency(f"text is tokenized with tokenizers: {exc}", "pip install 'torchport[text]'") from exc
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as exc:  # it raises plain Exception
+        raise BadInput(f"{path.name} is no tokenizer: {str(exc).splitlines()[0][:100]}", "give a tokenizer.json, as Hugging Face's fast tokenizers are saved") from exc
+    stated = tokenizer.padding
+    padding = stated["pad_id"] if stated else next((found for name in _PADDING if (found := tokenizer.token_to_id(name)) is not None), 0)
+    tokenizer.no_padding()
+    if max_length > tokenizer.num_special_tokens_to_add(False):
+        tokenizer.enable_truncation(max_length)
+    return Opened(tokenizer, padding, max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0) + 1)

@@ -1,0 +1,166 @@
+"""Whisper's decoding in numpy: the prompt, greedy tokens, and the rules of time stamps, as OpenAI and transformers have them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ...errors import RunError
+from ..base import Facts, Graph
+from . import tokens as tokenized
+from . import voice
+from .listening import Heard, Segment
+
+Arrays = dict[str, np.ndarray]
+
+
+def hear(samples: np.ndarray, facts: Facts, graphs: Mapping[str, Graph], *, more: bool = False) -> Generator[str, None, Heard]:
+    """What is said in one window, greedily.
+
+    Args:
+        samples: float32 [n], at most a window; the rest of the window is silence.
+        facts: those of the task, after `split`.
+        graphs: `features`, `encoder`, `step`.
+        more: the recording goes on, so that a sentence cut off at the end is left for the next window.
+
+    Yields:
+        The text so far.
+    """
+    window = np.zeros((1, facts["window_samples"]), np.float32)
+    window[0, : len(samples)] = samples
+    decoder = _Decoder(facts, graphs["step"], graphs["encoder"](graphs["features"]({"samples": window})))
+    prompt = list(facts["prompt"])
+    if facts["languages"]:
+        prompt.insert(1, facts["languages"].get(facts["language"]) or decoder.language())
+    if not facts["timestamps"]:
+        prompt += facts["no_timestamps"]
+    said: list[int] = []
+    feed = prompt
+    while len(said) < facts["most_tokens"]:
+        out = decoder.step(feed, begin=not said)
+        token = choose(out, said, facts) if facts["timestamps"] else int(out["token"][0])
+        if token == facts["end"]:
+            break
+        said.append(token)
+        feed = [token]
+        if facts["stamps"] is None or token < facts["stamps"]:
+            yield text_of(said, facts)
+    if not facts["timestamps"]:
+        text = text_of(said, facts)
+        start, end = voice.bounds(samples, facts["sampling_rate"], facts["silence"]) or (0.0, len(samples) / facts["sampling_rate"])
+        return Heard([Segment(start, end, text)] if text.strip() else [])
+    return stamped(said, len(samples), facts, more=more)
+
+
+class _Decoder:
+    """The decoder's state between steps."""
+
+    def __init__(self, facts: Facts, step: Graph, crossed: Arrays) -> None:
+        self._facts, self._step, self._crossed = facts, step, crossed
+        self._past = self._empty()
+
+    def _empty(self) -> np.ndarray:
+        rows, heads, width = self._facts["cache"]
+        return np.zeros((rows, heads, 1, width), np.float32)
+
+    def step(self, tokens: list[int], *, begin: bool) -> Arrays:
+        """The step's outputs after some more tokens."""
+        feed: Arrays = {"tokens": np.array([tokens], np.int64), "begin": np.array([begin], np.float32), "past": self._past, **self._crossed}
+        out = self._step(feed)
+        if not np.isfinite(out["score"]).all():
+            raise RunError("the model answered NaN", "check the weights, or use a variant of a higher precision")
+        self._past = out["cache"]
+        return out
+
+    def language(self) -> int:
+        """The token of the language that is spoken, by what the model says right after the start."""
+        heard = int(self.step(self._facts["prompt"][:1], begin=False)["token"][0])
+        self._past = self._empty()
+        known = self._facts["languages"]
+        return heard if heard in known.values() else int(known.get("en", next(iter(known.values()))))
+
+
+def choose(out: Mapping[str, np.ndarray], said: list[int], facts: Facts) -> int:
+    """The next token where time stamps are spoken too.
+
+    Stamps come in pairs but for the first and the last one, never go back, and the first is at most `first_stamp` long. A
+    stamp is taken where all stamps together are likelier than the likeliest word.
+    """
+    stamps: int = facts["stamps"]
+    times = np.array(out["times"][0], np.float64)
+    token, score = int(out["token"][0]), float(out["score"][0])
+    if not said:
+        return stamps + int(times[: facts["first_stamp"] + 1].argmax())
+    after = said[-1] >= stamps
+    if after and (len(said) < 2 or said[-2] >= stamps):
+        return token
+    last = max((one - stamps for one in said if one >= stamps), default=-1)
+    times = times[last + (0 if after else 1) :]
+    if after:  # a sentence has ended: another stamp, or the end
+        token, score = int(facts["end"]), float(out["end"][0])
+    if not len(times):
+        return token
+    loudest = times.max()
+    if loudest + np.log(np.exp(times - loudest).sum()) > score:
+        return len(out["times"][0]) - len(times) + stamps + int(times.argmax())
+    return token
+
+
+def stamped(said: list[int], samples: int, facts: Facts, *, more: bool) -> Heard:
+    """Segments from tokens with time stamps among them, and how far the window was understood."""
+    stamps, rate = facts["stamps"], facts["sampling_rate"]
+    tick = 2 * facts["hop"] / rate
+    length = samples / rate
+    segments: list[Segment] = []
+    start, words = 0.0, list[int]()
+    for token in said:
+        if token < stamps:
+            words.append(token)
+            continue
+        at = min((token - stamps) * tick, length)
+        if words:
+            segments.append(Segment(start, at, text_of(words, facts)))
+        start, words = at, []
+    if words and more and segments:
+        return Heard(segments, max(1, round(segments[-1].end * rate)))
+    if words:
+        segments.append(Segment(start, length, text_of(words, facts)))
+    return Heard(segments)
+
+
+def text_of(said: list[int], facts: Facts) -> str:
+    """The text of tokens, without marks and stamps, with the space that Whisper speaks first."""
+    words = [token for token in said if facts["stamps"] is None or token < facts["stamps"]]
+    text: str = tokenized.opened({"tokenizer": facts["tokenizer"], "max_length": 1 << 20}).tokenizer.decode(words, skip_special_tokens=True)
+    return text
+
+
+def told(model: Any, facts: Facts) -> Facts:
+    """Facts that a `transformers.WhisperForConditionalGeneration` tells: sizes, the prompt, the tokens with a meaning."""
+    config, rules, tokenizer = model.config, model.generation_config, tokenized.opened({"tokenizer": facts["tokenizer"], "max_length": 1 << 20}).tokenizer
+    silent = getattr(rules, "no_timestamps_token_id", None) or tokenizer.token_to_id("<|notimestamps|>")
+    stamps = silent + 1 if silent is not None and silent + 1 < config.vocab_size else None
+    names = getattr(rules, "lang_to_id", None) or {}
+    languages = {name.strip("<|>"): token for name, token in names.items()} if getattr(rules, "is_multilingual", bool(names)) else {}
+    jobs = getattr(rules, "task_to_id", None) or {}
+    heads = config.decoder_attention_heads
+    samples = 2 * config.max_source_positions * facts["hop"]
+    return {
+        **facts,
+        "family": "whisper",
+        "bands": config.num_mel_bins,
+        "window": samples / facts["sampling_rate"],
+        "window_samples": samples,
+        "prompt": [config.decoder_start_token_id, *([jobs["transcribe"]] if languages and "transcribe" in jobs else [])],
+        "no_timestamps": [silent] if silent is not None else [],
+        "stamps": stamps,
+        "end": config.eos_token_id,
+        "languages": languages,
+        "first_stamp": getattr(rules, "max_initial_timestamp_index", None) or 50,
+        "most_tokens": config.max_target_positions // 2,
+        "cache": [2 * config.decoder_layers, heads, config.d_model // heads],
+        "never": sorted({*(getattr(rules, "suppress_tokens", None) or []), *([silent] if silent is not None else [])}),
+        "never_first": list(getattr(rules, "begin_suppress_tokens", None) or []),
+    }

@@ -1,0 +1,274 @@
+"""The task `speech-recognition`: a recording of any length in, what is said in it out, with times."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..errors import BadInput, UsageError
+from ..types import Signature, Step, Value
+from .base import Driver, Facts, Graph, HostStep, Item, Session, Split, Task, TaskGraph, Values
+from .shared import audio, ctc, spoken, tokens, whisper
+from .shared.listening import Hear, Heard, Listener, Listening
+from .shared.recordings import list_recordings
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+    from .pipeline import Pipeline
+
+_NUMBERS = {"sampling_rate": (1000, 192_000), "bands": (1, 512), "frame": (2, 65_536), "hop": (1, 65_536), "window": (0.1, 3600), "silence": (-200, 0)}
+
+
+class Spoken(Value, frozen=True):
+    """What was said from `start` to `end`, in seconds."""
+
+    start: float
+    end: float
+    text: str
+
+
+class Transcript(Value, frozen=True):
+    """All that was said, the same in pieces, and how long the recording is in seconds."""
+
+    text: str
+    segments: tuple[Spoken, ...]
+    seconds: float
+
+
+class SpeechRecognition(Task):
+    """A recording -> what is said in it.
+
+    Takes a Whisper (`transformers.WhisperForConditionalGeneration`), which becomes the graphs `features`, `encoder` and `step`, or any
+    model of connectionist temporal classification ([batch, samples] -> [batch, frames, symbols]), which becomes the graph `model`.
+
+    Facts: `tokenizer` (Whisper's tokenizer.json), `vocabulary` (symbols of the other kind: a list, a vocab.json, or a file with one a line)
+    and `blank` (index of its blank), `sampling_rate` (Hz), `bands`, `frame`, `hop` (log-mel bands, samples), `normalise` (samples to mean 0
+    and variance 1, for the other kind), `window` (most seconds heard at once; Whisper states its own), `timestamps` (Whisper speaks time
+    stamps too), `language` (`en`, for Whispers of many languages; none: heard from the recording), `silence` (decibels below full scale;
+    what is never louder is not heard).
+    """
+
+    name = "speech-recognition"
+    about = "a recording -> what is said in it, with times"
+    metric = "word accuracy"
+    suffixes = audio.SUFFIXES
+    mime: ClassVar[Mapping[str, str]] = audio.MIME
+    answer = Transcript
+    example = "torchport deploy hf:whisper-tiny.en --data recordings -o whisper.tport"
+    architectures = ("WhisperForConditionalGeneration", ".*ForCTC")
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "tokenizer": None,
+        "vocabulary": None,
+        "blank": 0,
+        "sampling_rate": 16000,
+        "bands": 80,
+        "frame": 400,
+        "hop": 160,
+        "normalise": True,
+        "window": 20.0,
+        "timestamps": False,
+        "language": None,
+        "silence": -60.0,
+    }
+
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+        """As `Task.resolve`; only `sampling_rate` can be assumed wrongly, the rest is stated by the model or has an effect that shows."""
+        facts, assumed = super().resolve(settings, source)
+        return facts, tuple(name for name in assumed if name == "sampling_rate")
+
+    def check(self, facts: Facts) -> Facts:
+        """Validate and normalise resolved facts; raises UsageError."""
+        facts = {**facts, "vocabulary": ctc.vocabulary(facts["vocabulary"])}
+        for name, (least, most) in _NUMBERS.items():
+            facts[name] = _number(name, facts[name], least, most, type(self.defaults[name]))
+        facts["blank"] = _number("blank", facts["blank"], 0, 10**6, int)
+        for name in ("normalise", "timestamps"):
+            facts[name] = _flag(name, facts[name])
+        facts["language"] = None if facts["language"] in (None, "", "none") else str(facts["language"])
+        if facts["tokenizer"] is not None:
+            facts["tokenizer"] = tokens.check({"tokenizer": facts["tokenizer"], "max_length": 448, "pad_to": 1})["tokenizer"]
+        return facts
+
+    def items(self, data: Path, facts: Facts) -> list[Item]:
+        """The user's recordings; see `shared.recordings.list_recordings`."""
+        return list_recordings(data)
+
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
+        """`encoder` and `step` of a Whisper, `model` of anything else, each fed with the first recording.
+
+        Raises:
+            UsageError: no tokenizer, no vocabulary, or a language that the model does not know.
+            BadInput: the model is an exported program, or the recording cannot be read.
+        """
+        import torch
+
+        if not isinstance(model, torch.nn.Module):
+            raise BadInput("an exported program cannot be taken apart", "give the module: a Hugging Face folder, or file.py:Name")
+        rate = facts["sampling_rate"]
+        samples = next(audio.windows(audio.blocks(items[0].read(), rate), round(facts["window"] * rate)))
+        decoder = getattr(getattr(model, "model", None), "decoder", None)
+        return _split_whisper(model, facts, samples) if decoder is not None else _split_ctc(model, facts, samples)
+
+    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+        """transcribe (decodes the recording by blocks and drives the graphs), present."""
+        drives: dict[str, dict[str, str]] = {"features": {}, "encoder": {}, "step": {"cache": "past"}} if facts["family"] == "whisper" else {"model": {}}
+        heard = {"segments": "segments", "seconds": "seconds"}
+        return (
+            Step(name="transcribe", host="transcribe", drives=drives, inputs={"raw": "raw"}, outputs=heard),
+            Step(name="present", host="present", inputs=heard, outputs={"result": "result"}),
+        )
+
+    def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
+        """`features`: float32 [1, samples of a window] -> log-mel, for a Whisper."""
+        if facts["family"] != "whisper":
+            return {}
+        from .shared.logmel import LogMel
+
+        samples = np.zeros((1, facts["window_samples"]), np.float32)
+        start = next(audio.windows(audio.blocks(items[0].read(), facts["sampling_rate"]), samples.shape[1]))
+        samples[0, : len(start)] = start
+        return {"features": TaskGraph(LogMel(facts).eval(), {"samples": samples})}
+
+    @property
+    def host(self) -> Mapping[str, HostStep]:
+        """`present`."""
+        return {"present": _present}
+
+    @property
+    def drivers(self) -> Mapping[str, Driver]:
+        """`transcribe`."""
+        return {"transcribe": _transcribe}
+
+    def session(self, pipeline: Pipeline) -> Session:
+        """A recording that goes on: push float32 [samples] at the model's rate; see `shared.listening.Listening`."""
+        facts = pipeline.facts
+
+        def opened(graph: str) -> Graph:
+            return lambda feed: pipeline.call(graph, feed)
+
+        listener = _listener(facts, {graph: opened(graph) for step in pipeline.steps for graph in step.drives})
+        return Listening(listener, facts["sampling_rate"], lambda done: _present(_outputs(done), facts)["result"])
+
+    def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
+        """The segments as subtitles (`.srt`)."""
+        blocks = [f"{i}\n{_clock(one['start'])} --> {_clock(one['end'])}\n{one['text']}\n" for i, one in enumerate(values["result"]["segments"], 1)]
+        return {".srt": "\n".join(blocks).encode()}
+
+    def score(self, result: Mapping[str, Any], label: Any) -> float:
+        """1 - word error rate (of characters where a script has no spaces), not below 0; see `shared.spoken.units` for what is compared."""
+        return spoken.accuracy(result["text"], str(label))
+
+    def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+        """Whether both transcripts are the same to the letter."""
+        return bool(result["text"] == reference["text"])
+
+    def words(self, result: Mapping[str, Any]) -> str:
+        """The beginning of what was said."""
+        text = result["text"] or "(silence)"
+        return text if len(text) <= 80 else text[:77] + "..."
+
+    def lines(self, result: Mapping[str, Any]) -> list[str]:
+        """Every segment with its times."""
+        return [f"{one['start']:8.2f} {one['end']:8.2f}  {one['text']}" for one in result["segments"]] or ["(silence)"]
+
+    def describe(self, facts: Facts) -> list[str]:
+        """The facts in words, a line each; lists of tokens are only counted."""
+        return super().describe({key: f"{len(value)}" if isinstance(value, list | dict) and len(value) > 8 else value for key, value in facts.items()})
+
+
+def _split_whisper(model: Any, facts: Facts, samples: np.ndarray) -> Split:
+    import torch
+
+    from .shared.logmel import LogMel
+    from .shared.whisper_graphs import DecoderStep, Encoder
+
+    if facts["tokenizer"] is None:
+        raise UsageError("a Whisper needs its tokenizer", "give --set tokenizer=FOLDER/tokenizer.json")
+    facts = whisper.told(model, facts)
+    if facts["language"] and facts["languages"] and facts["language"] not in facts["languages"]:
+        raise UsageError(f"the model knows no language '{facts['language']}'", f"it knows {', '.join(sorted(facts['languages']))}")
+    window = np.zeros((1, facts["window_samples"]), np.float32)
+    window[0, : len(samples)] = samples[: window.shape[1]]
+    encoder = Encoder(model).eval()
+    rules = {name: facts.pop(name) for name in ("never", "never_first")}
+    step = DecoderStep(model, end=facts["end"], stamps=facts["stamps"], **rules).eval()
+    with torch.no_grad():
+        features = LogMel(facts)(torch.from_numpy(window))["features"]
+        crossed = {name: value.numpy() for name, value in encoder(features).items()}
+    rows, heads, width = facts["cache"]
+    begun = {"tokens": np.array([facts["prompt"][:1] * 2]), "begin": np.zeros(1, np.float32), "past": np.zeros((rows, heads, 3, width), np.float32)}
+    dims, bounds = {"tokens": {1: "new"}, "past": {2: "held"}}, {"new": (1, 8), "held": (1, 2 * facts["most_tokens"] - 8)}
+    return Split({"encoder": TaskGraph(encoder, {"features": features.numpy()}), "step": TaskGraph(step, {**begun, **crossed}, dims, bounds)}, facts)
+
+
+def _split_ctc(model: torch.nn.Module, facts: Facts, samples: np.ndarray) -> Split:
+    from .shared.ctc_graph import BestPath
+
+    if facts["vocabulary"] is None:
+        raise UsageError("there is no vocabulary", "give --set vocabulary=FILE: a vocab.json, or one symbol a line in the order of the model's outputs")
+    window = round(facts["window"] * facts["sampling_rate"])
+    most = max(window, 2 * ctc.LEAST_SAMPLES)
+    example = np.zeros((1, max(len(samples), 2 * ctc.LEAST_SAMPLES)), np.float32)
+    example[0, : len(samples)] = samples
+    graph = TaskGraph(BestPath(model, normalise=facts["normalise"]).eval(), {"samples": example}, {"samples": {1: "length"}}, {"length": (ctc.LEAST_SAMPLES, most)})
+    return Split({"model": graph}, {**facts, "family": "ctc", "window_samples": most})
+
+
+def _transcribe(values: Values, facts: Facts, graphs: Mapping[str, Graph]) -> Generator[dict[str, Any], None, Values]:
+    listener = _listener(facts, graphs)
+    for piece in audio.blocks(values["raw"], facts["sampling_rate"]):
+        for text in listener.take(piece):
+            yield {"text": text.strip()}
+    for text in listener.flush():
+        yield {"text": text.strip()}
+    return _outputs(listener)
+
+
+def _listener(facts: Facts, graphs: Mapping[str, Graph]) -> Listener:
+    def by_whisper(samples: np.ndarray, more: bool) -> Generator[str, None, Heard]:
+        return whisper.hear(samples, facts, graphs, more=more)
+
+    def by_ctc(samples: np.ndarray, more: bool) -> Generator[str, None, Heard]:
+        return ctc.hear(samples, facts, graphs)
+
+    hear: Hear = by_whisper if facts["family"] == "whisper" else by_ctc
+    stamped = facts["family"] == "whisper" and facts["timestamps"] and facts["stamps"] is not None
+    return Listener(hear, facts["sampling_rate"], facts["window_samples"], facts["silence"], stamped=stamped)
+
+
+def _outputs(listener: Listener) -> Values:
+    return {"segments": listener.segments, "seconds": listener.seconds}
+
+
+def _present(values: Values, facts: Facts) -> Values:
+    pieces = [{"start": round(one.start, 2), "end": round(one.end, 2), "text": one.text.strip()} for one in values["segments"]]
+    text = "".join(one.text for one in values["segments"]).strip()
+    return {"result": {"text": text, "segments": pieces, "seconds": round(values["seconds"], 2)}}
+
+
+def _number(name: str, value: Any, least: float, most: float, kind: type) -> Any:
+    try:
+        number = kind(str(value)) if kind is int else float(str(value))
+    except ValueError:
+        number = most + 1
+    if not least <= number <= most:
+        raise UsageError(f"{name}={value} is no number from {least} to {most}", f"such as {name}={SpeechRecognition.defaults[name]}")
+    return number
+
+
+def _flag(name: str, value: Any) -> bool:
+    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+    if str(value).lower() not in known:
+        raise UsageError(f"{name}={value} is neither true nor false", f"such as {name}=true")
+    return known[str(value).lower()]
+
+
+def _clock(seconds: float) -> str:
+    """Seconds as subtitles write them."""
+    whole = round(seconds * 1000)
+    return f"{whole // 3_600_000:02}:{whole // 60_000 % 60:02}:{whole // 1000 % 60:02},{whole % 1000:03}"

@@ -1,0 +1,293 @@
+"""The task `speech-synthesis`: a text in, speech out; its length is what the model makes of the text."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..errors import BadInput, RunError, UsageError
+from ..types import Signature, Step, Value
+from .base import Driver, Facts, Graph, HostStep, Item, Split, Task, TaskGraph, Values
+from .shared import audio, levels, phonemes, texts
+from .shared.picture_facts import choice, parse, whole
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+MAX_TOKENS, MAX_FRAMES = 1024, 1024
+"""Bounds of the two dynamic lengths, so that a runtime may plan its memory: 12 seconds of speech at a time."""
+
+
+class Speech(Value, frozen=True):
+    """What was said.
+
+    Attributes:
+        sample_rate, samples, seconds: the waveform's size; the waveform itself is what `--save` writes.
+        phonemes: the symbols that were said, by the phonemiser or as written.
+        unspoken: distinct symbols that the model does not have, and that were left out.
+        levels: loudness of each tenth of a second, in dB of full scale.
+    """
+
+    sample_rate: int
+    samples: int
+    seconds: float
+    phonemes: str
+    unspoken: str
+    levels: tuple[float, ...]
+
+
+class SpeechSynthesis(Task):
+    """A text -> a waveform, by a VITS model: Hugging Face folders of `VitsModel`, or Piper voices read into one.
+
+    Facts: `symbols` (JSON of symbol -> id, such as `vocab.json`, or a Piper voice's `.onnx.json`, which states most of the others; in
+    resolved facts the table), `phonemiser` (`espeak`: symbols are phonemes by espeak-ng; `none`: they are characters), `language` (a voice
+    of espeak-ng), `lowercase`, `before` and `after` (ids around a text), `blank` (id after each symbol), `sample_rate` in Hz, `noise_scale`
+    and `noise_scale_duration` (how freely it speaks; 0: the same for every seed), `length_scale` (2 is half as fast), `seed` (of the noise;
+    equal texts sound equal), `speaker` (number of the voice), `chunk` (most characters said at once), `pause` (seconds between such pieces),
+    `max_chars` (longer texts are refused).
+    """
+
+    name = "speech-synthesis"
+    about = "a text -> speech"
+    metric = "agreement"
+    suffixes = texts.SUFFIXES
+    mime: ClassVar[Mapping[str, str]] = texts.MIME
+    answer = Speech
+    example = "torchport deploy hf:mms-tts-eng --data sentences.jsonl -o voice.tport && torchport predict voice.tport --text 'Hello.' --save said"
+    architectures: ClassVar[tuple[str, ...]] = ("VitsModel",)
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "symbols": None,
+        "phonemiser": "none",
+        "language": None,
+        "lowercase": False,
+        "before": [],
+        "blank": None,
+        "after": [],
+        **dict.fromkeys(("sample_rate", "noise_scale", "noise_scale_duration", "length_scale")),
+        "seed": 0,
+        "speaker": 0,
+        "chunk": 200,
+        "pause": 0.2,
+        "max_chars": 20_000,
+    }
+
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+        """As `Task.resolve`; what a Piper voice's configuration states counts as stated by the source. What does not alter speech is never assumed."""
+        table = settings.get("symbols", source.get("symbols"))
+        if isinstance(table, str | Path):
+            table, stated = phonemes.read_symbols(Path(table))
+            source = {**source, **stated, "symbols": table}
+            settings = {name: value for name, value in settings.items() if name != "symbols"}
+        facts, assumed = super().resolve(settings, source)
+        return facts, tuple(name for name in assumed if name in ("phonemiser", "lowercase", "before", "blank", "after"))
+
+    def check(self, facts: Facts) -> Facts:
+        """Validate and normalise resolved facts; raises UsageError."""
+        table = facts["symbols"]
+        if not isinstance(table, Mapping) or not table:
+            raise UsageError("there is no table of symbols", "give --set symbols=vocab.json (symbol -> id), or a Piper voice's .onnx.json")
+        checked = {**facts, "symbols": dict(table), "phonemiser": choice("phonemiser", facts["phonemiser"], *phonemes.PHONEMISERS)}
+        if checked["phonemiser"] == "espeak" and not isinstance(facts["language"], str):
+            raise UsageError("phonemes of which language?", "give --set language=en-us; espeak-ng --voices lists them")
+        blank = parse(facts["blank"])
+        checked |= {
+            "lowercase": choice("lowercase", parse(facts["lowercase"]), True, False),
+            "before": phonemes.check_ids("before", facts["before"], table),
+            "after": phonemes.check_ids("after", facts["after"], table),
+            "blank": None if blank is None else phonemes.check_ids("blank", [blank], table)[0],
+        }
+        counts = {name: whole(name, parse(facts[name]), least=least) for name, least in (("seed", 0), ("speaker", 0), ("chunk", 20), ("max_chars", 1))}
+        scales = {name: _scale(name, parse(facts[name])) for name in ("noise_scale", "noise_scale_duration", "length_scale", "pause", "sample_rate")}
+        if scales["length_scale"] == 0 or scales["sample_rate"] == 0:
+            raise UsageError("length_scale and sample_rate cannot be 0", "1 is the model's own speed")
+        return {**checked, **counts, **scales}
+
+    def items(self, data: Path, facts: Facts) -> list[Item]:
+        """Texts; see `shared.texts.items_of`."""
+        return texts.items_of(data)
+
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
+        """`text` and `speech`; facts that nobody gave come from the model's configuration.
+
+        Raises:
+            BadInput: the source is no `VitsModel`.
+        """
+        from .shared import vits
+
+        config: Any = getattr(model, "config", None)
+        if getattr(config, "model_type", None) != "vits":
+            raise BadInput(f"speech-synthesis takes a VitsModel, this is {type(model).__name__}", "give a Hugging Face folder, or a factory of transformers.VitsModel")
+        facts = _with_model(facts, config)
+        ready = vits.prepared(model)
+        facts["reach"] = vits.reach(ready)
+        text, speech = vits.Text(ready).eval(), vits.Speech(ready).eval()
+        spoken = phonemes.speak(_text(items[0].read(), facts), facts)[0]
+        feed = _text_feed(np.array(spoken.ids, np.int64), facts, np.random.default_rng(0))
+        latents = np.random.default_rng(0).normal(size=(1, config.flow_size, 50)).astype(np.float32)
+        lengths = {name: {array.ndim - 1: "symbols"} for name, array in feed.items() if name != "speaker"}
+        return Split(
+            {
+                "text": TaskGraph(text, feed, lengths, {"symbols": (2, MAX_TOKENS)}),
+                "speech": TaskGraph(speech, {"latents": latents, **_speaker(facts)}, {"latents": {2: "frames"}}, {"frames": (2, MAX_FRAMES)}),
+            },
+            facts,
+        )
+
+    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+        """decode, symbols, speak (drives `text` and `speech`), present."""
+        return (
+            Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"text": "text"}),
+            Step(name="symbols", host="symbols", inputs={"text": "text"}, outputs={"ids": "ids", "sizes": "sizes", "phonemes": "phonemes", "unspoken": "unspoken"}),
+            Step(name="speak", host="speak", drives={"text": {}, "speech": {}}, inputs={"ids": "ids", "sizes": "sizes"}, outputs={"waveform": "waveform"}),
+            Step(name="present", host="present", inputs={"waveform": "waveform", "phonemes": "phonemes", "unspoken": "unspoken"}, outputs={"result": "result"}),
+        )
+
+    @property
+    def host(self) -> Mapping[str, HostStep]:
+        """`decode`, `symbols`, `present`."""
+        return {"decode": _decode, "symbols": _symbols, "present": _present}
+
+    @property
+    def drivers(self) -> Mapping[str, Driver]:
+        """`speak`: ids -> waveform, yielding `{"seconds", "pcm"}` as pieces are done: base64 of 16-bit little-endian samples."""
+        return {"speak": _speak}
+
+    def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
+        """The waveform as `.wav`, 16 bits."""
+        return {".wav": audio.encode_wav(values["waveform"], int(facts["sample_rate"]))}
+
+    def score(self, result: Mapping[str, Any], label: Any) -> float:
+        """Speech carries no label: every answer that agrees counts, see `agree`."""
+        return 1.0
+
+    def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+        """The same phonemes in as many samples, and as loud within 1 dB in every tenth of a second."""
+        same = all(result[name] == reference[name] for name in ("phonemes", "samples"))
+        return same and levels.alike(result["levels"], reference["levels"])
+
+    def words(self, result: Mapping[str, Any]) -> str:
+        """How long it is, and what is said."""
+        said = result["phonemes"]
+        return f"{result['seconds']:.2f} s: {said if len(said) <= 60 else said[:57] + '...'}"
+
+    def describe(self, facts: Facts) -> list[str]:
+        """The facts in words, a line each; symbols are only counted."""
+        return super().describe({**facts, "symbols": f"{len(facts['symbols'])}"})
+
+
+def _scale(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
+        raise UsageError(f"{name} is {value!r}", "it takes a number, 0 or more")
+    return float(value)
+
+
+def _with_model(facts: Facts, config: Any) -> Facts:
+    """Facts with the model's own where nobody gave them."""
+    known = {
+        "sample_rate": float(config.sampling_rate),
+        "noise_scale": float(config.noise_scale),
+        "noise_scale_duration": float(config.noise_scale_duration),
+        "length_scale": 1 / float(config.speaking_rate),
+    }
+    made = {**facts, **{name: value for name, value in known.items() if facts[name] is None}}
+    speakers, highest = config.num_speakers if config.num_speakers > 1 else 1, max(facts["symbols"].values())
+    if facts["speaker"] >= speakers:
+        raise UsageError(f"speaker is {facts['speaker']}", f"the model has {speakers}, counted from 0")
+    if highest >= config.vocab_size:
+        raise BadInput(f"the table of symbols goes to {highest}, the model knows {config.vocab_size}", "give the table that the model was trained with")
+    more = {"hop": int(np.prod(config.upsample_rates)), "draws": bool(config.use_stochastic_duration_prediction), "max_tokens": MAX_TOKENS, "max_frames": MAX_FRAMES}
+    return {**made, **more, "speakers": speakers}
+
+
+def _decode(values: Values, facts: Facts) -> Values:
+    return {"text": _text(values["raw"], facts)}
+
+
+def _text(raw: bytes, facts: Facts) -> str:
+    """Raises BadInput for a text that is empty, not UTF-8, or longer than `max_chars`."""
+    most = facts["max_chars"]
+    if len(raw) <= 4 * most:  # else it is too long however it is written
+        text = texts.decode(raw)
+        if len(text) <= most:
+            return text
+    raise BadInput(f"a text of {len(raw)} bytes is too long", f"give at most {most} characters at a time, or raise max_chars")
+
+
+def _symbols(values: Values, facts: Facts) -> Values:
+    spoken = phonemes.speak(values["text"], facts)
+    return {
+        "ids": np.concatenate([np.array(one.ids, np.int64) for one in spoken]),
+        "sizes": np.array([len(one.ids) for one in spoken], np.int64),
+        "phonemes": " ".join(one.symbols for one in spoken),
+        "unspoken": "".join(sorted(set[str]().union(*(one.unspoken for one in spoken)))),
+    }
+
+
+def _speak(values: Values, facts: Facts, graphs: Mapping[str, Graph]) -> Generator[dict[str, Any], None, Values]:
+    """Say the pieces one after the other; noise is drawn anew for each from the seed, so that a piece sounds the same wherever it stands."""
+    rate, count = facts["sample_rate"], 0
+    parts: list[np.ndarray] = []
+    for ids in np.split(values["ids"], np.cumsum(values["sizes"])[:-1]):
+        if parts:
+            parts.append(np.zeros(round(facts["pause"] * rate), np.float32))
+        for part in _waveform(_latents(ids, facts, graphs["text"]), facts, graphs["speech"]):
+            parts.append(part)
+            count += part.size
+            pcm = (np.clip(np.nan_to_num(part), -1, 1) * 32767).astype("<i2").tobytes()
+            yield {"seconds": round(count / rate, 3), "pcm": base64.b64encode(pcm).decode()}
+    return {"waveform": np.concatenate(parts)}
+
+
+def _latents(ids: np.ndarray, facts: Facts, text: Graph) -> np.ndarray:
+    """float32 [latents, frames]: every symbol's prior, as often as its duration says, and noise."""
+    draw = np.random.default_rng(facts["seed"])
+    prior = text(_text_feed(ids, facts, draw))
+    durations = np.ceil(np.exp(prior["log_durations"][0].astype(np.float32)) * np.float32(facts["length_scale"]))
+    if not np.isfinite(durations).all() or durations.sum() > 100 * facts["max_frames"]:
+        raise RunError("the model gives symbols no sensible duration", "check the symbols and the facts of the text, or use a variant of a higher precision")
+    counts = np.maximum(durations.astype(np.int64), 0)
+    means, scales = (np.repeat(prior[name][0], counts, axis=0).T for name in ("means", "log_scales"))
+    if means.shape[1] < 2:
+        means, scales = np.resize(means, (len(means), 2)), np.resize(scales, (len(means), 2))
+    if not facts["noise_scale"]:
+        return np.ascontiguousarray(means)
+    noise = draw.standard_normal(means.shape, np.float32)
+    made: np.ndarray = means + noise * np.exp(scales) * np.float32(facts["noise_scale"])
+    return made
+
+
+def _text_feed(ids: np.ndarray, facts: Facts, draw: np.random.Generator) -> dict[str, np.ndarray]:
+    feed = {"ids": ids.reshape(1, -1)}
+    if facts["draws"]:
+        feed["noise"] = draw.standard_normal((1, 2, ids.size), np.float32) * np.float32(facts["noise_scale_duration"])
+    return {**feed, **_speaker(facts)}
+
+
+def _speaker(facts: Facts) -> dict[str, np.ndarray]:
+    return {"speaker": np.array([facts["speaker"]], np.int64)} if facts["speakers"] > 1 else {}
+
+
+def _waveform(latents: np.ndarray, facts: Facts, speech: Graph) -> Iterator[np.ndarray]:
+    """float32 [samples] window by window; each is given as many frames on both sides as bear on its own, so that nothing differs at the seams."""
+    frames, most, reach, hop = latents.shape[1], facts["max_frames"], facts["reach"], facts["hop"]
+    step = most if frames <= most else most - 2 * reach
+    for start in range(0, frames, step):
+        stop = min(start + step, frames)
+        left, right = max(start - reach, 0), min(stop + reach, frames)
+        made = speech({"latents": np.ascontiguousarray(latents[None, :, left:right]), **_speaker(facts)})["waveform"][0]
+        yield made[(start - left) * hop : (stop - left) * hop]
+
+
+def _present(values: Values, facts: Facts) -> Values:
+    waveform, rate = values["waveform"], facts["sample_rate"]
+    if not np.isfinite(waveform).all():
+        raise RunError("the model answered NaN", "check the weights, or use a variant of a higher precision")
+    result = {"sample_rate": int(rate), "samples": int(waveform.size), "seconds": round(waveform.size / rate, 3)}
+    return {"result": {**result, "phonemes": values["phonemes"], "unspoken": values["unspoken"], "levels": levels.decibels(waveform, rate)}}

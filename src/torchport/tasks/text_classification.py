@@ -1,0 +1,136 @@
+"""The task `text-classification`: a text in, the most likely classes out; classes may be given by their descriptions only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from ..errors import BadInput, UsageError
+from ..types import Signature, Step
+from .base import Facts, HostStep, Item, Split, Task, Values
+from .shared import label_scores, text_chain, texts, tokens
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+ACTIVATIONS = ("softmax", "sigmoid", "none")
+_NOT_ASSUMPTIONS = frozenset({"labels", "pad_to", "template", "top"})
+
+
+class TextClassification(Task):
+    """A text -> labelled scores.
+
+    A model that answers [batch, classes] is a classifier. One that answers a vector a token, [batch, length, width], is used
+    without training for it (zero-shot): each of `labels` is described by `template`, and a text is of the class whose
+    description is nearest.
+
+    Facts: those of `shared.tokens` and `shared.text_chain`, and `labels` (a file with one name a line, names with commas between
+    them, or a list), `activation` (`softmax`, `sigmoid`, `none`: what makes scores of logits), `template` (describes a class, `{}`
+    stands for its name), `top` (how many labels are answered).
+    """
+
+    name = "text-classification"
+    about = "a text -> labelled scores; zero-shot with an embedder"
+    metric = "top-1"
+    suffixes = texts.SUFFIXES
+    mime = texts.MIME
+    answer = label_scores.Labels
+    architectures = (r".*ForSequenceClassification",)
+    example = "torchport deploy FOLDER --task text-classification --data reviews.csv -o reviews.tport"
+    defaults: ClassVar[Mapping[str, Any]] = {**tokens.DEFAULTS, "pooling": "mean", "labels": None, "activation": "softmax", "template": "This text is about {}.", "top": 5}
+
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+        """As `Task.resolve`; facts that do not alter an answer, or only where there is no classifier, do not count as assumed."""
+        facts, assumed = super().resolve(settings, source)
+        return facts, tuple(name for name in assumed if name not in _NOT_ASSUMPTIONS)
+
+    def check(self, facts: Facts) -> Facts:
+        """Validate and normalise resolved facts; raises UsageError."""
+        facts = {**text_chain.check(facts), "labels": label_scores.read(facts["labels"]), "top": tokens.whole("top", facts["top"])}
+        facts["activation"] = text_chain.choice("activation", "none" if facts["activation"] is None else facts["activation"], *ACTIVATIONS)
+        if "{}" not in str(facts["template"]):
+            raise UsageError(f"template={facts['template']} has no place for a label", 'write {} there, as in "This news is about {}."')
+        return facts
+
+    def items(self, data: Path, facts: Facts) -> list[Item]:
+        """The user's texts, see `shared.texts.items_of`; a label is the name of a class or its number."""
+        items = texts.items_of(data)
+        if facts["labels"] is None and any(item.label is not None and not item.label.isdecimal() for item in items):
+            raise BadInput(f"{data.name} has labels, and the model's classes have no names", "give --set labels=FILE in the order of the model's outputs")
+        return [Item(item.name, item.read, self._class(item, facts["labels"])) for item in items]
+
+    def _class(self, item: Item, labels: Sequence[str] | None) -> int | None:
+        found = None if item.label is None else label_scores.index(item.label, labels)
+        if item.label is not None and found is None:
+            raise BadInput(f"{item.name} is labelled '{item.label}'", f"the labels are {', '.join(labels or ())[:200]}")
+        return found
+
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
+        """The graph `model`: token ids -> scores.
+
+        Raises:
+            BadInput: the model is no model of token ids, or it has to be told what the classes are.
+        """
+        from .shared import text_graphs
+
+        feed = text_graphs.example_feed([texts.decode(item.read()) for item in items], facts)
+        encoder, answer = text_graphs.encoder_of(model, facts, feed)
+        labels: list[str] | None = facts["labels"]
+        if answer.ndim == 2:
+            return text_graphs.one_graph(text_graphs.Scored(encoder, facts["activation"]), facts, feed)
+        if labels is None:
+            raise BadInput("the model answers vectors, not classes", "give --set labels=sport,business,... to classify by what is nearest")
+        pooled = text_graphs.Pooled(encoder, facts["pooling"], normalize=True)
+        nearest = text_graphs.Nearest(pooled, text_graphs.described(pooled, facts, labels, str(facts["template"])))
+        return text_graphs.one_graph(text_graphs.Scored(nearest, facts["activation"]), facts, feed)
+
+    def bind(self, facts: Facts, model: Signature) -> Facts:
+        """As they are, where there is a name for each class or none at all; raises BadInput."""
+        classes, labels = model.outputs[0].shape[-1], facts["labels"]
+        if labels is not None and classes != len(labels):
+            raise BadInput(f"labels has {len(labels)} names, the model answers {classes}", "give the list the model was trained with")
+        return facts
+
+    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+        """decode, model, present."""
+        return text_chain.steps("scores")
+
+    @property
+    def host(self) -> Mapping[str, HostStep]:
+        """`decode`: UTF-8 bytes -> token ids; `present`: scores -> the best labels."""
+        return {"decode": text_chain.decode, "present": _present}
+
+    def check_items(self, items: Sequence[Item], model: Signature) -> None:
+        """Every labelled item has a class that the model answers; raises BadInput naming the first that has not."""
+        label_scores.check_items(items, model)
+
+    def score(self, result: Mapping[str, Any], label: Any) -> float:
+        """1.0 where the first label is the right class, else 0.0."""
+        return float(result["labels"][0]["index"] == label)
+
+    def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+        """Whether both results name the same class first."""
+        return bool(result["labels"][0]["index"] == reference["labels"][0]["index"])
+
+    def words(self, result: Mapping[str, Any]) -> str:
+        """The first label with its score."""
+        return label_scores.named(result["labels"][0])
+
+    def lines(self, result: Mapping[str, Any]) -> list[str]:
+        """Every label with its score, the most likely first."""
+        return [label_scores.named(one) for one in result["labels"]]
+
+    def files(self, facts: Facts) -> dict[str, bytes]:
+        """`labels.txt`, one name a line, where there are labels."""
+        return {"labels.txt": "".join(f"{name}\n" for name in facts["labels"]).encode()} if facts["labels"] else {}
+
+    def describe(self, facts: Facts) -> list[str]:
+        """The facts in words, a line each; labels are only counted."""
+        labels = facts["labels"]
+        return super().describe({**facts, "labels": f"{len(labels)} names" if labels else "none: classes are numbered"})
+
+
+def _present(values: Values, facts: Facts) -> Values:
+    return {"result": label_scores.present(values["scores"], facts["labels"], facts["top"])}

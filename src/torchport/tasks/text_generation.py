@@ -1,0 +1,244 @@
+"""The task `text-generation`: the beginning of a text to its continuation, token by token."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from ..errors import BadInput
+from ..types import Signature, Step, Value
+from .base import Driver, Facts, Graph, HostStep, Item, Split, Task, Values
+from .shared import chrf, speaking, texts, tokens
+from .shared.generate import Rules, Sampling, one_by_one
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+
+class Continuation(Value, frozen=True):
+    """What follows the text: as text, as tokens, and why it ends: a token or text that stops it, or the greatest length."""
+
+    text: str
+    tokens: tuple[int, ...]
+    stopped_by: Literal["end", "stop", "length"]
+
+
+class TextGeneration(Task):
+    """The beginning of a text -> its continuation, greedy unless `temperature` is set.
+
+    Data is what `shared.texts.items_of` takes; a label is the continuation that is wanted.
+
+    The source is a causal model of transformers, or a module with two methods of your own:
+
+        first(batch: int) -> dict of tensors, the state before the first token
+        step(ids: int64 [1, length], **state) -> (logits [1, vocabulary] of what follows, dict of the next state)
+
+    The first state is all zeros and may grow along one axis, from a length of 1 on: that first place is the module's to ignore.
+    A dict `facts` of the module may state `end` and `suppress`.
+
+    Facts:
+        tokenizer: a `tokenizer.json`, or the `.spm` file of a sentencepiece unigram model.
+        context: the greatest length in tokens, of the text and its continuation; None is what the model states, or 1024.
+        max_new_tokens: the greatest length of a continuation, in tokens.
+        temperature, top_k, top_p, seed: see `shared.generate.Sampling`; the same seed gives the same text.
+        stop: texts that end a continuation and are not part of it.
+        end, suppress: token ids that end it, that are never said; None is what the model states.
+    """
+
+    name = "text-generation"
+    about = "the beginning of a text -> its continuation"
+    metric = "chrF"
+    suffixes = texts.SUFFIXES
+    mime: ClassVar[Mapping[str, str]] = texts.MIME
+    answer = Continuation
+    example = "torchport deploy hf:gpt2-bbc --task text-generation --data prompts.csv --set max_new_tokens=40 -o gpt2-bbc.tport"
+    architectures = (r"\w+ForCausalLM", r"\w+LMHeadModel")
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "tokenizer": None,
+        "context": None,
+        "max_new_tokens": 64,
+        "temperature": 0.0,
+        "top_k": 0,
+        "top_p": 1.0,
+        "seed": 0,
+        "stop": None,
+        "end": None,
+        "suppress": None,
+    }
+
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+        """As `Task.resolve`; what nobody gives is asked of the model, not assumed."""
+        return super().resolve(settings, source)[0], ()
+
+    def check(self, facts: Facts) -> Facts:
+        """Validate and normalise resolved facts; raises UsageError."""
+        stop = facts["stop"] or []
+        return {
+            **facts,
+            "tokenizer": speaking.tokenizer_path("tokenizer", facts["tokenizer"]),
+            "context": None if facts["context"] is None else tokens.whole("context", facts["context"]),
+            "max_new_tokens": tokens.whole("max_new_tokens", facts["max_new_tokens"]),
+            "temperature": speaking.number("temperature", facts["temperature"], 0, 100),
+            "top_k": int(speaking.number("top_k", facts["top_k"], 0)),
+            "top_p": speaking.number("top_p", facts["top_p"], 0, 1),
+            "seed": int(speaking.number("seed", facts["seed"], 0)),
+            "stop": [stop] if isinstance(stop, str) else list(map(str, stop)),
+            **{name: speaking.token_list(name, facts[name]) for name in ("end", "suppress")},
+        }
+
+    def items(self, data: Path, facts: Facts) -> list[Item]:
+        """See `shared.texts.items_of`."""
+        return texts.items_of(data)
+
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
+        """`step`, captured on the first text."""
+        import torch
+
+        from .shared import decoders
+
+        if not isinstance(model, torch.nn.Module):
+            raise BadInput("an exported program has no cache to carry", "give the module it was exported from")
+        told = {"suppress": [], "end": [], **decoders.told_by(model)}
+        stated = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+        facts = {**facts, **{name: told[name] for name in ("end", "suppress") if facts[name] is None}, "context": facts["context"] or stated or 1024}
+        row = _tokenize({"text": speaking.decode(items[0].read())}, facts)["ids"]
+        ids = np.array([(row * 6)[: max(len(row), 6)]], np.int64)
+        graphs, wiring = decoders.causal(model, ids, {"length": (1, facts["context"]), "past": (1, facts["context"] + 1)})
+        return Split(graphs, {**facts, "wiring": wiring})
+
+    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+        """decode, tokenize, generate (drives the graph `step`), present."""
+        return (
+            Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"text": "text"}),
+            Step(name="tokenize", host="tokenize", inputs={"text": "text"}, outputs={"ids": "ids"}),
+            Step(name="generate", host="generate", drives={"step": facts["wiring"]["state"]}, inputs={"ids": "ids"}, outputs={"answer": "answer", "stopped_by": "stopped_by"}),
+            Step(name="present", host="present", inputs={"answer": "answer", "stopped_by": "stopped_by"}, outputs={"result": "result"}),
+        )
+
+    @property
+    def host(self) -> Mapping[str, HostStep]:
+        """`decode`, `tokenize`, `present`."""
+        return {"decode": _decode, "tokenize": _tokenize, "present": _present}
+
+    @property
+    def drivers(self) -> Mapping[str, Driver]:
+        """`generate`."""
+        return {"generate": _generate}
+
+    def score(self, result: Mapping[str, Any], label: Any) -> float:
+        """chrF of the continuation against the one that is wanted, 0..1."""
+        return chrf.score(result["text"], str(label))
+
+    def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+        """Whether both are the same, token by token."""
+        return list(result["tokens"]) == list(reference["tokens"])
+
+    def words(self, result: Mapping[str, Any]) -> str:
+        """The beginning of the continuation."""
+        text = " ".join(result["text"].split())
+        return text if len(text) <= 80 else text[:77] + "..."
+
+    def lines(self, result: Mapping[str, Any]) -> list[str]:
+        """The continuation's lines."""
+        lines: list[str] = result["text"].splitlines()
+        return lines
+
+    def describe(self, facts: Facts) -> list[str]:
+        """The facts in words, a line each, without the wiring."""
+        return super().describe({name: value for name, value in facts.items() if name != "wiring"})
+
+
+class Causal:
+    """The step graph of a causal model, with its cache: a `generate.Decoder` of one row.
+
+    Args:
+        graph: the graph `step`.
+        wiring: as `decoders.causal` gives it.
+    """
+
+    def __init__(self, graph: Graph, wiring: Mapping[str, Any]) -> None:
+        self._graph, self._state = graph, wiring["state"]
+        self._cache = {name: np.zeros(shape, np.float32) for name, shape in wiring["first"].items()}
+
+    def step(self, tokens: np.ndarray) -> np.ndarray:
+        """One token or the whole beginning, int64 [length] -> float32 [1, vocabulary] of what follows."""
+        answer = self._graph({"ids": tokens[None], **self._cache})
+        self._cache = {name: answer[output] for output, name in self._state.items()}
+        return answer["logits"]
+
+    def select(self, rows: np.ndarray) -> None:
+        """There is one row: it goes on."""
+
+
+def surprise(graph: Graph, facts: Facts, ids: Sequence[int]) -> float:
+    """The sum of -log p of every token but the first, for perplexity."""
+    decoder, total = Causal(graph, facts["wiring"]), 0.0
+    for token, following in pairwise(ids):
+        logits = decoder.step(np.array([token], np.int64))[0].astype(np.float64)
+        total += float(np.logaddexp.reduce(logits) - logits[following])
+    return total
+
+
+def _decode(values: Values, facts: Facts) -> Values:
+    return {"text": speaking.decode(values["raw"])}
+
+
+def _tokenize(values: Values, facts: Facts) -> Values:
+    ids = list(speaking.open_tokenizer(facts["tokenizer"]).tokenizer.encode(values["text"]).ids)
+    if ids and ids[-1] in facts["end"]:
+        ids.pop()  # a tokenizer that closes every text would end this one before it is continued
+    if not ids:
+        raise BadInput("the text has no token", "give at least one word")
+    if len(ids) >= facts["context"]:
+        raise BadInput(f"the text has {len(ids)} tokens, and the model reads {facts['context']} with what it adds", "shorten the text, or give its end only")
+    speaking.need_known(values["text"], facts["tokenizer"])
+    return {"ids": ids}
+
+
+def _generate(values: Values, facts: Facts, graphs: Mapping[str, Graph]) -> Generator[dict[str, Any], None, Values]:
+    """The whole beginning at once, then a token at a time."""
+    decoder = Causal(graphs["step"], facts["wiring"])
+    logits = decoder.step(np.array(values["ids"], np.int64))
+    most = min(facts["max_new_tokens"], facts["context"] - len(values["ids"]))
+    sampling = Sampling(*(facts[name] for name in ("temperature", "top_k", "top_p", "seed")))
+    rules = Rules(frozenset(facts["end"]), most, suppress=facts["suppress"])
+    known = speaking.text_of(values["ids"], facts["tokenizer"])
+    growing = speaking.Growing(lambda ids: _before(_continued(ids, known, values["ids"], facts), facts["stop"]), [""], facts["stop"])
+    answer: list[int] = []
+    stopped = False
+    for so_far in one_by_one(decoder, logits, rules, sampling.chooser()):
+        answer = so_far[0]
+        stopped = _stops(_continued(answer, known, values["ids"], facts), facts["stop"]) is not None
+        if stopped:
+            break
+        if delta := growing.delta({0: answer}, {}):
+            yield {"delta": delta}
+    if delta := growing.delta({}, {0: answer}):
+        yield {"delta": delta}
+    return {"answer": [values["ids"], answer], "stopped_by": "stop" if stopped else "length" if len(answer) == most else "end"}
+
+
+def _continued(answer: Sequence[int], known: str, ids: Sequence[int], facts: Facts) -> str:
+    """The text of an answer where it stands: behind its beginning, for some tokens are written otherwise at the start of a text."""
+    whole = speaking.text_of([*ids, *answer], facts["tokenizer"])
+    return whole[len(known) :] if whole.startswith(known) else speaking.text_of(answer, facts["tokenizer"])
+
+
+def _stops(text: str, stops: Sequence[str]) -> int | None:
+    places = [place for stop in stops if (place := text.find(stop)) >= 0]
+    return min(places, default=None)
+
+
+def _before(text: str, stops: Sequence[str]) -> str:
+    return text[: _stops(text, stops)]
+
+
+def _present(values: Values, facts: Facts) -> Values:
+    ids, answer = values["answer"]
+    text = _continued(answer, speaking.text_of(ids, facts["tokenizer"]), ids, facts)
+    return {"result": {"text": _before(text, facts["stop"]), "tokens": answer, "stopped_by": values["stopped_by"]}}

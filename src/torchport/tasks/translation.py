@@ -1,0 +1,310 @@
+"""The task `translation`: text in one language to text in another, by an encoder and a decoder that runs token by token."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from ..errors import BadInput, UsageError
+from ..types import Signature, Step, Value
+from .base import Driver, Facts, Graph, HostStep, Item, Split, Task, Values
+from .shared import chrf, speaking, texts, tokens
+from .shared.generate import Answers, Sampling, beam_search, one_by_one
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+_SENTENCE = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])")  # noqa: RUF001
+_LANGUAGES = (r"__(\w+)__", r">>(\S+)<<", r"<2(\w+)>", r"([a-z]{3}_[A-Z][a-z]{3})", r"([a-z]{2}_[A-Z]{2})")
+"""How languages are written as tokens by M2M100, Marian, MADLAD, NLLB and mBART."""
+
+WINDOW = 8
+"""So many batches are read ahead, and their sentences sorted by length, so that a batch has few blanks."""
+
+
+class Translation(Value, frozen=True):
+    """A translated text, line by line as the source; and the tokens of each part of it that was translated as one."""
+
+    text: str
+    tokens: tuple[tuple[int, ...], ...]
+
+
+class TranslationTask(Task):
+    """Text -> text. Every line is translated by itself (a line too long for the model, sentence by sentence), `batch` of them at once.
+
+    Data is what `shared.texts.items_of` takes; a label is a reference translation.
+
+    The source is an encoder-decoder of transformers (Marian, M2M100, NLLB, mBART, BART, T5 and their kin), or a module with
+    two methods of your own:
+
+        encode(ids: int64 [batch, source], mask: bool [batch, source]) -> dict of tensors
+        step(token: int64 [batch, 1], position: int64 [1], mask, **the tensors of encode) -> (logits [batch, vocabulary], dict)
+
+    What `encode` answers is what `step` reads: the memory, and the first state. What `step` answers beside the logits is the
+    next state, by the same names; a state may grow along one axis, from a length of 1 on. Axis 0 is the batch throughout.
+    `position` counts the tokens from 0; `step` may leave `position` and `mask` out. A dict `facts` of the module may state
+    `start`, `end`, `forced`, `suppress`, `beams` and `length_penalty`.
+
+    Facts:
+        tokenizer: a `tokenizer.json`, or the `.spm` file of a sentencepiece unigram model.
+        target_tokenizer: that of the target language, where it is another.
+        source, target: languages as the tokenizer of a model of many languages names them (`pt`, `por_Latn`, `pt_XX`).
+        beams, length_penalty: beam search; 1 is greedy.
+        max_source, max_new_tokens: longest part of a source text, and longest answer to one, in tokens.
+        batch: how many parts are translated at once.
+        start, end, forced, suppress: token ids: what the decoder starts from, what ends an answer, what every answer begins
+            with, what is never said. None is what the model states.
+    """
+
+    name = "translation"
+    about = "a text -> the same in another language"
+    metric = "chrF"
+    suffixes = texts.SUFFIXES
+    mime: ClassVar[Mapping[str, str]] = texts.MIME
+    answer = Translation
+    example = "torchport deploy net.py:Net --weights net.safetensors --task translation --data pairs.csv --set tokenizer=vocab.spm --set end=0 --set start=0 -o en-pt.tport"
+    architectures = (r"MarianMTModel", r"(Bart|BigBirdPegasus|FSMT|LongT5|M2M100|MBart|MT5|NllbMoe|Pegasus|PegasusX|Plbart|ProphetNet|SwitchTransformers|T5|T5Gemma|UMT5)ForConditionalGeneration")
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "tokenizer": None,
+        "target_tokenizer": None,
+        "source": None,
+        "target": None,
+        "beams": None,
+        "length_penalty": None,
+        "max_source": 256,
+        "max_new_tokens": 256,
+        "batch": 16,
+        "start": None,
+        "end": None,
+        "forced": None,
+        "suppress": None,
+    }
+
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+        """As `Task.resolve`; what nobody gives is asked of the model, not assumed."""
+        return super().resolve(settings, source)[0], ()
+
+    def check(self, facts: Facts) -> Facts:
+        """Validate and normalise resolved facts; raises UsageError."""
+        own = facts["target_tokenizer"]
+        checked = {
+            **facts,
+            "tokenizer": speaking.tokenizer_path("tokenizer", facts["tokenizer"]),
+            "target_tokenizer": None if own is None else speaking.tokenizer_path("target_tokenizer", own),
+            **{name: tokens.whole(name, facts[name]) for name in ("max_source", "max_new_tokens", "batch")},
+            **{name: speaking.token_list(name, facts[name]) for name in ("start", "end", "forced", "suppress")},
+            "beams": None if facts["beams"] is None else tokens.whole("beams", facts["beams"]),
+            "length_penalty": None if facts["length_penalty"] is None else speaking.number("length_penalty", facts["length_penalty"], -10, 10),
+        }
+        for name in ("source", "target"):
+            if checked[name] is not None:
+                _language(checked, name)
+        return checked
+
+    def items(self, data: Path, facts: Facts) -> list[Item]:
+        """See `shared.texts.items_of`."""
+        return texts.items_of(data)
+
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
+        """`encoder` and `step`, captured on the longest part of the first texts."""
+        import torch
+
+        from .shared import decoders
+
+        if not isinstance(model, torch.nn.Module):
+            raise BadInput("an exported program cannot be taken apart into encoder and step", "give the module it was exported from")
+        told = {"forced": [], "suppress": [], "beams": 1, "length_penalty": 1.0, **decoders.told_by(model)}
+        facts = {**facts, **{name: told.get(name) for name in (*decoders.TOLD, decoders.BEAMS) if facts[name] is None}}
+        if not facts["start"] or not facts["end"]:
+            missing = "end" if facts["start"] else "start"
+            raise UsageError(f"the model does not say which token is its {missing}", f"give --set {missing}=ID")
+        facts |= _forced(facts)
+        sources = [part for item in items for part in _tokenize({"text": speaking.decode(item.read())}, facts)["sources"]]
+        row = max(sources, key=len)
+        ids = np.array([(row * 4)[: max(len(row), 4)]] * 2, np.int64)
+        bounds = {"batch": (1, max(facts["batch"], facts["beams"])), "source": (1, facts["max_source"]), "past": (1, facts["max_new_tokens"] + len(facts["start"]) + 1)}
+        graphs, wiring = decoders.seq2seq(model, ids, facts["start"][0], bounds)
+        return Split(graphs, {**facts, "wiring": wiring})
+
+    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+        """decode, tokenize, translate (drives the graphs `encoder` and `step`), present."""
+        return (
+            Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"text": "text"}),
+            Step(name="tokenize", host="tokenize", inputs={"text": "text"}, outputs={"sources": "sources", "before": "before"}),
+            Step(
+                name="translate",
+                host="translate",
+                drives={"encoder": {}, "step": facts["wiring"]["state"]},
+                inputs={"sources": "sources", "before": "before"},
+                outputs={"targets": "targets"},
+            ),
+            Step(name="present", host="present", inputs={"targets": "targets", "before": "before"}, outputs={"result": "result"}),
+        )
+
+    @property
+    def host(self) -> Mapping[str, HostStep]:
+        """`decode`, `tokenize`, `present`."""
+        return {"decode": _decode, "tokenize": _tokenize, "present": _present}
+
+    @property
+    def drivers(self) -> Mapping[str, Driver]:
+        """`translate`."""
+        return {"translate": _translate}
+
+    def score(self, result: Mapping[str, Any], label: Any) -> float:
+        """chrF of the text against a reference translation, 0..1."""
+        return chrf.score(result["text"], str(label))
+
+    def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+        """Whether both are the same, token by token."""
+        return [list(part) for part in result["tokens"]] == [list(part) for part in reference["tokens"]]
+
+    def words(self, result: Mapping[str, Any]) -> str:
+        """The beginning of the text."""
+        text = " ".join(result["text"].split())
+        return text if len(text) <= 80 else text[:77] + "..."
+
+    def lines(self, result: Mapping[str, Any]) -> list[str]:
+        """The text's lines."""
+        lines: list[str] = result["text"].splitlines()
+        return lines
+
+    def describe(self, facts: Facts) -> list[str]:
+        """The facts in words, a line each, without the wiring."""
+        return super().describe({name: value for name, value in facts.items() if name != "wiring" and value is not None})
+
+
+def _target(facts: Facts) -> Path:
+    path: Path = facts["target_tokenizer"] or facts["tokenizer"]
+    return path
+
+
+def _languages(path: Path) -> dict[str, int]:
+    """Language -> token, of a tokenizer for many languages."""
+    found = {}
+    for name, token in speaking.open_tokenizer(path).tokenizer.get_vocab(with_added_tokens=True).items():
+        matches = (re.fullmatch(pattern, name) for pattern in _LANGUAGES)
+        match = next((one for one in matches if one), None)
+        if match:
+            found[match[1]] = token
+    return found
+
+
+def _language(facts: Facts, name: str) -> int:
+    known = _languages(facts["tokenizer"] if name == "source" else _target(facts))
+    if facts[name] not in known:
+        shown = ", ".join(sorted(known)[:12]) + (", ..." if len(known) > 12 else "")
+        raise UsageError(f"{name}={facts[name]} is no language of this tokenizer", f"it knows {shown}" if known else "it marks no languages: leave the setting out")
+    return known[facts[name]]
+
+
+def _forced(facts: Facts) -> Facts:
+    """How the wanted target language is told to the model: as the first token said, or as the first token read."""
+    if facts["target"] is None:
+        return {}
+    token = _language(facts, "target")
+    name = speaking.open_tokenizer(_target(facts)).tokenizer.id_to_token(token)
+    return {"read_first": token} if name.startswith((">>", "<2")) else {"forced": [token]}
+
+
+def _decode(values: Values, facts: Facts) -> Values:
+    return {"text": speaking.decode(values["raw"])}
+
+
+def _tokenize(values: Values, facts: Facts) -> Values:
+    """Text -> `sources`, the ids of each part that is translated as one; `before`, what stands between it and the part before."""
+    sources: Answers = []
+    before: list[str] = []
+    gap = ""
+    for number, line in enumerate(values["text"].splitlines(), 1):
+        for part in _parts(line.strip(), number, facts):
+            sources.append(part)
+            before.append(gap)
+            gap = " "
+        gap = "\n" if gap == " " else gap + "\n"
+    speaking.need_known(values["text"], facts["tokenizer"])
+    return {"sources": sources, "before": before}
+
+
+def _parts(line: str, number: int, facts: Facts) -> Iterator[list[int]]:
+    """A line as one part, or as few as hold its sentences."""
+    if not line:
+        return
+    whole = _ids(line, facts)
+    if len(whole) <= facts["max_source"]:
+        yield whole
+        return
+    text = ""
+    kept: list[int] = []
+    for sentence in _SENTENCE.split(line):
+        ids = _ids(f"{text} {sentence}".strip(), facts)
+        if len(ids) > facts["max_source"]:
+            if kept:
+                yield kept
+            text, ids = "", _ids(sentence, facts)
+            if len(ids) > facts["max_source"]:
+                raise BadInput(f"line {number} has a sentence of {len(ids)} tokens, and {facts['max_source']} are read at once", "break it up, or deploy with a greater max_source")
+        text, kept = f"{text} {sentence}".strip(), ids
+    yield kept
+
+
+def _ids(text: str, facts: Facts) -> list[int]:
+    ids: list[int] = speaking.open_tokenizer(facts["tokenizer"]).tokenizer.encode(text).ids
+    if facts["source"] is not None:
+        languages, own = set(_languages(facts["tokenizer"]).values()), _language(facts, "source")
+        ids = [own if token in languages else token for token in ids] if languages & set(ids) else [own, *ids]
+    return [facts["read_first"], *ids] if facts.get("read_first") is not None else ids
+
+
+def _translate(values: Values, facts: Facts, graphs: Mapping[str, Graph]) -> Generator[dict[str, Any], None, Values]:
+    """Each batch through the encoder once, then step by step; what is told on the way is text in its right order."""
+    sources: Answers = values["sources"]
+    growing = speaking.Growing(lambda ids: speaking.text_of(ids, _target(facts)), values["before"])
+    done: dict[int, list[int]] = {}
+    for group in _groups([len(one) for one in sources], 1 if facts["beams"] > 1 else facts["batch"]):
+        running = _run([sources[number] for number in group], facts, graphs)
+        while True:
+            try:
+                so_far = next(running)
+            except StopIteration as ended:
+                done.update(zip(group, ended.value, strict=True))
+                break
+            if delta := growing.delta(dict(zip(group, so_far, strict=True)), done):
+                yield {"delta": delta}
+        if delta := growing.delta({}, done):
+            yield {"delta": delta}
+    return {"targets": [done[number] for number in range(len(sources))]}
+
+
+def _run(sources: Answers, facts: Facts, graphs: Mapping[str, Graph]) -> Generator[Answers, None, Answers]:
+    ids = np.full((len(sources), max(map(len, sources))), speaking.open_tokenizer(facts["tokenizer"]).padding, np.int64)
+    mask = np.zeros(ids.shape, bool)
+    for row, (place, one) in enumerate(zip(ids, sources, strict=True)):
+        place[: len(one)] = one
+        mask[row, : len(one)] = True
+    decoder = speaking.Carried(graphs["step"], facts["wiring"], {**graphs["encoder"]({"ids": ids, "mask": mask}), "mask": mask})
+    for token in facts["start"]:
+        logits = decoder.step(np.full(len(sources), token, np.int64))
+    rules = speaking.rules_of(facts, facts["max_new_tokens"])
+    if facts["beams"] > 1:
+        return [beam_search(decoder, logits, rules, facts["beams"], facts["length_penalty"])]
+    return (yield from one_by_one(decoder, logits, rules, Sampling().chooser()))
+
+
+def _groups(lengths: Sequence[int], batch: int) -> Iterator[list[int]]:
+    """Numbers of parts to translate at once: alike in length, and not far from their order."""
+    ahead = WINDOW * batch
+    for start in range(0, len(lengths), ahead):
+        order = sorted(range(start, min(start + ahead, len(lengths))), key=lambda number: (lengths[number], number))
+        yield from (order[first : first + batch] for first in range(0, len(order), batch))
+
+
+def _present(values: Values, facts: Facts) -> Values:
+    parts = [speaking.text_of(ids, _target(facts)) for ids in values["targets"]]
+    text = "".join(gap + part for gap, part in zip(values["before"], parts, strict=True))
+    return {"result": {"text": text, "tokens": values["targets"]}}
