@@ -17,12 +17,13 @@ _PUBLIC = {
     "bench": "torchport.api:bench",
     "capture": "torchport.api:capture",
     "deploy": "torchport.api:deploy",
+    "diff": "torchport.api:diff",
     "export": "torchport.api:export",
     "load": "torchport.api:load",
     "verify": "torchport.api:verify",
 }
 
-__all__ = ["Predictor", "__version__", "bench", "capture", "deploy", "export", "load", "verify"]
+__all__ = ["Predictor", "__version__", "bench", "capture", "deploy", "diff", "export", "load", "verify"]
 
 
 def __getattr__(name: str) -> Any:

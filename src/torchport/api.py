@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from .capture.assemble import Assembled
     from .deploy import Outcome
+    from .documents import DiffDocument
     from .export import Exported
     from .predict import Predictor
     from .request import Request
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 
 
 def _request(source: str | torch.nn.Module, output: str | Path, **fields: Any) -> Request:
-    """A Request; paths may be given as text."""
-    from .request import Request
+    """A Request; paths may be given as text, and `golden` as on the command line."""
+    from .request import Request, golden
 
-    paths = {name: Path(fields[name]) for name in ("data", "weights", "log") if isinstance(fields.get(name), str)}
-    return Request(source=source, output=Path(output), **{**fields, **paths})
+    readers = {**dict.fromkeys(("data", "weights", "log", "calibration", "test"), Path), "golden": golden}
+    given = {name: read(fields[name]) for name, read in readers.items() if isinstance(fields.get(name), str)}
+    return Request(source=source, output=Path(output), **{**fields, **given})
 
 
 def load(bundle: str | Path, **options: Any) -> Predictor:
@@ -33,21 +35,21 @@ def load(bundle: str | Path, **options: Any) -> Predictor:
     return Predictor(bundle, **options)
 
 
-def capture(source: str | torch.nn.Module, *, task: str = "tensor", **options: Any) -> Assembled:
+def capture(source: str | torch.nn.Module, *, task: str | None = None, **options: Any) -> Assembled:
     """Capture a model with its task; options are the fields of `deploy.Request`."""
-    from .deploy import capture as do
+    from .attempt import capture as do
 
     return do(_request(source, "unused.tport", task=task, **options), lambda stage, detail: None)
 
 
-def export(source: str | torch.nn.Module, output: str | Path, *, task: str = "tensor", targets: Sequence[str] | None = None, **options: Any) -> list[Exported]:
+def export(source: str | torch.nn.Module, output: str | Path, *, task: str | None = None, targets: Sequence[str] | None = None, **options: Any) -> list[Exported]:
     """Convert a model, check every artefact, and write them to a folder."""
     from .export import export as do
 
     return do(_request(source, output, task=task, targets=targets, **{"recipes": ["fp32"], **options}))
 
 
-def deploy(source: str | torch.nn.Module, output: str | Path, *, task: str = "tensor", settings: Mapping[str, Any] | None = None, **options: Any) -> Outcome:
+def deploy(source: str | torch.nn.Module, output: str | Path, *, task: str | None = None, settings: Mapping[str, Any] | None = None, **options: Any) -> Outcome:
     """The whole job; options are the fields of `deploy.Request`.
 
     Raises:
@@ -70,10 +72,17 @@ def verify(bundle: str | Path, *, trust: bool = False) -> Verdict:
         return do(opened, trusted=trust)
 
 
-def bench(bundle: str | Path, *, trust: bool = False) -> tuple[Choice, Reference]:
-    """Time every variant of a Bundle here, beside the eager model."""
+def bench(bundle: str | Path, *, trust: bool = False, quick: bool | None = None) -> tuple[Choice, Reference]:
+    """Time every variant of a Bundle here, beside the eager model; `quick` for a moment only."""
     from .bundle import Bundle
     from .rebench import bench as do
 
     with Bundle(bundle) as opened:
-        return do(opened, trusted=trust)
+        return do(opened, trusted=trust, quick=quick)
+
+
+def diff(old: str | Path, new: str | Path, *, data: str | Path | None = None, **options: Any) -> DiffDocument:
+    """Compare an old Bundle with a new one; options are those of `torchport.diff.diff`: `budget`, `variant`, `trusted`, `tell`."""
+    from .diff import diff as do
+
+    return do(Path(old), Path(new), data=None if data is None else Path(data), **options)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["digest", "entry", "folder", "publish", "scratch"]
+__all__ = ["digest", "entry", "folder", "publish", "room", "scratch"]
 
 LIMIT_BYTES = 2 * 1024**3
 """The greatest total size of one kind of entries; the least recently used go first."""
@@ -62,6 +63,27 @@ def entry(kind: str, *key: str, suffix: str = "") -> Path | None:
     return path
 
 
+def room(kind: str, *key: str, size: int) -> Path | None:
+    """The folder of an entry of several files that are used together, made if it is not there; older entries make room.
+
+    Args:
+        size: bytes that the files will take in all.
+
+    Returns:
+        None where there is no cache folder, it cannot be written, or its disk has not that much left.
+    """
+    path = entry(kind, *key)
+    if path is None:
+        return None
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        _make_room(path.parent, size - _size(path), path)
+        fits = shutil.disk_usage(path).free >= size - _size(path)
+    except OSError:
+        return None
+    return path if fits and os.access(path, os.W_OK) else None
+
+
 def scratch(path: Path) -> Path | None:
     """A free name beside an entry to write to before `publish`; None where the folder cannot be written."""
     try:
@@ -80,10 +102,23 @@ def publish(written: Path, path: Path) -> None:
         written.unlink(missing_ok=True)
 
 
-def _make_room(kind: Path) -> None:
-    files = sorted(((p.stat(), p) for p in kind.iterdir() if p.is_file()), key=lambda pair: pair[0].st_mtime_ns, reverse=True)
-    total = 0
-    for stat, path in files:
-        total += stat.st_size
-        if total > LIMIT_BYTES:
-            path.unlink(missing_ok=True)
+def _make_room(kind: Path, coming: int = 0, spared: Path | None = None) -> None:
+    """Remove the least recently used entries of a kind, but for the spared one, beyond the limit; `coming` bytes are on their way."""
+    found = sorted(((p.stat().st_mtime_ns, p) for p in kind.iterdir()), reverse=True)
+    total = coming
+    for _, path in found:
+        total += _size(path)
+        if total > LIMIT_BYTES and path != spared:
+            _remove(path)
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(p.stat().st_size for p in files if p.is_file())
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -10,19 +10,19 @@ from msgspec.structs import replace
 from . import stats
 from .budget import megabytes, milliseconds, points
 from .targets.base import PROFILES
-from .types import Accuracy, Budget, Candidate, Choice, Met, Parity, Reference
+from .types import PLAIN, Accuracy, Budget, Candidate, Choice, Met, Parity, Reference, Timing
 
-WIDEST_TIE = 0.05
+WIDEST_TIE = 0.03
 """However noisy the machine, a winner is at most this much slower than the fastest."""
 
 _ROUNDING = 1e-9
 
 
-def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget, profile: str = "python") -> Choice:
+def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget, profile: str = "python", prefer: str = "latency") -> Choice:
     """Pick the fastest candidate that keeps the budget, for the profile asked for and for every other one.
 
     A candidate is rejected when parity failed or a measured figure breaks the budget. Of the others the one with the
-    lowest median latency wins; those within the stated noise of it (at most 5 %) tie, and the smallest of them wins,
+    lowest median latency wins; those within the stated noise of it (at most 3 %) tie, and the smallest of them wins,
     then the first by id. One that is slower than its own float form, where that fits too, is never picked.
 
     Args:
@@ -30,13 +30,13 @@ def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget
         reference: what accuracy is held against.
         budget: an axis that it limits and that was not measured makes `met` "not shown".
         profile: one of `targets.base.PROFILES`, or `any`.
+        prefer: `latency`, `size` or `memory`; by size or memory the least wins, then the fastest.
 
     Returns:
         The Choice; `chosen` is None, and `nearest` filled, when no candidate of the profile keeps the budget.
     """
     judged = [_judge(candidate, reference, budget) for candidate in candidates]
-    racing = [candidate for candidate in judged if candidate.status == "ok" and _parent(candidate, judged) is None]
-    races = {name: _rank(race) for name in dict.fromkeys((profile, *PROFILES)) if (race := [c for c in racing if _runs(c, name)])}
+    races = {name: race for name in dict.fromkeys((profile, *PROFILES)) if (race := _race(judged, name, prefer))}
     front = _front([candidate for candidate in judged if candidate.status == "ok"])
     chosen_for = {name: race[0].id for name, race in races.items()}
     if profile not in races:
@@ -56,10 +56,11 @@ def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget
         chosen=race[0].id,
         chosen_for=chosen_for,
         met=met,
-        why=_why(race, judged, reference),
+        why=_why(race, judged, reference, prefer),
         met_because=because,
         front=front,
-        candidates=tuple(_lost(candidate, race, judged, profile) for candidate in judged),
+        candidates=tuple(_lost(candidate, race, judged, profile, prefer) for candidate in judged),
+        preferred={by: ranked[0].id for by in ("latency", *_LEAST) if (ranked := _race(judged, profile, by))},
     )
 
 
@@ -119,6 +120,8 @@ def _misses(candidate: Candidate, reference: Reference, budget: Budget) -> dict[
         short = max((floor - accuracy.value for floor in floors if floor is not None), default=0.0)
         if short > _ROUNDING:
             misses["accuracy"] = short, _accuracy_words(accuracy, short)
+    if budget.agreement is not None and candidate.agreement is not None and candidate.agreement < budget.agreement - _ROUNDING:
+        misses["agreement"] = budget.agreement - candidate.agreement, f"answers {candidate.agreement:.1%} of the items as the reference does, {budget.agreement:.4g} asked for"
     if candidate.latency_ms is None and not misses:
         misses["latency"] = float("inf"), candidate.reason or "was not timed"
     for axis in _axes(budget):
@@ -180,9 +183,19 @@ def _tied(race: Sequence[Candidate]) -> list[Candidate]:
     return [candidate for candidate in race if _ms(candidate) <= limit]
 
 
-def _rank(race: Sequence[Candidate]) -> list[Candidate]:
-    """Best first: the tied by size, then id; the rest by latency."""
-    tied = _tied(race)
+_LEAST: dict[str, Callable[[Candidate], float]] = {"size": lambda c: _or_worst(c.size_bytes), "memory": lambda c: _or_worst(c.memory_bytes)}
+
+
+def _race(judged: Sequence[Candidate], profile: str, prefer: str) -> list[Candidate]:
+    """Those of a profile that may win, best first."""
+    return _rank([c for c in judged if c.status == "ok" and _runs(c, profile) and (prefer in _LEAST or _parent(c, judged) is None)], prefer)
+
+
+def _rank(race: Sequence[Candidate], prefer: str) -> list[Candidate]:
+    """Best first. By latency: the tied by size, then id; the rest by latency. By size or memory: the least, then the fastest."""
+    if prefer in _LEAST:
+        return sorted(race, key=lambda c: (_LEAST[prefer](c), _ms(c), c.id))
+    tied = _tied(race) if race else []
     rest = [candidate for candidate in race if candidate not in tied]
     return sorted(tied, key=lambda c: (_or_worst(c.size_bytes), c.id)) + sorted(rest, key=lambda c: (_ms(c), c.id))
 
@@ -191,9 +204,14 @@ def _parent(candidate: Candidate, judged: Sequence[Candidate]) -> Candidate | No
     """The float form of a variant, where it keeps the budget too and is faster."""
     shape = candidate.id.removeprefix(f"{candidate.target}-{candidate.recipe}")
     for other in judged:
-        if other.target == candidate.target and other.precision == "fp32" != candidate.precision and other.id == f"{other.target}-{other.recipe}{shape}":
+        if other.target == candidate.target and other.precision == PLAIN != candidate.precision and other.id == f"{other.target}-{other.recipe}{shape}" and _begins(candidate, other):
             return other if other.status == "ok" and _slower(candidate, other) else None
     return None
+
+
+def _begins(candidate: Candidate, other: Candidate) -> bool:
+    """Whether a recipe goes on from where another ends: `a+b` from `a`, and everything from the model as trained."""
+    return other.recipe == candidate.recipe.rpartition("+")[0] or ("+" not in candidate.recipe and other.recipe == PLAIN)
 
 
 def _front(candidates: Sequence[Candidate]) -> tuple[str, ...]:
@@ -213,18 +231,47 @@ def _or_worst(value: float | None) -> float:
     return float("inf") if value is None else value
 
 
+def answers_short(candidate: Candidate, reference: Reference, budget: Budget) -> str | None:
+    """What a candidate's answers, before it is timed, fall short of the budget by, in words; None where they keep it."""
+    misses = _misses(replace(candidate, latency_ms=_ANY), reference, replace(budget, latency_ms=None, size_bytes=None, memory_bytes=None))
+    return "; ".join(words for _, words in misses.values()) or None
+
+
+_ANY = Timing(median=0.0, p90=0.0, noise=0.0)
+
+
+def tested(choice: Choice, rows: Mapping[str, Candidate], reference: Reference, budget: Budget) -> Choice:
+    """The choice once its winners answered items that chose nothing: `met` rests on those.
+
+    Args:
+        rows: candidate id -> the candidate with `test` filled in.
+        reference: with `test_accuracy`.
+    """
+    candidates = tuple(rows.get(c.id, c) for c in choice.candidates)
+    winner = rows.get(choice.chosen or "")
+    if winner is None or winner.test is None:
+        return replace(choice, candidates=candidates)
+    seen = replace(winner, accuracy=winner.test, agreement=winner.test_agreement)
+    known = replace(reference, accuracy=reference.test_accuracy)
+    misses = _misses(seen, known, budget)
+    met, because = ("no", "; ".join(words for _, words in misses.values())) if misses else _met(seen, known, budget)
+    return replace(choice, candidates=candidates, met=met, met_because=f"on {winner.test.items} items that chose nothing: {because}")
+
+
 # --- words ---
 
 
-def _why(race: Sequence[Candidate], judged: Sequence[Candidate], reference: Reference) -> str:
-    winner, tied = race[0], _tied(race)
+def _why(race: Sequence[Candidate], judged: Sequence[Candidate], reference: Reference, prefer: str) -> str:
+    winner, tied = race[0], _tied(race) if prefer not in _LEAST else []
     threads = f" with {winner.threads} {'thread' if winner.threads == 1 else 'threads'}" if winner.threads else ""
     said = [f"{winner.id} answers in {milliseconds(_ms(winner))}{threads}"]
     if reference.latency_ms:
         said.append(_speed(winner, reference.latency_ms, "the reference"))
+    if prefer in _LEAST:
+        said.insert(0, f"{winner.id} has the least {prefer} of all that keep the budget: {megabytes(_LEAST[prefer](winner))}")
     said += [f"tied with {c.id} ({milliseconds(_ms(c))}) within the noise and {_tie_break(winner, c)}" for c in race[1:] if c in tied]
     said += [_speed(winner, _ms(c), c.id) for c in race[1:] if c not in tied]
-    slower = [c.id for c in judged if c.status == "ok" and _parent(c, judged) is not None]
+    slower = [c.id for c in judged if c.status == "ok" and prefer not in _LEAST and _parent(c, judged) is not None]
     if slower:
         said.append(f"slower than their float form on this machine: {', '.join(slower)}")
     return "; ".join(said)
@@ -241,7 +288,7 @@ def _tie_break(winner: Candidate, other: Candidate) -> str:
     return "first by name at the same size"
 
 
-def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Candidate], profile: str) -> Candidate:
+def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Candidate], profile: str, prefer: str) -> Candidate:
     """The row with its final status and, for one that fits and did not win, what it lost by."""
     winner = race[0]
     if candidate.id == winner.id:
@@ -249,11 +296,13 @@ def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Cand
     if candidate.status != "ok":
         return candidate
     times = f"{milliseconds(_ms(candidate))} against {milliseconds(_ms(winner))}"
-    parent = _parent(candidate, judged)
+    parent = None if prefer in _LEAST else _parent(candidate, judged)
     if not _runs(candidate, profile):
         reason = f"does not run on {profile}: for {', '.join(candidate.profiles) or 'no profile'}"
     elif parent is not None:
         reason = f"slower than its float form {parent.id} ({milliseconds(_ms(candidate))} against {milliseconds(_ms(parent))})"
+    elif prefer in _LEAST:
+        reason = f"more {prefer} than {winner.id}: {megabytes(_LEAST[prefer](candidate))} against {megabytes(_LEAST[prefer](winner))}"
     elif candidate in _tied(race):
         reason = f"tied with {winner.id} within the noise ({times}), which is {_tie_break(winner, candidate)}"
     else:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,3 +49,22 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
             with contextlib.suppress(OSError):
                 Path(temporary).unlink()
             raise
+
+
+_scratch: list[tuple[int, Path]] = []
+
+
+def scratch() -> Path:
+    """A new folder that is gone when this process ends."""
+    if not _scratch:
+        atexit.register(sweep)
+    folder = Path(tempfile.mkdtemp(prefix="torchport-"))
+    _scratch.append((os.getpid(), folder))
+    return folder
+
+
+def sweep() -> None:
+    """Remove the scratch folders of this process; for whoever ends it without Python's own end. A forked child leaves its parent's alone."""
+    for owner, folder in _scratch:
+        if owner == os.getpid():
+            shutil.rmtree(folder, ignore_errors=True)

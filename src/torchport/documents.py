@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .types import Candidate, CandidateStatus, Choice, Met, Parity, Reference, Timing, Value
+from .types import Accuracy, Candidate, CandidateStatus, Choice, Met, Parity, Reference, Timing, Value
 
 VERSION = 1
 """Version of every document: within it fields are only added."""
@@ -45,7 +45,8 @@ class CandidateRow(Value, frozen=True):
     """One target x recipe with everything that was measured; null where it was not.
 
     `by_threads` maps numbers of threads to latencies, `threads` is the fastest of them; `agreement` is the share of items
-    answered as by the reference; `reason` says why the row was not chosen.
+    answered as by the reference; `test` and `test_agreement` are on items that chose nothing, of winners only; `reason` says why the row was
+    not chosen.
     """
 
     id: str
@@ -65,19 +66,23 @@ class CandidateRow(Value, frozen=True):
     status: CandidateStatus
     reason: str | None
     notes: tuple[str, ...]
+    test: AccuracyRow | None = None
+    test_agreement: float | None = None
 
 
 class ReferenceRow(Value, frozen=True):
-    """The eager model; `measured` says when its latency was taken."""
+    """The eager model; `measured` says when its latency was taken, `test_accuracy` is on items that chose nothing."""
 
     latency_ms: float | None
     accuracy: float | None
     size_bytes: int | None
     measured: Literal["now", "at deploy"]
+    test_accuracy: float | None = None
 
 
 class ChoiceDocument(Value, frozen=True):
-    """What `deploy`, `demo` and `bench` print: the explained decision. `bundle` and `chosen` are null where nothing met the budget."""
+    """What `deploy`, `demo` and `bench` print: the explained decision. `bundle` and `chosen` are null where nothing met the budget;
+    `preferred` is the winner of the requested profile by latency, size and memory."""
 
     bundle: str | None
     chosen: str | None
@@ -89,6 +94,7 @@ class ChoiceDocument(Value, frozen=True):
     nearest: dict[str, str]
     reference: ReferenceRow
     candidates: tuple[CandidateRow, ...]
+    preferred: dict[str, str] = {}
 
 
 class Prediction(Value, frozen=True):
@@ -124,12 +130,78 @@ class TasksDocument(Value, frozen=True):
     tasks: tuple[TaskRow, ...]
 
 
+class VariantSize(Value, frozen=True):
+    """What one variant takes, in bytes, each figure apart.
+
+    Attributes:
+        size_bytes: its files in the Bundle, as they are stored.
+        download_bytes: those files deflated, as the web sends them; null where it was not measured.
+        decoded_bytes: its files as the runtime opens them.
+        memory_bytes: peak above an empty process of that runtime, measured when the Bundle was made; null where it was not.
+    """
+
+    id: str
+    size_bytes: int
+    download_bytes: int | None
+    decoded_bytes: int
+    memory_bytes: int | None
+
+
 class PackDocument(Value, frozen=True):
-    """What `pack` prints: the new Bundle, the ids that it holds, and the bytes of its files."""
+    """What `pack` prints: the new Bundle, the ids that it holds, and the bytes of its files, as stored and decoded; `sizes` tells those of each variant."""
 
     bundle: str
     variants: tuple[str, ...]
     size_bytes: int
+    decoded_bytes: int
+    sizes: tuple[VariantSize, ...]
+
+
+class DiffSide(Value, frozen=True):
+    """One of two compared Bundles: its variant, and what that was measured to reach; `accuracy` is the mean score, or 1 for OLD where nothing is labelled."""
+
+    bundle: str
+    variant: str
+    accuracy: float
+    latency_ms: Latency
+    threads: int | None
+    size_bytes: int
+    download_bytes: int | None
+    memory_bytes: int | None
+
+
+class ChangedAnswer(Value, frozen=True):
+    """One item that NEW answers otherwise than OLD, in a few words each; null where there was no answer. `old_right` and `new_right` are null without a label."""
+
+    item: str
+    label: str | None
+    old: str | None
+    new: str | None
+    old_right: bool | None
+    new_right: bool | None
+
+
+class DiffDocument(Value, frozen=True):
+    """What `diff` prints: OLD and NEW side by side, whether NEW keeps the budget, and every answer that changed.
+
+    `accuracy_change` is NEW minus OLD on `items` items, `interval` its 95 % interval, item by item; `agreement` is the share of
+    items answered alike. `broken` tells, by axis, what the budget is broken by.
+    """
+
+    task: str
+    old: DiffSide
+    new: DiffSide
+    metric: str
+    labelled: bool
+    items: int
+    accuracy_change: float
+    interval: tuple[float, float]
+    agreement: float
+    budget: str
+    met: Met
+    met_because: str
+    broken: dict[str, str]
+    changed: tuple[ChangedAnswer, ...]
 
 
 class ErrorRow(Value, frozen=True):
@@ -157,8 +229,9 @@ def choice(bundle: str | None, made: Choice, eager: Reference) -> ChoiceDocument
         met_because=made.met_because,
         front=made.front,
         nearest=made.nearest,
-        reference=ReferenceRow(latency_ms=eager.latency_ms, accuracy=eager.accuracy, size_bytes=eager.size_bytes, measured=eager.measured),
+        reference=ReferenceRow(latency_ms=eager.latency_ms, accuracy=eager.accuracy, size_bytes=eager.size_bytes, measured=eager.measured, test_accuracy=eager.test_accuracy),
         candidates=tuple(map(_candidate, made.candidates)),
+        preferred=made.preferred,
     )
 
 
@@ -176,6 +249,7 @@ def kinds() -> dict[str, type[Value]]:
 
     return {
         "deploy": ChoiceDocument,
+        "diff": DiffDocument,
         "doctor": Findings,
         "error": ErrorDocument,
         "export": ExportDocument,
@@ -217,22 +291,29 @@ def _candidate(one: Candidate) -> CandidateRow:
         recipe=one.recipe,
         precision=one.precision,
         threads=one.threads,
-        by_threads={threads: _latency(timing) for threads, timing in one.by_threads.items()},
+        by_threads={threads: latency(timing) for threads, timing in one.by_threads.items()},
         profiles=one.profiles,
         size_bytes=one.size_bytes,
         download_bytes=one.download_bytes,
         memory_bytes=one.memory_bytes,
-        latency_ms=_latency(one.latency_ms) if one.latency_ms else None,
-        accuracy=AccuracyRow(**msgspec.structs.asdict(one.accuracy)) if one.accuracy else None,
+        latency_ms=latency(one.latency_ms) if one.latency_ms else None,
+        accuracy=_accuracy(one.accuracy),
         agreement=one.agreement,
         parity=_parity(one.parity) if one.parity is not None else None,
         status=one.status,
         reason=one.reason,
         notes=one.notes,
+        test=_accuracy(one.test),
+        test_agreement=one.test_agreement,
     )
 
 
-def _latency(timing: Timing) -> Latency:
+def _accuracy(one: Accuracy | None) -> AccuracyRow | None:
+    return AccuracyRow(**msgspec.structs.asdict(one)) if one else None
+
+
+def latency(timing: Timing) -> Latency:
+    """A timing without its raw times."""
     return Latency(median=round(timing.median, 4), p90=round(timing.p90, 4), noise=round(timing.noise, 4))
 
 

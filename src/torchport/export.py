@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import isolate
+from .attempt import Tell, attempt, log_name
 from .bundle import writer
-from .deploy import Tell, capture, log_name, need_one
 from .disk import writing
 from .errors import OutputError
-from .lower import lower, recipes_of, wanted
 from .types import CandidateStatus, Value
-from .verify.prove import prove, prove_reference
 
 if TYPE_CHECKING:
     from .request import Request
@@ -49,14 +47,8 @@ def export(request: Request, tell: Tell = lambda stage, detail: None) -> list[Ex
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise OutputError(f"{target.name} exists and is not an empty folder", "choose another -o")
     with writing(target), isolate.log_file(request.log, log_name(target)) as noise, tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
-        folder, log = Path(scratch) / "out", noise.path
-        with isolate.quiet(log):
-            assembled = capture(request, tell)
-        proven = prove_reference(assembled, lambda item: tell("reference", item))
-        programs = {recipe.name: recipe.apply(assembled.program) for recipe in recipes_of(request.recipes)}
-        lowered = lower(programs, wanted(request.targets, request.recipes), folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
-        candidates, _ = prove(lowered, assembled, proven, folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("verify", row))
-        need_one(candidates, lowered)
+        folder = Path(scratch) / "out"
+        candidates = attempt(request, folder, noise.path, tell).candidates
         noise.keep = any(c.status == "failed" for c in candidates)
         rows = []
         for c in candidates:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import isolate
-from .compress import Recipe, recipes
+from .compress import Chain, parse, recipes
 from .errors import ExportError, MissingDependency, OutputError, TorchportError, UsageError
 from .targets import targets
 from .targets.base import ExportOptions
-from .types import Artifact
+from .types import PLAIN, Artifact
 
 if TYPE_CHECKING:
     from .capture.program import Program
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wanted:
-    """One row to make: a target and a recipe."""
+    """One row to make: a target and a chain of recipes."""
 
     target: str
-    recipe: Recipe
+    recipe: Chain
 
     @property
     def id(self) -> str:
@@ -44,7 +44,7 @@ class Lowered:
 
 
 def wanted(names: Sequence[str] | None, recipe_names: Sequence[str] | None) -> list[Wanted]:
-    """The rows for the named targets and recipes; None means every target, every recipe.
+    """The rows for the named targets and recipes; None means every target, every plain recipe.
 
     Recipes that were named are a row for every target, so that an impossible pair is reported; otherwise a target gets
     those it offers.
@@ -52,32 +52,41 @@ def wanted(names: Sequence[str] | None, recipe_names: Sequence[str] | None) -> l
     Raises:
         UsageError: the reference was named as a candidate.
     """
-    asked = recipes_of(recipe_names)
-    rows = []
-    for name in dict.fromkeys(targets.names() if names is None else names):
+    asked = chains_of(recipe_names)
+    return [Wanted(name, chain) for name, offered in _offers(names).items() for chain in asked if recipe_names is not None or offered is None or chain.precision in offered]
+
+
+def rows_of(names: Sequence[str] | None, chains: Sequence[Chain]) -> list[Wanted]:
+    """The rows of found chains: every target takes those whose precision it offers."""
+    return [Wanted(name, chain) for name, offered in _offers(names).items() for chain in chains if chain.precision in (offered or (PLAIN,))]
+
+
+def _offers(names: Sequence[str] | None) -> dict[str, tuple[str, ...] | None]:
+    """The named targets, or all that may be candidates, with the precisions that each offers; None where its package is not installed."""
+    found: dict[str, tuple[str, ...] | None] = {}
+    for name in targets.names() if names is None else names:
         try:
             target = targets.get(name)
         except MissingDependency:
-            rows += [Wanted(name, recipe) for recipe in asked]
+            found[name] = None
             continue
-        if target.reference:
-            if names is None:
-                continue
+        if not target.reference:
+            found[name] = target.precisions
+        elif names is not None:
             raise UsageError(f"{name} is what every candidate is held against, not one of them", "leave it out of --targets: it is measured anyway")
-        rows += [Wanted(name, recipe) for recipe in asked if recipe_names is not None or recipe.precision in target.precisions]
-    return rows
+    return found
 
 
-def recipes_of(names: Sequence[str] | None) -> list[Recipe]:
-    """The named recipes, or all of them; UsageError for an unknown one."""
-    return [recipes.get(name) for name in dict.fromkeys(names or recipes.names())]
+def chains_of(names: Sequence[str] | None) -> list[Chain]:
+    """The named chains of recipes, or all plain recipes; UsageError for an unknown one."""
+    return [parse(name) for name in dict.fromkeys(names or (name for name in recipes.names() if recipes.get(name).plain))]
 
 
-def lower(programs: Mapping[str, Program], rows: Iterable[Wanted], folder: Path, *, log: Path, limit_s: float, tell: Callable[[str], None]) -> list[Lowered]:
+def lower(programs: Mapping[str, Program | TorchportError], rows: Iterable[Wanted], folder: Path, *, log: Path, limit_s: float, tell: Callable[[str], None]) -> list[Lowered]:
     """Export every row into `folder/<id>`.
 
     Args:
-        programs: recipe name -> the Program it made.
+        programs: chain name -> the Program it made, or why it made none.
         log: file that the converters' noise is appended to.
         limit_s: wall-clock limit of one export, in seconds.
         tell: called with the id of the row that begins.
@@ -90,7 +99,10 @@ def lower(programs: Mapping[str, Program], rows: Iterable[Wanted], folder: Path,
         tell(row.id)
         start = time.perf_counter()
         try:
-            artifact = _one(programs[row.recipe.name], row, folder, made, log, limit_s)
+            program = programs[row.recipe.name]
+            if isinstance(program, TorchportError):
+                raise program
+            artifact = _one(program, row, folder, made, log, limit_s)
             made[row.id] = Lowered(row, artifact, None, time.perf_counter() - start)
         except OutputError:
             raise  # the disk failed, not the target
@@ -108,7 +120,7 @@ def _one(program: Program, row: Wanted, folder: Path, made: Mapping[str, Lowered
     place = folder / row.id
     place.mkdir(parents=True)
     parent = None
-    needed = target.needs(row.recipe.name)
+    needed = target.needs(row.recipe.precision)
     if needed is not None:
         before = made.get(f"{needed}-{row.recipe.name}")
         if before is None or before.artifact is None:

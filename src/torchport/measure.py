@@ -2,52 +2,160 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from .bench import Job, Measurement, measure, thread_counts
-from .errors import MissingDependency
+from .bench import Job, Measurement, measure, summarise, thread_counts
+from .bench.protocol import Chain
+from .errors import BadInput, MissingDependency
 from .machine import usable_cores
+from .search import worth_measuring
+from .tasks import assets
 from .types import Artifact, Candidate, Reference, Signature
 
 if TYPE_CHECKING:
     from .verify.prove import Proven
+    from .verify.traces import Plan, Trace
 
-FEED = "feed.safetensors"
 EAGER = "reference"
+
+NEAR = 1.5
+"""How much slower than the fastest of its profile a job may be and still be timed again, as a ratio."""
+
+RUN_OFFS = 6
+"""How often those are timed again, each time in new processes: where memory falls and which pages are huge is settled once
+a process, and makes the same artefact up to a tenth faster or slower for as long as the process lives. Many short runs say more than few long ones."""
+
+LEAST_RUN_OFFS, RUN_OFFS_S = 2, 60.0
+"""How many there are at least, and after how many seconds no further one begins."""
+
+
+QUICK = "TORCHPORT_QUICK"
+"""Environment variable: 1 times everything briefly where nobody says otherwise."""
+
+
+def quick_by_default() -> bool:
+    """Whether the environment asks for brief timings."""
+    return os.environ.get(QUICK, "0") not in ("", "0")
 
 
 @dataclass(frozen=True)
 class Opened:
-    """One artefact to time: what a bench job needs."""
+    """One artefact to time: what a bench job needs, and where it may run."""
 
     id: str
     artifact: Artifact
     folder: Path
+    profiles: tuple[str, ...] = ()
 
 
-def write_feed(folder: Path, feed: Mapping[str, np.ndarray]) -> Path:
-    """The one batch-1 feed of the model graph that every job runs on."""
+@dataclass(frozen=True)
+class Workload:
+    """What every job answers: the model graph on one batch-1 feed, or the whole chain on one item's bytes.
+
+    Attributes:
+        graph: the graph that is timed, or that stands for the chain.
+        file: the feed as safetensors, or the bytes.
+        chain: None where one graph is timed.
+    """
+
+    graph: str
+    signature: Signature
+    file: Path
+    chain: Chain | None = None
+
+
+def workload(plan: Plan, one: Trace | None, folder: Path) -> Workload:
+    """The work of one item: the graph `model` where it is all that carries weights, else the whole chain.
+
+    Args:
+        one: the item as the reference answered it; None makes a feed up, for a single graph.
+        folder: where to write the input.
+
+    Raises:
+        BadInput: there is no item, and a chain of several graphs has nothing to answer.
+    """
     from safetensors.numpy import save_file
 
-    path = folder / FEED
-    save_file({name: np.ascontiguousarray(array) for name, array in feed.items()}, str(path))
-    return path
+    signature, path = plan.graphs[plan.main], folder / "input"
+    step = next((step for step in plan.steps if step.graph == plan.main), None)
+    if step is not None and not any(step.drives for step in plan.steps):
+        feed = made_up(signature) if one is None else {own: one.host[name] for own, name in step.inputs.items()}
+        save_file({name: np.ascontiguousarray(array) for name, array in feed.items()}, str(path))
+        return Workload(plan.main, signature, path)
+    if one is None:
+        raise BadInput("there is no golden item to answer, and a chain of several graphs takes no made-up numbers", "deploy with --golden 1 or more")
+    path.write_bytes(one.host["raw"])
+    facts, files = assets.detach(plan.facts)
+    chain = Chain(plan.task.name, facts, {name: str(file) for name, file in files.items()}, plan.steps, dict(plan.graphs))
+    return Workload(plan.main, signature, path, chain)
 
 
-def time_all(opened: Sequence[Opened], signature: Signature, feed: Path, tell: Callable[[str], None]) -> dict[str, dict[int, Measurement]]:
-    """id -> threads -> measurement, all interleaved in one run."""
-    counts = thread_counts(usable_cores())
-    jobs = [Job(id=one.id, target=one.artifact.target, artifact=one.artifact, folder=one.folder, signature=signature, feed=feed, threads=threads) for one in opened for threads in counts]
-    found = measure(jobs, progress=tell)
+def made_up(signature: Signature) -> dict[str, np.ndarray]:
+    """Seeded arrays that fit a signature, every dynamic dimension at its smallest sensible size."""
+    rng = np.random.default_rng(0)
+    feed = {}
+    for spec in signature.inputs:
+        shape = [d if isinstance(d, int) else 1 if d == "batch" else max(signature.dims[d].min if d in signature.dims else 1, 16) for d in spec.shape]
+        kind = np.dtype(spec.dtype).kind
+        feed[spec.name] = (rng.standard_normal(shape) if kind == "f" else rng.integers(0, 2, shape)).astype(spec.dtype)
+    return feed
+
+
+def time_all(opened: Sequence[Opened], work: Workload, tell: Callable[[str], None], *, quick: bool = False) -> dict[str, dict[int, Measurement]]:
+    """id -> threads -> measurement: all interleaved in one run, then those that may win again in run-offs of their own.
+
+    Args:
+        quick: a moment each, on all cores, without run-offs.
+    """
+    counts = thread_counts(usable_cores())[-1 if quick else 0 :]
+    jobs = [Job(one.id, one.artifact.target, one.artifact, one.folder, work.signature, work.file, threads, work.graph, chain=work.chain) for one in opened for threads in counts]
+    found = measure(jobs, rounds=3, seconds=0.3, most_s=10.0, progress=tell) if quick else measure(jobs, progress=tell)
+    near = [] if quick else _near(jobs, found, {one.id: one.profiles for one in opened})
+    if len({job.id for job in near}) > 1:
+        _run_off(near, found, tell)
     return {one.id: {threads: found[one.id, threads] for threads in counts} for one in opened}
+
+
+def _run_off(near: Sequence[Job], found: dict[tuple[str, int | None], Measurement], tell: Callable[[str], None]) -> None:
+    """Time those jobs again and again, and add the rounds to what was found of them."""
+    start = time.monotonic()
+    for number in range(RUN_OFFS):
+        if number >= LEAST_RUN_OFFS and time.monotonic() - start > RUN_OFFS_S:
+            break
+        words = f"run-off {number + 1} of {RUN_OFFS}"
+        again = measure(near, rounds=4, seconds=0.4, most_s=10.0, progress=lambda text, words=words: tell(f"{words}: {text}"))  # type: ignore[misc]
+        for key, more in again.items():
+            before = found[key].timing
+            if before is not None and more.timing is not None:
+                found[key] = replace(found[key], timing=summarise([*before.rounds, *more.timing.rounds]))
+
+
+def _glance(opened: Sequence[Opened], work: Workload, tell: Callable[[str], None]) -> dict[str, float]:
+    """id -> median milliseconds of a few calls on all cores: enough to tell what is clearly slower."""
+    found = time_all(opened, work, lambda text: tell(f"at a glance: {text}"), quick=True)
+    return {name: measured.timing.median for name, by_threads in found.items() for measured in by_threads.values() if measured.timing is not None}
+
+
+def _near(jobs: Sequence[Job], found: Mapping[tuple[str, int | None], Measurement], profiles: Mapping[str, tuple[str, ...]]) -> list[Job]:
+    """The jobs that are not much slower than the fastest of a profile."""
+    times = {job.key: timing.median for job in jobs if (timing := found[job.key].timing) is not None}
+    chosen = set()
+    for profile in {profile for names in profiles.values() for profile in names}:
+        race = {key: ms for key, ms in times.items() if profile in profiles[key[0]]}
+        limit = NEAR * min(race.values(), default=0.0)
+        chosen |= {key for key, ms in race.items() if ms <= limit}
+    return [job for job in jobs if job.key in chosen]
 
 
 def timed(candidate: Candidate, by_threads: Mapping[int, Measurement]) -> Candidate:
@@ -69,22 +177,26 @@ def timed(candidate: Candidate, by_threads: Mapping[int, Measurement]) -> Candid
 
 
 def weighed(candidate: Candidate, folder: Path) -> Candidate:
-    """The candidate with its size on disk and its deflated download size, in bytes."""
-    size, download = weigh(folder)
-    return msgspec.structs.replace(candidate, size_bytes=size, download_bytes=download)
+    """The candidate with its size on disk and, where it may be chosen, its deflated download size, in bytes."""
+    return msgspec.structs.replace(candidate, size_bytes=size_of(folder), download_bytes=deflated(folder) if candidate.status in ("ok", "chosen") else None)
 
 
-def weigh(folder: Path) -> tuple[int, int]:
-    """Bytes of all files of a folder, as they are and deflated."""
-    size = packed = 0
+def size_of(folder: Path) -> int:
+    """Bytes of all files of a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def deflated(folder: Path) -> int:
+    """Bytes of all files of a folder, deflated one by one and quickly, as a server does on the way: weights hardly get smaller by more effort
+    (Whisper's by 5 %), and it takes eight times as long."""
+    packed = 0
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        compressor = zlib.compressobj(6)
+        compressor = zlib.compressobj(1)
         with path.open("rb") as file:
             while chunk := file.read(1 << 20):
-                size += len(chunk)
                 packed += len(compressor.compress(chunk))
         packed += len(compressor.flush())
-    return size, packed
+    return packed
 
 
 def eager_reference(by_threads: Mapping[int, Measurement], accuracy: float | None, size: int | None) -> Reference:
@@ -107,23 +219,28 @@ def measure_all(
     proven: Proven,
     folder: Path,
     tell: Callable[[str], None],
+    *,
+    short: bool = False,
+    quick: bool = False,
 ) -> tuple[list[Candidate], Reference]:
     """Latency, memory and size of every candidate that answers right, beside the eager reference.
 
     Args:
         folder: the Bundle in the making, with `variants/<id>/` and `reference/`.
+        short: time each for a moment first, and leave out what is clearly beaten.
+        quick: see `time_all`.
     """
-    good = [c.id for c in candidates if c.status == "ok"]
+    with ThreadPoolExecutor(usable_cores()) as pool:  # zlib lets other threads run
+        candidates = list(pool.map(lambda c: weighed(c, folder / "variants" / c.id) if c.id in artifacts else c, candidates))
+    good = [c for c in candidates if c.status == "ok"]
     with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
-        feed = write_feed(Path(scratch), model_feed(proven))
-        opened = [Opened(name, artifacts[name], folder / "variants" / name) for name in good]
+        work = workload(proven.plan, proven.traces[0], Path(scratch))
+        opened = [Opened(c.id, artifacts[c.id], folder / "variants" / c.id, c.profiles) for c in good]
+        if short:
+            candidates = worth_measuring(candidates, _glance(opened, work, tell))
+            going = {c.id for c in candidates if c.status == "ok"}
+            opened = [one for one in opened if one.id in going]
         opened.append(Opened(EAGER, reference, folder / "reference"))
-        found = time_all(opened, proven.plan.graphs["model"], feed, tell)
-    rows = [weighed(timed(c, found[c.id]), folder / "variants" / c.id) if c.id in found else c for c in candidates]
-    return rows, eager_reference(found[EAGER], proven.accuracy, weigh(folder / "reference")[0])
-
-
-def model_feed(proven: Proven) -> dict[str, np.ndarray]:
-    """The model graph's input for the first item, as the reference made it."""
-    step = next(step for step in proven.plan.steps if step.graph == "model")
-    return {own: proven.traces[0].host[name] for own, name in step.inputs.items()}
+        found = time_all(opened, work, tell, quick=quick)
+    rows = [timed(c, found[c.id]) if c.id in found else c for c in candidates]
+    return rows, eager_reference(found[EAGER], proven.accuracy, size_of(folder / "reference"))

@@ -14,33 +14,36 @@ import msgspec
 
 from . import __version__, budget, machine
 from .bundle import Evidence, Golden, Manifest, TaskRecord, Variant, readme, writer
+from .bundle.manifest import SCHEMA
+from .compress import parse
 from .report import Answer, PictureRow, ReportData, Skipped, write
 from .request import Request
 from .targets import targets
 from .targets.base import PROFILES
-from .types import Artifact, Candidate, Choice, Reference
+from .tasks import assets
+from .types import PLAIN, Artifact, Candidate, Choice, Reference
 from .verify import traces
+from .verify.parity import key_of
 
 if TYPE_CHECKING:
-    from .capture.assemble import Assembled
-    from .verify.prove import Proven
+    from .attempt import Tried
 
 SHOWN_ITEMS = 40
+
+OTHER_MACHINE_DB = 6.0
+"""How much noisier integer arithmetic may be where another CPU multiplies the integers: twice the amplitude."""
 
 
 @dataclass(frozen=True)
 class Made:
-    """Everything a deploy has in hand when the choice is made."""
+    """Everything a deploy has in hand when the choice is made; `golden` is by the name of a chain of recipes."""
 
     request: Request
-    assembled: Assembled
-    proven: Proven
+    tried: Tried
     choice: Choice
     eager: Reference
-    artifacts: Mapping[str, Artifact]
     reference: Artifact
-    answers: Mapping[str, Sequence[Mapping[str, Any] | None]]
-    golden: list[traces.Trace]
+    golden: Mapping[str, list[traces.Trace]]
 
 
 def fill(made: Made, folder: Path) -> Manifest:
@@ -50,11 +53,14 @@ def fill(made: Made, folder: Path) -> Manifest:
         if place.name not in kept:
             shutil.rmtree(place)
     manifest = _manifest(made, kept)
-    if made.golden:
-        (folder / "golden").mkdir()
-        traces.save(folder / manifest.golden[0].path, made.golden)
-    for name, content in made.assembled.task.files(made.assembled.facts).items():
+    for golden in manifest.golden:
+        (folder / "golden").mkdir(exist_ok=True)
+        traces.save(folder / golden.path, made.golden[golden.recipe])
+    for name, content in made.tried.assembled.task.files(made.tried.assembled.facts).items():
         (folder / name).write_bytes(content)
+    for name, path in assets.detach(made.tried.assembled.facts)[1].items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / name)
     report(made, folder / "report.html")
     (folder / "README.md").write_text(readme.text(manifest), encoding="utf-8")
     return writer.finish(folder, manifest)
@@ -76,24 +82,24 @@ def _portable(candidate: Candidate) -> bool:
 
 
 def _manifest(made: Made, kept: Sequence[str]) -> Manifest:
-    assembled, request, choice = made.assembled, made.request, made.choice
+    assembled, request, choice = made.tried.assembled, made.request, made.choice
     by_id = {c.id: c for c in choice.candidates}
-    names = tuple(one.name for one in made.golden)
+    variants = tuple(_variant(by_id[name], made) for name in kept)
     return Manifest(
-        schema=1,
+        schema=SCHEMA,
         name=request.output.name.removesuffix(".tport"),
         torchport=__version__,
-        task=TaskRecord(name=assembled.task.name, facts=assembled.facts, assumed=assembled.assumed),
+        task=TaskRecord(name=assembled.task.name, facts=assets.detach(assembled.facts)[0], assumed=assembled.assumed),
         graphs=assembled.graphs,
         steps=assembled.steps,
-        variants=tuple(_variant(by_id[name], made.artifacts[name]) for name in kept),
+        variants=variants,
         chosen=choice.chosen,
         chosen_for=choice.chosen_for,
         front=tuple(name for name in choice.front if name in kept),
         met=choice.met,
         budget=request.limits.text,
         reference=made.reference,
-        golden=(Golden(path="golden/fp32.safetensors", recipe="fp32", items=names, labels=tuple(one.label for one in made.golden)),) if names else (),
+        golden=tuple(_golden(name, made.golden[name]) for name in dict.fromkeys((PLAIN, *(variant.golden for variant in variants))) if made.golden[name]),
         settings=settings(request),
         provenance={**assembled.program.source, "versions": versions(made), "made_up_inputs": assembled.made_up},
         evidence=Evidence(
@@ -107,16 +113,30 @@ def _manifest(made: Made, kept: Sequence[str]) -> Manifest:
     )
 
 
-def _variant(candidate: Candidate, artifact: Artifact) -> Variant:
-    target = targets.get(artifact.target)
+def _golden(recipe: str, kept: Sequence[traces.Trace]) -> Golden:
+    return Golden(path=f"golden/{recipe}.safetensors", recipe=recipe, items=tuple(one.name for one in kept), labels=tuple(one.label for one in kept))
+
+
+def _variant(candidate: Candidate, made: Made) -> Variant:
+    artifact = made.tried.artifacts[candidate.id]
+    target, standard = targets.get(artifact.target), parse(candidate.recipe).standard
+    tolerance = target.tolerance(artifact.precision)
     return Variant(
         id=candidate.id,
         artifact=artifact,
-        tolerance=target.tolerance(artifact.precision),
+        tolerance=tolerance,
+        least_db=dict(made.tried.standards[standard].least_db) or (_as_measured(candidate) if tolerance is None else {}),
+        golden=standard,
         profiles=candidate.profiles,
         executes_code=target.executes_code,
         threads=candidate.threads,
     )
+
+
+def _as_measured(candidate: Candidate) -> dict[str, float]:
+    """What a runtime that quantised by itself is held to on other machines: as far from the reference as it was here, and a little."""
+    outputs = candidate.parity.outputs if candidate.parity else ()
+    return {key_of(one): one.snr_db - OTHER_MACHINE_DB for one in outputs if one.snr_db is not None}
 
 
 def settings(request: Request) -> dict[str, Any]:
@@ -129,23 +149,23 @@ def _recorded(value: Any) -> Any:
     if isinstance(value, Path):
         return value.name
     if isinstance(value, Mapping):
-        return {key: Path(one).name if isinstance(one, str) and "/" in one else one for key, one in value.items()}
+        return {key: Path(one).name if isinstance(one, Path) or (isinstance(one, str) and "/" in one) else one for key, one in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 
 def versions(made: Made) -> dict[str, str]:
     """Versions of everything that made or runs the artefacts."""
     packages = {"torchport": __version__, "numpy": importlib.metadata.version("numpy")}
-    for artifact in (made.reference, *made.artifacts.values()):
+    for artifact in (made.reference, *made.tried.artifacts.values()):
         packages |= artifact.requires
     return dict(sorted(packages.items()))
 
 
 def report(made: Made, path: Path) -> None:
     """Write the HTML report; pictures are shown only for golden items, which the Bundle holds anyway."""
-    assembled, choice = made.assembled, made.choice
+    assembled, choice = made.tried.assembled, made.choice
     skipped = [Skipped(what=c.id, why=c.reason or "") for c in choice.candidates if c.status in ("absent", "failed")]
-    skipped += [Skipped(what=name, why=why) for name, why in made.proven.unreadable.items()]
+    skipped += [Skipped(what=name, why=why) for name, why in made.tried.proven.unreadable.items()]
     data = ReportData(
         title=made.request.output.name.removesuffix(".tport"),
         task=assembled.task.name,
@@ -160,24 +180,24 @@ def report(made: Made, path: Path) -> None:
         command=command(made.request),
         pictures=tuple(_pictures(made)),
         skipped=tuple(skipped),
-        stages={"host steps": made.proven.host} if made.proven.host.outputs else {},
+        stages={"host steps": made.tried.proven.host} if made.tried.proven.host.outputs else {},
     )
     write(path, data)
 
 
 def _pictures(made: Made) -> list[PictureRow]:
-    task = made.assembled.task
+    task = made.tried.assembled.task
     rows: list[PictureRow] = []
-    shown = {one.name: one.host["raw"] for one in made.golden}
-    for i, (item, reference) in enumerate(zip(made.assembled.items, made.proven.results, strict=True)):
+    shown = {one.name: one.host["raw"] for one in made.golden[PLAIN]}
+    for i, (item, reference) in enumerate(zip(made.tried.assembled.items, made.tried.proven.results, strict=True)):
         if reference is None or len(rows) == SHOWN_ITEMS:
             continue
-        answers = {name: got[i] for name, got in made.answers.items()}
+        answers = {name: got[i] for name, got in made.tried.answers.items()}
         rows.append(
             PictureRow(
                 name=item.name,
                 label=None if item.label is None else str(item.label),
-                thumbnail=task.thumbnail(shown[item.name]) if item.name in shown else None,
+                thumbnail=task.illustrate(shown[item.name], reference) if item.name in shown else None,
                 reference=task.words(reference),
                 right=None if item.label is None else task.score(reference, item.label) >= 0.5,
                 answers={name: Answer(text=task.words(got) if got else "no answer", same=got is not None and task.agree(got, reference)) for name, got in answers.items()},
@@ -191,7 +211,7 @@ def command(request: Request) -> str:
     import shlex
 
     source = request.source if isinstance(request.source, str) else type(request.source).__name__
-    words = ["torchport", "deploy", Path(source).name, "--task", request.task]
+    words = ["torchport", "deploy", Path(source).name, *(["--task", request.task] if request.task else [])]
     for key, value in request.arguments.items():
         words += ["--arg", f"{key}={value}"]
     for flag, path in (("--weights", request.weights), ("--data", request.data)):

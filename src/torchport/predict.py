@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import numpy as np
 from .bundle import Bundle, Variant, trust
 from .errors import BadInput, BundleError, MissingDependency, TorchportError
 from .targets import Runner, targets
-from .tasks import Pipeline, tasks
+from .tasks import Pipeline, Session, tasks
+from .tasks.batching import answer_many
 
 Source = str | Path | bytes
 
@@ -78,22 +79,77 @@ class Predictor:
 
     def values(self, source: Source) -> dict[str, Any]:
         """Every value of the chain for one input, from `raw` to `result`."""
-        return self.pipeline.answer(source if isinstance(source, bytes) else read(source))
+        return self.pipeline.answer(self._raw(source))
+
+    def stream(self, source: Source) -> Generator[dict[str, Any], None, dict[str, Any]]:
+        """As `predict`, yielding what can be shown before the answer is complete (tokens, partial text); returns the answer.
+
+        Raises:
+            BadInput: the input cannot be read or decoded.
+        """
+        values = yield from self.pipeline.stream(self._raw(source))
+        result: dict[str, Any] = values["result"]
+        return result
+
+    def session(self) -> Session:
+        """A stream of input (frames, chunks of speech) to push piece by piece.
+
+        Raises:
+            UsageError: the task takes whole inputs only.
+        """
+        return self.pipeline.task.session(self.pipeline)
+
+    def drawn(self, values: Mapping[str, Any]) -> dict[str, bytes]:
+        """One answer as files for people: suffix -> bytes (`.png` with boxes, `.wav`); empty where the JSON says it all."""
+        return self.pipeline.task.save(values["raw"], dict(values), self.pipeline.facts)
 
     def outputs(self, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The model graph's raw outputs among the values of one answer, by the names fixed at capture."""
-        step = next(step for step in self.pipeline.steps if step.graph == "model")
-        return {own: values[name] for own, name in step.outputs.items()}
+        """The raw outputs of the steps that carry weights, by the names fixed at capture: the model graph's, or what drivers made of theirs."""
+        made = next((step for step in self.pipeline.steps if step.graph == "model"), None)
+        steps = [made] if made else [step for step in self.pipeline.steps if step.drives or step.graph]
+        return {own: values[name] for step in steps for own, name in step.outputs.items() if isinstance(values[name], np.ndarray)}
 
-    def predict_each(self, sources: Iterable[Source]) -> Iterator[tuple[dict[str, Any] | None, dict[str, Any] | None, TorchportError | None]]:
-        """(result, values, error) for each input: a bad one is answered by its error and the rest go on."""
+    def predict_each(
+        self, sources: Iterable[Source], on_partial: Callable[[dict[str, Any]], None] | None = None
+    ) -> Iterator[tuple[dict[str, Any] | None, dict[str, Any] | None, TorchportError | None]]:
+        """(result, values, error) for each input: a bad one is answered by its error and the rest go on.
+
+        Args:
+            on_partial: hears of every part that `stream` would yield.
+        """
         for source in sources:
             try:
-                values = self.values(source)
+                values = self._heard(source, on_partial) if on_partial else self.values(source)
             except TorchportError as exc:
                 yield None, None, exc
             else:
                 yield values["result"], values, None
+
+    def predict_many(self, sources: Iterable[Source], batch: int = 16) -> Iterator[tuple[dict[str, Any] | None, TorchportError | None]]:
+        """(result, error) for each input in order: as `predict_each`, `batch` inputs of one shape at once where the graphs take batches.
+
+        Takes more inputs a second than `predict`, and answers none before it has looked at some hundred.
+        """
+        for answer in answer_many(self.pipeline, map(self._raw_or_error, sources), batch):
+            yield (None, answer) if isinstance(answer, TorchportError) else (answer["result"], None)
+
+    def _raw(self, source: Source) -> bytes:
+        return source if isinstance(source, bytes) else read(source, self.pipeline.task.read)
+
+    def _raw_or_error(self, source: Source) -> bytes | TorchportError:
+        try:
+            return self._raw(source)
+        except TorchportError as exc:
+            return exc
+
+    def _heard(self, source: Source, on_partial: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+        running = self.pipeline.stream(self._raw(source))
+        while True:
+            try:
+                on_partial(next(running))
+            except StopIteration as done:
+                values: dict[str, Any] = done.value
+                return values
 
     def _select(self, wanted: str | None, profile: str, trusted: bool) -> Variant:
         manifest = self.bundle.manifest
@@ -131,9 +187,9 @@ class Predictor:
     def _open(self, variant: Variant, threads: int | None, device: str, in_graph: bool) -> Pipeline:
         manifest = self.bundle.manifest
         task = tasks.need(manifest.task.name)
-        facts = {**manifest.task.facts, **self._overrides}
+        facts = {**self.bundle.facts(), **self._overrides}
         plan = Pipeline(task, facts, manifest.steps, {}, in_graph)
-        needed = [step.graph for step in manifest.steps if step.graph and plan.uses_graph(step)]
+        needed = plan.needed()
         folder = self.bundle.variant_folder(variant, needed)
         target = targets.need(variant.artifact.target)
         runners: dict[str, Runner] = {}
@@ -147,30 +203,72 @@ def _reasons(refused: Mapping[str, TorchportError]) -> str:
     return "; ".join(f"{name}: {exc}" for name, exc in refused.items())
 
 
-def read(path: str | Path) -> bytes:
-    """The bytes of an input file; BadInput says why there are none."""
+def read(path: str | Path, by: Callable[[Path], bytes] = Path.read_bytes) -> bytes:
+    """The bytes of an input, as a task reads it; BadInput says why there are none."""
     try:
-        return Path(path).read_bytes()
+        return by(Path(path))
     except OSError as exc:
         raise BadInput(f"{path}: {exc.strerror or exc}", "give a file that exists and can be read") from exc
 
 
-def expand(inputs: Sequence[Path], suffixes: Sequence[str]) -> list[Path]:
-    """Files as they are; a folder as its files with one of the suffixes, sorted.
+def expand(inputs: Sequence[Path], suffixes: Sequence[str], whole: Callable[[Path], bool] = lambda folder: False) -> list[Path]:
+    """Files as they are; a folder as itself where it is one input, else as its files with one of the suffixes and such folders, sorted.
+
+    Args:
+        whole: whether a folder is one input.
 
     Raises:
         BadInput: a folder holds nothing that the task takes.
     """
     found: list[Path] = []
     for path in inputs:
-        if not path.is_dir():
+        if not path.is_dir() or whole(path):
             found.append(path)
             continue
-        inside = sorted(p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in suffixes)
+        folders = {p for p in path.rglob("*") if p.is_dir() and whole(p)}
+        inside = sorted(folders | {p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in suffixes})
+        inside = [p for p in inside if folders.isdisjoint(p.parents)]
         if not inside:
             raise BadInput(f"{path}: no file with {', '.join(suffixes)} inside", "give files, or another folder")
         found += inside
     return found
+
+
+class Drawer:
+    """Writes what answers look like beside their JSON: one input to the named file, several into the named folder.
+
+    Raises (on `write`):
+        BadInput: the answer is nothing to draw.
+        OutputError: the file cannot be written.
+    """
+
+    def __init__(self, target: Path, inputs: int) -> None:
+        self._target = target
+        self._as_file = inputs == 1 and bool(target.suffix) and not target.is_dir()
+        self._taken: set[Path] = set()
+
+    def write(self, name: str, drawn: Mapping[str, bytes]) -> list[Path]:
+        """The files written for the input of that name."""
+        from .disk import write_file
+
+        if not drawn:
+            raise BadInput("there is nothing to save but the JSON answer", "use --json, or --save-outputs for the raw tensors")
+        if self._as_file and self._target.suffix not in drawn and len(drawn) == 1:
+            raise BadInput(f"the answer is a {next(iter(drawn))} file, not {self._target.suffix}", f"write --save {self._target.with_suffix(next(iter(drawn))).name}")
+        paths = []
+        for suffix, content in drawn.items():
+            path = self._target.with_suffix(suffix) if self._as_file else self._free(Path(name).stem, suffix)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_file(path, content)
+            paths.append(path)
+        return paths
+
+    def _free(self, stem: str, suffix: str) -> Path:
+        path, number = self._target / f"{stem}{suffix}", 2
+        while path in self._taken:
+            path, number = self._target / f"{stem}-{number}{suffix}", number + 1
+        self._taken.add(path)
+        return path
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -7,20 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 from . import budget as budgets
 from .bundle import Bundle, trust
 from .choose import choose
 from .errors import MissingDependency, TorchportError
-from .measure import EAGER, Opened, eager_reference, time_all, timed, write_feed
+from .measure import EAGER, Opened, eager_reference, quick_by_default, time_all, timed, workload
 from .targets import targets
-from .types import Candidate, Choice, Reference, Signature
+from .types import Candidate, Choice, Reference
 from .verify import golden_of
+from .verify.check import plan_of
 
 
-def bench(bundle: Bundle, *, profile: str = "python", trusted: bool = False, tell: Callable[[str], None] = lambda _: None) -> tuple[Choice, Reference]:
+def bench(bundle: Bundle, *, profile: str = "python", trusted: bool = False, quick: bool | None = None, tell: Callable[[str], None] = lambda _: None) -> tuple[Choice, Reference]:
     """Measure again; accuracy, parity and sizes are those proven when the Bundle was made.
+
+    Args:
+        quick: time every variant for a moment only; None is as the environment says.
 
     Returns:
         A Choice whose `chosen` is the Bundle's recorded one, with the latencies of now, and the eager reference, measured
@@ -41,11 +44,11 @@ def bench(bundle: Bundle, *, profile: str = "python", trusted: bool = False, tel
             absent[variant.id] = msgspec.structs.replace(base, status="absent", reason=str(exc), latency_ms=None, by_threads={}, memory_bytes=None)
             continue
         recorded[variant.id] = msgspec.structs.replace(base, status="ok", reason=None)
-        opened.append(Opened(variant.id, variant.artifact, bundle.variant_folder(variant, variant.artifact.graphs)))
+        opened.append(Opened(variant.id, variant.artifact, bundle.variant_folder(variant, variant.artifact.graphs), variant.profiles))
     eager = _reference(bundle, trusted)
     with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
-        feed = write_feed(Path(scratch), model_feed(bundle))
-        found = time_all([*opened, *([eager] if eager else [])], manifest.graphs["model"], feed, tell)
+        work = workload(plan_of(bundle), next(iter(golden_of(bundle)), None), Path(scratch))
+        found = time_all([*opened, *([eager] if eager else [])], work, tell, quick=quick_by_default() if quick is None else quick)
     rows = [absent.get(v.id) or timed(recorded[v.id], found[v.id]) for v in manifest.variants]
     before = manifest.evidence.reference
     reference = msgspec.structs.replace(before, measured="at deploy") if before else Reference(latency_ms=None, accuracy=None, size_bytes=None)
@@ -75,24 +78,3 @@ def _reference(bundle: Bundle, trusted: bool) -> Opened | None:
     except TorchportError:
         return None
     return Opened(EAGER, artifact, bundle.reference_folder())
-
-
-def model_feed(bundle: Bundle) -> dict[str, np.ndarray]:
-    """The model graph's input of the first golden item, or seeded numbers where no golden vectors were kept."""
-    manifest = bundle.manifest
-    golden = golden_of(bundle)
-    step = next(step for step in manifest.steps if step.graph == "model")
-    if golden:
-        return {own: golden[0].host[name] for own, name in step.inputs.items()}
-    return made_up(manifest.graphs["model"])
-
-
-def made_up(signature: Signature) -> dict[str, np.ndarray]:
-    """Seeded arrays that fit a signature, every dynamic dimension at its smallest sensible size."""
-    rng = np.random.default_rng(0)
-    feed = {}
-    for spec in signature.inputs:
-        shape = [d if isinstance(d, int) else 1 if d == "batch" else max(signature.dims[d].min if d in signature.dims else 1, 16) for d in spec.shape]
-        kind = np.dtype(spec.dtype).kind
-        feed[spec.name] = (rng.standard_normal(shape) if kind == "f" else rng.integers(0, 2, shape)).astype(spec.dtype)
-    return feed

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from .bundle import Bundle, Manifest, Variant, readme, trust, writer
+from .bundle import Bundle, Manifest, Variant, coding, readme, trust, writer
+from .bundle.manifest import SCHEMA
+from .documents import VariantSize
 from .errors import BudgetNotMet, UsageError
+from .measure import weighed
 from .targets.base import PROFILES
-from .types import Artifact
+from .tasks import assets
+from .types import PLAIN, Artifact
 from .verify import golden_of, traces
 
 
@@ -24,12 +28,14 @@ class Wish:
         keep: `chosen`, `front`, `all`, or ids.
         golden: how many golden items; None keeps them all.
         as_zip: one file instead of a folder.
+        smallest: files coded with zstd, where that is worth it.
     """
 
     profile: str | None = None
     keep: str | tuple[str, ...] = "all"
     golden: int | None = None
     as_zip: bool = False
+    smallest: bool = False
 
 
 def repack(bundle: Bundle, output: Path, wish: Wish) -> Manifest:
@@ -38,6 +44,7 @@ def repack(bundle: Bundle, output: Path, wish: Wish) -> Manifest:
     Raises:
         UsageError: an unknown profile or variant.
         BudgetNotMet: no variant is left.
+        MissingDependency: files are, or are to be, coded, and zstandard is not installed.
     """
     if wish.profile is not None and wish.profile not in PROFILES:
         raise UsageError(f"there is no profile '{wish.profile}'", f"--for takes {', '.join(PROFILES)}")
@@ -50,8 +57,10 @@ def repack(bundle: Bundle, output: Path, wish: Wish) -> Manifest:
         for variant in kept:
             _copy(bundle, f"variants/{variant.id}", variant.artifact, folder)
         smaller = _smaller(bundle, kept, wish, folder)
+        coded = coding.code(folder) if wish.smallest else {}
+        smaller = writer.listed(folder, _weighed(smaller, folder), coded)
         (folder / "README.md").write_text(readme.text(smaller), encoding="utf-8")
-        done = writer.finish(folder, smaller)
+        done = writer.finish(folder, smaller, coded)
         if wish.as_zip:
             writer.write_zip(folder, output, [entry.path for entry in done.files])
         else:
@@ -59,6 +68,32 @@ def repack(bundle: Bundle, output: Path, wish: Wish) -> Manifest:
     if trusted:
         trust.remember_path(output)
     return done
+
+
+def sizes(manifest: Manifest) -> list[VariantSize]:
+    """What each variant of a Bundle takes, each figure apart."""
+    measured = {candidate.id: candidate for candidate in manifest.evidence.candidates}
+    rows = []
+    for variant in manifest.variants:
+        files = [entry for entry in manifest.files if entry.name.startswith(f"variants/{variant.id}/")]
+        known = measured.get(variant.id)
+        rows.append(
+            VariantSize(
+                id=variant.id,
+                size_bytes=sum(entry.size for entry in files),
+                download_bytes=known.download_bytes if known else None,
+                decoded_bytes=sum(entry.content_size for entry in files),
+                memory_bytes=known.memory_bytes if known else None,
+            )
+        )
+    return rows
+
+
+def _weighed(manifest: Manifest, folder: Path) -> Manifest:
+    """With what the kept variants take on disk and to download now."""
+    ids = {variant.id for variant in manifest.variants}
+    rows = tuple(weighed(one, folder / "variants" / one.id) if one.id in ids else one for one in manifest.evidence.candidates)
+    return msgspec.structs.replace(manifest, evidence=msgspec.structs.replace(manifest.evidence, candidates=rows))
 
 
 def _copy(bundle: Bundle, place: str, artifact: Artifact, folder: Path) -> None:
@@ -88,14 +123,20 @@ def _smaller(bundle: Bundle, kept: list[Variant], wish: Wish, folder: Path) -> M
     if reference is not None:
         _copy(bundle, "reference", reference, folder)
     golden = []
-    for one in manifest.golden[: 0 if wish.golden == 0 else None]:
+    needed = {PLAIN, *(variant.golden for variant in kept)}
+    for one in manifest.golden if wish.golden != 0 else ():
+        if one.recipe not in needed:
+            continue
         count = len(one.items) if wish.golden is None else wish.golden
         golden.append(msgspec.structs.replace(one, items=one.items[:count], labels=one.labels[:count]))
         (folder / "golden").mkdir(exist_ok=True)
-        traces.save(folder / one.path, golden_of(bundle)[:count])
+        traces.save(folder / one.path, golden_of(bundle, one.recipe)[:count])
     for name in bundle.entries:
-        if "/" not in name and name != "README.md" and not (name == "report.html" and wish.golden == 0):
+        if name.startswith(f"{assets.FOLDER}/"):
+            (folder / assets.FOLDER).mkdir(exist_ok=True)
+            shutil.copyfile(bundle.file(name), folder / name)
+        elif "/" not in name and name != "README.md" and not (name == "report.html" and wish.golden == 0):
             shutil.copyfile(bundle.file(name), folder / name)
     chosen_for = {profile: name for profile, name in manifest.chosen_for.items() if name in ids}
     chosen = manifest.chosen if manifest.chosen in ids else chosen_for.get(wish.profile or "", kept[0].id)
-    return msgspec.structs.replace(manifest, variants=tuple(kept), reference=reference, golden=tuple(golden), chosen=chosen, chosen_for=chosen_for, files=())
+    return msgspec.structs.replace(manifest, schema=SCHEMA, variants=tuple(kept), reference=reference, golden=tuple(golden), chosen=chosen, chosen_for=chosen_for, files=())

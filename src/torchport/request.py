@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .budget import default, parse
+from .compress import parse as chain
 from .compress import recipes
 from .errors import BadInput, UsageError
+from .measure import quick_by_default
 from .targets import targets as known
 from .targets.base import PROFILES
 from .types import Budget
@@ -17,7 +19,16 @@ from .types import Budget
 if TYPE_CHECKING:
     import torch
 
+SEARCH = "auto"
+"""What stands for recipes that are to be searched for."""
+
+PREFER = ("latency", "size", "memory")
 KEEP = ("front", "chosen", "all")
+
+
+def golden(text: str) -> int | Path:
+    """What `--golden` says: how many items, `none` of them, or a folder with them."""
+    return 0 if text == "none" else int(text) if text.isdigit() else Path(text)
 
 
 @dataclass(frozen=True)
@@ -25,21 +36,29 @@ class Request:
     """Everything a deploy is asked for; the command line and `torchport.toml` fill the same fields.
 
     Attributes:
-        source: `module:name`, `file.py:Name`, a file, a folder, or an eager module.
+        source: `module:name`, `file.py:Name`, a file, a folder, `hf:FOLDER`, or an eager module.
+        task: its name; None takes the one that a Hugging Face folder's architecture is for, else the one for any module.
         weights, arguments: for the factory named by `source`.
         data: the user's items; `inputs` are `--input` texts for when there are none.
         settings: task facts given by the user.
-        targets, recipes: names, or None for every one that works here.
+        targets, recipes: names, or None for every one that works here; recipes are plain ones then.
+        calibration, test: items that recipes learn from, and items that are answered once by what was chosen; None takes
+            them from `data`, where it is large enough.
+        recipes may be `("auto",)`: they are searched for.
+        prefer: what decides between candidates that keep the budget: `latency`, `size` or `memory`.
+        seed: of every random choice.
+        time_s: seconds for recipes that train; what there is by then is taken.
         budget: what must hold, as text; the default budget when empty.
         profile: where it will run: a name of `targets.base.PROFILES`, or `any`.
         keep: `front`, `chosen` or `all` variants; golden: how many golden items, or a folder with them.
         limit_s: wall-clock limit of one export, and of one verification, in seconds.
+        quick: time every candidate for a moment only; the choice is less sure. The environment's `TORCHPORT_QUICK=1` where nobody says.
         log: file for the noise of converters and runtimes; a temporary one when None.
     """
 
     source: str | torch.nn.Module
     output: Path
-    task: str = "tensor"
+    task: str | None = None
     weights: Path | None = None
     arguments: Mapping[str, str] = field(default_factory=dict)
     data: Path | None = None
@@ -48,11 +67,22 @@ class Request:
     targets: Sequence[str] | None = None
     recipes: Sequence[str] | None = None
     budget: str = ""
+    calibration: Path | None = None
+    test: Path | None = None
+    seed: int = 0
+    time_s: float | None = None
+    prefer: str = "latency"
     profile: str = "python"
     keep: str = "front"
     golden: int | Path = 4
     limit_s: float = 900.0
+    quick: bool = field(default_factory=quick_by_default)
     log: Path | None = None
+
+    @property
+    def searching(self) -> bool:
+        """Whether recipes are searched for."""
+        return self.recipes is not None and list(self.recipes) == [SEARCH]
 
     @property
     def limits(self) -> Budget:
@@ -65,11 +95,19 @@ class Request:
             raise UsageError(f"there is no profile '{self.profile}'", f"--for takes {', '.join(PROFILES)} or any")
         if self.keep not in KEEP:
             raise UsageError(f"--keep {self.keep} is unknown", f"it takes {', '.join(KEEP)}")
-        for flag, registry, names in (("--targets", known, self.targets), ("--recipes", recipes, self.recipes)):
+        for flag, registry, names in (("--targets", known, self.targets), ("--recipes", recipes, None if self.searching else self.recipes)):
             if names is not None and not names:
                 raise UsageError(f"{flag} names nothing", f"it takes names separated by commas, or auto; known: {', '.join(registry.names())}")
-            for name in sorted(set(names or ()) - set(registry.names())):
-                raise UsageError(f"there is no {registry.kind[:-1]} '{name}'", f"known: {', '.join(registry.names())}")
+            unknown = {part.partition("@")[0] for name in names or () for part in name.split("+")} - set(registry.names())
+            if unknown:
+                raise UsageError(f"there is no {registry.kind[:-1]} '{min(unknown)}'", f"known: {', '.join(registry.names())}")
+        for name in () if self.searching else self.recipes or ():
+            chain(name)
+        if self.prefer not in PREFER:
+            raise UsageError(f"--prefer {self.prefer} is unknown", f"it takes {', '.join(PREFER)}")
+        for flag, path in (("--calibration", self.calibration), ("--test", self.test)):
+            if path is not None and not path.exists():
+                raise BadInput(f"{flag} {path}: there is no such file or folder", f"{flag} takes what --data takes")
         if isinstance(self.golden, Path) and not self.golden.exists():
             raise BadInput(f"--golden {self.golden}: neither a number nor a folder that exists", "write --golden 4, --golden none, or name a folder of inputs")
         if not self.limit_s > 0:

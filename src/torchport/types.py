@@ -10,6 +10,9 @@ from typing import Literal
 
 import msgspec
 
+PLAIN = "fp32"
+"""The recipe, and the precision, of a model as it was trained."""
+
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """Base of every value below: immutable, built by keyword, strict when decoded."""
@@ -72,11 +75,18 @@ class TensorIO(Value, frozen=True):
 
 
 class GraphFile(Value, frozen=True):
-    """One graph of an artefact: its entry file, every file it needs (paths relative to the variant), and its io."""
+    """One graph of an artefact.
+
+    Attributes:
+        entry, files: the entry file and every file it needs, relative to the variant.
+        io: how each tensor of the signature is spelled.
+        session: settings of the runtime's own session that the file was made for, by the runtime's names and values.
+    """
 
     entry: str
     files: tuple[str, ...]
     io: dict[str, TensorIO]
+    session: dict[str, str] = {}
 
 
 class Artifact(Value, frozen=True):
@@ -114,7 +124,7 @@ class OutputParity(Value, frozen=True):
     """One output of one stage against its reference, over all compared items.
 
     `max_rel` = max|a - b| / max|reference|; `snr_db` is None when the two are equal to the bit; for integer and boolean
-    outputs `max_rel` is the share of elements that differ.
+    outputs `max_rel` is the share of elements that differ. `tolerance` is None where the ratio of signal to noise decides.
     """
 
     stage: str
@@ -122,7 +132,7 @@ class OutputParity(Value, frozen=True):
     max_rel: float
     snr_db: float | None
     ok: bool
-    tolerance: float
+    tolerance: float | None
     items: int
 
 
@@ -167,11 +177,13 @@ class Budget(Value, frozen=True):
         accuracy_share: least share of the reference's metric (`accuracy>=99%`).
         accuracy_least: least absolute value (`accuracy>=0.91`).
         accuracy_drop: greatest absolute loss (`accuracy<=1pt` is 0.01).
+        agreement: least share of the items answered as by the reference (`agreement>=97%`).
     """
 
     accuracy_share: float | None = None
     accuracy_least: float | None = None
     accuracy_drop: float | None = None
+    agreement: float | None = None
     latency_ms: float | None = None
     size_bytes: int | None = None
     memory_bytes: int | None = None
@@ -183,7 +195,12 @@ Met = Literal["yes", "no", "not shown"]
 
 
 class Candidate(Value, frozen=True):
-    """One row of the table: a target x recipe, with everything that was measured about it."""
+    """One row of the table: a target x recipe, with everything that was measured about it.
+
+    Attributes:
+        accuracy, agreement: on the items that candidates are compared on.
+        test, test_agreement: on items that chose nothing, answered once when the choice was made; only of what won, for a profile or by size or memory.
+    """
 
     id: str
     target: str
@@ -200,17 +217,21 @@ class Candidate(Value, frozen=True):
     latency_ms: Timing | None = None
     accuracy: Accuracy | None = None
     agreement: float | None = None
+    test: Accuracy | None = None
+    test_agreement: float | None = None
     parity: Parity | None = None
     used: Used | None = None
     notes: tuple[str, ...] = ()
 
 
 class Reference(Value, frozen=True):
-    """The eager model: what every candidate is held against. `measured` says when the latency was taken."""
+    """The eager model: what every candidate is held against. `measured` says when the latency was taken; `test_accuracy` is of
+    the items that chose nothing, where there are such."""
 
     latency_ms: float | None
     accuracy: float | None
     size_bytes: int | None
+    test_accuracy: float | None = None
     measured: Literal["now", "at deploy"] = "now"
     latency: Timing | None = None
 
@@ -221,6 +242,7 @@ class Choice(Value, frozen=True):
     Attributes:
         chosen: id of the winner of the requested profile, None when nothing met the budget.
         chosen_for: profile -> winner.
+        preferred: what can decide (latency, size, memory) -> winner of the requested profile by that.
         met: whether the winner is shown to keep the budget.
         why: why the winner won, in words; `met_because` says what `met` rests on.
         front: ids on the accuracy/latency/size Pareto front.
@@ -235,6 +257,7 @@ class Choice(Value, frozen=True):
     front: tuple[str, ...]
     candidates: tuple[Candidate, ...]
     nearest: dict[str, str] = {}
+    preferred: dict[str, str] = {}
 
 
 class Levels(Value, frozen=True):
@@ -264,6 +287,8 @@ class Step(Value, frozen=True):
         fit: a host step that brings the step's inputs within the `max_shape` of the graph's io before it runs.
         levels: set where the step rounds; its graphs are then compared by levels, not by a relative tolerance.
         state: output -> input, for graphs that carry state between calls.
+        drives: for a host step that calls graphs itself, as often as the input asks for (a beam search, a cascade):
+            graph -> its carried state, output -> input; empty for a graph without state.
     """
 
     name: str
@@ -274,3 +299,4 @@ class Step(Value, frozen=True):
     fit: str | None = None
     levels: Levels | None = None
     state: dict[str, str] = {}
+    drives: dict[str, dict[str, str]] = {}

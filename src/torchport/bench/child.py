@@ -8,19 +8,23 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TorchportError
 from ..isolate import die_with_parent
 from ..targets import targets
+from ..tasks import Pipeline, tasks
+from ..tasks.assets import attach
 from . import memory, protocol
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ..targets import Runner
+    from ..types import Signature, Used
 
 _WARM_CALLS = 20
 _WARM_S = 0.3
@@ -31,9 +35,9 @@ class Child:
     """One artefact's process: prepared, opened, then timed turn by turn."""
 
     def __init__(self) -> None:
-        self._target = ""
+        self._prepared: protocol.Prepare | None = None
+        self._call: Callable[[], object] | None = None
         self._feed: Mapping[str, np.ndarray] = {}
-        self._runner: Runner | None = None
 
     def obey(self, command: protocol.Command) -> protocol.Answer:
         """Do what was asked."""
@@ -49,14 +53,17 @@ class Child:
         for module in command.imports:
             importlib.import_module(module)
         targets.get(command.target).load_library()
-        self._target, self._feed = command.target, load_file(command.feed)
+        if command.chain is None:
+            self._feed = load_file(command.feed)
+        else:
+            tasks.get(command.chain.task)
+        self._prepared = command
         return protocol.Ready()
 
     def _open(self, command: protocol.Open) -> protocol.Opened:
         gc.collect()
         before = memory.begin()
-        runner = targets.get(self._target).open(command.artifact, Path(command.folder), command.signature, command.graph, device=command.device, threads=command.threads)
-        self._runner = runner
+        used = self._open_chain(command) if self._prepared and self._prepared.chain else self._open_graph(command)
         start, times = time.perf_counter(), list[float]()
         while not times or (len(times) < _WARM_CALLS and time.perf_counter() - start < _WARM_S):
             times += self._time(1)
@@ -64,7 +71,26 @@ class Child:
         gc.collect()
         gc.freeze()
         gc.disable()
-        return protocol.Opened(min(times), runner.used, None if before is None or most is None else max(0, most - before))
+        return protocol.Opened(min(times), used, None if before is None or most is None else max(0, most - before))
+
+    def _open_graph(self, command: protocol.Open) -> Used:
+        runner, feed = self._runner(command, command.graph, command.signature), self._feed
+        self._call = lambda: runner.run(feed)
+        return runner.used
+
+    def _open_chain(self, command: protocol.Open) -> Used:
+        assert self._prepared and self._prepared.chain, "the caller asked"
+        chain, raw = self._prepared.chain, Path(self._prepared.feed).read_bytes()
+        facts = attach(chain.facts, lambda name: Path(chain.files[name]))
+        plan = Pipeline(tasks.get(chain.task), facts, chain.steps, {})
+        pipeline = replace(plan, runners={name: self._runner(command, name, chain.graphs[name]) for name in plan.needed()})
+        self._call = lambda: pipeline.answer(raw)
+        return pipeline.runners[command.graph].used
+
+    def _runner(self, command: protocol.Open, graph: str, signature: Signature) -> Runner:
+        assert self._prepared, "an artefact is opened after Prepare"
+        target = targets.get(self._prepared.target)
+        return target.open(command.artifact, Path(command.folder), signature, graph, device=command.device, threads=command.threads)
 
     def _turn(self, calls: int) -> protocol.Times:
         # The other children's turns emptied the caches and let threads fall asleep. A call that fills a turn by itself
@@ -75,11 +101,11 @@ class Child:
         return protocol.Times(tuple(self._time(calls)))
 
     def _time(self, calls: int) -> list[float]:
-        assert self._runner is not None, "a turn follows an opened artefact"
-        run, feed, times = self._runner.run, self._feed, list[float]()
+        assert self._call is not None, "a turn follows an opened artefact"
+        call, times = self._call, list[float]()
         for _ in range(calls):
             start = time.perf_counter_ns()
-            run(feed)
+            call()
             times.append((time.perf_counter_ns() - start) / 1e6)
         return times
 

@@ -24,7 +24,6 @@ Key = tuple[str, int | None]
 _MOST_OPEN = 24
 _LEAST_MEMORY_LEFT = 0.2
 _MOST_CALLS = 200
-_SLOW_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class Job:
     Attributes:
         id: the candidate's id; with `threads` it names the job.
         target, artifact, folder, signature, graph, device, threads: what `Target.open` takes.
-        feed: safetensors file with one batch-1 feed of the graph.
+        feed: safetensors file with one batch-1 feed of the graph; with a chain, the raw bytes of one item.
+        chain: the whole chain to time instead of one graph; `graph` then only says whose `used` to tell.
     """
 
     id: str
@@ -46,6 +46,7 @@ class Job:
     threads: int | None
     graph: str = "model"
     device: str = "cpu"
+    chain: protocol.Chain | None = None
 
     @property
     def key(self) -> Key:
@@ -98,19 +99,21 @@ def measure(
     rounds: int = 7,
     seconds: float = 1.0,
     limit_s: float = 120.0,
+    most_s: float = 60.0,
     progress: Callable[[str], None] | None = None,
     log: Path | None = None,
 ) -> dict[Key, Measurement]:
     """Time and weigh every job in a process of its own.
 
     All are opened and warmed up, then timed interleaved. Where opening them together would take the machine's memory
-    (or there are more than 24), they are timed group by group. Models so slow that a round would be minutes get fewer
-    rounds, at least three.
+    (or there are more than 24), they are timed group by group. Where all rounds together would take more than `most_s`,
+    there are fewer, at least three.
 
     Args:
         rounds: how many turns each job takes.
         seconds: time spent on timed calls of one job, over all rounds.
         limit_s: wall-clock limit of one answer of a child: importing, opening or one turn.
+        most_s: time for all rounds of a group, in seconds.
         progress: called with what begins, in words.
         log: file that what the runtimes print is appended to.
 
@@ -125,7 +128,7 @@ def measure(
         with ExitStack() as stack:
             group = _prepare(pending[:_MOST_OPEN], found, stack, limit_s, log, tell)
             ready = _open(group, found, tell)
-            _time(ready, found, rounds, seconds, tell)
+            _time(ready, found, rounds, seconds, most_s, tell)
         pending = [job for job in pending if job.key not in found]
     return {job.key: found[job.key] for job in jobs}
 
@@ -143,7 +146,7 @@ def _prepare(jobs: Sequence[Job], found: dict[Key, Measurement], stack: ExitStac
     started = []
     for job in jobs:
         process = stack.enter_context(Process(limit_s=limit_s, log=log))
-        process.tell(protocol.Prepare(job.target, job.artifact.imports, str(job.feed)))
+        process.tell(protocol.Prepare(job.target, job.artifact.imports, str(job.feed), job.chain))
         started.append(_Running(job, process))
     ready = []
     for one in started:
@@ -175,11 +178,11 @@ def _open(group: Sequence[_Running], found: dict[Key, Measurement], tell: Callab
     return opened
 
 
-def _time(running: Sequence[_Running], found: dict[Key, Measurement], rounds: int, seconds: float, tell: Callable[[str], None]) -> None:
+def _time(running: Sequence[_Running], found: dict[Key, Measurement], rounds: int, seconds: float, most_s: float, tell: Callable[[str], None]) -> None:
     turn_ms = 1000 * seconds / rounds
     calls = {one.job.key: max(1, min(_MOST_CALLS, int(turn_ms / max(one.call_ms, 1e-6)))) for one in running}
     round_s = sum(max(one.call_ms, turn_ms) for one in running) / 1000
-    rounds = max(min(3, rounds), min(rounds, int(_SLOW_S / max(round_s, 1e-6))))
+    rounds = max(min(3, rounds), min(rounds, int(most_s / max(round_s, 1e-6))))
     raw: dict[Key, list[tuple[float, ...]]] = {one.job.key: [] for one in running}
     order, dice = list(running), random.Random(0)  # noqa: S311 - an order, not a secret
     for number in range(rounds):

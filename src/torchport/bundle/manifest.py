@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from ..errors import BundleError
-from ..types import Artifact, Candidate, Met, Reference, Signature, Step, Value
+from ..types import PLAIN, Artifact, Candidate, Met, Reference, Signature, Step, Value
 
-SCHEMA = 1
+SCHEMA = 3
 """Version of the manifest written here; every older one stays readable."""
 
 NAME = "torchport.json"
 
 
+class Coded(Value, frozen=True):
+    """What a coded file decodes to: the path that everything else in the manifest calls it by, its size in bytes, its sha256."""
+
+    coding: Literal["zstd"]
+    path: str
+    size: int
+    sha256: str
+
+
 class FileEntry(Value, frozen=True):
-    """One file of the Bundle: path relative to its root with `/`, size in bytes, sha256 in hex."""
+    """One file of the Bundle as it is stored: path relative to its root with `/`, size in bytes, sha256 in hex.
+
+    Attributes:
+        coded: what it decodes to, for a file that is stored coded (`pack --smallest`).
+    """
 
     path: str
     size: int
     sha256: str
+    coded: Coded | None = None
+
+    @property
+    def name(self) -> str:
+        """The path that the rest of the manifest calls it by."""
+        return self.coded.path if self.coded else self.path
+
+    @property
+    def content_size(self) -> int:
+        """Bytes of what it holds."""
+        return self.coded.size if self.coded else self.size
+
+    @property
+    def content_sha256(self) -> str:
+        """The sha256 of what it holds."""
+        return self.coded.sha256 if self.coded else self.sha256
 
 
 class TaskRecord(Value, frozen=True):
@@ -33,11 +62,19 @@ class TaskRecord(Value, frozen=True):
 
 
 class Variant(Value, frozen=True):
-    """One way to run the Bundle; its files lie under `variants/<id>/`."""
+    """One way to run the Bundle; its files lie under `variants/<id>/`.
+
+    Attributes:
+        tolerance: greatest `max_rel` of a graph from the same tensor; null where the runtime computes with integers.
+        least_db: for those, `stage/output` -> least ratio of signal to noise, in dB.
+        golden: the recipe of the golden vectors that it is held against.
+    """
 
     id: str
     artifact: Artifact
-    tolerance: float
+    tolerance: float | None
+    least_db: dict[str, float] = {}
+    golden: str = PLAIN
     profiles: tuple[str, ...] = ()
     executes_code: bool = False
     threads: int | None = None
@@ -152,8 +189,12 @@ def check(manifest: Manifest, where: str) -> None:
             raise broken(f"step {step.name} takes '{missing[0]}', which no step before it makes")
         if step.graph is None and step.host is None:
             raise broken(f"step {step.name} names neither a graph nor a host step")
+        if step.drives and step.host is None:
+            raise broken(f"step {step.name} drives graphs and names no host step")
         if step.graph is not None:
             _check_graph(manifest, step, broken)
+        for graph, state in step.drives.items():
+            _check_driven(manifest, graph, state, broken)
         known |= {*step.outputs.values()}
     if "result" not in known:
         raise broken("no step makes the result")
@@ -170,6 +211,19 @@ def _check_graph(manifest: Manifest, step: Step, broken: Callable[[str], BundleE
         graph = variant.artifact.graphs.get(step.graph or "")
         if graph is None or not takes | gives <= {*graph.io}:
             raise broken(f"variant {variant.id} does not fit graph '{step.graph}'")
+
+
+def _check_driven(manifest: Manifest, graph: str, state: dict[str, str], broken: Callable[[str], BundleError]) -> None:
+    signature = manifest.graphs.get(graph)
+    if signature is None:
+        raise broken(f"a step drives graph '{graph}', which is not described")
+    takes, gives = {spec.name for spec in signature.inputs}, {spec.name for spec in signature.outputs}
+    if not {*state} <= gives or not {*state.values()} <= takes:
+        raise broken(f"the state that is carried does not fit the tensors of graph '{graph}'")
+    for variant in manifest.variants:
+        made = variant.artifact.graphs.get(graph)
+        if made is None or not takes | gives <= {*made.io}:
+            raise broken(f"variant {variant.id} does not fit graph '{graph}'")
 
 
 def json_schema() -> dict[str, Any]:

@@ -8,12 +8,14 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from .. import cache
 from ..errors import BundleError, OutputError
+from . import coding
 from . import manifest as m
 
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
@@ -26,7 +28,11 @@ class Bundle:
     """An opened Bundle.
 
     Opening checks that every listed path stays inside, is there and has its size; a file is hashed when it is first
-    handed out. Nothing is ever written into a Bundle; a zip is unpacked, file by file, into a temporary folder.
+    handed out. Nothing is ever written into a Bundle; a zip is unpacked, file by file, into a temporary folder, and coded
+    files are decoded into the user's cache folder, or into a temporary one where there is none.
+
+    Attributes:
+        entries: what each listed file is called in the manifest -> its entry.
 
     Raises:
         BundleError: the Bundle is missing, damaged, unsafe or too new.
@@ -35,12 +41,13 @@ class Bundle:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._checked: set[str] = set()
+        self._homes: dict[str, Path] = {}
         with ExitStack() as stack:
             self._zip, self.root = self._open(stack)
             raw = self._manifest_bytes()
             self.digest = hashlib.sha256(raw).hexdigest()
             self.manifest = m.decode(raw, self.path.name)
-            self.entries = {entry.path: entry for entry in self.manifest.files}
+            self.entries = {entry.name: entry for entry in self.manifest.files}
             self._check_listing()
             m.check(self.manifest, self.path.name)
             self._stack = stack.pop_all()
@@ -52,7 +59,7 @@ class Bundle:
         self.close()
 
     def close(self) -> None:
-        """Forget the temporary folder of a zipped Bundle."""
+        """Forget the temporary folders of a zipped or coded Bundle."""
         self._stack.close()
 
     def file(self, path: str) -> Path:
@@ -60,14 +67,38 @@ class Bundle:
         entry = self.entries.get(path)
         if entry is None:
             raise BundleError(f"{self.path.name}: {path} is not listed in {m.NAME}", "ask for the Bundle again")
-        target = self.root / path
+        top = _top(path)
+        target = self._home(top) / path.removeprefix(f"{top}/")
         if path not in self._checked:
-            if self._zip is not None:
-                self._unpack(self._zip, path, target)
-            if cache.digest(target) != entry.sha256:
-                raise BundleError(f"{self.path.name}: {path} is damaged (its sha256 differs)", "ask for the Bundle again")
+            if target == self.root / entry.path:
+                self._stored(entry)
+            elif not (target.is_file() and cache.digest(target) == entry.content_sha256):
+                with self._writing(path):
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    coding.bring(self._stored(entry), entry, target, self.path.name)
             self._checked.add(path)
         return target
+
+    def _stored(self, entry: m.FileEntry) -> Path:
+        """Where the file lies as it is stored, unpacked and checked."""
+        target = self.root / entry.path
+        if self._zip is not None and not target.exists():
+            self._unpack(self._zip, entry.path, target)
+        if cache.digest(target) != entry.sha256:
+            raise BundleError(f"{self.path.name}: {entry.path} is damaged (its sha256 differs)", "ask for the Bundle again")
+        return target
+
+    def _home(self, top: str) -> Path:
+        """Where the files of one of the Bundle's folders are handed out from: where they lie, unless some of them are coded."""
+        if top not in self._homes:
+            files = [entry for name, entry in self.entries.items() if _top(name) == top]
+            self._homes[top] = self._room(files) if any(entry.coded for entry in files) else self.root / top
+        return self._homes[top]
+
+    def _room(self, files: list[m.FileEntry]) -> Path:
+        """The cache's folder for files of this content, else a temporary one."""
+        kept = cache.room("decoded", *(text for entry in files for text in (entry.name.removeprefix(_top(entry.name)), entry.content_sha256)), size=sum(entry.content_size for entry in files))
+        return kept or Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="torchport-")))
 
     def _open(self, stack: ExitStack) -> tuple[zipfile.ZipFile | None, Path]:
         """The archive of a zipped Bundle, and the folder that files are handed out from."""
@@ -85,11 +116,17 @@ class Bundle:
 
     def _unpack(self, archive: zipfile.ZipFile, path: str, target: Path) -> None:
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(path) as packed, target.open("wb") as out:
-                shutil.copyfileobj(packed, out, 1 << 20)
+            with self._writing(path):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(path) as packed, target.open("wb") as out:
+                    shutil.copyfileobj(packed, out, 1 << 20)
         except DAMAGED as exc:
             raise BundleError(f"{self.path.name}: {path} cannot be unpacked ({exc})", "ask for the Bundle again") from exc
+
+    @contextmanager
+    def _writing(self, path: str) -> Iterator[None]:
+        try:
+            yield
         except OSError as exc:
             raise OutputError(f"{self.path.name}: {path} cannot be unpacked ({exc.strerror or exc})", "free some space, or set TMPDIR to a folder that has some") from exc
 
@@ -99,7 +136,7 @@ class Bundle:
         for graph in graphs:
             for name in variant.artifact.graphs[graph].files:
                 self.file(f"{folder}/{name}")
-        return self.root / folder
+        return self._home(folder)
 
     def reference_folder(self) -> Path:
         """The folder of the eager reference, checked."""
@@ -107,11 +144,22 @@ class Bundle:
         for graph in self.manifest.reference.graphs.values():
             for name in graph.files:
                 self.file(f"reference/{name}")
-        return self.root / "reference"
+        return self._home("reference")
+
+    def facts(self) -> dict[str, Any]:
+        """The task's facts; those that are files as Paths of the checked copies.
+
+        Raises:
+            BundleError: such a file is missing or damaged.
+        """
+        from ..tasks import assets
+
+        return assets.attach(self.manifest.task.facts, self.file)
 
     def check_all(self) -> None:
-        """Hash every listed file."""
-        for path in self.entries:
+        """Hash every listed file, as it is stored and what it decodes to."""
+        for path, entry in self.entries.items():
+            self._stored(entry)
             self.file(path)
 
     def _manifest_bytes(self) -> bytes:
@@ -121,13 +169,16 @@ class Bundle:
             raise BundleError(f"{self.path.name}: no {m.NAME} inside", MADE_BY) from exc
 
     def _check_listing(self) -> None:
-        for path, entry in self.entries.items():
-            check_inside(path, self.path.name)
-            size = self._size(path)
+        if len(self.entries) != len(self.manifest.files):
+            raise BundleError(f"{self.path.name}: {m.NAME} lists a file twice", "ask for the Bundle again")
+        for name, entry in self.entries.items():
+            check_inside(entry.path, self.path.name)
+            check_inside(name, self.path.name)
+            size = self._size(entry.path)
             if size is None:
-                raise BundleError(f"{self.path.name}: {path} is missing", "ask for the Bundle again")
+                raise BundleError(f"{self.path.name}: {entry.path} is missing", "ask for the Bundle again")
             if size != entry.size:
-                raise BundleError(f"{self.path.name}: {path} has {size} bytes, {entry.size} are listed", "ask for the Bundle again")
+                raise BundleError(f"{self.path.name}: {entry.path} has {size} bytes, {entry.size} are listed", "ask for the Bundle again")
         artifacts = {f"variants/{v.id}": v.artifact for v in self.manifest.variants}
         if self.manifest.reference is not None:
             artifacts["reference"] = self.manifest.reference
@@ -151,6 +202,12 @@ class Bundle:
         if not stat.S_ISREG(found.st_mode):
             raise BundleError(f"{self.path.name}: {path} is a link or a device", "a Bundle holds plain files only: ask for it again")
         return found.st_size
+
+
+def _top(path: str) -> str:
+    """The folder whose files are handed out together: `variants/<id>`, `reference`, ...; empty for a file at the top."""
+    folders = path.split("/")[:-1]
+    return "/".join(folders[: 2 if folders[:1] == ["variants"] else 1])
 
 
 def check_inside(path: str, where: str) -> None:

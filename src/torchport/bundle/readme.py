@@ -17,7 +17,7 @@ def text(manifest: Manifest) -> str:
         f"# {manifest.name}",
         f"{_about(manifest)} `torchport.json` says everything below as data; `report.html` shows what was measured.",
         "## Run it",
-        f"```\npip install torchport\ntorchport predict {manifest.name}.tport YOUR_INPUT\n```",
+        f"```\npip install {_install(manifest)}\ntorchport predict {manifest.name}.tport YOUR_INPUT\n```",
         *_programs(manifest),
         "## The chain\n\n" + "\n".join(f"{i}. {_step(step)}" for i, step in enumerate(manifest.steps, 1)),
         "## Graphs\n\n" + "\n\n".join(_graph(name, signature) for name, signature in manifest.graphs.items()),
@@ -28,6 +28,14 @@ def text(manifest: Manifest) -> str:
         "## Licence\n\nThat of the model's code and weights, which their makers state; torchport adds none.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _is_coded(manifest: Manifest) -> bool:
+    return any(entry.coded for entry in manifest.files)
+
+
+def _install(manifest: Manifest) -> str:
+    return "'torchport[smallest]'" if _is_coded(manifest) else "torchport"
 
 
 def _about(manifest: Manifest) -> str:
@@ -42,8 +50,10 @@ def _programs(manifest: Manifest) -> list[str]:
     except TorchportError:  # a task of somebody else's package, which is not installed here
         return []
     artifacts = {variant.id: variant.artifact for variant in manifest.variants}
-    found = task.snippets(manifest.task.facts, manifest.graphs["model"], artifacts)
+    found = task.snippets(manifest.task.facts, manifest.graphs["model"], artifacts) if "model" in manifest.graphs else {}
     parts = ["## Run it without torchport"] if found else []
+    if found and _is_coded(manifest):
+        parts.append("First decode what is stored with zstd, in this folder: `zstd -d -r .` writes each file beside its `.zst`.")
     for language, program in found.items():
         file, command = PROGRAMS[language]
         parts.append(f"Save this as `{file}` in this folder, then `{command} {file} YOUR_INPUT`:")
@@ -52,7 +62,8 @@ def _programs(manifest: Manifest) -> list[str]:
 
 
 def _step(step: Step) -> str:
-    how = " or ".join([*([f"graph `{step.graph}`"] if step.graph else []), *([f"host step `{step.host}`"] if step.host else [])])
+    drives = f", which runs {', '.join(f'`{graph}`' for graph in step.drives)} as often as it takes" if step.drives else ""
+    how = " or ".join([*([f"graph `{step.graph}`"] if step.graph else []), *([f"host step `{step.host}`{drives}"] if step.host else [])])
     return f"**{step.name}** ({how}): {', '.join(step.inputs.values())} -> {', '.join(step.outputs.values())}"
 
 

@@ -7,8 +7,9 @@ import errno
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 
@@ -68,11 +69,16 @@ def _abandoned(target: Path, kind: str) -> list[Path]:
     return found
 
 
-def finish(folder: Path, manifest: m.Manifest) -> m.Manifest:
-    """Write the manifest with every file of the folder listed."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != m.NAME)
-    entries = tuple(m.FileEntry(path=p.relative_to(folder).as_posix(), size=p.stat().st_size, sha256=cache.digest(p)) for p in files)
-    manifest = msgspec.structs.replace(manifest, files=entries)
+def listed(folder: Path, manifest: m.Manifest, coded: Mapping[str, m.Coded] = MappingProxyType({})) -> m.Manifest:
+    """The manifest with every file of the folder listed; `coded` says what those that `coding.code` coded decode to."""
+    files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != m.NAME}
+    entries = tuple(m.FileEntry(path=path, size=p.stat().st_size, sha256=cache.digest(p), coded=coded.get(path)) for path, p in files.items())
+    return msgspec.structs.replace(manifest, files=entries)
+
+
+def finish(folder: Path, manifest: m.Manifest, coded: Mapping[str, m.Coded] = MappingProxyType({})) -> m.Manifest:
+    """Write the manifest with every file of the folder listed, as `listed` does."""
+    manifest = listed(folder, manifest, coded)
     (folder / m.NAME).write_bytes(m.encode(manifest))
     return manifest
 

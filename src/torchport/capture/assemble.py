@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import BadInput, UsageError
 from ..tasks import Item, Task
-from ..tasks.base import Facts
+from ..tasks.base import Facts, Split
 from ..types import Signature, Step
 from .inputs import made_up, parse
 from .ladder import capture_graph
@@ -50,9 +50,11 @@ class Assembled:
         return {name: graph.signature for name, graph in self.program.graphs.items()}
 
     @property
-    def model_only(self) -> Program:
-        """The Program with nothing but the graph that carries the weights: the eager reference."""
-        return Program({"model": self.program.graphs["model"]}, imports=self.program.imports)
+    def reference(self) -> Program:
+        """The eager reference: the graph that carries the weights; where a host step drives graphs, or the source is several, all that the chain runs."""
+        alone = self.program.weighted == ("model",) and not any(step.drives for step in self.steps)
+        names = self.program.weighted if alone else tuple(self.program.graphs)
+        return replace(self.program, graphs={name: self.program.graphs[name] for name in names}, source={})
 
 
 def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path | None, specs: Sequence[str]) -> Assembled:
@@ -73,6 +75,9 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
     bounds: dict[str, Any] | None = None
     if data is not None:
         items = task.items(data, facts)
+        split = _split(task, source, facts, items)
+        if split is not None:
+            return _assemble_split(split, task, source, items, assumed)
         usable, feed = _examples(task, items, facts, source.input_names())
     elif specs and task.takes_tensors:
         parsed = parse(specs)
@@ -88,8 +93,34 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
     graphs: dict[str, GraphProgram] = {"model": model}
     for name, graph in task.graphs(facts, model.signature, usable).items():
         graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds)
-    program = Program({step.graph: graphs[step.graph] for step in steps if step.graph}, source=source.provenance)
+    used = dict.fromkeys(name for step in steps for name in ([step.graph] if step.graph else []) + list(step.drives))
+    program = Program({name: graphs[name] for name in used}, source=source.provenance)
     return Assembled(program, task, facts, assumed, steps, items, data is None)
+
+
+def _split(task: Task, source: Source, facts: Facts, items: Sequence[Item]) -> Split | None:
+    """What the task makes of a source of several graphs; items that cannot be read are passed over."""
+    error: BadInput | None = None
+    for start in range(min(len(items), MADE_UP_ITEMS)):
+        try:
+            return task.split(source.model, facts, items[start : start + EXAMPLE_BATCH])
+        except BadInput as exc:
+            error = error or exc
+    raise error or BadInput("the data holds no items", "check --data")
+
+
+def _assemble_split(split: Split, task: Task, source: Source, items: list[Item], assumed: tuple[str, ...]) -> Assembled:
+    graphs = {name: capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds) for name, graph in split.graphs.items()}
+    first = next(iter(graphs.values())).signature
+    facts = task.bind(split.facts, first)
+    task.check_items(items, first)
+    steps = task.steps(facts, first)
+    for name, graph in task.graphs(facts, first, items[:EXAMPLE_BATCH]).items():
+        graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds)
+    used = dict.fromkeys(name for step in steps for name in ([step.graph] if step.graph else []) + list(step.drives))
+    weighted = tuple(name for name in used if name in split.graphs)
+    program = Program({name: graphs[name] for name in used}, source=source.provenance, weighted=weighted)
+    return Assembled(program, task, facts, assumed, steps, items, False)
 
 
 def _examples(task: Task, items: Sequence[Item], facts: Facts, names: Sequence[str] | None) -> tuple[list[Item], dict[str, np.ndarray]]:

@@ -55,6 +55,46 @@ def from_labels(config: Mapping[str, Any]) -> Facts:
     return {"labels": ordered} if ordered and ordered != [f"LABEL_{i}" for i in range(len(ordered))] else {}
 
 
+def from_text(config: Mapping[str, Any], tokenizer: Mapping[str, Any], sentences: Mapping[str, Any], pooling: Mapping[str, Any]) -> Facts:
+    """Text facts of a Hugging Face folder: `max_length` in tokens, and `pooling` where sentence-transformers states it.
+
+    Args:
+        config: `config.json`.
+        tokenizer: `tokenizer_config.json`, whose `model_max_length` is 1e30 where nobody gave one.
+        sentences: `sentence_bert_config.json`.
+        pooling: `1_Pooling/config.json`.
+    """
+    stated = (sentences.get("max_seq_length"), tokenizer.get("model_max_length"), config.get("max_position_embeddings"))
+    lengths = [int(length) for length in stated if isinstance(length, int | float) and 2 < length < 1e6]
+    facts: Facts = {"max_length": lengths[0]} if lengths else {}
+    named = [name for name, key in (("mean", "mean_tokens"), ("cls", "cls_token"), ("max", "max_tokens")) if pooling.get(f"pooling_mode_{key}")]
+    return facts | ({"pooling": named[0]} if len(named) == 1 else {})
+
+
+def from_speaker(config: Mapping[str, Any], tokenizer: Mapping[str, Any], symbols: Mapping[str, int]) -> Facts:
+    """Speech facts of a Hugging Face folder whose tokenizer is a `VitsTokenizer`: its table of symbols, and how it makes symbols of a text.
+
+    Args:
+        config: `config.json`.
+        tokenizer: `tokenizer_config.json`; what it leaves out has transformers' defaults.
+        symbols: `vocab.json`.
+    """
+    blank = 0 if tokenizer.get("add_blank", True) else None
+    facts: Facts = {"symbols": dict(symbols), "lowercase": bool(tokenizer.get("normalize", True)), "blank": blank, "before": [] if blank is None else [blank], "after": []}
+    spoken = bool(tokenizer.get("phonemize", True))
+    facts |= {"phonemiser": "espeak", "language": "en-us"} if spoken else {"phonemiser": "uroman" if tokenizer.get("is_uroman") else "none"}
+    facts |= {fact: float(config[key]) for fact, key in (("noise_scale", "noise_scale"), ("noise_scale_duration", "noise_scale_duration")) if key in config}
+    if config.get("speaking_rate"):
+        facts["length_scale"] = 1 / float(config["speaking_rate"])
+    return facts | ({"sample_rate": config["sampling_rate"]} if "sampling_rate" in config else {})
+
+
+def from_recorder(config: Mapping[str, Any]) -> Facts:
+    """Facts of recordings in a Hugging Face `preprocessor_config.json` of a feature extractor for speech."""
+    names = {"sampling_rate": "sampling_rate", "feature_size": "bands", "n_fft": "frame", "hop_length": "hop", "do_normalize": "normalise"}
+    return {fact: config[key] for key, fact in names.items() if config.get(key) is not None}
+
+
 def _size(config: Mapping[str, Any]) -> Facts:
     if not config.get("do_resize", True):
         return {}

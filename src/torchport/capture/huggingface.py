@@ -43,8 +43,23 @@ def open_folder(folder: Path, *, with_weights: bool = True) -> tuple[torch.nn.Mo
         )
     stated = facts.from_labels(config)
     if (folder / "preprocessor_config.json").is_file():
-        stated |= facts.from_preprocessor(_read(folder / "preprocessor_config.json"))
+        prepared = _read(folder / "preprocessor_config.json")
+        stated |= facts.from_recorder(prepared) if "sampling_rate" in prepared else facts.from_preprocessor(prepared)
+    if architecture.endswith("ForCTC") and (folder / "vocab.json").is_file():
+        stated |= {"vocabulary": folder / "vocab.json", "blank": config.get("pad_token_id") or 0}
+    if (folder / "tokenizer.json").is_file():
+        stated |= {"tokenizer": folder / "tokenizer.json", **_text_facts(folder, config)}
+    tokenizer = _read(folder / "tokenizer_config.json") if (folder / "tokenizer_config.json").is_file() else {}
+    if tokenizer.get("tokenizer_class") == "VitsTokenizer" and (folder / "vocab.json").is_file():
+        stated |= facts.from_speaker(config, tokenizer, _read(folder / "vocab.json"))
     return _load(kind, folder, with_weights), stated
+
+
+def _text_facts(folder: Path, config: dict[str, Any]) -> dict[str, Any]:
+    """What the JSON files beside a tokenizer say of lengths and of pooling; sentence-transformers writes files of its own."""
+    beside = ("tokenizer_config.json", "sentence_bert_config.json", "1_Pooling/config.json")
+    read = [_read(folder / name) if (folder / name).is_file() else {} for name in beside]
+    return facts.from_text(config, *read)
 
 
 def _load(kind: Any, folder: Path, with_weights: bool) -> torch.nn.Module:

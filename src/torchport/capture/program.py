@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,12 +74,19 @@ class Program:
         imports: modules that must be imported before an artefact of this program loads.
         source: where it came from, JSON-able, with content hashes and no absolute paths.
         recipe: the recipe that made it; `fp32` as captured.
+        weighted: names of the graphs that carry the source's weights, which recipes act on; the others are the task's own.
     """
 
     graphs: Mapping[str, GraphProgram]
     imports: tuple[str, ...] = ()
     source: Mapping[str, Any] = field(default_factory=dict)
     recipe: str = "fp32"
+    weighted: tuple[str, ...] = ("model",)
+
+    def changed(self, change: Callable[[GraphProgram], GraphProgram], imports: Iterable[str] = ()) -> Program:
+        """A Program whose weighted graphs `change` made anew; `imports` join those that its artefacts need."""
+        graphs = {name: change(graph) if name in self.weighted else graph for name, graph in self.graphs.items()}
+        return replace(self, graphs=graphs, imports=tuple(dict.fromkeys((*self.imports, *imports))))
 
 
 def flatten_outputs(value: Any) -> dict[str, torch.Tensor]:

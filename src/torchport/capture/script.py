@@ -80,8 +80,9 @@ def to_archive(module: torch.jit.ScriptModule) -> bytes:
 
 @contextmanager
 def quiet_jit() -> Iterator[None]:
-    """TorchScript is deprecated upstream and its tracer warns of every branch: both are known here, and checked for."""
+    """TorchScript is deprecated upstream, its tracer warns of every branch, and its compiler reads what a module deprecates: known here, and checked for."""
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", message=r".*(torch\.jit\.|Lite Interpreter)", category=DeprecationWarning)
         warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
         yield

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
+HUGGING_FACE = "hf:"
 FORMS = "a source is package.module:name, file.py:Name, a .pt2, a TorchScript .pt or a Hugging Face folder"
 
 
@@ -32,6 +33,7 @@ class Source:
         exported: the program of a `.pt2`; None otherwise.
         facts: task facts that the source states (see `facts`).
         provenance: JSON-able: `kind`, `name`, `arguments`, content hashes, `parameters`, versions; no folders.
+        architecture: the class that a Hugging Face folder's `config.json` names; empty for other sources.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Source:
     exported: ExportedProgram | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
+    architecture: str = ""
 
     @property
     def model(self) -> torch.nn.Module | ExportedProgram:
@@ -76,12 +79,28 @@ def open_source(source: str | torch.nn.Module, *, args: Mapping[str, str] | None
         kind = type(source)
         built = python_source.Built(copy.deepcopy(source).cpu(), None, {})
         return _eager(f"{kind.__module__.rpartition('.')[2]}:{kind.__qualname__}", "module", built, weights)
+    if source.startswith(HUGGING_FACE):
+        return _hugging_face(Path(source.removeprefix(HUGGING_FACE)), args, weights)
     path, colon, name = source.rpartition(":")
     if colon and name.replace(".", "_").isidentifier() and not Path(source).exists():
         return _eager(f"{Path(path).name}:{name}", "python", python_source.build(path, name, args), weights)
     if args:
-        raise UsageError(f"'{Path(source).name}' is built already, --arg is for classes and factories", "leave out --arg")
+        raise _built_already(Path(source))
     return _from_path(Path(source), weights)
+
+
+def _hugging_face(folder: Path, args: Mapping[str, str], weights: Path | None) -> Source:
+    if kind_of(folder) != "hf-dir":
+        raise BadInput(f"there is no Hugging Face model in '{folder}'", "give a folder with config.json, as save_pretrained writes it; nothing is downloaded")
+    if args:
+        raise _built_already(folder)
+    module, facts = huggingface.open_folder(folder, with_weights=weights is None)
+    opened = _eager(folder.resolve().name, "huggingface", python_source.Built(module, _sha256(folder / "config.json"), {}), weights, facts)
+    return replace(opened, architecture=type(module).__name__)
+
+
+def _built_already(path: Path) -> UsageError:
+    return UsageError(f"'{path.name}' is built already, --arg is for classes and factories", "leave out --arg")
 
 
 def _from_path(path: Path, weights: Path | None) -> Source:
@@ -92,8 +111,7 @@ def _from_path(path: Path, weights: Path | None) -> Source:
         raise BadInput(f"there is no '{path}'", FORMS)
     kind = kind_of(path)
     if kind == "hf-dir":
-        module, facts = huggingface.open_folder(path, with_weights=weights is None)
-        return _eager(path.resolve().name, "huggingface", python_source.Built(module, _sha256(path / "config.json"), {}), weights, facts)
+        return _hugging_face(path, {}, weights)
     if kind == "weights":
         raise BadInput(f"'{path.name}' is weights; they do not say how the model computes", f"give the Python that builds it: deploy file.py:Name --weights {path.name}")
     if kind == "unknown":

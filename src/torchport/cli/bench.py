@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .shared import BundlePath, Json, Progress, Trust, document, verb
+from .shared import BundlePath, Json, Progress, Quick, Trust, document, verb
 
 
 @verb
-def run(bundle: BundlePath, trust: Trust = False, as_json: Json = False) -> None:
+def run(bundle: BundlePath, trust: Trust = False, quick: Quick = None, as_json: Json = False) -> None:
     """Time every variant of a Bundle here, beside the eager model."""
     from .. import documents
     from ..bundle import Bundle
@@ -14,7 +14,7 @@ def run(bundle: BundlePath, trust: Trust = False, as_json: Json = False) -> None
     from . import tables
 
     with Bundle(bundle) as opened, Progress() as progress:
-        choice, reference = bench(opened, trusted=trust, tell=lambda text: progress.tell("measure", text))
+        choice, reference = bench(opened, trusted=trust, quick=quick, tell=lambda text: progress.tell("measure", text))
     if as_json:
         document(documents.choice(str(bundle), choice, reference))
         return

@@ -31,6 +31,12 @@ KINDS: dict[str, tuple[type, ...]] = {
     "targets": (str, list),
     "recipes": (str, list),
     "budget": (str,),
+    "prefer": (str,),
+    "calibration": (str,),
+    "test": (str,),
+    "seed": (int,),
+    "time": (str, int, float),
+    "quick": (bool,),
     "for": (str,),
     "keep": (str,),
     "golden": (int, str),
@@ -38,8 +44,8 @@ KINDS: dict[str, tuple[type, ...]] = {
     "output": (str,),
 }
 KEYS = tuple(KINDS)
-WORDS = {str: "a text", list: "a list of texts", dict: "a table", int: "a whole number", float: "a number"}
-PATHS = ("weights", "data", "output")
+WORDS = {bool: "true or false", str: "a text", list: "a list of texts", dict: "a table", int: "a whole number", float: "a number"}
+PATHS = ("weights", "data", "calibration", "test", "output")
 
 
 def load(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:

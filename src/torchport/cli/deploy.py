@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .shared import Json, Progress, Verbose, document, note, verb
+from .shared import Json, Progress, Quick, Verbose, document, note, verb
 
 if TYPE_CHECKING:
     from ..deploy import Outcome
     from ..request import Request
 
 Budget = Annotated[str | None, typer.Option(help='What must hold, as in "accuracy>=99%,latency<=10ms,size<=8MB,memory<=200MB".')]
+Prefer = Annotated[str | None, typer.Option(help="What decides between candidates that keep the budget: latency, size or memory.")]
+Calibration = Annotated[Path | None, typer.Option(help="Data that recipes learn from, as --data; a part of a large --data where it is not given.")]
+Test = Annotated[Path | None, typer.Option(help="Data that chooses nothing, answered once by what was chosen; a part of a large --data where it is not given.")]
+Seed = Annotated[int | None, typer.Option(help="Of every random choice.")]
+Time = Annotated[str | None, typer.Option(help="Time for recipes that train and for the search, as in 20m; the best so far is taken then.")]
 For = Annotated[str | None, typer.Option("--for", help="Where it will run: python, server, web, android, ios or any.")]
 Keep = Annotated[str | None, typer.Option(help="Variants to keep: front, chosen or all.")]
 Golden = Annotated[str | None, typer.Option(help="Golden vectors to keep: how many, none, or a folder of inputs to use.")]
@@ -32,10 +37,16 @@ def run(
     targets: options.Targets = None,
     recipes: options.Recipes = None,
     budget: Budget = None,
+    prefer: Prefer = None,
+    calibration: Calibration = None,
+    test: Test = None,
+    seed: Seed = None,
+    time: Time = None,
     for_: For = None,
     keep: Keep = None,
     golden: Golden = None,
     limit: options.Limit = None,
+    quick: Quick = None,
     output: options.Output = None,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -45,7 +56,7 @@ def run(
 
     flags = {
         "source": source, "weights": weights, "arg": arg, "data": data, "input": input_, "targets": targets, "recipes": recipes,
-        "budget": budget, "for": for_, "keep": keep, "golden": golden, "limit": limit, "output": output,
+        "budget": budget, "prefer": prefer, "calibration": calibration, "test": test, "seed": seed, "time": time, "for": for_, "keep": keep, "golden": golden, "limit": limit, "quick": quick, "output": output,
     }  # fmt: skip
     request = Request(**options.resolve(flags, task, set_), log=Path("/dev/stderr") if verbose else None)
     finish(build(request), request, as_json=as_json)
@@ -66,7 +77,7 @@ def finish(outcome: Outcome, request: Request, *, as_json: bool) -> None:
         BudgetNotMet: nothing met the budget; the document is printed before.
     """
     from .. import documents
-    from ..deploy import log_name
+    from ..attempt import log_name
     from . import tables
 
     if as_json:

@@ -9,18 +9,19 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
+from ..request import SEARCH, golden
 from . import config
 from .shared import names, pairs
 
-Source = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="package.module:name, file.py:Name, a .pt2, a TorchScript .pt, or a Hugging Face folder.")]
+Source = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="package.module:name, file.py:Name, a .pt2, a TorchScript .pt, or a Hugging Face folder (hf:DIR, or DIR).")]
 Weights = Annotated[Path | None, typer.Option(help="A .safetensors or .pt state dict for the model that SOURCE builds.")]
 Arg = Annotated[list[str] | None, typer.Option("--arg", help="key=value for the class or factory; repeatable.")]
-Task = Annotated[str | None, typer.Option(help="What the model is for; see `torchport tasks`.")]
+Task = Annotated[str | None, typer.Option(help="What the model is for; see `torchport tasks`. A Hugging Face folder says it by itself.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="key=value of a task fact; repeatable.")]
 Data = Annotated[Path | None, typer.Option(help="The task's data: a folder or a file.")]
 Input = Annotated[list[str] | None, typer.Option("--input", help='Made-up inputs where there is no data, as in "x:float32[batch,10]"; repeatable.')]
 Targets = Annotated[str | None, typer.Option(help="Comma-separated targets, or auto for every one that works here.")]
-Recipes = Annotated[str | None, typer.Option(help="Comma-separated recipes, or auto.")]
+Recipes = Annotated[str | None, typer.Option(help="Comma-separated recipes or chains of them, as in int8_weights,prune@0.5+distil; auto searches.")]
 Limit = Annotated[float | None, typer.Option(help="Wall-clock limit of one export, and of one verification, in seconds.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.")]
 
@@ -40,14 +41,14 @@ def resolve(flags: Mapping[str, Any], task: str | None, settings: Sequence[str] 
     return {
         "source": merged["source"],
         "output": Path(merged["output"]),
-        "task": task or named or "tensor",
+        "task": task or named,
         "weights": merged["weights"] and Path(merged["weights"]),
         "arguments": {k: str(v) for k, v in arguments.items()} if isinstance(arguments, dict) else pairs(arguments, "--arg"),
         "data": merged["data"] and Path(merged["data"]),
         "inputs": tuple(merged["input"] or ()),
         "settings": {**facts, **pairs(list(settings or ()), "--set")},
         "targets": _list(merged["targets"]),
-        "recipes": _list(merged["recipes"]),
+        "recipes": [SEARCH] if merged["recipes"] == SEARCH else _list(merged["recipes"]),
         "limit_s": 900.0 if merged["limit"] is None else float(merged["limit"]),
         **_only_deploy(merged),
     }
@@ -55,11 +56,32 @@ def resolve(flags: Mapping[str, Any], task: str | None, settings: Sequence[str] 
 
 def _only_deploy(merged: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"budget": merged["budget"] or "", "profile": merged["for"] or "python", "keep": merged["keep"] or "front"}
-    golden = merged["golden"]
-    if golden is not None:
-        text = str(golden)
-        found["golden"] = 0 if text == "none" else int(text) if text.isdigit() else Path(text)
+    found |= {"prefer": merged["prefer"] or "latency", "seed": merged["seed"] or 0, "time_s": None if merged["time"] is None else seconds(str(merged["time"]))}
+    found |= {name: merged[name] and Path(merged[name]) for name in ("calibration", "test")}
+    if merged["quick"] is not None:
+        found["quick"] = merged["quick"]
+    if merged["golden"] is not None:
+        found["golden"] = golden(str(merged["golden"]))
     return found
+
+
+def seconds(text: str) -> float:
+    """A length of time such as `90`, `90s`, `20m` or `1.5h`, in seconds.
+
+    Raises:
+        UsageError: it is none.
+    """
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _SECONDS else (text, "s")
+    try:
+        value = float(number) * _SECONDS[unit]
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise UsageError(f"--time {text}: not a time", "write it as in 90s, 20m or 1.5h")
+    return value
+
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def _list(value: Any) -> list[str] | None:

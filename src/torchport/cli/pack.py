@@ -14,25 +14,28 @@ Output = Annotated[Path, typer.Option("--output", "-o", help="The new Bundle.")]
 For = Annotated[str | None, typer.Option("--for", help="Only what runs there (python, server, web, android, ios), without the eager reference.")]
 Keep = Annotated[str, typer.Option(help="chosen, front, all, or comma-separated ids.")]
 Golden = Annotated[str | None, typer.Option(help="How many golden items to leave in, or none.")]
+Smallest = Annotated[bool, typer.Option("--smallest", help="Files coded with zstd, which whoever opens the Bundle decodes into the cache folder.")]
 Zip = Annotated[bool, typer.Option("--zip", help="One file instead of a folder.")]
 
 
 @verb
-def run(bundle: BundlePath, output: Output, for_: For = None, keep: Keep = "all", golden: Golden = None, as_zip: Zip = False, as_json: Json = False) -> None:
-    """A smaller Bundle from a Bundle: fewer variants, no golden vectors, one file."""
+def run(bundle: BundlePath, output: Output, for_: For = None, keep: Keep = "all", golden: Golden = None, as_zip: Zip = False, smallest: Smallest = False, as_json: Json = False) -> None:
+    """A smaller Bundle from a Bundle: fewer variants, no golden vectors, coded files, one file."""
     from ..bundle import Bundle
     from ..documents import PackDocument
-    from ..repack import Wish, repack
+    from ..repack import Wish, repack, sizes
+    from . import tables
 
     if golden is not None and golden != "none" and not golden.isdigit():
         raise UsageError(f"--golden {golden}: neither a number nor none", "write --golden 2 or --golden none")
     count = None if golden is None else 0 if golden == "none" else int(golden)
-    wish = Wish(for_, keep if keep in ("chosen", "front", "all") else tuple(keep.split(",")), count, as_zip)
+    wish = Wish(for_, keep if keep in ("chosen", "front", "all") else tuple(keep.split(",")), count, as_zip, smallest)
     with Bundle(bundle) as opened:
         manifest = repack(opened, output, wish)
-    size = sum(entry.size for entry in manifest.files)
+    size, decoded, rows = sum(entry.size for entry in manifest.files), sum(entry.content_size for entry in manifest.files), sizes(manifest)
     if as_json:
-        document(PackDocument(bundle=str(output), variants=tuple(v.id for v in manifest.variants), size_bytes=size))
+        document(PackDocument(bundle=str(output), variants=tuple(v.id for v in manifest.variants), size_bytes=size, decoded_bytes=decoded, sizes=tuple(rows)))
         return
-    print(f"{output}: {len(manifest.variants)} variants, {size / 1e6:.1f} MB")
+    tables.sizes(rows)
+    print(f"{output}: {len(manifest.variants)} variants, {tables.size(size)} on disk{f', {tables.size(decoded)} decoded' if decoded != size else ''}")
     print(f"next:   torchport verify {output}")

@@ -17,6 +17,7 @@ from ..errors import TorchportError, UsageError, status_of
 
 P = ParamSpec("P")
 
+Quick = Annotated[bool | None, typer.Option("--quick", help="Time everything for a moment only: sooner done, less sure. TORCHPORT_QUICK=1 stands for it.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what converters and runtimes print.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Open variants that can run code of whoever made the Bundle.")]
@@ -63,6 +64,9 @@ def leave(code: int) -> NoReturn:
     sys.stderr.flush()
     if "pytest" in sys.modules:
         raise SystemExit(code)
+    disk = sys.modules.get("torchport.disk")
+    if disk is not None:
+        disk.sweep()
     os._exit(code)
 
 

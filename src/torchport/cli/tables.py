@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..types import Candidate, Choice, Reference
+from ..documents import DiffDocument, VariantSize
+from ..types import Accuracy, Candidate, Choice, Reference
+
+SHOWN_ANSWERS = 20
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: Sequence[str] = ()) -> None:
@@ -61,11 +64,15 @@ def latency(c: Candidate) -> str:
 
 
 def accuracy(c: Candidate) -> str:
-    """Value, items and the interval of the paired difference, in points."""
+    """Value, items and the interval of the paired difference, in points; after it that on items that chose nothing."""
     if c.accuracy is None:
         return ""
-    low, high = c.accuracy.interval
-    return f"{percent(c.accuracy.value)} of {c.accuracy.items} [{100 * low:+.1f}, {100 * high:+.1f}]"
+    return f"{_accuracy(c.accuracy)}; test {_accuracy(c.test)}" if c.test else _accuracy(c.accuracy)
+
+
+def _accuracy(one: Accuracy) -> str:
+    low, high = one.interval
+    return f"{percent(one.value)} of {one.items} [{100 * low:+.1f}, {100 * high:+.1f}]"
 
 
 def parity(c: Candidate) -> str:
@@ -77,3 +84,34 @@ def verdicts(rows: Sequence[Any]) -> None:
     """The table of `verify`."""
     cells = [[r.id, r.status, "" if r.max_rel is None else f"{r.max_rel:.1e}", "" if r.snr_db is None else f"{r.snr_db:.0f} dB", r.reason or ""] for r in rows]
     show("", ["variant", "status", "max_rel", "SNR", "reason"], cells, wrap=["reason"])
+
+
+def sizes(rows: Sequence[VariantSize]) -> None:
+    """The table of `pack`."""
+    cells = [[r.id, size(r.size_bytes), size(r.download_bytes), size(r.decoded_bytes), memory(r.memory_bytes)] for r in rows]
+    show("", ["variant", "on disk", "to download", "opened", "memory"], cells)
+
+
+def difference(found: DiffDocument) -> None:
+    """The tables of `diff`: the figures, then the answers that changed."""
+    old, new = found.old, found.new
+    low, high = found.interval
+    rows = [
+        [found.metric, percent(old.accuracy), percent(new.accuracy), f"{100 * found.accuracy_change:+.1f} points of {found.items} items [{100 * low:+.1f}, {100 * high:+.1f}]"],
+        ["latency", ms(old.latency_ms.median), ms(new.latency_ms.median), change(old.latency_ms.median, new.latency_ms.median)],
+        ["size on disk", size(old.size_bytes), size(new.size_bytes), change(old.size_bytes, new.size_bytes)],
+        ["to download", size(old.download_bytes), size(new.download_bytes), change(old.download_bytes, new.download_bytes)],
+        ["memory", memory(old.memory_bytes), memory(new.memory_bytes), change(old.memory_bytes, new.memory_bytes)],
+        ["answered alike", "", percent(found.agreement), ""],
+    ]
+    show("", ["", f"{old.variant} (old)", f"{new.variant} (new)", "change"], rows)
+    marks = {True: " (right)", False: " (wrong)", None: ""}
+    cells = [[one.item, one.label or "", f"{one.old or 'no answer'}{marks[one.old_right]}", f"{one.new or 'no answer'}{marks[one.new_right]}"] for one in found.changed[:SHOWN_ANSWERS]]
+    if cells:
+        more = len(found.changed) - len(cells)
+        show(f"answers that changed{f' ({more} more with --json)' if more else ''}", ["item", "label", "old", "new"], cells, wrap=["item", "label", "old", "new"])
+
+
+def change(old: float | None, new: float | None) -> str:
+    """How much more or less the new figure is, in per cent of the old one."""
+    return "" if not old or new is None else f"{100 * (new / old - 1):+.1f} %"

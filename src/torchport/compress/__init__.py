@@ -1,16 +1,9 @@
-"""The recipes: one file each. Adding one is its file and a row here; outsiders use the entry point `torchport.recipes`."""
+"""Recipes that make a model smaller or faster, and chains of them."""
 
 from __future__ import annotations
 
-from ..registry import Entry, Registry
-from .base import Recipe
+from .base import Recipe, Workshop
+from .chain import Chain, Link, parse
+from .registry import recipes
 
-__all__ = ["Recipe", "recipes"]
-
-recipes: Registry[Recipe] = Registry(
-    "recipes",
-    {
-        "fp16": Entry("torchport.compress.fp16:Fp16", "build", "weights as 16-bit floats: half the size"),
-        "fp32": Entry("torchport.compress.fp32:Fp32", "build", "as trained"),
-    },
-)
+__all__ = ["Chain", "Link", "Recipe", "Workshop", "parse", "recipes"]

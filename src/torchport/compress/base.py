@@ -1,12 +1,63 @@
-"""The contract of a recipe: Program -> Program, with the precision that targets must offer to lower it."""
+"""The contract of a recipe: Program -> Program, at one of three stages, with what it may use beside the Program."""
 
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, ClassVar
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from ..errors import BadInput
 
 if TYPE_CHECKING:
-    from ..capture.program import Program
+    from ..capture.program import Arrays, Program
+
+Stage = Literal["module", "program", "target"]
+"""Where a recipe acts, in the order of a chain: on the eager modules, which are then captured anew; on the exported graphs;
+in the target's own converter, which is only told the precision."""
+
+FEWEST_FEEDS = 16
+"""Calibration items that a recipe which learns from data asks for at least: fewer fix ranges and weights by accident."""
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """What recipes may use beside the Program.
+
+    Attributes:
+        teacher: the Program as captured, in full precision.
+        feeds: graph -> calibration feeds, each of one item (or of one call, where a host step drives the graph).
+        labels: the class index of each feed of the graph `model`, where the task and the data tell them; else empty.
+        seed: of every random choice.
+        deadline: `time.monotonic()` at which training stops and what there is so far is taken; None is never.
+        store: folder for what long work keeps to go on from after an interruption; None keeps nothing.
+        tell: hears of progress.
+    """
+
+    teacher: Program
+    feeds: Mapping[str, Sequence[Arrays]] = field(default_factory=dict)
+    labels: Sequence[int] = ()
+    seed: int = 0
+    deadline: float | None = None
+    store: Path | None = None
+    tell: Callable[[str], None] = lambda text: None
+
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return float("inf") if self.deadline is None else self.deadline - time.monotonic()
+
+    def need_feeds(self, graph: str, recipe: str) -> Sequence[Arrays]:
+        """The calibration feeds of a graph.
+
+        Raises:
+            BadInput: there are too few to learn anything from.
+        """
+        found = self.feeds.get(graph, ())
+        if len(found) < FEWEST_FEEDS:
+            raise BadInput(f"{recipe} learns from calibration data: there are {len(found)} items for graph '{graph}', at least {FEWEST_FEEDS} are needed", "give --calibration, or more --data")
+        return found
 
 
 class Recipe(abc.ABC):
@@ -14,15 +65,40 @@ class Recipe(abc.ABC):
 
     Class attributes:
         name, about: as in the table.
-        precision: what a target must list in its `precisions` to lower the result.
+        stage: where it acts.
+        precision: what a target must list in its `precisions` to lower the result; None leaves it as it was.
         needs_data: whether it calibrates or trains on the user's data.
+        strengths: what `name@strength` may say, mildest first; empty where there is nothing to say.
+        plain: part of every deploy that names no recipes.
+        searched: whether the search tries it by itself.
+        recovery: name of the recipe that wins back what this one loses, where there is one; the two are searched together.
     """
 
     name: ClassVar[str]
     about: ClassVar[str]
-    precision: ClassVar[str]
+    stage: ClassVar[Stage] = "program"
+    precision: ClassVar[str | None] = None
     needs_data: ClassVar[bool] = False
+    strengths: ClassVar[tuple[float, ...]] = ()
+    plain: ClassVar[bool] = False
+    searched: ClassVar[bool] = True
+    recovery: ClassVar[str | None] = None
 
     @abc.abstractmethod
-    def apply(self, program: Program) -> Program:
-        """The compressed Program; graphs other than `model` pass unchanged."""
+    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+        """The compressed Program, with the same signatures; graphs other than `program.weighted` pass unchanged.
+
+        Raises:
+            UnsupportedByTarget: the model is beyond the recipe; names the layer.
+            BadInput: it needs calibration data, and there is none or too little.
+        """
+
+
+class TargetRecipe(Recipe):
+    """What a target's own converter or quantiser does: it is told the precision, and the Program stays as it is."""
+
+    stage = "target"
+
+    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+        """The Program itself."""
+        return program

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
-from .base import Recipe
-
-if TYPE_CHECKING:
-    from ..capture.program import Program
+from .base import TargetRecipe
 
 
-class Fp16(Recipe):
-    """Half-precision weights."""
+class Fp16(TargetRecipe):
+    """Half-precision weights: each target rounds them when it writes them, by its own converter."""
 
     name = "fp16"
     about = "weights stored as 16-bit floats: half the size; arithmetic as the device has it"
     precision = "fp16"
-
-    def apply(self, program: Program) -> Program:
-        """The same graphs: each target rounds the weights when it writes them, by its own converter."""
-        return replace(program, recipe=self.name)
+    plain = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Recipe
+from .base import Recipe, Workshop
 
 if TYPE_CHECKING:
     from ..capture.program import Program
@@ -15,8 +15,10 @@ class Fp32(Recipe):
 
     name = "fp32"
     about = "as trained, 32-bit floats in storage and arithmetic"
+    stage = "module"
     precision = "fp32"
+    plain = True
 
-    def apply(self, program: Program) -> Program:
+    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
         """The Program itself."""
         return program

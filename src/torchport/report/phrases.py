@@ -70,6 +70,8 @@ EN = {
     "threads_of": "threads: {threads}",
     "downloads": "download {size}",
     "items_of": "{items} items",
+    "tested": "{value} of {items} that chose nothing {interval}",
+    "tested_eager": "{value} of those that chose nothing",
     "sort": "sort by {column}",
     "chosen": "chosen",
     "ok": "ok",

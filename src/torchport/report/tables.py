@@ -84,17 +84,23 @@ def _cells(c: Candidate, data: ReportData, say: Say) -> list[Cell]:
         (join([milliseconds(timing.median), _small(say("p90", value=milliseconds(timing.p90))), _small(say("threads_of", threads=c.threads or DASH))]), timing.median) if timing else (DASH, None),
         (f"{speed:.2f}\N{MULTIPLICATION SIGN}" if speed else DASH, speed),
         (megabytes(c.memory_bytes), c.memory_bytes),
-        (join([percent(accuracy.value), _small(say("items_of", items=accuracy.items)), _small(interval(*accuracy.interval))]), accuracy.value) if accuracy else (DASH, None),
+        (join([percent(accuracy.value), _small(say("items_of", items=accuracy.items)), _small(interval(*accuracy.interval)), _tested(c, say)]), accuracy.value) if accuracy else (DASH, None),
         (percent(c.agreement), c.agreement),
         (join([relative(c.parity.max_rel), _small(say("holds" if c.parity.ok else "fails"))]), c.parity.max_rel) if c.parity is not None else (DASH, None),
         (join(why), c.reason),
     ]
 
 
+def _tested(c: Candidate, say: Say) -> Html | None:
+    """The accuracy on items that chose nothing, where there is one."""
+    return _small(say("tested", value=percent(c.test.value), items=c.test.items, interval=interval(*c.test.interval))) if c.test else None
+
+
 def _reference(data: ReportData, say: Say) -> Html:
     eager = data.reference
     latency = join([milliseconds(eager.latency_ms), _small(say("p90", value=milliseconds(eager.latency.p90)) if eager.latency else None)])
-    shown = [say("reference"), el("b", say("original")), "", megabytes(eager.size_bytes), latency, DASH, DASH, percent(eager.accuracy), DASH, DASH, ""]
+    tested = None if eager.test_accuracy is None else _small(say("tested_eager", value=percent(eager.test_accuracy)))
+    shown = [say("reference"), el("b", say("original")), "", megabytes(eager.size_bytes), latency, DASH, DASH, join([percent(eager.accuracy), tested]), DASH, DASH, ""]
     return el("tr", *(el("td", cell) for cell in shown))
 
 
@@ -104,7 +110,7 @@ def _parity_cells(name: str, one: OutputParity, say: Say) -> list[Cell]:
         (one.stage, one.stage),
         (el("code", one.output), one.output),
         (relative(one.max_rel), one.max_rel),
-        (relative(one.tolerance), one.tolerance),
+        (DASH if one.tolerance is None else relative(one.tolerance), one.tolerance),
         (say("equal") if one.snr_db is None else decibels(one.snr_db), one.snr_db),
         (str(one.items), one.items),
         (el("span", say("holds" if one.ok else "fails"), class_=f"chip {'ok' if one.ok else 'failed'}"), int(one.ok)),

@@ -13,15 +13,16 @@ import importlib
 import importlib.util
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
+from ..disk import FULL, full
 from ..errors import BadInput, ExportError, MissingDependency, RunError, TorchportError
 from ..feed import Arrays, Feed, cast, check_feed, is_batched
-from ..types import Artifact, FixedBatch, GraphFile, Signature, TensorIO, TensorSpec, Used
+from ..types import PLAIN, Artifact, FixedBatch, GraphFile, Signature, TensorIO, TensorSpec, Used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -209,7 +210,7 @@ class Target(abc.ABC):
         name, suffix: `[a-z0-9_]+`, and the entry file's suffix without the dot.
         library: the distribution (`packages[0]`) and import name (`module`) of the runtime.
         precisions: what a recipe may ask for.
-        tolerances: greatest `max_rel` of the model graph from the same tensor, by `(precision, device)`.
+        tolerances: greatest `max_rel` of the model graph from the same tensor, by `(precision, device)`; none for integers.
         profiles: where artefacts of this target can run; `python` and `server` only if torch is not needed.
         reference: the row is what others are compared with, never a candidate.
         executes_code: opening or running a file of a stranger may run the stranger's code.
@@ -248,17 +249,18 @@ class Target(abc.ABC):
         """Import all that opening an artefact will import, so that the memory and time taken after it are the artefact's own."""
         importlib.import_module(self.module)
 
-    def needs(self, recipe: str) -> str | None:
-        """The target whose artefact this one starts from for that recipe; None when it starts from the Program."""
+    def needs(self, precision: str) -> str | None:
+        """The target whose artefact this one starts from for that precision; None when it starts from the Program."""
         return None
 
-    def recipes(self) -> tuple[str, ...]:
-        """Names of recipes that only this runtime's own quantiser can make."""
-        return ()
+    def session(self, precision: str) -> dict[str, str]:
+        """Settings of the runtime's session that a graph of that precision is to be opened with."""
+        return {}
 
-    def tolerance(self, precision: str, device: str = "cpu") -> float:
-        """Greatest allowed `max_rel` of the model graph, from the same input tensor."""
-        return self.tolerances[precision, device]
+    def tolerance(self, precision: str, device: str = "cpu") -> float | None:
+        """Greatest allowed `max_rel` of the model graph, from the same input tensor; None where arithmetic is the runtime's
+        own (integers), which is judged by its ratio of signal to noise and by its answers."""
+        return self.tolerances.get((precision, device))
 
     def export(self, program: Program, folder: Path, options: ExportOptions, parent: Artifact | None = None) -> Artifact:
         """Convert every graph of a Program and write it into a folder.
@@ -272,6 +274,7 @@ class Target(abc.ABC):
         Raises:
             UnsupportedByTarget: this target cannot express the model or recipe.
             ExportError: the converter failed.
+            OutputError: the disk is full.
             MissingDependency: the converter is not installed.
         """
         state = self.available(build=True)
@@ -283,20 +286,23 @@ class Target(abc.ABC):
         for name, graph in program.graphs.items():
             entry = folder / f"{name}.{self._suffix(graph)}"
             before = set(_files(folder))
+            asked = options if name in program.weighted else replace(options, precision=PLAIN)
             try:
-                io = self._export(graph, entry, options, parent.graphs[name] if parent else None, notes.append)
+                io = self._export(graph, entry, asked, parent.graphs[name] if parent else None, notes.append)
             except TorchportError:
                 raise
             except Exception as exc:
+                if isinstance(exc, OSError) and exc.errno in FULL:
+                    raise full(entry) from exc
                 raise ExportError(f"{self.name} could not convert graph '{name}': {_first_line(exc)}", "see the log, or try another target") from exc
             files = sorted(set(_files(folder)) - before | {entry.name})
-            graphs[name] = GraphFile(entry=entry.name, files=tuple(files), io=io)
+            graphs[name] = GraphFile(entry=entry.name, files=tuple(files), io=io, session=self.session(asked.precision))
         return Artifact(
             target=self.name,
             recipe=options.recipe,
             precision=options.precision,
             graphs=graphs,
-            imports=tuple(program.imports),
+            imports=tuple(program.imports) if self.module == "torch" else (),
             requires={package: _version(package) for package in self.packages},
             notes=tuple(dict.fromkeys(notes)),
         )

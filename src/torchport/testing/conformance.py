@@ -89,6 +89,7 @@ class Case:
     def assert_equal(self, got: Arrays, wanted: Arrays) -> None:
         """Two answers agree: `max|a - b| / max|b|` within the target's tolerance, integers and booleans exactly."""
         tolerance = self.target.tolerance(PRECISION)
+        assert tolerance is not None, f"{self.target.name} states no tolerance for {PRECISION}"
         assert list(got) == list(wanted)
         for name, right in wanted.items():
             assert got[name].shape == right.shape, f"'{name}' is {got[name].shape}, not {right.shape}"

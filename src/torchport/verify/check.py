@@ -11,8 +11,8 @@ from ..bundle import Bundle, Variant, trust
 from ..errors import MissingDependency, TorchportError
 from ..targets import targets
 from ..tasks import tasks
-from ..types import Value
-from .examine import Examined, examine
+from ..types import PLAIN, Value
+from .examine import Allowed, Examined, examine
 from .traces import Plan, Trace, load
 
 
@@ -36,12 +36,12 @@ class Verdict(Value, frozen=True):
 def plan_of(bundle: Bundle) -> Plan:
     """The chain that a Bundle describes."""
     manifest = bundle.manifest
-    return Plan(tasks.need(manifest.task.name), manifest.task.facts, manifest.steps, manifest.graphs)
+    return Plan(tasks.need(manifest.task.name), bundle.facts(), manifest.steps, manifest.graphs)
 
 
-def golden_of(bundle: Bundle) -> list[Trace]:
-    """The golden vectors of the full-precision recipe, which every variant is held against; empty where none were kept."""
-    return [one for golden in bundle.manifest.golden[:1] for one in load(bundle.file(golden.path), golden.items, golden.labels)]
+def golden_of(bundle: Bundle, recipe: str = PLAIN) -> list[Trace]:
+    """The golden vectors of the model as trained, or of what recipes made of it; empty where none were kept."""
+    return [one for golden in bundle.manifest.golden if golden.recipe == recipe for one in load(bundle.file(golden.path), golden.items, golden.labels)]
 
 
 def verify(bundle: Bundle, *, trusted: bool = False, progress: Callable[[str], None] = lambda _: None) -> Verdict:
@@ -51,11 +51,12 @@ def verify(bundle: Bundle, *, trusted: bool = False, progress: Callable[[str], N
         BundleError: a file is damaged.
     """
     bundle.check_all()
-    plan, golden = plan_of(bundle), golden_of(bundle)
+    plan = plan_of(bundle)
+    golden = {one.recipe: golden_of(bundle, one.recipe) for one in bundle.manifest.golden}
     rows = []
     for variant in bundle.manifest.variants:
         progress(variant.id)
-        rows.append(_row(bundle, variant, plan, golden, trusted))
+        rows.append(_row(bundle, variant, plan, golden.get(variant.golden, []), trusted))
     return Verdict(ok=any(r.status == "ok" for r in rows) and not any(r.status == "failed" for r in rows), variants=tuple(rows))
 
 
@@ -81,4 +82,4 @@ def _row(bundle: Bundle, variant: Variant, plan: Plan, golden: list[Trace], trus
 
 
 def _examine(variant: Variant, folder: Path, plan: Plan, golden: list[Trace]) -> Examined:
-    return examine(targets.need(variant.artifact.target), variant.artifact, folder, plan, golden, [], variant.tolerance)
+    return examine(targets.need(variant.artifact.target), variant.artifact, folder, plan, golden, [], Allowed(variant.tolerance, variant.least_db))

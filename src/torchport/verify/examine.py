@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,25 @@ class Examined:
     used: Used
 
 
-def examine(target: Target, artifact: Artifact, folder: Path, plan: Plan, traces: Sequence[Trace], items: Sequence[Item], tolerance: float) -> Examined:
+@dataclass(frozen=True)
+class Allowed:
+    """How far an artefact may be from its reference.
+
+    Attributes:
+        tolerance: greatest `max_rel` of a graph from the same tensor; None where arithmetic is the runtime's own integers.
+        least_db: `stage/output` -> least ratio of signal to noise, in dB, for those.
+    """
+
+    tolerance: float | None
+    least_db: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def max_rel(self) -> float:
+        """The tolerance as a number."""
+        return math.inf if self.tolerance is None else self.tolerance
+
+
+def examine(target: Target, artifact: Artifact, folder: Path, plan: Plan, traces: Sequence[Trace], items: Sequence[Item], allowed: Allowed) -> Examined:
     """Parity on the traces, then the answers for all items.
 
     Per stage: each exported graph from the reference's own inputs; the whole exported chain from raw bytes; a batch of n
@@ -39,30 +58,39 @@ def examine(target: Target, artifact: Artifact, folder: Path, plan: Plan, traces
 
     Args:
         folder: where the artefact lies; it is opened anew from disk.
-        tolerance: greatest `max_rel` of a graph from the same tensor.
+        allowed: how far it may be from the traces. Where that is not a tolerance, an answer may differ too: how many do
+            is the metric's business.
     """
+    tolerance = allowed.max_rel
     with ExitStack() as stack:
         runners = {name: stack.enter_context(target.open(artifact, folder, plan.graphs[name], name)) for name in artifact.graphs}
         tally = Tally()
         failed: tuple[str, str] | None = None
         for one in traces:
-            _stages(plan, runners, one, tally, tolerance)
+            stages(plan, runners, one, tally, tolerance)
             failed = failed or _chain(plan, runners, one, tally, max(tolerance, CHAIN_TOLERANCE))
         for step in plan.steps:
             if step.graph:
                 _batches(runners[step.graph], [{own: one.graph[name] for own, name in step.inputs.items()} for one in traces], tally, tolerance)
-        parity = tally.parity(stage=failed[0], reason=failed[1]) if failed else tally.parity()
+        for graph in dict.fromkeys(call.graph for one in traces for call in one.calls):
+            first = [next((call.feed for call in one.calls if call.graph == graph), None) for one in traces]
+            _batches(runners[graph], [feed for feed in first if feed is not None], tally, tolerance)
+        parity = tally.parity(stage=failed[0], reason=failed[1]) if failed else tally.parity(least_db=allowed.least_db)
         results = [_answer(plan, runners, item) for item in items] if parity.ok else []
-        return Examined(parity, results, runners["model"].used)
+        return Examined(parity, results, runners[plan.main].used)
 
 
-def _stages(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float) -> None:
+def stages(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float) -> None:
+    """Each exported graph from the reference's own inputs."""
     pipeline = plan.pipeline(runners, in_graph=True)
     for step in plan.steps:
         if step.graph:
             values = {name: one.graph[name] for name in step.inputs.values()}
             pipeline.take(step, values)
             _compare(step, one.graph, values, tally, step.name, tolerance)
+    for call in one.calls:
+        for name, got in runners[call.graph].run(call.feed).items():
+            tally.add(call.graph, name, call.outputs[name], got, tolerance)
 
 
 def _chain(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float) -> tuple[str, str] | None:
@@ -73,7 +101,7 @@ def _chain(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, 
     for step in plan.steps:
         if step.graph == "model":
             _compare(step, one.graph, values, tally, "raw to model", tolerance)
-    if not plan.task.agree(values["result"], one.graph["result"]):
+    if math.isfinite(tolerance) and not plan.task.agree(values["result"], one.graph["result"]):
         return "raw to result", f"another answer than the reference on {one.name}"
     return None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,7 +43,7 @@ class _Sum:
         exact = self.levels is None and not np.issubdtype(reference.dtype, np.floating)
         self.differ += int((gap > (0.0 if exact or self.levels is None else self.levels.size / 4)).sum())
         self.elements += gap.size
-        if exact:
+        if exact and math.isfinite(self.tolerance):
             self.tolerance = 0.0
 
     def verdict(self, stage: str, output: str) -> OutputParity:
@@ -56,7 +57,7 @@ class _Sum:
             max_rel=1.0 if self.broken else relative,
             snr_db=snr,
             ok=ok and not self.broken,
-            tolerance=self.levels.size / max(self.scale, 1e-30) if self.levels else self.tolerance,
+            tolerance=self.levels.size / max(self.scale, 1e-30) if self.levels else self.tolerance if math.isfinite(self.tolerance) else None,
             items=self.items,
         )
 
@@ -66,6 +67,11 @@ class _Sum:
         if self.levels:
             return f"greatest difference {self.greatest / self.levels.size:.1f} levels, {100 * self.differ / max(self.elements, 1):.3f} % of values differ (allowed: 1 level, {100 * self.levels.share:g} %)"
         return f"max_rel {verdict.max_rel:.1e}, allowed {verdict.tolerance:.0e}"
+
+
+def key_of(one: OutputParity) -> str:
+    """`stage/output`: how least ratios of signal to noise are keyed."""
+    return f"{one.stage}/{one.output}"
 
 
 @dataclass
@@ -78,22 +84,25 @@ class Tally:
         """Compare one array with its reference: by `levels` where given, integers and booleans exactly, else `max_rel`."""
         self._sums.setdefault((stage, output), _Sum(tolerance, levels)).add(np.asarray(reference), np.asarray(got))
 
-    def parity(self, *, stage: str | None = None, reason: str | None = None) -> Parity:
+    def parity(self, *, stage: str | None = None, reason: str | None = None, least_db: Mapping[str, float] | None = None) -> Parity:
         """The verdict over everything added.
 
         Args:
             stage, reason: a failure found otherwise (an answer that differs), told where no output is wrong by itself.
+            least_db: `stage/output` -> least ratio of signal to noise, in dB, where arithmetic is the runtime's own.
         """
         outputs = [one.verdict(*key) for key, one in self._sums.items()]
         bad = next((o for o in outputs if not o.ok), None)
+        noisy = next((o for o in outputs if o.snr_db is not None and o.snr_db < (least_db or {}).get(key_of(o), -math.inf)), None)
         if bad is not None:
             stage, reason = bad.stage, f"{bad.output}: {self._sums[bad.stage, bad.output].words(bad)}"
+        elif noisy is not None:
+            stage, reason = noisy.stage, f"{noisy.output}: {noisy.snr_db:.1f} dB from the reference, at least {(least_db or {})[key_of(noisy)]:.1f} dB asked for"
         model = [o for o in outputs if o.stage == "model"] or outputs
-        noisy = [o.snr_db for o in model if o.snr_db is not None]
         return Parity(
             ok=bad is None and reason is None,
             max_rel=max((o.max_rel for o in model), default=0.0),
-            snr_db=min(noisy, default=None),
+            snr_db=min((o.snr_db for o in model if o.snr_db is not None), default=None),
             outputs=tuple(outputs),
             stage=stage,
             reason=reason,

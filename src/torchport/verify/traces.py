@@ -11,12 +11,17 @@ import msgspec
 import numpy as np
 
 from ..errors import BundleError, RunError
-from ..targets.base import Runner
+from ..targets.base import Arrays, Runner
 from ..tasks import Item, Pipeline, Task
 from ..tasks.base import Facts
+from ..tasks.pipeline import Watch
 from ..types import Signature, Step
 
 IN_GRAPH = "in_graph/"
+CALLS = "calls/"
+
+KEPT_CALLS = 3
+"""Calls of each driven graph that are kept of an item: the first ones, which see empty, short and longer states."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +33,27 @@ class Plan:
     steps: tuple[Step, ...]
     graphs: Mapping[str, Signature]
 
-    def pipeline(self, runners: Mapping[str, Runner], *, in_graph: bool = False) -> Pipeline:
+    @property
+    def main(self) -> str:
+        """The graph that stands for the model: `model`, else the first."""
+        return "model" if "model" in self.graphs else next(iter(self.graphs))
+
+    def pipeline(self, runners: Mapping[str, Runner], *, in_graph: bool = False, watch: Watch | None = None) -> Pipeline:
         """The chain with opened graphs."""
-        return Pipeline(self.task, self.facts, self.steps, runners, in_graph)
+        return Pipeline(self.task, self.facts, self.steps, runners, in_graph, watch)
 
     def has_choice(self) -> bool:
         """Whether any step can be answered by the host and by a graph."""
         return any(step.graph and step.host for step in self.steps)
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call that a driver made of a graph: feed and outputs, by the names of its signature."""
+
+    graph: str
+    feed: Arrays
+    outputs: Arrays
 
 
 @dataclass(frozen=True)
@@ -44,12 +63,14 @@ class Trace:
     Attributes:
         host: the chain that prefers host steps, `raw` to `result`.
         graph: the chain that prefers exported graphs; the same object where no step has a choice.
+        calls: the first calls of each graph that a host step drives, in order.
     """
 
     name: str
     label: Any
     host: Mapping[str, Any]
     graph: Mapping[str, Any]
+    calls: tuple[Call, ...] = ()
 
 
 def trace(plan: Plan, item: Item, runners: Mapping[str, Runner], *, both: bool) -> Trace:
@@ -60,10 +81,21 @@ def trace(plan: Plan, item: Item, runners: Mapping[str, Runner], *, both: bool) 
         RunError: the model fails on it, or answers NaN.
     """
     raw = item.read()
-    host = plan.pipeline(runners).answer(raw)
+    calls: list[Call] = []
+
+    def watch(graph: str, feed: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
+        if sum(call.graph == graph for call in calls) < KEPT_CALLS:
+            calls.append(Call(graph, _copy(feed), _copy(outputs)))
+
+    host = plan.pipeline(runners, watch=watch if both else None).answer(raw)
     _finite(plan, host, item.name)
     graph = plan.pipeline(runners, in_graph=True).answer(raw) if both and plan.has_choice() else host
-    return Trace(item.name, item.label, host, graph)
+    return Trace(item.name, item.label, host, graph, tuple(calls))
+
+
+def _copy(arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """A driver may write into its arrays after the call."""
+    return {name: np.array(array) for name, array in arrays.items()}
 
 
 def _finite(plan: Plan, values: Mapping[str, Any], where: str) -> None:
@@ -75,7 +107,11 @@ def _finite(plan: Plan, values: Mapping[str, Any], where: str) -> None:
 
 
 def save(path: Path, traces: Sequence[Trace]) -> None:
-    """Write golden vectors: `<item>/<value>`, and `<item>/in_graph/<value>` where the graph chain differs."""
+    """Write golden vectors.
+
+    Keys are `<item>/<value>`, `<item>/in_graph/<value>` where the graph chain differs, and
+    `<item>/calls/<number>/<graph>/in/<tensor>` and `.../out/<tensor>` for the calls that drivers made.
+    """
     from safetensors.numpy import save as pack
 
     arrays: dict[str, np.ndarray] = {}
@@ -83,6 +119,10 @@ def save(path: Path, traces: Sequence[Trace]) -> None:
         arrays.update({f"{i}/{name}": _pack(value) for name, value in one.host.items()})
         if one.graph is not one.host:
             arrays.update({f"{i}/{IN_GRAPH}{name}": _pack(value) for name, value in one.graph.items() if value is not one.host.get(name)})
+        for number, call in enumerate(one.calls):
+            place = f"{i}/{CALLS}{number}/{call.graph}"
+            arrays.update({f"{place}/in/{name}": np.asarray(value, order="C") for name, value in call.feed.items()})
+            arrays.update({f"{place}/out/{name}": np.asarray(value, order="C") for name, value in call.outputs.items()})
     path.write_bytes(pack(dict(sorted(arrays.items()))))  # save_file would hide from the caller that the disk is full
 
 
@@ -97,16 +137,25 @@ def load(path: Path, names: Sequence[str], labels: Sequence[Any]) -> list[Trace]
     traces = []
     for i, name in enumerate(names):
         mine = {key.removeprefix(f"{i}/"): value for key, value in arrays.items() if key.startswith(f"{i}/")}
+        calls = _calls({key.removeprefix(CALLS): mine.pop(key) for key in list(mine) if key.startswith(CALLS)})
         host = {key: _unpack(key, value) for key, value in mine.items() if not key.startswith(IN_GRAPH)}
         graph = {key.removeprefix(IN_GRAPH): _unpack(key.removeprefix(IN_GRAPH), value) for key, value in mine.items() if key.startswith(IN_GRAPH)}
-        traces.append(Trace(name, labels[i] if i < len(labels) else None, host, {**host, **graph} if graph else host))
+        traces.append(Trace(name, labels[i] if i < len(labels) else None, host, {**host, **graph} if graph else host, calls))
     return traces
+
+
+def _calls(arrays: Mapping[str, np.ndarray]) -> tuple[Call, ...]:
+    found: dict[tuple[int, str], tuple[Arrays, Arrays]] = {}
+    for key, value in arrays.items():
+        number, graph, side, name = key.split("/", 3)
+        found.setdefault((int(number), graph), ({}, {}))[side == "out"][name] = value
+    return tuple(Call(graph, feed, outputs) for (_, graph), (feed, outputs) in sorted(found.items()))
 
 
 def _pack(value: Any) -> np.ndarray:
     if isinstance(value, np.ndarray):
         return np.ascontiguousarray(value)
-    raw = value if isinstance(value, bytes) else msgspec.json.encode(value)
+    raw = value if isinstance(value, bytes) else msgspec.json.encode(value, enc_hook=lambda one: one.tolist() if isinstance(one, np.ndarray | np.generic) else str(one))
     return np.frombuffer(raw, np.uint8)
 
 

@@ -1,0 +1,221 @@
+"""What a deploy tries: the model captured and compressed, every row exported and held against the model; nothing is measured yet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from . import cache, isolate
+from .calibrate import Parts, feeds, split
+from .choose import answers_short
+from .compress import Chain, Workshop
+from .errors import MissingDependency, ParityError, RunError, TorchportError
+from .lower import Lowered, chains_of, lower, rows_of, wanted
+from .request import Request
+from .search import Look, Search
+from .targets import targets
+from .targets.base import ExportOptions, Target
+from .tasks import Item, task_for, tasks
+from .types import PLAIN, Artifact, Candidate, Reference
+from .verify.accuracy import judge
+from .verify.prove import Standard, prove, prove_program, prove_reference
+
+if TYPE_CHECKING:
+    from .capture.assemble import Assembled
+    from .capture.program import Program
+    from .verify.prove import Proven
+
+Tell = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What became of every row that was asked for.
+
+    Attributes:
+        standards: chain name -> what its artefacts were held against; `fp32` is the model as trained.
+        test: the items that chose nothing.
+        candidates: one a row, with parity and accuracy; at least one is ok. After them those that a search left out.
+        answers: candidate id -> one presented result an item.
+        stopped: a search ended because its time was up.
+    """
+
+    assembled: Assembled
+    standards: dict[str, Standard]
+    test: Sequence[Item]
+    lowered: Sequence[Lowered]
+    candidates: list[Candidate]
+    answers: dict[str, list[Any]]
+    stopped: bool = False
+
+    @property
+    def proven(self) -> Proven:
+        """The answers of the model as trained."""
+        return self.standards[PLAIN].proven
+
+    @property
+    def artifacts(self) -> dict[str, Artifact]:
+        """Candidate id -> what lies in its folder."""
+        return {low.wanted.id: low.artifact for low in self.lowered if low.artifact}
+
+
+def attempt(request: Request, folder: Path, log: Path, tell: Tell) -> Tried:
+    """Capture, compress, export into `folder/<id>`, and hold every artefact against the eager model.
+
+    Raises:
+        TorchportError: there is nothing to go on with; see `capture`, `prove_reference` and `need_one`.
+    """
+    rows = wanted(request.targets, request.recipes) if not request.searching else []
+    with isolate.quiet(log):
+        assembled = capture(request, tell)
+    assembled, parts = divide(request, assembled)
+    standards = {PLAIN: Standard(prove_reference(assembled, lambda item: tell("reference", item)))}
+    with isolate.quiet(log):
+        made = _Made(request, assembled, _workshop(request, assembled, parts, tell), standards)
+        out: list[Candidate] = []
+        stopped = False
+        if request.searching:
+            search = Search(made.look, made.work, lambda name: tell("search", name))
+            chains = search.run()
+            rows, out = rows_of(request.targets, chains), [msgspec.structs.replace(made.answered(look.chain), reason=look.reason) for look in search.left_out()]
+            stopped = made.work.left() <= 0
+        else:
+            chains = chains_of(request.recipes)
+        for chain in chains:
+            made.program(chain)
+    lowered = lower(made.programs, rows, folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
+    candidates, answers = prove(lowered, assembled, standards, folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("verify", row))
+    if request.searching:
+        candidates = [made.sifted(candidate) for candidate in candidates]
+    need_one(candidates, lowered)
+    return Tried(assembled, standards, parts.test, lowered, [*candidates, *out], answers, stopped)
+
+
+def divide(request: Request, assembled: Assembled) -> tuple[Assembled, Parts]:
+    """The items by what they are for: all select where no recipe alters an answer, and nothing is left for a test then."""
+    given = [None if path is None else assembled.task.items(path, assembled.facts) for path in (request.calibration, request.test)]
+    plain = not request.searching and all(chain.plain for chain in chains_of(request.recipes))
+    if plain or assembled.made_up:
+        return assembled, Parts([], assembled.items, given[1] or [])
+    parts = split(assembled.items, *given)
+    return replace(assembled, items=parts.selection), parts
+
+
+def _workshop(request: Request, assembled: Assembled, parts: Parts, tell: Tell) -> Workshop:
+    """What the recipes may use; calibration items are read only where a chain learns from them."""
+    learning = request.searching or any(chain.needs_data for chain in chains_of(request.recipes))
+    fed, labels = feeds(assembled, parts.calibration) if learning and parts.calibration else ({}, [])
+    deadline = None if request.time_s is None else time.monotonic() + request.time_s
+    return Workshop(assembled.program, fed, labels, request.seed, deadline, cache.folder(), lambda text: tell("compress", text))
+
+
+@dataclass
+class _Made:
+    """Programs as they are made: by name, with what each itself answers in `standards`."""
+
+    request: Request
+    assembled: Assembled
+    work: Workshop
+    standards: dict[str, Standard]
+    programs: dict[str, Program | TorchportError] = field(default_factory=dict)
+
+    def program(self, chain: Chain) -> Program | TorchportError:
+        """A chain's Program, or why there is none; made once."""
+        if chain.name not in self.programs:
+            known = {name: program for name, program in self.programs.items() if not isinstance(program, TorchportError)}
+            try:
+                program = chain.apply(self.assembled.program, self.work, known)
+                if chain.standard not in self.standards:
+                    self.standards[chain.standard] = prove_program(self.assembled, program, self.standards[PLAIN].proven, quantised=chain.quantised, tell=self.work.tell)
+                self.programs[chain.name] = program
+            except TorchportError as exc:
+                self.programs[chain.name] = exc
+        return self.programs[chain.name]
+
+    def look(self, chain: Chain) -> Look:
+        """Whether the answers of a chain's own Program keep the budget."""
+        program = self.program(chain)
+        return Look(chain, str(program)) if isinstance(program, TorchportError) else Look(chain, self.short(self.answered(chain)))
+
+    def answered(self, chain: Chain) -> Candidate:
+        """A row for what was never exported, under the name of the eager reference, which answered for it where there is a Program."""
+        base = Candidate(id=f"{reference().name}-{chain.name}", target=reference().name, recipe=chain.name, precision=chain.precision)
+        standard = self.standards.get(chain.standard)
+        if standard is None:
+            return msgspec.structs.replace(base, status="failed")
+        accuracy, agreement = judge(self.assembled.task, self.assembled.items, standard.proven.results, self.standards[PLAIN].proven.results)
+        return msgspec.structs.replace(base, status="rejected", accuracy=accuracy, agreement=agreement)
+
+    def short(self, candidate: Candidate) -> str | None:
+        """What a row's answers fall short of the budget by; None where they keep it."""
+        return answers_short(candidate, Reference(latency_ms=None, accuracy=self.standards[PLAIN].proven.accuracy, size_bytes=None), self.request.limits)
+
+    def sifted(self, candidate: Candidate) -> Candidate:
+        """The row, rejected before it is timed where its answers do not keep the budget."""
+        short = self.short(candidate) if candidate.status == "ok" else None
+        return candidate if short is None else msgspec.structs.replace(candidate, status="rejected", reason=short)
+
+
+def reference() -> Target:
+    """The target that answers for the model as trained."""
+    return next(target for target in map(targets.get, targets.names()) if target.reference)
+
+
+def capture(request: Request, tell: Tell) -> Assembled:
+    """Source, facts and data become an assembled Program.
+
+    Raises:
+        MissingDependency: PyTorch is not installed.
+        TorchportError: see `open_source` and `assemble`.
+    """
+    try:
+        import torch
+    except ImportError as exc:
+        raise MissingDependency(f"a model is captured with PyTorch: {exc}", "pip install 'torchport[build]'") from exc
+
+    from .capture.assemble import assemble
+    from .capture.source import open_source
+
+    # One thread until the timing: children are forked, and a pool of waiting threads does not survive a fork.
+    torch.set_num_threads(1)
+    tell("capture", request.source if isinstance(request.source, str) else type(request.source).__name__)
+    source = open_source(request.source, args=request.arguments, weights=request.weights)
+    # Made-up tensors are the model's own input, whatever it is for.
+    name = request.task or task_for(source.architecture if request.data is not None or not request.inputs else "")
+    return assemble(source, tasks.get(name), request.settings, request.data, request.inputs)
+
+
+def keep_reference(assembled: Assembled, folder: Path) -> Artifact:
+    """The eager model itself, under `reference/`."""
+    (folder / "reference").mkdir()
+    return reference().export(assembled.reference, folder / "reference", ExportOptions())
+
+
+def need_one(candidates: Sequence[Candidate], lowered: Sequence[Lowered]) -> None:
+    """Refuse to go on without a single artefact that answers right, in the words of what went wrong.
+
+    Raises:
+        ParityError: at least one artefact answers otherwise than the model.
+        RunError: artefacts were made, and none runs.
+        TorchportError: nothing could be made; of the kind of the first row that failed, else a MissingDependency.
+    """
+    if any(c.status == "ok" for c in candidates):
+        return
+    reasons = "; ".join(f"{c.id}: {c.reason}" for c in candidates)
+    if any(c.parity is not None and not c.parity for c in candidates):
+        raise ParityError(f"no artefact answers like the model ({reasons})", "the named stage is the first that differs")
+    errors = [low.error for low in lowered if low.error]
+    if len(errors) < len(lowered):
+        raise RunError(f"no artefact runs here ({reasons})", "see `torchport doctor`, or try other targets")
+    telling = next((error for error in errors if not isinstance(error, MissingDependency)), errors[0])
+    raise type(telling)(f"nothing could be made ({reasons})", telling.hint)
+
+
+def log_name(output: Path) -> Path:
+    """Where the noise of converters is left when something failed: beside the Bundle."""
+    return output.with_name(f"{output.name}.log")

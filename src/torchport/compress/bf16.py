@@ -1,0 +1,13 @@
+"""`bf16`: products in 16-bit brain floats, by the targets and on the CPUs that have them."""
+
+from __future__ import annotations
+
+from .base import TargetRecipe
+
+
+class Bf16(TargetRecipe):
+    """Brain-float arithmetic: the runtime rounds weights and activations as it multiplies them."""
+
+    name = "bf16"
+    about = "arithmetic in 16-bit brain floats where the CPU has them, weights stored in 16 bits: half the size"
+    precision = "bf16"

@@ -1,0 +1,127 @@
+"""Recipes one after the other: `prune@0.5+distil+int8_weights`, from the eager module to the target's converter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from ..types import PLAIN
+from .base import Recipe, Workshop
+from .registry import recipes
+
+if TYPE_CHECKING:
+    from ..capture.program import Program
+
+STAGES = ("module", "program", "target")
+
+
+@dataclass(frozen=True)
+class Link:
+    """One recipe of a chain, and how strongly it acts."""
+
+    recipe: Recipe
+    strength: float | None = None
+
+    @property
+    def name(self) -> str:
+        """`recipe` or `recipe@strength`."""
+        return self.recipe.name if self.strength is None else f"{self.recipe.name}@{self.strength:g}"
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Recipes in the order in which they act; without any it is the model as trained."""
+
+    links: tuple[Link, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The links' names joined by `+`: part of a variant's id and of its folder's name."""
+        return "+".join(link.name for link in self.links) or PLAIN
+
+    @property
+    def precision(self) -> str:
+        """What a target must list to lower the result."""
+        return next((link.recipe.precision for link in reversed(self.links) if link.recipe.precision), PLAIN)
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether any link learns from calibration data."""
+        return any(link.recipe.needs_data for link in self.links)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is part of every deploy that names no recipes: nothing of the model is changed but how floats are stored."""
+        return all(link.recipe.plain for link in self.links)
+
+    @property
+    def standard(self) -> str:
+        """The name of the chain whose Program its artefacts are held against: without what only the target does."""
+        return Chain(tuple(link for link in self.links if link.recipe.stage != "target")).name
+
+    @property
+    def quantised(self) -> bool:
+        """Whether the Program itself holds integers, which runtimes multiply each in their own way."""
+        return any(link.recipe.stage == "program" and link.recipe.precision for link in self.links)
+
+    def apply(self, program: Program, work: Workshop, made: Mapping[str, Program] | None = None) -> Program:
+        """The compressed Program, from the longest beginning of the chain that was made already.
+
+        Args:
+            program: as captured.
+            made: chain name -> Program.
+
+        Raises:
+            TorchportError: see `Recipe.apply`.
+        """
+        known = made or {}
+        start = next((count for count in range(len(self.links), 0, -1) if Chain(self.links[:count]).name in known), 0)
+        begun = known[Chain(self.links[:start]).name] if start else program
+
+        def one(so_far: Program, count: int) -> Program:
+            link, name = self.links[count], Chain(self.links[: count + 1]).name
+            work.tell(name)
+            return replace(link.recipe.apply(so_far, work, link.strength), recipe=name)
+
+        return reduce(one, range(start, len(self.links)), begun)
+
+
+def parse(text: str) -> Chain:
+    """A chain from its name.
+
+    Raises:
+        UsageError: an unknown recipe or strength, recipes out of order, or two that both settle the precision.
+    """
+    links = []
+    for part in text.split("+"):
+        name, _, amount = part.strip().partition("@")
+        recipe = recipes.get(name)
+        links.append(Link(recipe, _strength(recipe, amount)))
+    stages = [STAGES.index(link.recipe.stage) for link in links]
+    if stages != sorted(stages):
+        raise UsageError(
+            f"recipe {text}: what acts on the module comes first, then what acts on the graphs, then what the target does",
+            f"try {'+'.join(link.name for _, link in sorted(zip(stages, links, strict=True), key=lambda one: one[0]))}",
+        )
+    settling = [link.name for link in links if link.recipe.precision not in (None, PLAIN)]
+    if len(settling) > 1:
+        raise UsageError(f"recipe {text}: {' and '.join(settling)} both settle the precision", "keep one of them")
+    return Chain(tuple(link for link in links if link.recipe.name != PLAIN))
+
+
+def _strength(recipe: Recipe, text: str) -> float | None:
+    if not recipe.strengths:
+        if text:
+            raise UsageError(f"recipe {recipe.name} has no strength", f"write {recipe.name}")
+        return None
+    low, high = min(recipe.strengths), max(recipe.strengths)
+    try:
+        value = float(text) if text else recipe.strengths[len(recipe.strengths) // 2]
+    except ValueError:
+        value = float("nan")
+    if not low <= value <= high:
+        raise UsageError(f"recipe {recipe.name}@{text}: not a strength", f"it takes {low:g} to {high:g}")
+    return value

@@ -1,0 +1,187 @@
+"""`prune@share`: whole channels taken out, with everything that depends on them, by torch-pruning's dependency graph.
+
+Structured pruning: what is left is an ordinary smaller network, faster on every runtime. Channels go by the magnitude of all weights
+that they touch (Fang et al. 2023, DepGraph); layers on which the answer hangs most stay whole, found by blanking the same share of each
+layer alone and looking at the outputs. What was lost is won back by `distil` after it.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UnsupportedByTarget
+from .base import Recipe, Workshop
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..capture.program import GraphProgram, Program
+
+ROUND_TO = 8
+"""Channels are kept in multiples of this, which vector units take at once; layers of fewer are thinned to multiples of a quarter of it."""
+
+SENSITIVE = 4.0
+"""A layer stays whole whose blanking changes the outputs by this many times what the middle layer's does."""
+
+PROBES = 8
+"""Feeds that sensitivity is measured on."""
+
+
+class Prune(Recipe):
+    """A share of the channels of every layer that can spare them."""
+
+    name = "prune"
+    about = "whole channels taken out, a share of each layer; sensitive layers stay whole"
+    stage = "module"
+    strengths = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+    needs_data = True
+    recovery = "distil"
+
+    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+        """Every weighted graph with fewer channels.
+
+        Raises:
+            UnsupportedByTarget: there is no eager module, or a layer's shapes are written into the code.
+        """
+        assert strength is not None, "parsed with a default"
+        share = strength
+        return program.changed(lambda graph: _one(graph, share, work))
+
+
+def _one(graph: GraphProgram, share: float, work: Workshop) -> GraphProgram:
+    from .pt2e import recapture
+    from .train import module_of, tensors
+
+    module = module_of(graph, "prune")
+    feeds = [tensors(graph, feed) for feed in work.need_feeds(graph.name, "prune")[:PROBES]]
+    example = tuple(graph.args())
+    kept = _outputs(module, example)
+    layers = [layer for layer in _prunable(module) if layer not in kept]
+    sensitive = _sensitive(module, layers, feeds, share)
+    ignored = [*kept, *sensitive]
+    try:
+        pruned = _pruned(module, example, share, ignored)
+    except Exception as whole:  # torch-pruning, or the module's own code once its shapes have changed
+        lost = {layer: _lost_alone(module, example, share, layer, layers, kept) for layer in layers}
+        fixed = [layer for layer, count in lost.items() if count is None]
+        bound = [layer for layer, count in lost.items() if count == 0]  # to others, such as all that add to one stream of activations
+        if len(fixed) + len(bound) == len(layers):
+            raise UnsupportedByTarget(f"prune: no layer of graph '{graph.name}' can lose channels: {_where(module, fixed, whole)}", "write views with -1 or with the tensor's own sizes") from whole
+        try:
+            pruned = _first(module, example, share, [*ignored, *fixed], [*ignored, *fixed, *bound])
+        except Exception as exc:
+            raise UnsupportedByTarget(f"prune: graph '{graph.name}' does not run with fewer channels: {_where(module, fixed, exc)}", "write views with -1 or with the tensor's own sizes") from exc
+    work.tell(f"prune: {_count(module):,} -> {_count(pruned):,} weights, {len(sensitive)} of {len(layers)} layers left whole")
+    return recapture(graph, pruned)
+
+
+def _prunable(module: torch.nn.Module) -> list[torch.nn.Module]:
+    import torch
+
+    return [layer for layer in module.modules() if isinstance(layer, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Linear) and getattr(layer, "groups", 1) == 1]
+
+
+def _pruned(module: torch.nn.Module, example: tuple[torch.Tensor, ...], share: float, ignored: Sequence[torch.nn.Module]) -> torch.nn.Module:
+    """A pruned copy that was seen to run."""
+    import torch
+    import torch_pruning
+
+    from .pt2e import quiet
+
+    names = {layer: name for name, layer in module.named_modules()}
+    made = copy.deepcopy(module)
+    found = dict(made.named_modules())
+    widest = max((len(layer.weight) for layer in _prunable(made)), default=0)  # type: ignore[arg-type]
+    for parameter in made.parameters():
+        parameter.requires_grad_(True)
+    with quiet():
+        pruner = torch_pruning.pruner.MagnitudePruner(
+            made,
+            example,
+            importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
+            pruning_ratio=share,
+            ignored_layers=[found[names[layer]] for layer in ignored],
+            round_to=ROUND_TO if widest >= 8 * ROUND_TO else ROUND_TO // 4,
+        )
+        pruner.step()
+    with torch.no_grad():
+        made(*example)
+    return made
+
+
+def _first(module: torch.nn.Module, example: tuple[torch.Tensor, ...], share: float, ignored: Sequence[torch.nn.Module], more: Sequence[torch.nn.Module]) -> torch.nn.Module:
+    """Pruned but for some layers, or, where that does not run, for more of them."""
+    try:
+        return _pruned(module, example, share, ignored)
+    except Exception:
+        return _pruned(module, example, share, more)
+
+
+def _lost_alone(module: torch.nn.Module, example: tuple[torch.Tensor, ...], share: float, layer: torch.nn.Module, layers: Sequence[torch.nn.Module], kept: Sequence[torch.nn.Module]) -> int | None:
+    """How many weights the module loses with that layer alone pruned; None where it does not run then: its code may count on a number of channels."""
+    try:
+        return _count(module) - _count(_pruned(module, example, share, [*kept, *(other for other in layers if other is not layer)]))
+    except Exception:
+        return None
+
+
+def _outputs(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> list[torch.nn.Module]:
+    """The layers whose channels are the answer: those that made an output, and the last one that ran."""
+    import torch
+    from torch.utils import _pytree as pytree
+
+    made: dict[int, torch.nn.Module] = {}
+    order: list[torch.nn.Module] = []
+
+    def watch(layer: torch.nn.Module, _: Any, output: Any) -> None:
+        order.append(layer)
+        if isinstance(output, torch.Tensor):
+            made[output.data_ptr()] = layer
+
+    hooks = [layer.register_forward_hook(watch) for layer in _prunable(module)]
+    try:
+        with torch.no_grad():
+            answers = pytree.tree_leaves(module(*example))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    found = [made[answer.data_ptr()] for answer in answers if isinstance(answer, torch.Tensor) and answer.data_ptr() in made]
+    return list(dict.fromkeys([*found, *order[-1:]]))
+
+
+def _sensitive(module: torch.nn.Module, layers: Sequence[torch.nn.Module], feeds: Sequence[tuple[torch.Tensor, ...]], share: float) -> list[torch.nn.Module]:
+    """The layers whose weakest channels, blanked, change the outputs far more than those of the middle layer do."""
+    import torch
+
+    with torch.no_grad():
+        whole = [_flat(module(*feed)) for feed in feeds]
+        change = {}
+        for layer in layers:
+            weight: torch.Tensor = layer.weight  # type: ignore[assignment]
+            before = weight.clone()
+            strength = weight.flatten(1).norm(dim=1)
+            weight[strength.argsort()[: int(share * len(strength))]] = 0
+            change[layer] = sum(float((_flat(module(*feed)) - answer).norm() / (answer.norm() + 1e-12)) for feed, answer in zip(feeds, whole, strict=True))
+            weight.copy_(before)
+    middle = statistics.median(change.values()) if change else 0.0
+    return [layer for layer, amount in change.items() if amount > SENSITIVE * max(middle, 1e-9)]
+
+
+def _flat(outputs: Any) -> torch.Tensor:
+    import torch
+    from torch.utils import _pytree as pytree
+
+    return torch.cat([leaf.float().flatten() for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, torch.Tensor)])
+
+
+def _where(module: torch.nn.Module, layers: Sequence[torch.nn.Module], exc: BaseException) -> str:
+    names = {layer: name for name, layer in module.named_modules()}
+    first = f"layer {names[layers[0]]}: " if layers else ""
+    return f"{first}{type(exc).__name__}: {str(exc).splitlines()[0] if str(exc) else ''}"
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())

@@ -1,0 +1,270 @@
+"""Training of a compressed module against the one it came from: batches, the loss, the schedule, and how a run goes on after a break."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..capture.program import Arrays, GraphProgram, flatten_outputs
+from ..errors import UnsupportedByTarget
+from ..machine import usable_cores
+from .base import Workshop
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH = 32
+HELD_BACK = 0.1
+"""Share of the calibration feeds that training does not see: the epoch that answers them best is taken."""
+
+PATIENCE = 6
+"""Epochs without a better one after which training stops."""
+
+TEMPERATURE = 2.0
+"""Softens the teacher's scores (Hinton et al. 2015)."""
+
+LABELS = 0.25
+"""Weight of the labels' own loss beside the teacher's."""
+
+
+def module_of(graph: GraphProgram, recipe: str) -> torch.nn.Module:
+    """The eager module behind a graph, in a copy of its own.
+
+    Raises:
+        UnsupportedByTarget: the source had none.
+    """
+    import torch
+
+    if graph.module is None or isinstance(graph.module, torch.jit.ScriptModule):
+        raise UnsupportedByTarget(f"{recipe} changes the eager module, and graph '{graph.name}' came without one", "deploy from the Python that builds the model, with --weights")
+    module = copy.deepcopy(graph.module).eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module
+
+
+def tensors(graph: GraphProgram, feed: Arrays) -> tuple[torch.Tensor, ...]:
+    """A feed as forward's positional arguments."""
+    import torch
+
+    return tuple(torch.from_numpy(np.ascontiguousarray(feed[spec.name])) for spec in graph.signature.inputs)
+
+
+def train(graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe: str, *, epochs: int, rate: float) -> torch.nn.Module:
+    """The student, taught to answer as the graph's module in `work.teacher` does, on the calibration feeds.
+
+    Feeds of one shape are batched; pictures (float tensors of four dimensions) are mirrored, shifted and mixed, and the teacher answers
+    the altered ones (Beyer et al. 2022: a consistent teacher). Labels, where there are any, count for a quarter on unaltered pictures.
+    Every epoch is kept in `work.store`, so that an interrupted run goes on; the deadline ends it early. Deterministic by `work.seed`.
+
+    Args:
+        graph: whose signature names the feeds.
+        student: trained in place.
+        epochs, rate: of the schedule: one rise and fall of AdamW's learning rate.
+
+    Raises:
+        BadInput: there are too few calibration feeds.
+        UnsupportedByTarget: there is no eager teacher.
+    """
+    import torch
+
+    teacher = module_of(work.teacher.graphs[graph.name], recipe)
+    feeds = work.need_feeds(graph.name, recipe)
+    state = work.store and work.store / "training" / f"{_key(graph, teacher, student, feeds, work, (recipe, epochs, rate))}.pt"
+    with _all_cores(), torch.random.fork_rng():
+        torch.manual_seed(work.seed)
+        run = _Run(graph, student, teacher, feeds, work, epochs, rate)
+        run.restore(state)
+        while run.epoch < epochs and run.since_best < PATIENCE and work.left() > 0:
+            run.one_epoch()
+            run.keep(state)
+            work.tell(f"{recipe}: epoch {run.epoch} of {epochs}, {run.best:.4f} from the teacher at best")
+        student.load_state_dict(run.best_state)
+    for parameter in student.parameters():
+        parameter.requires_grad_(False)
+    return student.eval()
+
+
+class _Run:
+    def __init__(self, graph: GraphProgram, student: torch.nn.Module, teacher: torch.nn.Module, feeds: Sequence[Arrays], work: Workshop, epochs: int, rate: float) -> None:
+        import torch
+
+        self.graph, self.student, self.teacher, self.work = graph, student, teacher, work
+        random = np.random.default_rng(work.seed)
+        order = random.permutation(len(feeds))
+        held = max(1, int(HELD_BACK * len(feeds)))
+        self.feeds = feeds
+        self.labels = work.labels if graph.name == "model" and len(work.labels) == len(feeds) else ()
+        self.held, self.seen = order[:held].tolist(), order[held:].tolist()
+        self.pictures = len(graph.signature.inputs) == 1 and feeds[0][graph.signature.inputs[0].name].ndim == 4
+        if self.pictures:
+            student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for parameter in student.parameters():
+            parameter.requires_grad_(bool(parameter.is_floating_point()))
+        self.optimiser = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=rate, weight_decay=1e-4)
+        steps = epochs * len(list(self._batches(self.seen, random))) + 1
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, rate, total_steps=steps, pct_start=0.15)
+        self.epoch = self.since_best = 0
+        self.best = self.distance()
+        self.best_state = _copied(student)
+
+    def one_epoch(self) -> None:
+        """Every feed once, then a look at those held back."""
+        import torch
+
+        random = np.random.default_rng((self.work.seed, self.epoch))
+        self.student.train()
+        for layer in self.student.modules():
+            if isinstance(layer, torch.nn.modules.dropout._DropoutNd):
+                layer.eval()
+        for rows in self._batches(self.seen, random):
+            if self.work.left() <= 0:
+                break
+            inputs, labels = self._stack(rows)
+            if self.pictures and random.random() < 0.75:
+                inputs, labels = (_altered(inputs[0], random),), None
+            with torch.no_grad():
+                wanted = flatten_outputs(self.teacher(*inputs))
+            loss = _loss(flatten_outputs(self.student(*inputs)), wanted, labels)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
+            self.optimiser.step()
+            self.schedule.step()
+        self.epoch += 1
+        distance = self.distance()
+        self.since_best += 1
+        if distance < self.best:
+            self.best, self.since_best, self.best_state = distance, 0, _copied(self.student)
+
+    def distance(self) -> float:
+        """Mean loss on the feeds held back."""
+        import torch
+
+        self.student.eval()
+        total = count = 0.0
+        with torch.no_grad():
+            for rows in self._batches(self.held, np.random.default_rng(0)):
+                inputs, _ = self._stack(rows)
+                total += len(rows) * float(_loss(flatten_outputs(self.student(*inputs)), flatten_outputs(self.teacher(*inputs)), None))
+                count += len(rows)
+        return total / max(count, 1)
+
+    def _batches(self, rows: Sequence[int], random: np.random.Generator) -> Iterator[list[int]]:
+        """Row numbers of feeds that share their shapes, in random order."""
+        by_shape: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+        for row in random.permutation(np.asarray(rows)):
+            by_shape.setdefault(tuple(array.shape for array in self.feeds[row].values()), []).append(int(row))
+        batched = all(spec.shape and spec.shape[0] == "batch" for spec in self.graph.signature.inputs)
+        size = BATCH if batched else 1
+        made = [same[i : i + size] for same in by_shape.values() for i in range(0, len(same), size)]
+        for i in random.permutation(len(made)):
+            yield made[int(i)]
+
+    def _stack(self, rows: Sequence[int]) -> tuple[tuple[torch.Tensor, ...], torch.Tensor | None]:
+        import torch
+
+        columns = [tensors(self.graph, self.feeds[row]) for row in rows]
+        inputs = tuple(torch.cat(column) if len(rows) > 1 else column[0] for column in zip(*columns, strict=True))
+        if self.pictures:
+            inputs = (inputs[0].contiguous(memory_format=torch.channels_last),)
+        return inputs, torch.tensor([self.labels[row] for row in rows]) if self.labels else None
+
+    def keep(self, path: Path | None) -> None:
+        """Write where the run is, whole or not at all; a store that cannot be written to only costs the going on."""
+        import torch
+
+        if path is None:
+            return
+        state = {"student": self.student.state_dict(), "best_state": self.best_state, "optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict()}
+        with contextlib.suppress(OSError, RuntimeError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_name(f".{path.name}.{os.getpid()}")
+            torch.save({**state, "numbers": [float(self.epoch), float(self.since_best), self.best]}, fresh)
+            fresh.replace(path)
+
+    def restore(self, path: Path | None) -> None:
+        """Go on where an earlier run of the same work was; anything that does not fit is passed over."""
+        import torch
+
+        if path is None or not path.is_file():
+            return
+        with contextlib.suppress(Exception):
+            state = torch.load(path, weights_only=True)
+            epoch, since, best = state["numbers"]
+            self.student.load_state_dict(state["student"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            self.schedule.load_state_dict(state["schedule"])
+            self.best_state, self.epoch, self.since_best, self.best = state["best_state"], int(epoch), int(since), best
+
+
+def _loss(answers: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
+    """How far answers are from the teacher's: scores of classes by their softened distribution and their values, anything else by its values."""
+    import torch
+    from torch.nn import functional
+
+    parts = []
+    for name, target in wanted.items():
+        if not target.is_floating_point():
+            continue
+        answer = answers[name]
+        parts.append(functional.mse_loss(answer, target) / (target.var(correction=0) + 1e-6))
+        if target.dim() == 2 and target.shape[1] > 1:
+            soft = functional.log_softmax(target / TEMPERATURE, 1)
+            parts.append(TEMPERATURE**2 * functional.kl_div(functional.log_softmax(answer / TEMPERATURE, 1), soft, reduction="batchmean", log_target=True))
+    loss = torch.stack(parts).sum()
+    if labels is not None:
+        scores = next(iter(answers.values()))
+        loss = (1 - LABELS) * loss + LABELS * functional.cross_entropy(scores, labels)
+    return loss
+
+
+def _altered(pictures: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+    """Pictures [batch, channels, height, width] mirrored, shifted by up to a tenth, and mixed with one another."""
+    import torch
+
+    if random.random() < 0.5:
+        pictures = pictures.flip(3)
+    most = [max(1, size // 10) for size in pictures.shape[2:]]
+    pictures = torch.roll(pictures, tuple(int(random.integers(-m, m + 1)) for m in most), (2, 3))
+    if random.random() < 0.5:
+        share = float(random.beta(0.4, 0.4))
+        pictures = share * pictures + (1 - share) * pictures.flip(0)
+    return pictures.contiguous(memory_format=torch.channels_last)
+
+
+def _copied(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def _key(graph: GraphProgram, teacher: torch.nn.Module, student: torch.nn.Module, feeds: Sequence[Arrays], work: Workshop, how: tuple[Any, ...]) -> str:
+    """A hash of all that a training run depends on."""
+    whole = hashlib.sha256(repr((how, work.seed, graph.signature, list(work.labels), Path(__file__).read_bytes())).encode())
+    for module in (teacher, student):
+        for name, value in sorted(module.state_dict().items()):
+            whole.update(name.encode() + value.contiguous().numpy().tobytes())
+    for feed in feeds:
+        for name, array in sorted(feed.items()):
+            whole.update(name.encode() + np.ascontiguousarray(array).tobytes())
+    return whole.hexdigest()[:32]
+
+
+@contextlib.contextmanager
+def _all_cores() -> Iterator[None]:
+    """Train on every core, and go back to the number of threads that there was."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(usable_cores())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
