@@ -6,7 +6,7 @@ SHELL := bash
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-PINS := pyproject.toml constraints.txt
+PINS := pyproject.toml constraints.txt benchmarks/packages.txt
 BUNDLE := build/demo/efficientnet-lite0.tport
 WORKERS ?= 2
 
@@ -14,7 +14,7 @@ WORKERS ?= 2
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,\
 	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 
-.PHONY: help setup demo test check bench bars wheel clean
+.PHONY: help setup demo test check bench bars tasks compression wheel clean
 
 help:  ## list the goals
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -25,7 +25,7 @@ demo: .venv/demo.stamp  ## EfficientNet-Lite0 to a verified, benchmarked Bundle 
 	$(BIN)/torchport demo
 
 test: .venv/dev.stamp  ## every test, warnings as errors
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: .venv/dev.stamp  ## lint, format, types, layers, style, generated documentation
 	scripts/check
@@ -35,6 +35,12 @@ bench: $(BUNDLE)/torchport.json  ## time every variant of the demo's Bundle on t
 
 bars: $(BUNDLE)/torchport.json  ## every promised figure, measured on the demo's Bundle and held against its bar
 	$(BIN)/python benchmarks/bars
+
+tasks: .venv/dev.stamp  ## every task with real models against eager PyTorch, each figure against its bar, in build/tasks.json
+	$(BIN)/python benchmarks/tasks
+
+compression: .venv/dev.stamp  ## every model compressed inside its accuracy budget, each point against its bar, in build/compression.json
+	$(BIN)/python benchmarks/compression
 
 wheel: .venv/bin/python  ## the wheel in dist/
 	$(PIP) wheel --no-deps --wheel-dir dist .
@@ -57,5 +63,5 @@ $(BUNDLE)/torchport.json: | .venv/demo.stamp
 
 .venv/dev.stamp: $(PINS) | .venv/bin/python
 	$(PIP) install -c constraints.txt -e '.[dev]'
-	$(PIP) install --no-deps foolbox==3.3.4
+	$(PIP) install --no-deps -r benchmarks/packages.txt
 	touch .venv/demo.stamp $@

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+from torchport import cache
+
+settings.register_profile("any machine", deadline=None)  # how long an example takes is the machine's affair, and whoever else uses it
+settings.load_profile("any machine")
+
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "models"))  # the real models, as `import whisper_tiny_en`
 
 # pytest applies these after `filterwarnings = error`, so a warning has to match one to be let through.
 KNOWN_NOISE = (
@@ -14,6 +23,9 @@ KNOWN_NOISE = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that workers who take a file at a time end together."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
     for item in items:
         for rule in KNOWN_NOISE:
             item.add_marker(pytest.mark.filterwarnings(rule))
@@ -21,8 +33,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tests neither read nor fill the user's cache."""
-    folder = tmp_path_factory.mktemp("cache")
+    """The tests neither read nor fill the user's cache, but for models that take minutes to make; nor do they time for long."""
+    folder, kept = tmp_path_factory.mktemp("cache"), cache.folder()
     with pytest.MonkeyPatch.context() as patch:
+        if kept is not None:
+            patch.setenv("TORCHPORT_MODELS", str(kept / "models"))
         patch.setenv("TORCHPORT_CACHE", str(folder))
+        patch.setenv("TORCHPORT_QUICK", "1")
         yield folder

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -43,15 +42,9 @@ def test_importing_the_package_loads_nothing_heavy():
 
 
 def test_importing_the_package_takes_under_60_ms():
-    def least(code: str) -> float:
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            child(code)
-            times.append(time.perf_counter() - start)
-        return min(times)
-
-    assert least("import torchport") - least("pass") < 0.060
+    """In time of the processor, which other processes do not add to; `benchmarks/bars startup` holds the time on the clock."""
+    timed = "from time import process_time; start = process_time(); import torchport; print(process_time() - start)"
+    assert min(float(child(timed)) for _ in range(5)) < 0.060
 
 
 def test_the_public_names_are_all_there():

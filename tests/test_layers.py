@@ -17,19 +17,37 @@ ROOT = Path(__file__).parents[1] / "src" / "torchport"
 LAYERS = (
     ("errors", "types", "registry", "isolate", "machine", "cache", "disk", "stats", "budget", "feed"),
     ("targets", "tasks", "capture", "compress"),
-    ("bench", "bundle", "lower", "measure", "verify"),
-    ("choose", "predict"),
+    ("bench", "bundle", "calibrate", "lower", "measure", "search", "verify"),
+    ("choose", "gallery", "predict"),
     ("report",),
     ("batch", "serve"),
-    ("demo", "deploy", "doctor", "documents", "export", "pack", "rebench", "repack", "request", "testing"),
+    ("attempt", "demo", "deploy", "diff", "doctor", "documents", "export", "pack", "rebench", "repack", "request", "testing"),
     ("__main__", "api", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-STAGES = ("batch", "bench", "bundle", "choose", "cli", "deploy", "export", "measure", "pack", "predict", "rebench", "repack", "report", "serve", "verify")
+STAGES = ("attempt", "batch", "bench", "bundle", "choose", "cli", "deploy", "diff", "export", "measure", "pack", "predict", "rebench", "repack", "report", "search", "serve", "verify")
 """These compare and index by no name of a target, recipe or task: a new one must need no change here."""
 
-BUILD = ("capture", "compress", "tasks.shared.activate", "tasks.shared.resample", "testing.toys")
+BUILD = (
+    "capture",
+    "compress",
+    "tasks.shared.decoders",
+    "tasks.shared.detection_graphs",
+    "tasks.shared.letterbox_graphs",
+    "tasks.shared.cascade_graphs",
+    "tasks.shared.activate",
+    "tasks.shared.ctc_graph",
+    "tasks.shared.logmel",
+    "tasks.shared.recognition_graphs",
+    "tasks.shared.resample",
+    "tasks.shared.mel_graph",
+    "tasks.shared.text_graphs",
+    "tasks.shared.vits",
+    "tasks.shared.whisper_graphs",
+    "testing.samples",
+    "testing.toys",
+)
 """Only these import torch as they are imported; everything else imports it, or one of these, inside a function."""
 
 HEAVY = ("torch", "openvino", "executorch", "onnx", "onnxruntime", "onnxscript", "onnxslim", "torchao", "transformers")

@@ -145,7 +145,7 @@ def test_the_reference_of_a_bundle_from_elsewhere_is_not_run(tmp_path: Path, mon
     writer.finish(path, manifest)
     timed: list[str] = []
 
-    def time_all(opened: list[Opened], *_: object) -> dict[str, dict[int, Measurement]]:
+    def time_all(opened: list[Opened], *_: object, **how: object) -> dict[str, dict[int, Measurement]]:
         timed.extend(one.id for one in opened)
         return {one.id: {1: Measurement(error="not timed")} for one in opened}
 

@@ -142,3 +142,24 @@ def test_a_source_in_a_package_starts_at_the_package(tmp_path: Path) -> None:
     for folder in (inner, inner.parent):
         (folder / "__init__.py").touch()
     assert relative_source(str(inner / "net.py")) == "package/inner/net.py"
+
+
+class Views(torch.nn.Module):
+    """Weights that do not lie row by row in storage of their own: a turned one, and two slices of one table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        table = torch.rand(4, 6)
+        self.turned = torch.nn.Parameter(torch.rand(3, 4).T)
+        self.register_buffer("left", table[:, :2])
+        self.register_buffer("right", table[:, 3:5])
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x @ self.turned + (x @ self.left).sum() + (x @ self.right).sum()
+
+
+def test_weights_that_lie_otherwise_are_saved_as_they_are(tmp_path):
+    module, x = Views().eval(), torch.rand(2, 4)
+    save_exported(torch.export.export(module, (x,)), tmp_path / "views.pt2")
+    torch.testing.assert_close(load_exported(tmp_path / "views.pt2").module()(x), module(x))

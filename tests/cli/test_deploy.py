@@ -17,6 +17,8 @@ import pytest
 from command import Ran, start, torchport
 from safetensors.numpy import load_file
 
+from torchport.bundle import manifest
+
 TENSOR = ("--task", "tensor", "--data", "x.safetensors", "--targets", "onnx")
 
 
@@ -62,7 +64,7 @@ def test_verify_bench_inspect_and_pack_follow(deployed: Ran, place: Path) -> Non
     assert verdict.code == 0 and verdict.out["ok"] and {row["status"] for row in verdict.out["variants"]} == {"ok"}
     bench = torchport("bench", "net.tport", cwd=place, timed=True)
     assert bench.code == 0 and bench.out["chosen"] == deployed.out["chosen"] and bench.out["reference"]["measured"] == "now"
-    assert torchport("inspect", "net.tport", cwd=place).out["schema"] == 1
+    assert torchport("inspect", "net.tport", cwd=place).out["schema"] == manifest.SCHEMA
     packed = torchport("pack", "net.tport", "--for", "web", "--golden", "1", "--zip", "-o", "web.tport", cwd=place)
     assert packed.code == 0 and packed.out["variants"] == ["onnx-fp32"]
     assert torchport("predict", "web.tport", "x.safetensors", cwd=place).code == 0

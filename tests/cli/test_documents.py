@@ -77,6 +77,34 @@ def test_pack(deployed: Ran, place: Path) -> None:
     follows(torchport("pack", "net.tport", "--keep", "chosen", "-o", "packed.tport", cwd=place).out, "pack")
 
 
+def test_a_coded_bundle(deployed: Ran, place: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.tport"
+    packed = torchport("pack", "net.tport", "--keep", "onnx-fp32", "--smallest", "-o", small, cwd=place)
+    follows(packed.out, "pack")
+    (row,) = packed.out["sizes"]
+    assert row["size_bytes"] < row["decoded_bytes"] and row["download_bytes"] > 0 and row["memory_bytes"]
+    assert packed.out["size_bytes"] == sum(path.stat().st_size for path in small.rglob("*") if path.is_file() and path.name != manifest.NAME) < packed.out["decoded_bytes"]
+    for verb, args, name in (("inspect", (), "inspect"), ("verify", (), "verify"), ("predict", ("x.safetensors",), "predict"), ("bench", (), "deploy")):
+        ran = torchport(verb, small, *args, cwd=place)
+        assert ran.code == 0, ran.err
+        follows(ran.out, name)
+    assert ran.out["candidates"][0]["size_bytes"] == row["size_bytes"] and ran.out["candidates"][0]["latency_ms"]
+    assert list(small.rglob("*.onnx*")) == [small / "variants/onnx-fp32/model.onnx.zst"]
+
+
+def test_a_difference_that_keeps_its_budget_and_one_that_breaks_it(deployed: Ran, place: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.tport"
+    assert torchport("pack", "net.tport", "--smallest", "-o", small, cwd=place).code == 0
+    kept = torchport("diff", "net.tport", small, "--variant", "onnx-fp32", "--data", "x.safetensors", "--budget", "accuracy<=1pt,latency<=+200%,size<=100%", cwd=place)
+    assert kept.code == 0, kept.err
+    follows(kept.out, "diff")
+    assert kept.out["new"]["size_bytes"] < kept.out["old"]["size_bytes"] and kept.out["new"]["latency_ms"]["median"] > 0
+    assert kept.out["items"] == 8 and kept.out["changed"] == [] and kept.out["met"] == "not shown"
+    broken = torchport("diff", small, "net.tport", "--variant", "onnx-fp32", "--budget", "size<=100%", cwd=place)
+    follows(broken.out, "diff")
+    assert broken.code == 4 and list(broken.out["broken"]) == ["size"] and "over the" in broken.err
+
+
 @pytest.mark.parametrize("verb", ["doctor", "targets", "tasks"])
 def test_what_needs_no_bundle(tmp_path: Path, verb: str) -> None:
     follows(torchport(verb, cwd=tmp_path).out, verb)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from command import Ran, parsed
+from command import torchport as whole
 
 import torchport as package
 
@@ -78,6 +79,22 @@ def test_what_is_absent_names_its_install_line(base: dict[str, str], deployed: R
     assert "openvino is not installed; pip install 'torchport[openvino]'" in rows["openvino-fp32"]["reason"]
     refused = torchport(base, "predict", "net.tport", "x.safetensors", "--variant", "torchscript-fp32", cwd=place)
     assert refused.code == 6 and "pip install 'torchport[build]'" in refused.err
+
+
+def test_a_coded_bundle_needs_zstandard_and_no_more(base: dict[str, str], deployed: Ran, place: Path, tmp_path: Path) -> None:
+    import zstandard
+
+    small = tmp_path / "small.tport"
+    assert whole("pack", "net.tport", "--keep", "onnx-fp32", "--smallest", "-o", small, cwd=place).code == 0
+    base = {**base, "TORCHPORT_CACHE": str(tmp_path / "cache")}  # which nobody has decoded it into
+    refused = torchport(base, "predict", small, "x.safetensors", cwd=place)
+    assert refused.code == 6 and "pip install 'torchport[smallest]'" in refused.err
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "extra/zstandard").symlink_to(Path(zstandard.__file__).parent)
+    more = {**base, "PYTHONPATH": f"{base['PYTHONPATH']}{os.pathsep}{tmp_path / 'extra'}"}
+    ran = torchport(more, "predict", small, "x.safetensors", cwd=place)
+    assert ran.code == 0 and ran.out["results"] == torchport(base, "predict", "net.tport", "x.safetensors", "--variant", "onnx-fp32", cwd=place).out["results"], ran.err
+    assert torchport(more, "verify", small, cwd=place).out["ok"]
 
 
 def test_another_variant_stands_in(base: dict[str, str], deployed: Ran, place: Path, tmp_path: Path) -> None:

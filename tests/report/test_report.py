@@ -12,7 +12,7 @@ from report_samples import candidates, choice, parity, pictures, sample
 
 from torchport.errors import OutputError, UsageError
 from torchport.report import Answer, PictureRow, Skipped, render, write
-from torchport.types import Choice, Reference
+from torchport.types import Accuracy, Choice, Reference
 
 VOID = {"br", "img", "meta"}
 
@@ -91,6 +91,15 @@ def test_every_candidate_has_its_row_with_its_reason_and_notes():
         assert all(note in table for note in c.notes)
     assert "\N{MINUS SIGN}23.6 .. +11.2 pt" in table
     assert "reference eager PyTorch 18.9 MB 38.2 ms" in table
+
+
+def test_what_was_answered_on_items_that_chose_nothing_stands_beside():
+    rows = list(candidates())
+    rows[0] = replace(rows[0], test=Accuracy(value=0.871, items=723, interval=(-0.012, 0.004), metric="top-1", labelled=True))
+    text = Page(render(sample(choice=choice(candidates=tuple(rows)), reference=replace(sample().reference, test_accuracy=0.875)))).text
+    assert "87.1 % of 723 that chose nothing" in text
+    assert "87.5 % of those that chose nothing" in text
+    assert "that chose nothing" not in Page(render(sample())).text
 
 
 def test_parity_names_the_outputs_that_fail_and_where():

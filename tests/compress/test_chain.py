@@ -1,0 +1,56 @@
+"""Chains of recipes: their names, their order, and what each stage of one asks for."""
+
+from __future__ import annotations
+
+import pytest
+
+from torchport.compress import parse, recipes
+from torchport.errors import UsageError
+
+
+@pytest.mark.parametrize("name", ["fp32", "fp16", "int8_weights", "prune@0.5+distil@8", "prune@0.3+distil@4+int8_weights", "prune@0.3+int8_dynamic"])
+def test_a_name_reads_back(name):
+    assert parse(name).name == name
+
+
+def test_the_model_as_trained_is_no_link():
+    assert parse("fp32").links == ()
+    assert parse("fp32+int8_weights").name == "int8_weights"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("int8_weights+prune@0.5", "comes first"),
+        ("int8_weights+int4_weights", "both settle the precision"),
+        ("prune@0.9", "not a strength"),
+        ("prune@half", "not a strength"),
+        ("int8_weights@2", "has no strength"),
+        ("mystery", "no recipe 'mystery'"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_the_next_step(text, said):
+    with pytest.raises(UsageError, match=said) as caught:
+        parse(text)
+    assert caught.value.hint
+
+
+def test_an_artefact_is_held_against_the_program_it_was_lowered_from():
+    assert parse("prune@0.5+distil@8+int8_dynamic").standard == "prune@0.5+distil@8"
+    assert parse("int8_dynamic").standard == "fp32"
+    assert parse("int8_weights").standard == "int8_weights"
+
+
+def test_integers_in_the_program_are_told_from_those_of_a_target():
+    assert parse("int8_weights").quantised
+    assert not parse("int8_dynamic").quantised
+    assert parse("prune@0.5+int8_weights").precision == "int8_weights"
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_is_what_its_row_says(name):
+    recipe = recipes.get(name)
+    assert recipe.name == name
+    assert recipe.about
+    assert list(recipe.strengths) == sorted(recipe.strengths)
+    assert recipe.recovery is None or recipes.get(recipe.recovery).needs_data

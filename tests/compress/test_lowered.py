@@ -1,0 +1,103 @@
+"""Compressed networks from end to end: what each recipe leaves, and that artefacts are held against the right reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save, save_file
+
+import torchport
+from torchport.bundle import Bundle
+from torchport.errors import BadInput, TorchportError
+
+RECIPES = ["fp32", "int8_weights", "int8_dynamic", "int4_weights"]
+
+
+class Wide(torch.nn.Module):
+    """Wide enough that weights are most of the file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x)
+
+
+def numbers(place: Path, count: int) -> Path:
+    save_file({"x": np.random.default_rng(0).standard_normal((count, 64)).astype(np.float32)}, str(place))
+    return place
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("compressed")
+    return torchport.deploy(Wide().eval(), folder / "w.tport", data=numbers(folder / "x.safetensors", 12), targets=["onnx", "openvino"], recipes=RECIPES, keep="all", budget="accuracy>=1%")
+
+
+def test_every_recipe_is_smaller_and_answers(made):
+    rows = {c.id: c for c in made.choice.candidates}
+    assert {c.id for c in rows.values() if c.parity and c.parity.ok} == set(rows) - {"onnx-int4_weights"}
+    for target in ("onnx", "openvino"):
+        assert rows[f"{target}-int8_weights"].size_bytes < 0.45 * rows[f"{target}-fp32"].size_bytes
+    assert rows["openvino-int4_weights"].size_bytes < rows["openvino-int8_weights"].size_bytes
+
+
+def test_a_quantiser_that_finds_nothing_says_so(made):
+    """ONNX Runtime's products of 4-bit weights stand for MatMul; a layer on rows of a matrix is exported as Gemm."""
+    row = next(c for c in made.choice.candidates if c.id == "onnx-int4_weights")
+    assert (row.status, "finds nothing to quantise in graph 'model'" in row.reason) == ("failed", True)
+
+
+def test_weights_in_integers_are_held_against_their_own_program(made):
+    manifest = made.manifest
+    assert {golden.recipe for golden in manifest.golden} == {"fp32", "int8_weights"}
+    for name in ("onnx-int8_weights", "openvino-int8_weights"):
+        variant = manifest.variant(name)
+        assert (variant.golden, variant.tolerance) == ("int8_weights", None)
+        assert variant.least_db
+        assert made.choice.candidates and next(c for c in made.choice.candidates if c.id == name).parity.snr_db > min(variant.least_db.values())
+    assert manifest.variant("onnx-int8_dynamic").golden == "fp32"
+
+
+def test_the_bundle_verifies_again(made):
+    verdict = torchport.verify(made.bundle)
+    assert verdict.ok, [one for one in verdict.variants if one.status != "ok"]
+
+
+def test_nothing_that_runs_without_torch_asks_for_it(made):
+    with Bundle(made.bundle) as bundle:
+        assert all(not variant.artifact.imports for variant in bundle.manifest.variants)
+
+
+def test_what_learns_is_refused_without_data(tmp_path):
+    with pytest.raises(TorchportError, match="calibration data"):
+        torchport.deploy(Wide().eval(), tmp_path / "w.tport", data=numbers(tmp_path / "x.safetensors", 12), targets=["onnx"], recipes=["prune@0.5"])
+
+
+def test_data_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(BadInput, match="--calibration"):
+        torchport.deploy(Wide().eval(), tmp_path / "w.tport", data=numbers(tmp_path / "x.safetensors", 12), calibration=tmp_path / "none", targets=["onnx"])
+
+
+def test_channels_are_taken_out_and_the_loss_won_back(tmp_path):
+    data, learn = numbers(tmp_path / "x.safetensors", 12), numbers(tmp_path / "c.safetensors", 200)
+    outcome = torchport.deploy(
+        Wide().eval(), tmp_path / "w.tport", data=data, calibration=learn, targets=["onnx"], recipes=["fp32", "prune@0.5", "prune@0.5+distil@8"], keep="all", budget="accuracy>=1%"
+    )
+    rows = {c.recipe: c for c in outcome.choice.candidates}
+    assert rows["prune@0.5"].size_bytes < 0.6 * rows["fp32"].size_bytes
+    assert rows["prune@0.5+distil@8"].size_bytes == pytest.approx(rows["prune@0.5"].size_bytes, rel=0.01)
+    x = {"x": np.random.default_rng(1).standard_normal((40, 64)).astype(np.float32)}
+
+    def far(variant: str) -> float:
+        with torchport.load(outcome.bundle, variant=variant) as one, torchport.load(outcome.bundle, variant="onnx-fp32") as known:
+            answers = [np.asarray(next(iter(p.predict(save(x))["outputs"].values()))) for p in (one, known)]
+        return float(np.abs(answers[0] - answers[1]).mean())
+
+    assert far("onnx-prune@0.5+distil@8") < far("onnx-prune@0.5")
