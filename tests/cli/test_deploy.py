@@ -31,7 +31,7 @@ def test_the_document_has_every_field(deployed: Ran) -> None:
     assert deployed.code == 0, deployed.err
     out = deployed.out
     assert {"bundle", "chosen", "chosen_for", "met", "reference", "candidates"} <= set(out)
-    assert {"latency_ms", "accuracy", "size_bytes", "measured"} == set(out["reference"])
+    assert {"latency_ms", "accuracy", "test_accuracy", "size_bytes", "measured"} == set(out["reference"])
     rows = {row["id"]: row for row in out["candidates"]}
     assert {"onnx-fp32", "openvino-fp32", "openvino-fp16", "torchscript-fp32"} <= set(rows)
     row = rows["onnx-fp32"]

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import shutil
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -30,7 +31,7 @@ def staging(target: Path) -> Iterator[Path]:
         OutputError: the output is in the way, cannot be written, or the disk is full.
     """
     target = Path(os.path.abspath(target))  # noqa: PTH100 - resolve() would follow a link that stands at the output
-    if target.exists() and not (target / m.NAME).is_file() and not zipfile.is_zipfile(target):
+    if _in_the_way(target):
         raise OutputError(f"{target.name} exists and is not a Bundle", "choose another -o, or remove it yourself")
     folder = target.parent / f".{target.name}.{os.getpid()}.tmp"
     with writing(target):
@@ -45,6 +46,15 @@ def staging(target: Path) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_the_way(target: Path) -> bool:
+    """Whether something else than a Bundle stands there; looked at again, for another run may be replacing a Bundle just now."""
+    for _ in range(TRIES):
+        if not target.exists() or (target / m.NAME).is_file() or zipfile.is_zipfile(target):
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def sweep(target: Path) -> None:
