@@ -59,4 +59,6 @@ def judge(row: Row, *, timed: bool) -> list[str]:
         short.append(f"{row.faster:.2f} x faster, at least {bar.faster:g}")
     if not row.agreement >= bar.agreement:
         short.append(f"{row.agreement:.1%} answered as before, at least {bar.agreement:.0%}")
+    if "dominated by" in row.notes:
+        short.append(f"no better in accuracy, latency or size than a plain run of {row.notes['dominated by']}")
     return short

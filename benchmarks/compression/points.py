@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rivals import Contest, compare, standing_notes
 from row import Row, bootstrap
 
 import torchport
@@ -86,6 +87,13 @@ def on_test_split(model: str, made: Deployed, points: Sequence[str]) -> list[Row
             )
         )
     return rows
+
+
+def beside_rivals(rows: Sequence[Row], made: Deployed, contest: Contest, folder: Path) -> None:
+    """What plain runs of other quantisers show on the same items, into the rows' notes."""
+    ours, others = compare(contest, made.bundle, sorted({f"{row.target}-{row.recipe}" for row in rows}), folder)
+    for row in rows:
+        row.notes.update(standing_notes(ours[f"{row.target}-{row.recipe}"], others))
 
 
 def over_test_set(

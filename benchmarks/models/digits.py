@@ -33,16 +33,21 @@ PICTURE = {"color": "L", "resize": [SIDE, SIDE], "mean": 0.5, "std": 0.5}
 TEXT = {"color": "L", "resize": list(LINE), "mean": 0.5, "std": 0.5, "head": "ctc", "alphabet": "0123456789"}
 
 
+def sheet() -> Path | None:
+    """OpenCV's digits, where they are installed."""
+    return next((place for place in map(Path, SHEETS) if place.is_file()), None)
+
+
 def digits() -> np.ndarray:
     """uint8 [10, pictures a class, 20, 20], white on black."""
     import gzip
     import io
 
-    for place in map(Path, SHEETS):
-        if place.is_file():
-            content = gzip.decompress(place.read_bytes()) if place.suffix == ".gz" else place.read_bytes()
-            sheet = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
-            return sheet.reshape(50, SIDE, 100, SIDE).transpose(0, 2, 1, 3).reshape(10, 500, SIDE, SIDE)
+    place = sheet()
+    if place:
+        content = gzip.decompress(place.read_bytes()) if place.suffix == ".gz" else place.read_bytes()
+        written = np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+        return written.reshape(50, SIDE, 100, SIDE).transpose(0, 2, 1, 3).reshape(10, 500, SIDE, SIDE)
     from sklearn.datasets import load_digits
 
     known = load_digits()

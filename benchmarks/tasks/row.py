@@ -12,7 +12,7 @@ FEW = ("onnx", "openvino")
 """The targets of a slice: does it hold together?"""
 
 
-EXACT = {"recipes": ("fp32", "bf16"), "budget": "agreement>=100%"}
+EXACT = {"recipes": ("fp32", "bf16", "bf16_stateless"), "budget": "agreement>=100%"}
 """Of `deploy`: as fast as it gets without another answer to a single item; where the processor has no bf16, fp32 it is."""
 
 

@@ -295,4 +295,4 @@ def test_digits_are_recognised_as_by_the_eager_network(factory, tmp_path, untime
     outcome = torchport.deploy(getattr(digits, factory)(), tmp_path / "x.tport", task="image-recognition", data=data, settings=settings, targets=["onnx"], recipes=["fp32"])
     (made,) = (row for row in outcome.choice.candidates if row.id == "onnx-fp32")
     assert (made.status, made.agreement) == ("chosen", 1)
-    assert made.accuracy.value > 0.6
+    assert made.accuracy.value > (0.6 if digits.sheet() else 0.3), "scikit-learn's digits are fewer and coarser"

@@ -119,7 +119,8 @@ def _assemble_split(split: Split, task: Task, source: Source, items: list[Item],
         graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds)
     used = dict.fromkeys(name for step in steps for name in ([step.graph] if step.graph else []) + list(step.drives))
     weighted = tuple(name for name in used if name in split.graphs)
-    program = Program({name: graphs[name] for name in used}, source=source.provenance, weighted=weighted)
+    stateful = tuple(dict.fromkeys(name for step in steps for name, state in {**({step.graph: step.state} if step.graph else {}), **step.drives}.items() if state))
+    program = Program({name: graphs[name] for name in used}, source=source.provenance, weighted=weighted, stateful=stateful)
     return Assembled(program, task, facts, assumed, steps, items, False)
 
 

@@ -75,6 +75,7 @@ class Program:
         source: where it came from, JSON-able, with content hashes and no absolute paths.
         recipe: the recipe that made it; `fp32` as captured.
         weighted: names of the graphs that carry the source's weights, which recipes act on; the others are the task's own.
+        stateful: names of the graphs that are handed their own outputs of the call before.
     """
 
     graphs: Mapping[str, GraphProgram]
@@ -82,6 +83,7 @@ class Program:
     source: Mapping[str, Any] = field(default_factory=dict)
     recipe: str = "fp32"
     weighted: tuple[str, ...] = ("model",)
+    stateful: tuple[str, ...] = ()
 
     def changed(self, change: Callable[[GraphProgram], GraphProgram], imports: Iterable[str] = ()) -> Program:
         """A Program whose weighted graphs `change` made anew; `imports` join those that its artefacts need."""

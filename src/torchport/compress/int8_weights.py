@@ -32,9 +32,9 @@ class Int8Weights(Recipe):
         Raises:
             UnsupportedByTarget: a graph was not exported, or holds no weight to quantise.
         """
-        from .pt2e import quantise
+        from .pt2e import observed, quantise
 
-        return quantise(program, self.name, annotate, {})
+        return quantise(program, self.name, lambda graph: observed(graph, annotate))
 
 
 def annotate(model: GraphModule) -> None:

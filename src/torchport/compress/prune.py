@@ -157,17 +157,23 @@ def _sensitive(module: torch.nn.Module, layers: Sequence[torch.nn.Module], feeds
     import torch
 
     with torch.no_grad():
-        whole = [_flat(module(*feed)) for feed in feeds]
+        whole = [module(*feed) for feed in feeds]
         change = {}
         for layer in layers:
             weight: torch.Tensor = layer.weight  # type: ignore[assignment]
             before = weight.clone()
             strength = weight.flatten(1).norm(dim=1)
             weight[strength.argsort()[: int(share * len(strength))]] = 0
-            change[layer] = sum(float((_flat(module(*feed)) - answer).norm() / (answer.norm() + 1e-12)) for feed, answer in zip(feeds, whole, strict=True))
+            change[layer] = sum(difference(module(*feed), answer) for feed, answer in zip(feeds, whole, strict=True))
             weight.copy_(before)
     middle = statistics.median(change.values()) if change else 0.0
     return [layer for layer, amount in change.items() if amount > SENSITIVE * max(middle, 1e-9)]
+
+
+def difference(outputs: Any, wanted: Any) -> float:
+    """How far outputs are from others of the same structure, as a share of those."""
+    answer = _flat(wanted)
+    return float((_flat(outputs) - answer).norm() / (answer.norm() + 1e-12))
 
 
 def _flat(outputs: Any) -> torch.Tensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,39 +25,45 @@ IMPORTS = ("torchao.quantization.pt2e",)
 Annotate = Callable[["GraphModule"], None]
 
 
-def quantise(program: Program, recipe: str, annotate: Annotate, feeds: Mapping[str, Sequence[Arrays]]) -> Program:
-    """Every weighted graph quantised as `annotate` marks it.
+def quantise(program: Program, recipe: str, convert: Callable[[GraphProgram], torch.nn.Module]) -> Program:
+    """Every weighted graph as `convert` quantises it.
 
     Args:
         recipe: its name, for errors.
-        annotate: writes torchao's annotations into a graph module's nodes.
-        feeds: graph -> feeds that the observers see; they see the graph's example where there are none.
+        convert: a captured graph -> its exported module with quantised operators.
 
     Raises:
-        UnsupportedByTarget: torchao cannot quantise a graph, or the quantised graph cannot be captured.
+        UnsupportedByTarget: a graph cannot be quantised, or the quantised graph cannot be captured.
     """
 
     def one(graph: GraphProgram) -> GraphProgram:
         try:
-            return _one(graph, annotate, feeds.get(graph.name, ()))
+            with quiet():
+                made = convert(graph)
+            return recapture(graph, made)
         except TorchportError:
             raise
-        except Exception as exc:  # torchao raises whatever its passes raise
+        except Exception as exc:  # the quantisers raise whatever their passes raise
             raise UnsupportedByTarget(f"{recipe} cannot quantise graph '{graph.name}': {type(exc).__name__}: {str(exc).splitlines()[0] if str(exc) else ''}", "try another recipe") from exc
 
     return program.changed(one, IMPORTS)
 
 
-def _one(graph: GraphProgram, annotate: Annotate, feeds: Sequence[Arrays]) -> GraphProgram:
+def observed(graph: GraphProgram, annotate: Annotate) -> torch.nn.Module:
+    """The exported graph quantised where `annotate` marks it, its observers fed with the graph's example."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    exported = graph.need_exported("quantisation of the exported graph")
-    with quiet():
-        prepared = prepare_pt2e(exported.module(), quantizer(annotate))
-        for feed in feeds or [graph.examples]:
-            run(prepared, graph, feed)
-        converted = convert_pt2e(prepared)
-    return recapture(graph, converted)
+    prepared = prepare_pt2e(graph.need_exported("quantisation of the exported graph").module(), quantizer(annotate))
+    run(prepared, graph, graph.examples)
+    made: torch.nn.Module = convert_pt2e(prepared)
+    return made
+
+
+def x86_quantizer(*, training: bool = False) -> Any:
+    """torchao's quantiser for x86: 8 bits for convolutions and products with what follows them, weights per channel."""
+    from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import X86InductorQuantizer, get_default_x86_inductor_quantization_config
+
+    return X86InductorQuantizer().set_global(get_default_x86_inductor_quantization_config(is_qat=training))
 
 
 def quantizer(annotate: Annotate) -> Any:
@@ -132,7 +139,7 @@ def weights(model: GraphModule) -> Iterator[tuple[Node, Node, torch.Tensor]]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep back torchao's warnings to its own developers."""
-    with warnings.catch_warnings():
+    """Keep back torchao's warnings to its own developers, and nncf's bars of progress."""
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

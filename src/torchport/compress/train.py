@@ -27,6 +27,9 @@ HELD_BACK = 0.1
 PATIENCE = 6
 """Epochs without a better one after which training stops."""
 
+SPARSE = 0.2
+"""A weight tensor with a greater share of zeros than this was made sparse, and its zeros stay."""
+
 TEMPERATURE = 2.0
 """Softens the teacher's scores (Hinton et al. 2015)."""
 
@@ -92,6 +95,24 @@ def train(graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe:
     return student.eval()
 
 
+def batches(graph: GraphProgram, feeds: Sequence[Arrays], rows: Sequence[int] | None = None) -> Iterator[list[int]]:
+    """Row numbers in groups whose feeds can be stacked: of the same shapes, where the graph takes a batch."""
+    by_shape: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for row in range(len(feeds)) if rows is None else rows:
+        by_shape.setdefault(tuple(array.shape for array in feeds[row].values()), []).append(row)
+    size = BATCH if all(spec.shape and spec.shape[0] == "batch" for spec in graph.signature.inputs) else 1
+    for same in by_shape.values():
+        yield from (same[i : i + size] for i in range(0, len(same), size))
+
+
+def stacked(graph: GraphProgram, feeds: Sequence[Arrays]) -> tuple[torch.Tensor, ...]:
+    """Feeds of one shape as forward's positional arguments, one batch."""
+    import torch
+
+    columns = zip(*(tensors(graph, feed) for feed in feeds), strict=True)
+    return tuple(torch.cat(column) if len(feeds) > 1 else column[0] for column in columns)
+
+
 class _Run:
     def __init__(self, graph: GraphProgram, student: torch.nn.Module, teacher: torch.nn.Module, feeds: Sequence[Arrays], work: Workshop, epochs: int, rate: float) -> None:
         import torch
@@ -109,6 +130,7 @@ class _Run:
             teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for parameter in student.parameters():
             parameter.requires_grad_(bool(parameter.is_floating_point()))
+        self.sparse = [(p, p != 0) for p in student.parameters() if p.dim() > 1 and float((p == 0).float().mean()) > SPARSE]
         self.optimiser = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=rate, weight_decay=1e-4)
         steps = epochs * len(list(self._batches(self.seen, random))) + 1
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, rate, total_steps=steps, pct_start=0.15)
@@ -139,6 +161,9 @@ class _Run:
             torch.nn.utils.clip_grad_norm_(self.student.parameters(), 5.0)
             self.optimiser.step()
             self.schedule.step()
+            with torch.no_grad():
+                for weight, kept in self.sparse:
+                    weight.mul_(kept)
         self.epoch += 1
         distance = self.distance()
         self.since_best += 1
@@ -160,20 +185,14 @@ class _Run:
 
     def _batches(self, rows: Sequence[int], random: np.random.Generator) -> Iterator[list[int]]:
         """Row numbers of feeds that share their shapes, in random order."""
-        by_shape: dict[tuple[tuple[int, ...], ...], list[int]] = {}
-        for row in random.permutation(np.asarray(rows)):
-            by_shape.setdefault(tuple(array.shape for array in self.feeds[row].values()), []).append(int(row))
-        batched = all(spec.shape and spec.shape[0] == "batch" for spec in self.graph.signature.inputs)
-        size = BATCH if batched else 1
-        made = [same[i : i + size] for same in by_shape.values() for i in range(0, len(same), size)]
+        made = list(batches(self.graph, self.feeds, [int(row) for row in random.permutation(np.asarray(rows))]))
         for i in random.permutation(len(made)):
             yield made[int(i)]
 
     def _stack(self, rows: Sequence[int]) -> tuple[tuple[torch.Tensor, ...], torch.Tensor | None]:
         import torch
 
-        columns = [tensors(self.graph, self.feeds[row]) for row in rows]
-        inputs = tuple(torch.cat(column) if len(rows) > 1 else column[0] for column in zip(*columns, strict=True))
+        inputs = stacked(self.graph, [self.feeds[row] for row in rows])
         if self.pictures:
             inputs = (inputs[0].contiguous(memory_format=torch.channels_last),)
         return inputs, torch.tensor([self.labels[row] for row in rows]) if self.labels else None

@@ -115,7 +115,7 @@ class Onnx(Target):
     module = "onnxruntime"
     packages = ("onnxruntime",)
     build_modules = ("torch", "onnx", "onnxscript", "onnxslim")
-    precisions = ("fp32", "int8_weights", "int8_dynamic", "int4_weights")
+    precisions = ("fp32", "int8_weights", "int8_static", "int8_dynamic", "int4_weights")
     profiles = ("python", "server", "web", "android", "ios")
     tolerances = {("fp32", "cpu"): 1e-4}
     runner = OnnxRunner

@@ -111,14 +111,14 @@ class OpenVino(Target):
     module = "openvino"
     packages = ("openvino",)
     build_modules = ("torch",)
-    precisions = ("fp32", "fp16", "bf16", "int8_weights", "int8_dynamic", "int4_weights")
+    precisions = ("fp32", "fp16", "bf16", "int8_weights", "int8_static", "int8_dynamic", "int4_weights")
     tolerances = {("fp32", "cpu"): 1e-4, ("fp16", "cpu"): 5e-3, ("bf16", "cpu"): 5e-2}
     profiles = ("python", "server")
     runner = OpenVinoRunner
 
     def needs(self, precision: str) -> str | None:
         """Integers come through ONNX, whose quantised products OpenVINO reads; its PyTorch frontend does not know PT2E's."""
-        return "onnx" if precision == "int8_weights" else None
+        return "onnx" if precision in ("int8_weights", "int8_static") else None
 
     def session(self, precision: str) -> dict[str, str]:
         """How a graph of that precision is compiled; without the second, 8-bit weights make OpenVINO round activations as well."""

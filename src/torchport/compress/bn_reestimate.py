@@ -1,0 +1,55 @@
+"""`bn_reestimate`: the means and variances of batch normalisation taken anew from the calibration data.
+
+A thinned or factorised network feeds its normalisation layers other activations than those that their statistics were gathered on; taking
+them again costs one pass forward and no training (Li et al. 2017, "Revisiting batch normalization for practical domain adaptation").
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import UnsupportedByTarget
+from .base import Recipe, Workshop
+
+if TYPE_CHECKING:
+    from ..capture.program import GraphProgram, Program
+
+
+class BnReestimate(Recipe):
+    """The running statistics of every batch normalisation, over all calibration feeds."""
+
+    name = "bn_reestimate"
+    about = "means and variances of batch normalisation taken anew after compression: no training, no labels"
+    stage = "module"
+    needs_data = True
+    searched = False  # by itself it has nothing to win back
+
+    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+        """The same graphs with other statistics.
+
+        Raises:
+            UnsupportedByTarget: there is no eager module, or it has no batch normalisation.
+            BadInput: there are too few calibration items.
+        """
+        return program.changed(lambda graph: _one(graph, work))
+
+
+def _one(graph: GraphProgram, work: Workshop) -> GraphProgram:
+    import torch
+
+    from .pt2e import recapture
+    from .train import batches, module_of, stacked
+
+    module = module_of(graph, BnReestimate.name)
+    layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.track_running_stats]
+    if not layers:
+        raise UnsupportedByTarget(f"bn_reestimate: graph '{graph.name}' has no batch normalisation", "leave it out of the chain")
+    feeds = work.need_feeds(graph.name, BnReestimate.name)
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain mean over all batches
+        layer.train()
+    with torch.no_grad():
+        for rows in batches(graph, feeds):
+            module(*stacked(graph, [feeds[row] for row in rows]))
+    return recapture(graph, module.eval())

@@ -1,0 +1,91 @@
+"""`int8_static`: weights and activations as 8-bit integers, their ranges found on the calibration data.
+
+The nodes to quantise are those that torchao's quantiser for x86 names (convolutions and products with what follows them); ranges, SmoothQuant
+for products (Xiao et al. 2023) and the correction of biases (Nagel et al. 2019) are nncf's, on the exported graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from .base import Recipe, Workshop
+from .int8_weights import FEWEST
+from .pt2e import weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch.fx import GraphModule
+
+    from ..capture.program import Arrays, GraphProgram, Program
+
+MOST_FEEDS = 300
+"""Calibration feeds that ranges are found on: nncf's own default."""
+
+
+class Int8Static(Recipe):
+    """Per channel for weights, per tensor for activations."""
+
+    name = "int8_static"
+    about = "weights and activations as 8-bit integers, ranges found on calibration data: a quarter of the size"
+    stage = "program"
+    precision = "int8_static"
+    needs_data = True
+
+    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+        """The same graphs with quantised products.
+
+        Raises:
+            UnsupportedByTarget: a graph was not exported, or cannot be quantised.
+            BadInput: there are too few calibration items.
+        """
+        from .pt2e import quantise
+
+        return quantise(program, self.name, lambda graph: _quantised(graph, work.need_feeds(graph.name, self.name)[:MOST_FEEDS]))
+
+
+def _quantised(graph: GraphProgram, feeds: Sequence[Arrays]) -> torch.nn.Module:
+    import logging
+
+    import nncf
+    from nncf.experimental.torch.fx import quantize_pt2e
+
+    from .pt2e import x86_quantizer
+    from .train import tensors
+
+    exported = graph.need_exported("quantisation of the exported graph").module()
+    exported.graph.eliminate_dead_code()  # nncf looks for what its own passes take out on the way
+    exported.recompile()
+    products = any("linear" in str(node.target) or "mm" in str(node.target) for node in exported.graph.nodes)
+    data = nncf.Dataset([tensors(graph, feed) for feed in feeds])
+    nncf.set_log_level(logging.ERROR)
+    made: GraphModule = quantize_pt2e(exported, x86_quantizer(), data, subset_size=len(feeds), fast_bias_correction=True, smooth_quant=products)
+    _round_tables(made)
+    return made
+
+
+def _round_tables(model: GraphModule) -> None:
+    """Embedding tables, which are looked up and not multiplied, as 8-bit integers with a scale a row; only the rows that are looked up
+    become floats again, which runtimes do to the whole table at every call where it is left to them."""
+    import torch
+
+    aten, graph = torch.ops.aten, model.graph
+    for node, user, table in list(weights(model)):
+        if user.target is not aten.embedding.default or user.args[0] is not node or table.numel() < FEWEST:
+            continue
+        scale = (table.detach().abs().amax(1) / 127).clamp(min=2**-24)
+        names = [f"{node.name}_{part}" for part in ("integers", "scales")]
+        for name, value in zip(names, ((table.detach() / scale[:, None]).round().to(torch.int8), scale), strict=True):
+            model.register_buffer(name, value)
+        with graph.inserting_before(user):
+            rows, scales = (graph.call_function(aten.index.Tensor, (graph.get_attr(name), [user.args[1]])) for name in names)
+            floats = graph.call_function(aten.to.dtype, (rows, torch.float32))
+            found = graph.call_function(aten.mul.Tensor, (floats, graph.call_function(aten.unsqueeze.default, (scales, -1))))
+        user.replace_all_uses_with(found)
+        graph.erase_node(user)
+        if not node.users:
+            graph.erase_node(node)
+            owner, _, name = str(node.target).rpartition(".")
+            delattr(model.get_submodule(owner), name)
+    graph.eliminate_dead_code()
+    model.recompile()

@@ -1,0 +1,107 @@
+"""`low_rank@share`: each layer's weights as the product of two thin matrices that hold that share fewer numbers.
+
+Truncated singular value decomposition of the weight as a matrix [outputs, inputs x kernel] (Denton et al. 2014): a linear layer becomes two,
+a convolution one to few channels and one of a single pixel back to all. Layers on which the answer hangs most stay whole, as in `prune`.
+What was lost is won back by `distil` after it.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UnsupportedByTarget
+from .base import Recipe, Workshop
+from .layers import need_weighty
+from .prune import PROBES, SENSITIVE, difference
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..capture.program import GraphProgram, Program
+
+
+class LowRank(Recipe):
+    """Two thin layers in place of each one that can spare it."""
+
+    name = "low_rank"
+    about = "each layer's weights as a product of two thin matrices: a smaller file, fewer multiplications"
+    stage = "module"
+    strengths = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+    needs_data = True
+    searched = False  # thinning whole channels has kept more for the same time wherever both were tried
+    recovery = "distil"
+
+    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+        """Every weighted graph with its layers factorised.
+
+        Raises:
+            UnsupportedByTarget: there is no eager module, or no layer can be factorised.
+            BadInput: there are too few calibration items.
+        """
+        assert strength is not None, "parsed with a default"
+        share = strength
+        return program.changed(lambda graph: _one(graph, share, work))
+
+
+def _one(graph: GraphProgram, share: float, work: Workshop) -> GraphProgram:
+    import torch
+
+    from .pt2e import recapture
+    from .train import module_of, tensors
+
+    module = module_of(graph, LowRank.name)
+    layers = {name: layer for name, layer in need_weighty(module, graph, LowRank.name).items() if _rank(layer, share)}
+    feeds = [tensors(graph, feed) for feed in work.need_feeds(graph.name, LowRank.name)[:PROBES]]
+    change = {}
+    with torch.no_grad():
+        wanted = [module(*feed) for feed in feeds]
+        for name, layer in layers.items():
+            alone = copy.deepcopy(module)
+            alone.set_submodule(name, _factorised(layer, share))
+            try:
+                change[name] = sum(difference(alone(*feed), answer) for feed, answer in zip(feeds, wanted, strict=True))
+            except Exception:  # code that reads a layer's own weight, as PyTorch's attention does: that layer stays
+                work.tell(f"low_rank: layer {name} is read by its weights and stays")
+    if not change:
+        raise UnsupportedByTarget(f"low_rank: no layer of graph '{graph.name}' can be factorised", "try prune")
+    middle = statistics.median(change.values())
+    chosen = [name for name, amount in change.items() if amount <= SENSITIVE * max(middle, 1e-9)]
+    for name in chosen:
+        module.set_submodule(name, _factorised(layers[name], share))
+    work.tell(f"low_rank: {len(chosen)} of {len(layers)} layers factorised")
+    return recapture(graph, module)
+
+
+def _rank(layer: Any, share: float) -> int:
+    """The rank that leaves `1 - share` of the weights; 0 where none does, or where a convolution is grouped."""
+    outputs, inputs = layer.weight.flatten(1).shape
+    return 0 if getattr(layer, "groups", 1) > 1 else int((1 - share) * outputs * inputs / (outputs + inputs))
+
+
+def _factorised(layer: Any, share: float) -> torch.nn.Module:
+    import torch
+
+    rank = _rank(layer, share)
+    left, values, right = torch.linalg.svd(layer.weight.detach().flatten(1), full_matrices=False)
+    root = values[:rank].sqrt()
+    first, second = root[:, None] * right[:rank], left[:, :rank] * root
+    bias = layer.bias is not None
+    thin: Any
+    wide: Any
+    if isinstance(layer, torch.nn.Linear):
+        thin, wide = torch.nn.Linear(layer.in_features, rank, bias=False), torch.nn.Linear(rank, layer.out_features, bias=bias)
+    else:
+        kind = type(layer)
+        thin = kind(layer.in_channels, rank, layer.kernel_size, layer.stride, layer.padding, layer.dilation, bias=False, padding_mode=layer.padding_mode)
+        wide = kind(rank, layer.out_channels, 1, bias=bias)
+    with torch.no_grad():
+        thin.weight.copy_(first.reshape(thin.weight.shape))
+        wide.weight.copy_(second.reshape(wide.weight.shape))
+        if bias:
+            wide.bias.copy_(layer.bias)
+    made = torch.nn.Sequential(thin, wide).eval()
+    for parameter in made.parameters():
+        parameter.requires_grad_(False)
+    return made

@@ -1,0 +1,75 @@
+"""`qat@epochs`: 8-bit weights and activations, trained while they are rounded, so that the network learns to live with it.
+
+Quantisation-aware training (Jacob et al. 2018) with torchao's fake quantisers on the exported graph; the teacher is the original, as in
+`distil`. Batch normalisation is folded into its convolution first, as it is in the artefact.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .base import Recipe, Workshop
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..capture.program import GraphProgram, Program
+
+RATE = 2e-4
+"""Greatest learning rate of AdamW: the weights are near what they should be."""
+
+
+class Qat(Recipe):
+    """What `int8_static` lost, won back by training."""
+
+    name = "qat"
+    about = "8-bit weights and activations, trained with the rounding in place: what int8_static loses, won back"
+    stage = "program"
+    precision = "int8_static"
+    strengths = (1, 2, 4, 8, 12)
+    needs_data = True
+    searched = False  # hours where int8_static takes a minute: asked for by name
+
+    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+        """The same graphs, trained for up to so many epochs and quantised.
+
+        Raises:
+            UnsupportedByTarget: a graph was not exported, cannot be quantised, or has no eager teacher.
+            BadInput: there are too few calibration items.
+        """
+        from .pt2e import quantise
+
+        assert strength is not None, "parsed with a default"
+        epochs = int(strength)
+        return quantise(program, self.name, lambda graph: _trained(graph, work, epochs))
+
+
+def _trained(graph: GraphProgram, work: Workshop, epochs: int) -> torch.nn.Module:
+    import torch
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
+    from torchao.quantization.pt2e.utils import _fuse_conv_bn_
+
+    from .pt2e import x86_quantizer
+    from .train import train
+
+    class Prepared(torch.nn.Module):
+        """The graph module, which cannot change between training and evaluation, as a module that can."""
+
+        def __init__(self, made: Any) -> None:
+            super().__init__()
+            self.made = [made]  # out of sight of `train()` and `eval()`
+            for name, child in made.named_children():
+                if name.startswith("activation_post_process"):
+                    self.add_module(name, child)
+            self.weights = torch.nn.ParameterDict({name.replace(".", "/"): weight for name, weight in made.named_parameters()})
+
+        def forward(self, *tensors: torch.Tensor) -> Any:
+            return self.made[0](*tensors)
+
+    exported = graph.need_exported("quantisation of the exported graph").module()
+    _fuse_conv_bn_(exported)
+    prepared = prepare_qat_pt2e(exported, x86_quantizer(training=True))
+    student = Prepared(prepared)
+    train(graph, student, work, Qat.name, epochs=epochs, rate=RATE)
+    made: torch.nn.Module = convert_pt2e(prepared)
+    return made

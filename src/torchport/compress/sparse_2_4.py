@@ -1,0 +1,48 @@
+"""`sparse_2_4`: of every four weights in a row the two smaller ones set to zero, as the sparse units of GPUs take them.
+
+The pattern of Mishra et al. 2021, "Accelerating sparse deep neural networks". On a CPU it saves half of the download
+(`pack --smallest`) and no time; `distil` after it keeps the zeros.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .base import Recipe, Workshop
+from .layers import changed_weights
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..capture.program import Program
+
+GROUP, KEPT = 4, 2
+
+
+class Sparse24(Recipe):
+    """Two zeros among each four weights that one output sums over."""
+
+    name = "sparse_2_4"
+    about = "two of every four weights in a row set to zero, the pattern of sparse GPU units: as large and as fast on a CPU, a smaller download"
+    stage = "module"
+    searched = False  # neither the size on disk nor the time is less
+    recovery = "distil"
+
+    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+        """The same graphs; layers whose rows are no multiple of four stay as they are.
+
+        Raises:
+            UnsupportedByTarget: there is no eager module, or it has no layer with weights.
+        """
+        return program.changed(lambda graph: changed_weights(graph, self.name, _thinned))
+
+
+def _thinned(weight: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    rows = weight.movedim(1, -1).contiguous()  # the input channels last: those are summed over, and lie in fours
+    if rows.shape[-1] % GROUP:
+        return weight
+    fours = rows.reshape(-1, GROUP)
+    kept = torch.zeros_like(fours).scatter_(1, fours.abs().topk(KEPT, dim=1).indices, 1.0)
+    return (fours * kept).reshape(rows.shape).movedim(-1, 1).contiguous()

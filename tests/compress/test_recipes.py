@@ -1,0 +1,178 @@
+"""What each recipe that changes weights leaves, on a small network that was trained, and that the chain still lowers and answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from torchport.capture.ladder import capture_graph
+from torchport.capture.program import Program
+from torchport.compress import Workshop, parse
+from torchport.errors import BadInput, UnsupportedByTarget
+
+
+class Net(torch.nn.Module):
+    """Convolutions with batch normalisation, and a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first = torch.nn.Conv2d(3, 16, 3, padding=1)
+        self.norm = torch.nn.BatchNorm2d(16)
+        self.second = torch.nn.Conv2d(16, 32, 3, padding=1)
+        self.last = torch.nn.Linear(32, 10)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        hidden = self.norm(self.first(pixels)).relu()
+        return self.last(self.second(hidden).relu().mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def feeds() -> list[dict[str, np.ndarray]]:
+    random = np.random.default_rng(0)
+    return [{"pixels": (random.standard_normal((1, 3, 8, 8)) * 2 + 1).astype(np.float32)} for _ in range(48)]
+
+
+@pytest.fixture(scope="module")
+def program(feeds) -> Program:
+    net = Net()
+    with torch.no_grad():
+        for feed in feeds:
+            net.train()(torch.from_numpy(np.concatenate([feed["pixels"]] * 2)))
+    batch = {"pixels": np.concatenate([feeds[0]["pixels"], feeds[1]["pixels"]])}
+    return Program({"model": capture_graph("model", net.eval(), batch, dims={"pixels": {0: "batch"}})})
+
+
+def made(chain: str, program: Program, feeds: list[dict[str, np.ndarray]]) -> Program:
+    return parse(chain).apply(program, Workshop(program, {"model": feeds}))
+
+
+def answers(program: Program, feeds: list[dict[str, np.ndarray]]) -> np.ndarray:
+    graph = program.graphs["model"]
+    with torch.no_grad():
+        return np.concatenate([graph.need_exported("this test").module()(torch.from_numpy(feed["pixels"])).numpy() for feed in feeds])
+
+
+def far(one: Program, other: Program, feeds: list[dict[str, np.ndarray]]) -> float:
+    a, b = answers(one, feeds), answers(other, feeds)
+    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+
+
+def weights(program: Program) -> dict[str, torch.Tensor]:
+    return {name: value for name, value in program.graphs["model"].need_exported("this test").state_dict.items() if value.dim() > 1}
+
+
+@pytest.mark.parametrize(("chain", "share"), [("sparse@0.6", 0.6), ("sparse_2_4", 0.5), ("sparse@0.6+distil@2", 0.6), ("sparse_2_4+distil@2", 0.5)])
+def test_zeros_are_where_they_were_asked_for_and_stay(program, feeds, chain, share):
+    zeros = {name: float((value == 0).float().mean()) for name, value in weights(made(chain, program, feeds)).items()}
+    assert zeros["second.weight"] == pytest.approx(share, abs=0.01) and zeros["last.weight"] == pytest.approx(share, abs=0.01)
+    if "2_4" in chain:
+        fours = weights(made(chain, program, feeds))["last.weight"].reshape(-1, 4)
+        assert ((fours == 0).sum(1) >= 2).all()
+        assert zeros["first.weight"] == 0, "three input channels are no multiple of four"
+
+
+def test_what_zeros_lost_is_won_back(program, feeds):
+    assert far(made("sparse@0.8+distil@8", program, feeds), program, feeds) < far(made("sparse@0.8", program, feeds), program, feeds)
+
+
+@pytest.mark.parametrize("values", [256, 16, 8])
+def test_a_layer_has_so_many_values(program, feeds, values):
+    found = made(f"cluster@{values}", program, feeds)
+    assert all(len(value.unique()) <= values for value in weights(found).values())
+    assert far(found, program, feeds) < {256: 0.01, 16: 0.15, 8: 0.4}[values]
+
+
+def test_two_thin_layers_hold_fewer_weights(program, feeds):
+    found = made("low_rank@0.4", program, feeds)
+    before, after = (sum(value.numel() for value in weights(one).values()) for one in (program, found))
+    assert after < 0.8 * before and set(weights(found)) > {"second.0.weight", "second.1.weight"}
+    assert far(made("low_rank@0.4+distil@8", program, feeds), program, feeds) < far(found, program, feeds)
+
+
+def test_statistics_of_other_activations_are_taken_anew(program, feeds):
+    net = program.graphs["model"].module
+    assert net is not None
+    shifted = Net()
+    shifted.load_state_dict(net.state_dict())
+    with torch.no_grad():
+        shifted.norm.running_mean.add_(3)
+        shifted.norm.running_var.mul_(9)
+    batch = {"pixels": np.concatenate([feeds[0]["pixels"], feeds[1]["pixels"]])}
+    broken = Program({"model": capture_graph("model", shifted.eval(), batch, dims={"pixels": {0: "batch"}})})
+    mended = parse("bn_reestimate").apply(broken, Workshop(program, {"model": feeds}))
+    assert far(mended, program, feeds) < 0.2 * far(broken, program, feeds)
+
+
+@pytest.mark.parametrize("chain", ["int8_static", "qat@2", "prune@0.3+distil@2+int8_static"])
+def test_integers_answer_like_the_original_and_are_integers(program, feeds, chain):
+    found = made(chain, program, feeds)
+    kinds = {str(value.dtype) for value in found.graphs["model"].need_exported("this test").state_dict.values()} | {
+        str(value.dtype) for value in found.graphs["model"].need_exported("this test").constants.values() if isinstance(value, torch.Tensor)
+    }
+    assert "torch.int8" in kinds
+    operators = {str(node.target) for node in found.graphs["model"].need_exported("this test").graph.nodes}
+    assert any("quantize_per_tensor" in name for name in operators), "activations are rounded too"
+    if "prune" not in chain:
+        assert far(found, program, feeds) < 0.1
+
+
+def test_training_in_integers_is_the_same_every_time(program, feeds):
+    assert np.array_equal(answers(made("qat@1", program, feeds), feeds), answers(made("qat@1", program, feeds), feeds))
+
+
+@pytest.mark.parametrize("recipe", ["int8_static", "qat@2", "bn_reestimate", "low_rank@0.4"])
+def test_what_learns_asks_for_data(program, feeds, recipe):
+    with pytest.raises(BadInput, match="at least 16"):
+        made(recipe, program, feeds[:3])
+
+
+@pytest.mark.parametrize("recipe", ["sparse@0.5", "sparse_2_4", "cluster@16", "low_rank@0.4", "bn_reestimate"])
+def test_a_model_without_such_layers_says_so(feeds, recipe):
+    class Sum(torch.nn.Module):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return pixels.sum((2, 3))
+
+    alone = Program({"model": capture_graph("model", Sum().eval(), feeds[0])})
+    with pytest.raises(UnsupportedByTarget, match="graph 'model' has no"):
+        made(recipe, alone, feeds)
+
+
+class Step(torch.nn.Module):
+    """Adds to what it was handed of itself."""
+
+    def forward(self, state: torch.Tensor) -> torch.Tensor:
+        return state + 1
+
+
+def test_graphs_that_carry_a_state_are_left_in_floats(program):
+    step = capture_graph("step", Step().eval(), {"state": np.zeros((1, 4), np.float32)})
+    both = Program({**program.graphs, "step": step}, weighted=("model", "step"), stateful=("step",))
+    assert parse("bf16_stateless").apply(both, Workshop(both)).weighted == ("model",)
+    for other, said in ((program, "no graph"), (Program({"step": step}, weighted=("step",), stateful=("step",)), "every graph")):
+        with pytest.raises(UnsupportedByTarget, match=said):
+            parse("bf16_stateless").apply(other, Workshop(other))
+
+
+def test_rows_of_a_table_are_rounded_and_only_those_looked_up(feeds):
+    class Words(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.table, self.last = torch.nn.Embedding(64, 32), torch.nn.Linear(32, 8)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            return self.last(self.table(ids).mean(1))
+
+    random = np.random.default_rng(0)
+    some = [{"ids": random.integers(0, 64, (1, 5))} for _ in range(32)]
+    words = Program({"model": capture_graph("model", Words().eval(), {"ids": np.concatenate([some[0]["ids"], some[1]["ids"]])}, dims={"ids": {0: "batch", 1: "length"}})})
+    found = parse("int8_static").apply(words, Workshop(words, {"model": some}))
+    exported = found.graphs["model"].need_exported("this test")
+    assert not any("embedding" in str(node.target) for node in exported.graph.nodes)
+    assert not any(value.dtype == torch.float32 and value.numel() > 256 for value in (*exported.state_dict.values(), *exported.constants.values()) if isinstance(value, torch.Tensor))
+    with torch.no_grad():
+        for feed in some[:4]:
+            ids = torch.from_numpy(feed["ids"])
+            torch.testing.assert_close(exported.module()(ids), words.graphs["model"].need_exported("this test").module()(ids), atol=0.03, rtol=0.03)
