@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import digits
-from points import deploy, on_test_split
+from points import Deployed, deploy, on_test_split
 from row import Row
 
 SELECT = 100
@@ -17,19 +17,22 @@ CHAINS = ("fp32", "int8_weights", "prune@0.5+distil@16+int8_weights", "prune@0.7
 
 def rows(short: bool) -> list[Row]:
     """`small`."""
-    known = digits.known()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        made = deploy(
-            f"{digits.__file__}:classic",
-            folder,
-            task="image-classification",
-            settings={**digits.PICTURE, "labels": [str(digit) for digit in range(10)]},
-            calibration=digits.gather(folder / "calibration", known[:, SELECT : SELECT + (10 if short else 300)]),
-            data=digits.gather(folder / "selection", known[:, : 10 if short else SELECT]),
-            test=digits.gather(folder / "test", digits.unseen()[:, : 10 if short else 100]),
-            targets=("onnx", "openvino"),
-            recipes=("fp32", "prune@0.5+distil@2+int8_weights") if short else CHAINS,
-            budget="accuracy<=20pt" if short else "accuracy<=1pt",
-        )
-        return on_test_split("digits-cnn", made, ("small",))
+        return on_test_split("digits-cnn", deployed(Path(name), short), ("small",))
+
+
+def deployed(folder: Path, short: bool) -> Deployed:
+    """The deploy, its data and its Bundle in that folder."""
+    known = digits.known()
+    return deploy(
+        f"{digits.__file__}:classic",
+        folder,
+        task="image-classification",
+        settings={**digits.PICTURE, "labels": [str(digit) for digit in range(10)]},
+        calibration=digits.gather(folder / "calibration", known[:, SELECT : SELECT + (10 if short else 300)]),
+        data=digits.gather(folder / "selection", known[:, : 10 if short else SELECT]),
+        test=digits.gather(folder / "test", digits.unseen()[:, : 10 if short else 100]),
+        targets=("onnx", "openvino"),
+        recipes=("fp32", "prune@0.5+distil@2+int8_weights") if short else CHAINS,
+        budget="accuracy<=20pt" if short else "accuracy<=1pt",
+    )

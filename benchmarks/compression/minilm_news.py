@@ -12,37 +12,43 @@ from pathlib import Path
 
 import minilm
 import numpy as np
-from points import beside_rivals, deploy, on_test_split
+from points import Deployed, beside_rivals, deploy, on_test_split
 from rivals import Contest, Feed
 from row import Row
 from tokenizers import Tokenizer
 
+SELECT = 300
 RECIPES = ("fp32", "bf16", "int8_static", "int8_dynamic", "int8_weights", "int4_weights")
 
 
 def rows(short: bool) -> list[Row]:
     """`fast` and `small`."""
     train, test = minilm.news_split()
-    many, tested = (40, 40) if short else (300, len(test))
-    settings = {"tokenizer": str(minilm.folder()), "labels": list(minilm.TOPICS), "max_length": minilm.LENGTH, "pad_to": 1}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        made = deploy(
-            f"{minilm.__file__}:news",
-            folder,
-            task="text-classification",
-            settings=settings,
-            data=minilm.table(train[:many], minilm.TOPICS, folder / "selection.csv"),
-            test=minilm.table(test[:tested], minilm.TOPICS, folder / "test.csv"),
-            calibration=_unlabelled(train[many : many + 20 if short else None], folder / "calibration.csv"),
-            targets=("onnx", "openvino"),
-            recipes=("fp32", "int8_weights") if short else RECIPES,
-            budget="accuracy<=1pt",
-        )
+        made = deployed(folder, short)
         found = on_test_split("minilm", made, ("small",) if short else ("fast", "small"))
         if not short:
-            beside_rivals(found, made, _contest(train[many:], test), folder / "rivals")
+            beside_rivals(found, made, _contest(train[SELECT:], test), folder / "rivals")
         return found
+
+
+def deployed(folder: Path, short: bool) -> Deployed:
+    """The deploy, its data and its Bundle in that folder."""
+    train, test = minilm.news_split()
+    many, tested = (40, 40) if short else (SELECT, len(test))
+    return deploy(
+        f"{minilm.__file__}:news",
+        folder,
+        task="text-classification",
+        settings={"tokenizer": str(minilm.folder()), "labels": list(minilm.TOPICS), "max_length": minilm.LENGTH, "pad_to": 1},
+        data=minilm.table(train[:many], minilm.TOPICS, folder / "selection.csv"),
+        test=minilm.table(test[:tested], minilm.TOPICS, folder / "test.csv"),
+        calibration=_unlabelled(train[many : many + 20 if short else None], folder / "calibration.csv"),
+        targets=("onnx", "openvino"),
+        recipes=("fp32", "int8_weights") if short else RECIPES,
+        budget="accuracy<=1pt",
+    )
 
 
 def _contest(learn: Sequence[minilm.Labelled], test: Sequence[minilm.Labelled]) -> Contest:
