@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import torchport
 from torchport.deploy import Outcome
 from torchport.types import Candidate
 
+ROOT = Path(__file__).resolve().parents[2]
 BY = {"fast": "latency", "small": "size"}
 """A point's name, and what it is preferred by."""
 
@@ -62,6 +64,7 @@ def deploy(source: Any, folder: str | Path, **options: Any) -> Deployed:
 
 def on_test_split(model: str, made: Deployed, points: Sequence[str]) -> list[Row]:
     """Rows from what the winners answered on the items that chose nothing."""
+    _front(model, made)
     rows = []
     for point in points:
         winner = made.winner(point)
@@ -96,6 +99,13 @@ def beside_rivals(rows: Sequence[Row], made: Deployed, contest: Contest, folder:
         row.notes.update(standing_notes(ours[f"{row.target}-{row.recipe}"], others))
 
 
+def _front(model: str, made: Deployed) -> None:
+    """The deploy's report, with the picture of its front, beside the rows."""
+    place = ROOT / "build" / "compression" / f"{model}.html"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(made.bundle / "report.html", place)
+
+
 def over_test_set(
     model: str,
     made: Deployed,
@@ -113,6 +123,7 @@ def over_test_set(
     Args:
         figures: item numbers, some more than once -> the metric of fp32 and of the winner over them.
     """
+    _front(model, made)
     reference, value = figures(range(items))
     return Row(
         model,

@@ -141,9 +141,20 @@ class Onnx(Target):
         _strip(model)
         _spell(model.graph, graph.signature)
         if options.precision in _QUANTISERS:
-            model = _QUANTISERS[options.precision](model, graph)
+            model = _QUANTISERS[options.precision](_products(model), graph)
         entry.write_bytes(model.SerializeToString(deterministic=True))
         return _io(model.graph, graph.signature)
+
+
+def _products(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with MatMul and Add in place of Gemm, as a layer on rows of a matrix is exported: the quantisers take no other product."""
+    from onnxruntime.quantization.onnx_model import ONNXModel
+
+    changed = ONNXModel(model)
+    changed.replace_gemm_with_matmul()
+    changed.clean_initializers()
+    made: onnx.ModelProto = changed.model
+    return made
 
 
 def _int8_dynamic(model: onnx.ModelProto, graph: GraphProgram) -> onnx.ModelProto:
