@@ -12,10 +12,11 @@ import importlib
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import distributions
 from pathlib import Path
@@ -126,6 +127,17 @@ class Benchmark:
         wrong = self.judge(row, timed)
         notes = "".join(f", {name} {value if isinstance(value, str) else format(value, '.4g')}" for name, value in row.notes.items())
         return f"{'FAIL' if wrong else 'ok':<5} {self.line(row)}{notes}" + (f" [{'; '.join(wrong)}]" if wrong else "")
+
+
+def in_turns(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each call, all of them in turn in every round."""
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(times) for name, times in taken.items()}
 
 
 def main(benchmark: Benchmark) -> int:

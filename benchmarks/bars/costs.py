@@ -64,7 +64,7 @@ def _startup(ledger: Ledger, bundle: Path, work: Path, python: Path, variants: S
     # A variant that was asked for by name is held against its own runtime's script: importing OpenVINO alone takes longer than ONNX Runtime's does.
     with_openvino = [name for name in variants if name.startswith("openvino-")]
     if with_openvino:
-        commands["bare OpenVINO"] = (python, running.HERE / "bare_openvino.py", bundle / "variants" / with_openvino[0] / "model.xml", photo)
+        commands["bare OpenVINO"] = (python, running.HERE / "bare.py", bundle / "variants" / with_openvino[0] / "model.xml", photo)
     taken = running.medians(commands | ours, ROUNDS)
     ledger.below(f"import torchport{where}, ms beyond bare Python", 1000 * (taken["import"] - taken["nothing"]), 60)
     for name in ours:

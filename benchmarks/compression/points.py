@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness import ROOT
 from rivals import Contest, compare, standing_notes
 from row import Row, bootstrap
 
@@ -16,7 +17,6 @@ import torchport
 from torchport.deploy import Outcome
 from torchport.types import Candidate
 
-ROOT = Path(__file__).resolve().parents[2]
 BY = {"fast": "latency", "small": "size"}
 """A point's name, and what it is preferred by."""
 

@@ -28,12 +28,12 @@ LOSS = 0.01
 """The budget of the scenarios that can be repeated: one point."""
 
 
-def one(scenario: str, short: bool) -> dict[str, Any]:
+def one(scenario: str) -> dict[str, Any]:
     """What a single deploy ended with."""
     from points import milliseconds
 
     with tempfile.TemporaryDirectory() as name:
-        made = importlib.import_module(scenario).deployed(Path(name), short)
+        made = importlib.import_module(scenario).deployed(Path(name), short=False)
         hashes = {}
         for place in sorted((made.bundle / "variants").iterdir()):
             whole = hashlib.sha256()
@@ -83,11 +83,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scenario")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--short", action="store_true")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.child:
-        asked.child.write_text(json.dumps(one(asked.scenario, asked.short)), "utf-8")
+        asked.child.write_text(json.dumps(one(asked.scenario)), "utf-8")
         return 0
     from torchport import cache
 
@@ -96,7 +95,7 @@ def main() -> int:
     for number in range(1, asked.runs + 1):
         with tempfile.TemporaryDirectory() as place:
             out = Path(place) / "run.json"
-            words = [sys.executable, __file__, asked.scenario, "--child", str(out), *(["--short"] if asked.short else [])]
+            words = [sys.executable, __file__, asked.scenario, "--child", str(out)]
             subprocess.run(words, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "TORCHPORT_CACHE": f"{place}/cache", "TORCHPORT_MODELS": models})
             runs.append(json.loads(out.read_text("utf-8")))
         rows, preferred = runs[-1]["candidates"], runs[-1]["preferred"]

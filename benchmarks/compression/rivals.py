@@ -8,15 +8,15 @@ size at once.
 from __future__ import annotations
 
 import copy
-import statistics
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from harness import in_turns
 
 from torchport.predict import Predictor
 
@@ -85,12 +85,15 @@ def compare(contest: Contest, bundle: Path, variants: Sequence[str], folder: Pat
             answers.pop(name, None)
             rivals.append(Standing(name, failed=f"{type(exc).__name__}: {str(exc).splitlines()[0][:120] if str(exc) else ''}"))
     ours = {}
-    for variant in variants:
-        predictor = Predictor(bundle, variant=variant, threads=1)
-        answers[variant] = lambda raw, predictor=predictor: int(predictor.predict(raw)["labels"][0]["index"])  # type: ignore[misc]
-        size = sum(file.size for file in predictor.bundle.manifest.files if file.path.startswith(f"variants/{variant}/"))
-        ours[variant] = Standing(variant, _accuracy(answers[variant], contest), size=size)
-    ms = _milliseconds(answers, contest.raws[:TIMED])
+    with ExitStack() as opened:
+        for variant in variants:
+            predictor = opened.enter_context(Predictor(bundle, variant=variant, threads=1))
+            answers[variant] = lambda raw, predictor=predictor: int(predictor.predict(raw)["labels"][0]["index"])  # type: ignore[misc]
+            size = sum(file.size for file in predictor.bundle.manifest.files if file.path.startswith(f"variants/{variant}/"))
+            ours[variant] = Standing(variant, _accuracy(answers[variant], contest), size=size)
+        few = contest.raws[:TIMED]
+        taken = in_turns({name: lambda answer=answer: [answer(raw) for raw in few] for name, answer in answers.items()}, ROUNDS)  # type: ignore[misc]
+    ms = {name: seconds / len(few) * 1e3 for name, seconds in taken.items()}
     timed = {name: replace(one, ms=ms[name]) for name, one in ours.items()}
     return timed, [one if one.failed else replace(one, ms=ms[one.name]) for one in rivals]
 
@@ -108,18 +111,6 @@ def _class_of(feed: Callable[[Any], Feed], answer: Answer) -> Callable[[Any], in
 
 def _accuracy(answer: Callable[[Any], int], contest: Contest) -> float:
     return float(np.mean([answer(raw) == label for raw, label in zip(contest.raws, contest.labels, strict=True)]))
-
-
-def _milliseconds(answers: Mapping[str, Callable[[Any], int]], raws: Sequence[Any]) -> dict[str, float]:
-    """The median over rounds of the mean time of an item, every side in turn."""
-    taken: dict[str, list[float]] = {name: [] for name in answers}
-    for _ in range(ROUNDS):
-        for name, answer in answers.items():
-            start = time.perf_counter()
-            for raw in raws:
-                answer(raw)
-            taken[name].append((time.perf_counter() - start) / len(raws) * 1e3)
-    return {name: statistics.median(times) for name, times in taken.items()}
 
 
 def _onnx(contest: Contest, folder: Path) -> Path:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+
+from harness import in_turns
 
 FEW = ("onnx", "openvino")
 """The targets of a slice: does it hold together?"""
@@ -49,11 +49,5 @@ def passed(outcome: Any) -> list[str]:
 def speedup(eager: Callable[[], object], deployed: Callable[[], object], rounds: int = 5) -> tuple[float, float, float]:
     """Eager and deployed seconds (medians of interleaved rounds, after one warm call each) and their ratio."""
     eager(), deployed()
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(rounds):
-        for taken, call in zip(times, (eager, deployed), strict=True):
-            start = time.perf_counter()
-            call()
-            taken.append(time.perf_counter() - start)
-    slow, fast = map(statistics.median, times)
-    return slow, fast, slow / fast
+    taken = in_turns({"eager": eager, "deployed": deployed}, rounds)
+    return taken["eager"], taken["deployed"], taken["eager"] / taken["deployed"]

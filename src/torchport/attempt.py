@@ -100,7 +100,7 @@ def divide(request: Request, assembled: Assembled) -> tuple[Assembled, Parts]:
     """The items by what they are for: all select where no recipe alters an answer, and nothing is left for a test then."""
     given = [None if path is None else assembled.task.items(path, assembled.facts) for path in (request.calibration, request.test)]
     for items in given:
-        if items is not None and not assembled.made_up:
+        if items is not None:
             assembled.task.check_items(items, assembled.program.graphs[assembled.program.weighted[0]].signature)
     plain = not request.searching and all(chain.plain for chain in chains_of(request.recipes))
     if plain or assembled.made_up:

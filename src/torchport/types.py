@@ -300,3 +300,8 @@ class Step(Value, frozen=True):
     levels: Levels | None = None
     state: dict[str, str] = {}
     drives: dict[str, dict[str, str]] = {}
+
+    @property
+    def graphs(self) -> dict[str, dict[str, str]]:
+        """Every graph that the step may run, its own first -> its carried state."""
+        return ({self.graph: self.state} if self.graph else {}) | self.drives

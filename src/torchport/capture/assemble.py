@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,9 +93,7 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
     graphs: dict[str, GraphProgram] = {"model": model}
     for name, graph in task.graphs(facts, model.signature, usable).items():
         graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds)
-    used = dict.fromkeys(name for step in steps for name in ([step.graph] if step.graph else []) + list(step.drives))
-    program = Program({name: graphs[name] for name in used}, source=source.provenance)
-    return Assembled(program, task, facts, assumed, steps, items, data is None)
+    return Assembled(_program(graphs, steps, source, ("model",)), task, facts, assumed, steps, items, data is None)
 
 
 def _split(task: Task, source: Source, facts: Facts, items: Sequence[Item]) -> Split | None:
@@ -117,11 +115,18 @@ def _assemble_split(split: Split, task: Task, source: Source, items: list[Item],
     steps = task.steps(facts, first)
     for name, graph in task.graphs(facts, first, items[:EXAMPLE_BATCH]).items():
         graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds)
-    used = dict.fromkeys(name for step in steps for name in ([step.graph] if step.graph else []) + list(step.drives))
-    weighted = tuple(name for name in used if name in split.graphs)
-    stateful = tuple(dict.fromkeys(name for step in steps for name, state in {**({step.graph: step.state} if step.graph else {}), **step.drives}.items() if state))
-    program = Program({name: graphs[name] for name in used}, source=source.provenance, weighted=weighted, stateful=stateful)
-    return Assembled(program, task, facts, assumed, steps, items, False)
+    return Assembled(_program(graphs, steps, source, split.graphs), task, facts, assumed, steps, items, False)
+
+
+def _program(graphs: Mapping[str, GraphProgram], steps: Sequence[Step], source: Source, weighted: Container[str]) -> Program:
+    """The graphs that the steps run, in their order; `weighted` are the names of those with the source's weights."""
+    used = dict.fromkeys(name for step in steps for name in step.graphs)
+    return Program(
+        {name: graphs[name] for name in used},
+        source=source.provenance,
+        weighted=tuple(name for name in used if name in weighted),
+        stateful=tuple(name for name in used if any(step.graphs.get(name) for step in steps)),
+    )
 
 
 def _examples(task: Task, items: Sequence[Item], facts: Facts, names: Sequence[str] | None) -> tuple[list[Item], dict[str, np.ndarray]]:

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from ..errors import BadInput
 
 if TYPE_CHECKING:
-    from ..capture.program import Arrays, Program
+    import torch
+
+    from ..capture.program import Arrays, GraphProgram, Program
 
 Stage = Literal["module", "program", "target"]
 """Where a recipe acts, in the order of a chain: on the eager modules, which are then captured anew; on the exported graphs;
@@ -87,6 +89,37 @@ class Recipe(abc.ABC):
     @abc.abstractmethod
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
         """The compressed Program, with the same signatures; graphs other than `program.weighted` pass unchanged.
+
+        Raises:
+            UnsupportedByTarget: the model is beyond the recipe; names the layer.
+            BadInput: it needs calibration data, and there is none or too little.
+        """
+
+
+class ModuleRecipe(Recipe):
+    """What changes the eager module of every weighted graph, which is then captured anew."""
+
+    stage = "module"
+
+    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+        """The same graphs of changed modules.
+
+        Raises:
+            UnsupportedByTarget: there is no eager module; or see `changed`.
+            BadInput: see `changed`.
+        """
+        from .pt2e import recapture
+        from .train import module_of
+
+        return program.changed(lambda graph: recapture(graph, self.changed(module_of(graph, self.name), graph, work, strength or 0.0)))
+
+    @abc.abstractmethod
+    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+        """The changed module.
+
+        Args:
+            module: the graph's own, in a copy that may be changed in place; its parameters ask for no gradients.
+            strength: 0 where the recipe knows none.
 
         Raises:
             UnsupportedByTarget: the model is beyond the recipe; names the layer.

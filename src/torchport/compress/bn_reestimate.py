@@ -9,47 +9,42 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedByTarget
-from .base import Recipe, Workshop
+from .base import ModuleRecipe, Workshop
 
 if TYPE_CHECKING:
-    from ..capture.program import GraphProgram, Program
+    import torch
+
+    from ..capture.program import GraphProgram
 
 
-class BnReestimate(Recipe):
+class BnReestimate(ModuleRecipe):
     """The running statistics of every batch normalisation, over all calibration feeds."""
 
     name = "bn_reestimate"
     about = "means and variances of batch normalisation taken anew after compression: no training, no labels"
-    stage = "module"
     needs_data = True
     searched = False  # by itself it has nothing to win back
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
-        """The same graphs with other statistics.
+    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+        """The module with other statistics.
 
         Raises:
-            UnsupportedByTarget: there is no eager module, or it has no batch normalisation.
+            UnsupportedByTarget: it has no batch normalisation.
             BadInput: there are too few calibration items.
         """
-        return program.changed(lambda graph: _one(graph, work))
+        import torch
 
+        from .train import batches, stacked
 
-def _one(graph: GraphProgram, work: Workshop) -> GraphProgram:
-    import torch
-
-    from .pt2e import recapture
-    from .train import batches, module_of, stacked
-
-    module = module_of(graph, BnReestimate.name)
-    layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.track_running_stats]
-    if not layers:
-        raise UnsupportedByTarget(f"bn_reestimate: graph '{graph.name}' has no batch normalisation", "leave it out of the chain")
-    feeds = work.need_feeds(graph.name, BnReestimate.name)
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # the plain mean over all batches
-        layer.train()
-    with torch.no_grad():
-        for rows in batches(graph, feeds):
-            module(*stacked(graph, [feeds[row] for row in rows]))
-    return recapture(graph, module.eval())
+        layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.track_running_stats]
+        if not layers:
+            raise UnsupportedByTarget(f"bn_reestimate: graph '{graph.name}' has no batch normalisation", "leave it out of the chain")
+        feeds = work.need_feeds(graph.name, self.name)
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # the plain mean over all batches
+            layer.train()
+        with torch.no_grad():
+            for rows in batches(graph, feeds):
+                module(*stacked(graph, [feeds[row] for row in rows]))
+        return module.eval()

@@ -10,35 +10,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .base import Recipe, Workshop
+from .base import ModuleRecipe, Workshop
 from .layers import changed_weights
 
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import Program
+    from ..capture.program import GraphProgram
 
 ROUNDS = 20
 
 
-class Cluster(Recipe):
+class Cluster(ModuleRecipe):
     """A few values a layer."""
 
     name = "cluster"
     about = "each layer's weights rounded to a few shared values: as fast and as large, a smaller download"
-    stage = "module"
     strengths = (256, 128, 64, 32, 16, 8)
     searched = False  # neither the size on disk nor the time is less
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
-        """The same graphs with so many different weights a layer.
-
-        Raises:
-            UnsupportedByTarget: there is no eager module, or it has no layer with weights.
-        """
-        assert strength is not None, "parsed with a default"
-        values = int(strength)
-        return program.changed(lambda graph: changed_weights(graph, self.name, lambda weight: _shared(weight, values)))
+    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+        """The module with so many different weights a layer; raises UnsupportedByTarget where it has no layer with weights."""
+        return changed_weights(module, graph, self.name, lambda weight: _shared(weight, int(strength)))
 
 
 def _shared(weight: torch.Tensor, values: int) -> torch.Tensor:
@@ -54,6 +47,6 @@ def _shared(weight: torch.Tensor, values: int) -> torch.Tensor:
         moved = np.where(count, np.bincount(nearest, weights=numbers, minlength=values) / np.maximum(count, 1), centres)
         if np.array_equal(moved, centres):
             break
-        centres = np.sort(moved)
+        centres = moved  # still in order: each is between the bounds of its own cluster
     nearest = np.searchsorted((centres[1:] + centres[:-1]) / 2, numbers)
     return torch.from_numpy(centres[nearest].astype(np.float32).reshape(weight.shape))

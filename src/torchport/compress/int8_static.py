@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .base import Recipe, Workshop
-from .int8_weights import FEWEST
+from .layers import FEWEST
 from .pt2e import weights
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ class Int8Static(Recipe):
 
 
 def _quantised(graph: GraphProgram, feeds: Sequence[Arrays]) -> torch.nn.Module:
-    import logging
-
     import nncf
     from nncf.experimental.torch.fx import quantize_pt2e
 
@@ -58,7 +56,6 @@ def _quantised(graph: GraphProgram, feeds: Sequence[Arrays]) -> torch.nn.Module:
     exported.recompile()
     products = any("linear" in str(node.target) or "mm" in str(node.target) for node in exported.graph.nodes)
     data = nncf.Dataset([tensors(graph, feed) for feed in feeds])
-    nncf.set_log_level(logging.ERROR)
     made: GraphModule = quantize_pt2e(exported, x86_quantizer(), data, subset_size=len(feeds), fast_bias_correction=True, smooth_quant=products)
     _round_tables(made)
     return made

@@ -8,14 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .base import Recipe, Workshop
+from .layers import FEWEST
 
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
     from ..capture.program import Program
-
-FEWEST = 256
-"""Numbers that a tensor must have to be worth a scale a channel."""
 
 
 class Int8Weights(Recipe):

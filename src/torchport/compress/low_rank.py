@@ -7,71 +7,59 @@ What was lost is won back by `distil` after it.
 
 from __future__ import annotations
 
-import copy
-import statistics
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsupportedByTarget
-from .base import Recipe, Workshop
-from .layers import need_weighty
-from .prune import PROBES, SENSITIVE, difference
+from .base import ModuleRecipe, Workshop
+from .layers import PROBES, difference, need_weighty, sensitive
 
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import GraphProgram, Program
+    from ..capture.program import GraphProgram
 
 
-class LowRank(Recipe):
+class LowRank(ModuleRecipe):
     """Two thin layers in place of each one that can spare it."""
 
     name = "low_rank"
     about = "each layer's weights as a product of two thin matrices: a smaller file, fewer multiplications"
-    stage = "module"
     strengths = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
     needs_data = True
     searched = False  # thinning whole channels has kept more for the same time wherever both were tried
     recovery = "distil"
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
-        """Every weighted graph with its layers factorised.
+    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+        """The module with its layers factorised.
 
         Raises:
-            UnsupportedByTarget: there is no eager module, or no layer can be factorised.
+            UnsupportedByTarget: no layer can be factorised.
             BadInput: there are too few calibration items.
         """
-        assert strength is not None, "parsed with a default"
-        share = strength
-        return program.changed(lambda graph: _one(graph, share, work))
+        import torch
 
+        from .train import tensors
 
-def _one(graph: GraphProgram, share: float, work: Workshop) -> GraphProgram:
-    import torch
-
-    from .pt2e import recapture
-    from .train import module_of, tensors
-
-    module = module_of(graph, LowRank.name)
-    layers = {name: layer for name, layer in need_weighty(module, graph, LowRank.name).items() if _rank(layer, share)}
-    feeds = [tensors(graph, feed) for feed in work.need_feeds(graph.name, LowRank.name)[:PROBES]]
-    change = {}
-    with torch.no_grad():
-        wanted = [module(*feed) for feed in feeds]
-        for name, layer in layers.items():
-            alone = copy.deepcopy(module)
-            alone.set_submodule(name, _factorised(layer, share))
-            try:
-                change[name] = sum(difference(alone(*feed), answer) for feed, answer in zip(feeds, wanted, strict=True))
-            except Exception:  # code that reads a layer's own weight, as PyTorch's attention does: that layer stays
-                work.tell(f"low_rank: layer {name} is read by its weights and stays")
-    if not change:
-        raise UnsupportedByTarget(f"low_rank: no layer of graph '{graph.name}' can be factorised", "try prune")
-    middle = statistics.median(change.values())
-    chosen = [name for name, amount in change.items() if amount <= SENSITIVE * max(middle, 1e-9)]
-    for name in chosen:
-        module.set_submodule(name, _factorised(layers[name], share))
-    work.tell(f"low_rank: {len(chosen)} of {len(layers)} layers factorised")
-    return recapture(graph, module)
+        layers = {name: layer for name, layer in need_weighty(module, graph, self.name).items() if _rank(layer, strength)}
+        feeds = [tensors(graph, feed) for feed in work.need_feeds(graph.name, self.name)[:PROBES]]
+        thin, change = {}, dict[str, float]()
+        with torch.no_grad():
+            wanted = [module(*feed) for feed in feeds]
+            for name, layer in layers.items():
+                thin[name] = _factorised(layer, strength)
+                module.set_submodule(name, thin[name])
+                try:
+                    change[name] = sum(difference(module(*feed), answer) for feed, answer in zip(feeds, wanted, strict=True))
+                except Exception:  # code that reads a layer's own weight, as PyTorch's attention does: that layer stays
+                    work.tell(f"low_rank: layer {name} is read by its weights and stays")
+                module.set_submodule(name, layer)
+        if not change:
+            raise UnsupportedByTarget(f"low_rank: no layer of graph '{graph.name}' can be factorised", "try prune")
+        chosen = change.keys() - sensitive(change)
+        for name in chosen:
+            module.set_submodule(name, thin[name])
+        work.tell(f"low_rank: {len(chosen)} of {len(layers)} layers factorised")
+        return module
 
 
 def _rank(layer: Any, share: float) -> int:

@@ -8,74 +8,60 @@ layer alone and looking at the outputs. What was lost is won back by `distil` af
 from __future__ import annotations
 
 import copy
-import statistics
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsupportedByTarget
-from .base import Recipe, Workshop
+from .base import ModuleRecipe, Workshop
+from .layers import PROBES, difference, sensitive
 
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import GraphProgram, Program
+    from ..capture.program import GraphProgram
 
 ROUND_TO = 8
 """Channels are kept in multiples of this, which vector units take at once; layers of fewer are thinned to multiples of a quarter of it."""
 
-SENSITIVE = 4.0
-"""A layer stays whole whose blanking changes the outputs by this many times what the middle layer's does."""
 
-PROBES = 8
-"""Feeds that sensitivity is measured on."""
-
-
-class Prune(Recipe):
+class Prune(ModuleRecipe):
     """A share of the channels of every layer that can spare them."""
 
     name = "prune"
     about = "whole channels taken out, a share of each layer; sensitive layers stay whole"
-    stage = "module"
     strengths = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
     needs_data = True
     recovery = "distil"
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
-        """Every weighted graph with fewer channels.
+    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+        """The module with fewer channels.
 
         Raises:
-            UnsupportedByTarget: there is no eager module, or a layer's shapes are written into the code.
+            UnsupportedByTarget: a layer's shapes are written into the code.
+            BadInput: there are too few calibration items.
         """
-        assert strength is not None, "parsed with a default"
-        share = strength
-        return program.changed(lambda graph: _one(graph, share, work))
+        from .train import tensors
 
-
-def _one(graph: GraphProgram, share: float, work: Workshop) -> GraphProgram:
-    from .pt2e import recapture
-    from .train import module_of, tensors
-
-    module = module_of(graph, "prune")
-    feeds = [tensors(graph, feed) for feed in work.need_feeds(graph.name, "prune")[:PROBES]]
-    example = tuple(graph.args())
-    kept = _outputs(module, example)
-    layers = [layer for layer in _prunable(module) if layer not in kept]
-    sensitive = _sensitive(module, layers, feeds, share)
-    ignored = [*kept, *sensitive]
-    try:
-        pruned = _pruned(module, example, share, ignored)
-    except Exception as whole:  # torch-pruning, or the module's own code once its shapes have changed
-        lost = {layer: _lost_alone(module, example, share, layer, layers, kept) for layer in layers}
-        fixed = [layer for layer, count in lost.items() if count is None]
-        bound = [layer for layer, count in lost.items() if count == 0]  # to others, such as all that add to one stream of activations
-        if len(fixed) + len(bound) == len(layers):
-            raise UnsupportedByTarget(f"prune: no layer of graph '{graph.name}' can lose channels: {_where(module, fixed, whole)}", "write views with -1 or with the tensor's own sizes") from whole
+        feeds = [tensors(graph, feed) for feed in work.need_feeds(graph.name, self.name)[:PROBES]]
+        example = tuple(graph.args())
+        kept = _outputs(module, example)
+        layers = [layer for layer in _prunable(module) if layer not in kept]
+        stay = _sensitive(module, layers, feeds, strength)
+        ignored = [*kept, *stay]
         try:
-            pruned = _first(module, example, share, [*ignored, *fixed], [*ignored, *fixed, *bound])
-        except Exception as exc:
-            raise UnsupportedByTarget(f"prune: graph '{graph.name}' does not run with fewer channels: {_where(module, fixed, exc)}", "write views with -1 or with the tensor's own sizes") from exc
-    work.tell(f"prune: {_count(module):,} -> {_count(pruned):,} weights, {len(sensitive)} of {len(layers)} layers left whole")
-    return recapture(graph, pruned)
+            pruned = _pruned(module, example, strength, ignored)
+        except Exception as whole:  # torch-pruning, or the module's own code once its shapes have changed
+            lost = {layer: _lost_alone(module, example, strength, layer, layers, kept) for layer in layers}
+            fixed = [layer for layer, count in lost.items() if count is None]
+            bound = [layer for layer, count in lost.items() if count == 0]  # to others, such as all that add to one stream of activations
+            if len(fixed) + len(bound) == len(layers):
+                raise UnsupportedByTarget(f"prune: no layer of graph '{graph.name}' can lose channels: {_where(module, fixed, whole)}", "write views with -1 or with the tensor's own sizes") from whole
+            try:
+                pruned = _first(module, example, strength, [*ignored, *fixed], [*ignored, *fixed, *bound])
+            except Exception as exc:
+                raise UnsupportedByTarget(f"prune: graph '{graph.name}' does not run with fewer channels: {_where(module, fixed, exc)}", "write views with -1 or with the tensor's own sizes") from exc
+        work.tell(f"prune: {_count(module):,} -> {_count(pruned):,} weights, {len(stay)} of {len(layers)} layers left whole")
+        return pruned
 
 
 def _prunable(module: torch.nn.Module) -> list[torch.nn.Module]:
@@ -166,21 +152,7 @@ def _sensitive(module: torch.nn.Module, layers: Sequence[torch.nn.Module], feeds
             weight[strength.argsort()[: int(share * len(strength))]] = 0
             change[layer] = sum(difference(module(*feed), answer) for feed, answer in zip(feeds, whole, strict=True))
             weight.copy_(before)
-    middle = statistics.median(change.values()) if change else 0.0
-    return [layer for layer, amount in change.items() if amount > SENSITIVE * max(middle, 1e-9)]
-
-
-def difference(outputs: Any, wanted: Any) -> float:
-    """How far outputs are from others of the same structure, as a share of those."""
-    answer = _flat(wanted)
-    return float((_flat(outputs) - answer).norm() / (answer.norm() + 1e-12))
-
-
-def _flat(outputs: Any) -> torch.Tensor:
-    import torch
-    from torch.utils import _pytree as pytree
-
-    return torch.cat([leaf.float().flatten() for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, torch.Tensor)])
+    return sensitive(change)
 
 
 def _where(module: torch.nn.Module, layers: Sequence[torch.nn.Module], exc: BaseException) -> str:

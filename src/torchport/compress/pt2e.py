@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -139,7 +138,7 @@ def weights(model: GraphModule) -> Iterator[tuple[Node, Node, torch.Tensor]]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep back torchao's warnings to its own developers, and nncf's bars of progress."""
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+    """Keep back torchao's warnings to its own developers."""
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

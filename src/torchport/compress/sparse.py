@@ -8,36 +8,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Recipe, Workshop
+from .base import ModuleRecipe, Workshop
 from .layers import changed_weights
 
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import Program
+    from ..capture.program import GraphProgram
 
 
-class Sparse(Recipe):
+class Sparse(ModuleRecipe):
     """Zeros in place of the weights nearest to zero."""
 
     name = "sparse"
     about = "the smallest weights of each layer set to zero: as fast and as large, a smaller download"
-    stage = "module"
     strengths = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
     searched = False  # neither the size on disk nor the time is less
     recovery = "distil"
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
-        """The same graphs with that share of each layer's weights at zero.
-
-        Raises:
-            UnsupportedByTarget: there is no eager module, or it has no layer with weights.
-        """
-        assert strength is not None, "parsed with a default"
-        share = strength
+    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+        """The module with that share of each layer's weights at zero; raises UnsupportedByTarget where it has no layer with weights."""
 
         def zeroed(weight: torch.Tensor) -> torch.Tensor:
-            count = int(share * weight.numel())
+            count = int(strength * weight.numel())
             return weight if not count else weight * (weight.abs() > weight.abs().flatten().kthvalue(count).values)
 
-        return program.changed(lambda graph: changed_weights(graph, self.name, zeroed))
+        return changed_weights(module, graph, self.name, zeroed)

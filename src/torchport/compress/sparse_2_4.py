@@ -8,33 +8,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Recipe, Workshop
+from .base import ModuleRecipe, Workshop
 from .layers import changed_weights
 
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import Program
+    from ..capture.program import GraphProgram
 
 GROUP, KEPT = 4, 2
 
 
-class Sparse24(Recipe):
+class Sparse24(ModuleRecipe):
     """Two zeros among each four weights that one output sums over."""
 
     name = "sparse_2_4"
     about = "two of every four weights in a row set to zero, the pattern of sparse GPU units: as large and as fast on a CPU, a smaller download"
-    stage = "module"
     searched = False  # neither the size on disk nor the time is less
     recovery = "distil"
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
-        """The same graphs; layers whose rows are no multiple of four stay as they are.
-
-        Raises:
-            UnsupportedByTarget: there is no eager module, or it has no layer with weights.
-        """
-        return program.changed(lambda graph: changed_weights(graph, self.name, _thinned))
+    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+        """The module; layers whose rows are no multiple of four stay as they are. Raises UnsupportedByTarget where it has no layer with weights."""
+        return changed_weights(module, graph, self.name, _thinned)
 
 
 def _thinned(weight: torch.Tensor) -> torch.Tensor:
