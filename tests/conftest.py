@@ -13,7 +13,8 @@ from torchport import cache
 settings.register_profile("any machine", deadline=None)  # how long an example takes is the machine's affair, and whoever else uses it
 settings.load_profile("any machine")
 
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks" / "models"))  # the real models, as `import whisper_tiny_en`
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+sys.path += [str(BENCHMARKS / "models"), str(BENCHMARKS)]  # the real models, as `import whisper_tiny_en`, and what the scenarios share
 
 # pytest applies these after `filterwarnings = error`, so a warning has to match one to be let through.
 KNOWN_NOISE = (
