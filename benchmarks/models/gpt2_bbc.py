@@ -8,20 +8,17 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cached import cached, package
+from cached import cached, package, quick
 
 if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
 WORDS, LENGTH, BATCH = 4096, 96, 16
-STEPS = 200 if os.environ.get("TORCHPORT_QUICK") else 700
-"""In a quick run it learns for a minute only: what is asked there is whether both sides write the same."""
-
+STEPS, QUICK = 700, 80
 UNKNOWN, END = "<unk>", "<|endoftext|>"
 
 
@@ -41,7 +38,7 @@ def prompts(count: int = 100, words: int = 12) -> list[str]:
 
 def folder() -> Path:
     """A Hugging Face folder with the trained model and its `tokenizer.json`, from the cache where it is there."""
-    return cached(_train, key=[str(STEPS)])
+    return cached(_train)
 
 
 def model() -> GPT2LMHeadModel:
@@ -66,14 +63,14 @@ def _train(out: Path) -> None:
     end = tokenizer.token_to_id(END)
     stream = torch.tensor([token for text in train for token in (*tokenizer.encode(text).ids, end)])
 
-    threads = torch.get_num_threads()
+    steps, threads = QUICK if quick() else STEPS, torch.get_num_threads()
     torch.set_num_threads(1)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = GPT2LMHeadModel(GPT2Config(vocab_size=WORDS, n_positions=128, n_embd=128, n_layer=4, n_head=4, bos_token_id=end, eos_token_id=end))
         optimizer = torch.optim.AdamW(net.parameters(), 2e-3)
-        rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, STEPS)
-        for _ in range(STEPS):
+        rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
+        for _ in range(steps):
             starts = torch.randint(len(stream) - LENGTH, (BATCH,))
             ids = torch.stack([stream[start : start + LENGTH] for start in starts.tolist()])
             loss = net(input_ids=ids, labels=ids).loss

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from cached import cached, package
+from cached import cached, package, quick
 
 TOPICS = ("business", "entertainment", "politics", "sports", "tech")
 OPINIONS = ("negative", "positive")
@@ -23,6 +23,9 @@ LENGTH = 128
 """Tokens that a text is cut to, as the heads were trained."""
 
 BATCH = 16
+
+QUICK = 300
+"""Texts that a head is trained on in a quick run."""
 
 Labelled = tuple[str, int]
 
@@ -164,6 +167,7 @@ def _train(labelled: Sequence[Labelled], where: Path) -> None:
     from safetensors.numpy import save_file
     from sklearn.linear_model import LogisticRegression
 
+    labelled = labelled[:QUICK] if quick() else labelled
     vectors = embed(encoder(), [text for text, _ in labelled], 32)
     fitted = LogisticRegression(C=10, max_iter=1000).fit(vectors, [label for _, label in labelled])
     weight, bias = np.ascontiguousarray(fitted.coef_, np.float32), fitted.intercept_.astype(np.float32)  # safetensors writes memory as it lies

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import piper_joe
 import torch
-from cached import cached
+from cached import cached, quick
 from torch.nn import functional
 
 SOURCE, TARGET = "en-us", "en-us+f3"
@@ -26,6 +26,9 @@ SOURCE, TARGET = "en-us", "en-us+f3"
 
 RATE, FRAME, HOP, BANDS, FLOOR = 22050, 1024, 256, 80, 0.01
 TRAINING, STEPS, BATCH, LENGTH = 200, 900, 8, 128
+QUICK = 60, 250
+"""Sentences and steps of a quick run."""
+
 ITERATIONS, MOMENTUM = 32, 0.99
 
 
@@ -175,7 +178,8 @@ def _train(where: Path) -> None:
 
     torch.manual_seed(0)
     pairs = []
-    for text in piper_joe.sentences(TRAINING + 50)[:TRAINING]:
+    training, steps = QUICK if quick() else (TRAINING, STEPS)
+    for text in piper_joe.sentences(TRAINING + 50)[:training]:
         first, second = (log_mel(samples_of(spoken(text, voice)))[0].numpy() for voice in (SOURCE, TARGET))
         pairs.append(torch.from_numpy(np.stack([first, second[:, align(first, second)]])))
     model = Converter()
@@ -184,8 +188,8 @@ def _train(where: Path) -> None:
     model.deviation.copy_(everything.std(1, keepdim=True))
     chosen = np.random.default_rng(0)
     optimiser = torch.optim.AdamW(model.parameters(), 2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, STEPS)
-    for _ in range(STEPS):
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, steps)
+    for _ in range(steps):
         batch = torch.stack([_crop(pairs[i], chosen) for i in chosen.integers(len(pairs), size=BATCH)])
         loss = functional.l1_loss(model(batch[:, 0]), batch[:, 1])
         optimiser.zero_grad()

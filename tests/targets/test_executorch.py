@@ -93,28 +93,3 @@ def test_an_open_runner_keeps_its_threads_when_another_asks_for_more(tmp_path: P
     with open_it("executorch", program, tmp_path, artifact, threads=2) as third:
         assert third.used.threads == 2
         third.run(toy.feed())
-
-
-def test_the_resize_of_pictures_runs_at_any_size_within_the_bound(tmp_path: Path) -> None:
-    from torchport.tasks.shared.resample import Resample
-
-    facts = {"resize": 256, "crop": 224, "interpolation": "bicubic", "antialias": True, "mean": [0.0] * 3, "std": [1.0] * 3, "scale": 255, "color": "RGB"}
-    module, dynamic = Resample(facts).eval(), torch.export.Dim.DYNAMIC
-    random = np.random.default_rng(0)
-    example = random.integers(0, 256, (300, 320, 3), dtype=np.uint8)
-    signature = Signature(
-        inputs=(TensorSpec(name="image", dtype="uint8", shape=("height", "width", 3)),),
-        outputs=(TensorSpec(name="pixels", dtype="float32", shape=(1, 3, 224, 224)),),
-        dims={"height": Bound(), "width": Bound()},
-    )
-    exported = torch.export.export(module, (torch.tensor(example),), dynamic_shapes=({0: dynamic, 1: dynamic},))
-    program = Program({"model": GraphProgram("model", signature, {"image": example}, exported, module)})
-    artifact = export("executorch", program, tmp_path)
-    with open_it("executorch", program, tmp_path, artifact) as runner:
-        for shape in ((512, 512, 3), (375, 500, 3), (1, 1, 3), (1024, 1024, 3)):
-            image = random.integers(0, 256, shape, dtype=np.uint8)
-            with torch.inference_mode():
-                right = module(torch.tensor(image))["pixels"].numpy()
-            levels = np.abs(runner.run({"image": image})["pixels"] - right)
-            assert levels.max() <= 1.01, shape
-            assert (levels > 0.01).mean() < 1e-3, shape
