@@ -12,7 +12,7 @@ from row import Row
 SELECT = 100
 """Digits of each class that choose; the other 300 calibrate."""
 
-CHAINS = ("fp32", "int8_weights", "prune@0.5+distil@16+int8_weights", "prune@0.7+distil@24+int8_weights")
+CHAINS = ("fp32", "int8_weights", "prune@0.5+distil@16+int8_weights", "prune@0.6+distil@24+int8_weights")
 
 
 def rows(short: bool) -> list[Row]:

@@ -17,7 +17,8 @@ from points import beside_rivals, deploy, on_test_split
 from rivals import Contest, Feed
 from row import Row
 
-CHAINS = ("fp32", "int8_weights", "int8_static", "prune@0.5+distil@12", "prune@0.5+distil@12+int8_weights", "prune@0.5+distil@12+int8_static")
+THINNED = "prune@0.5+distil@16"
+CHAINS = ("fp32", "bf16", "int8_weights", "int8_static", THINNED, *(f"{THINNED}+{last}" for last in ("bf16", "int8_weights", "int8_static", "int8_static+bf16")))
 
 
 def rows(short: bool) -> list[Row]:

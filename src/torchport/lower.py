@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from . import isolate
 from .compress import Chain, parse, recipes
-from .errors import ExportError, MissingDependency, OutputError, TorchportError, UsageError
+from .errors import MissingDependency, OutputError, TorchportError, UsageError
 from .targets import targets
 from .targets.base import ExportOptions
 from .types import PLAIN, Artifact
@@ -122,11 +122,15 @@ def _one(program: Program, row: Wanted, folder: Path, made: Mapping[str, Lowered
     parent = None
     needed = target.needs(row.recipe.precision)
     if needed is not None:
-        before = made.get(f"{needed}-{row.recipe.name}")
-        if before is None or before.artifact is None:
-            raise ExportError(f"{row.id} starts from {needed}, which was not made", f"add {needed} to --targets")
-        parent = before.artifact
-        shutil.copytree(folder / before.wanted.id, place / "parent")
+        other, precision = needed
+        before = made.get(f"{other}-{row.recipe.standard}")
+        if before is not None and before.artifact is not None:
+            parent = before.artifact
+            shutil.copytree(folder / before.wanted.id, place / "parent")
+        else:
+            (place / "parent").mkdir()
+            options = ExportOptions(recipe=row.recipe.name, precision=precision)
+            parent = isolate.call(targets.get(other).export, program, place / "parent", options, log=log, limit_s=limit_s, what=f"the export to {other}, from which {row.target} starts")
     options = ExportOptions(recipe=row.recipe.name, precision=row.recipe.precision)
     artifact = isolate.call(target.export, program, place, options, parent, log=log, limit_s=limit_s, what=f"the export to {row.target}")
     shutil.rmtree(place / "parent", ignore_errors=True)

@@ -57,13 +57,14 @@ class Search:
             if recipe.stage == "module" and not recipe.plain and self.work.left() > 0:
                 bases += self._strongest(recipe)
         finals = [recipe.name for recipe in known if recipe.stage != "module"]
+        finals += [f"{recipe.name}+{more.name}" for recipe in known if recipe.stage == "program" and recipe.precision for more in known if more.joins]
         chains = [base for base in bases if base.links] + [Chain()]
         for base in bases:
             for name in finals:
                 chain = parse(f"{base.name}+{name}" if base.links else name)
                 if chain.quantised and self.work.left() <= 0:
                     self.seen[chain.name] = Look(chain, "out of time before it was tried")
-                elif not chain.quantised or self._look(chain).keeps:
+                elif not chain.quantised or self._look(parse(chain.standard)).keeps:
                     chains.append(chain)
         return chains
 

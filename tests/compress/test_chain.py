@@ -8,7 +8,7 @@ from torchport.compress import parse, recipes
 from torchport.errors import UsageError
 
 
-@pytest.mark.parametrize("name", ["fp32", "fp16", "int8_weights", "prune@0.5+distil@8", "prune@0.3+distil@4+int8_weights", "prune@0.3+int8_dynamic"])
+@pytest.mark.parametrize("name", ["fp32", "fp16", "int8_weights", "prune@0.5+distil@8", "prune@0.3+distil@4+int8_weights", "prune@0.3+int8_dynamic", "prune@0.5+distil@8+int8_static+bf16"])
 def test_a_name_reads_back(name):
     assert parse(name).name == name
 
@@ -23,6 +23,7 @@ def test_the_model_as_trained_is_no_link():
     [
         ("int8_weights+prune@0.5", "comes first"),
         ("int8_weights+int4_weights", "both settle the precision"),
+        ("int8_weights+int4_weights+bf16", "settle the precision"),
         ("prune@0.9", "not a strength"),
         ("prune@half", "not a strength"),
         ("int8_weights@2", "has no strength"),
@@ -45,6 +46,11 @@ def test_integers_in_the_program_are_told_from_those_of_a_target():
     assert parse("int8_weights").quantised
     assert not parse("int8_dynamic").quantised
     assert parse("prune@0.5+int8_weights").precision == "int8_weights"
+
+
+def test_what_stays_in_floats_can_be_settled_besides():
+    chain = parse("int8_static+bf16")
+    assert (chain.precision, chain.standard) == ("int8_static+bf16", "int8_static")
 
 
 @pytest.mark.parametrize("name", recipes.names())

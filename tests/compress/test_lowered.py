@@ -48,6 +48,16 @@ def test_every_recipe_is_smaller_and_answers(made):
         assert rows[f"{target}-int4_weights"].size_bytes < rows[f"{target}-int8_weights"].size_bytes
 
 
+def test_integers_with_brain_floats_between_them(tmp_path):
+    """OpenVINO reads integers from ONNX, which is made for it where `onnx` is not among the targets."""
+    recipes = ["fp32", "int8_static", "int8_static+bf16"]
+    data, learn = numbers(tmp_path / "x.safetensors", 12), numbers(tmp_path / "learn.safetensors", 32)
+    made = torchport.deploy(Wide().eval(), tmp_path / "w.tport", data=data, calibration=learn, targets=["openvino"], recipes=recipes, keep="all", budget="accuracy>=1%")
+    assert {c.id for c in made.choice.candidates if c.parity and c.parity.ok} == {f"openvino-{name}" for name in recipes}
+    assert {golden.recipe for golden in made.manifest.golden} == {"fp32", "int8_static"}
+    assert made.manifest.variant("openvino-int8_static+bf16").golden == "int8_static"
+
+
 def test_a_quantiser_that_finds_nothing_says_so(tmp_path):
     """ONNX Runtime's products of 4-bit weights stand for products, not for convolutions."""
     net = torch.nn.Conv1d(64, 8, 1).eval()

@@ -11,3 +11,4 @@ class Bf16(TargetRecipe):
     name = "bf16"
     about = "arithmetic in 16-bit brain floats where the CPU has them, weights stored in 16 bits: half the size"
     precision = "bf16"
+    joins = True

@@ -44,8 +44,8 @@ class Chain:
 
     @property
     def precision(self) -> str:
-        """What a target must list to lower the result."""
-        return next((link.recipe.precision for link in reversed(self.links) if link.recipe.precision), PLAIN)
+        """What a target must list to lower the result, such as `int8_static`, or `int8_static+bf16` where both are settled."""
+        return "+".join(link.recipe.precision for link in self.links if link.recipe.precision) or PLAIN
 
     @property
     def needs_data(self) -> bool:
@@ -107,7 +107,7 @@ def parse(text: str) -> Chain:
             f"try {'+'.join(link.name for _, link in sorted(zip(stages, links, strict=True), key=lambda one: one[0]))}",
         )
     settling = [link.name for link in links if link.recipe.precision not in (None, PLAIN)]
-    if len(settling) > 1:
+    if len(settling) > 1 + links[-1].recipe.joins:
         raise UsageError(f"recipe {text}: {' and '.join(settling)} both settle the precision", "keep one of them")
     return Chain(tuple(link for link in links if link.recipe.name != PLAIN))
 

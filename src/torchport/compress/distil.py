@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..capture.program import GraphProgram
 
 RATE = 2e-3
-"""Greatest learning rate of AdamW."""
+"""Greatest learning rate of AdamW, for a student that knows nothing any more."""
 
 
 class Distil(ModuleRecipe):

@@ -249,8 +249,8 @@ class Target(abc.ABC):
         """Import all that opening an artefact will import, so that the memory and time taken after it are the artefact's own."""
         importlib.import_module(self.module)
 
-    def needs(self, precision: str) -> str | None:
-        """The target whose artefact this one starts from for that precision; None when it starts from the Program."""
+    def needs(self, precision: str) -> tuple[str, str] | None:
+        """The target, and the precision, whose artefact this one starts from for that precision; None when it starts from the Program."""
         return None
 
     def session(self, precision: str) -> dict[str, str]:

@@ -111,18 +111,19 @@ class OpenVino(Target):
     module = "openvino"
     packages = ("openvino",)
     build_modules = ("torch",)
-    precisions = ("fp32", "fp16", "bf16", "int8_weights", "int8_static", "int8_dynamic", "int4_weights")
+    precisions = ("fp32", "fp16", "bf16", "int8_weights", "int8_static", "int8_static+bf16", "int8_dynamic", "int4_weights")
     tolerances = {("fp32", "cpu"): 1e-4, ("fp16", "cpu"): 5e-3, ("bf16", "cpu"): 5e-2}
     profiles = ("python", "server")
     runner = OpenVinoRunner
 
-    def needs(self, precision: str) -> str | None:
+    def needs(self, precision: str) -> tuple[str, str] | None:
         """Integers come through ONNX, whose quantised products OpenVINO reads; its PyTorch frontend does not know PT2E's."""
-        return "onnx" if precision in ("int8_weights", "int8_static") else None
+        integers = precision.partition("+")[0]
+        return ("onnx", integers) if integers in ("int8_weights", "int8_static") else None
 
     def session(self, precision: str) -> dict[str, str]:
         """How a graph of that precision is compiled; without the second, 8-bit weights make OpenVINO round activations as well."""
-        if precision == "bf16":
+        if precision.endswith("bf16"):
             return {"INFERENCE_PRECISION_HINT": "bf16"}
         return {"DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"} if precision == "int8_weights" else {}
 
