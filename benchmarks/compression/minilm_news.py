@@ -18,7 +18,7 @@ from row import Row
 from tokenizers import Tokenizer
 
 SELECT = 300
-RECIPES = ("fp32", "bf16", "int8_static", "int8_dynamic", "int8_weights", "int4_weights")
+RECIPES = ("fp32", "bf16", "int8_static", "int8_static+bf16", "int8_dynamic", "int8_weights", "int4_weights")
 
 
 def rows(short: bool) -> list[Row]:
