@@ -88,7 +88,7 @@ def attempt(request: Request, folder: Path, log: Path, tell: Tell) -> Tried:
             chains = chains_of(request.recipes)
         for chain in chains:
             made.program(chain)
-    lowered = lower(made.programs, rows, folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
+    lowered = lower(made.programs, rows, folder, made.work.feeds, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
     candidates, answers = prove(lowered, assembled, standards, folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("verify", row))
     if request.searching:
         candidates = [made.sifted(candidate) for candidate in candidates]

@@ -17,7 +17,7 @@ from .targets.base import ExportOptions
 from .types import PLAIN, Artifact
 
 if TYPE_CHECKING:
-    from .capture.program import Program
+    from .capture.program import Arrays, Program
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,14 @@ def chains_of(names: Sequence[str] | None) -> list[Chain]:
     return [parse(name) for name in dict.fromkeys(names or (name for name in recipes.names() if recipes.get(name).plain))]
 
 
-def lower(programs: Mapping[str, Program | TorchportError], rows: Iterable[Wanted], folder: Path, *, log: Path, limit_s: float, tell: Callable[[str], None]) -> list[Lowered]:
+def lower(
+    programs: Mapping[str, Program | TorchportError], rows: Iterable[Wanted], folder: Path, feeds: Mapping[str, Sequence[Arrays]], *, log: Path, limit_s: float, tell: Callable[[str], None]
+) -> list[Lowered]:
     """Export every row into `folder/<id>`.
 
     Args:
         programs: chain name -> the Program it made, or why it made none.
+        feeds: graph -> calibration feeds, for targets whose quantisers learn from them.
         log: file that the converters' noise is appended to.
         limit_s: wall-clock limit of one export, in seconds.
         tell: called with the id of the row that begins.
@@ -102,7 +105,7 @@ def lower(programs: Mapping[str, Program | TorchportError], rows: Iterable[Wante
             program = programs[row.recipe.name]
             if isinstance(program, TorchportError):
                 raise program
-            artifact = _one(program, row, folder, made, log, limit_s)
+            artifact = _one(program, row, folder, feeds, made, log, limit_s)
             made[row.id] = Lowered(row, artifact, None, time.perf_counter() - start)
         except OutputError:
             raise  # the disk failed, not the target
@@ -112,7 +115,7 @@ def lower(programs: Mapping[str, Program | TorchportError], rows: Iterable[Wante
     return list(made.values())
 
 
-def _one(program: Program, row: Wanted, folder: Path, made: Mapping[str, Lowered], log: Path, limit_s: float) -> Artifact:
+def _one(program: Program, row: Wanted, folder: Path, feeds: Mapping[str, Sequence[Arrays]], made: Mapping[str, Lowered], log: Path, limit_s: float) -> Artifact:
     target = targets.get(row.target)
     state = isolate.call(lambda: target.available(build=True), log=log, what=row.id)
     if state.status != "ok":
@@ -131,7 +134,7 @@ def _one(program: Program, row: Wanted, folder: Path, made: Mapping[str, Lowered
             (place / "parent").mkdir()
             options = ExportOptions(recipe=row.recipe.name, precision=precision)
             parent = isolate.call(targets.get(other).export, program, place / "parent", options, log=log, limit_s=limit_s, what=f"the export to {other}, from which {row.target} starts")
-    options = ExportOptions(recipe=row.recipe.name, precision=row.recipe.precision)
+    options = ExportOptions(recipe=row.recipe.name, precision=row.recipe.precision, feeds=feeds)
     artifact = isolate.call(target.export, program, place, options, parent, log=log, limit_s=limit_s, what=f"the export to {row.target}")
     shutil.rmtree(place / "parent", ignore_errors=True)
     return artifact

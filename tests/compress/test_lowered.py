@@ -48,14 +48,25 @@ def test_every_recipe_is_smaller_and_answers(made):
         assert rows[f"{target}-int4_weights"].size_bytes < rows[f"{target}-int8_weights"].size_bytes
 
 
-def test_integers_with_brain_floats_between_them(tmp_path):
-    """OpenVINO reads integers from ONNX, which is made for it where `onnx` is not among the targets."""
-    recipes = ["fp32", "int8_static", "int8_static+bf16"]
+def test_what_is_fitted_to_calibration_data(tmp_path):
+    """Brain floats between integers, which OpenVINO reads from an ONNX file that is made for it where `onnx` is not among the targets; and AWQ."""
+    recipes = ["fp32", "int8_static", "int8_static+bf16", "int4_awq"]
     data, learn = numbers(tmp_path / "x.safetensors", 12), numbers(tmp_path / "learn.safetensors", 32)
     made = torchport.deploy(Wide().eval(), tmp_path / "w.tport", data=data, calibration=learn, targets=["openvino"], recipes=recipes, keep="all", budget="accuracy>=1%")
     assert {c.id for c in made.choice.candidates if c.parity and c.parity.ok} == {f"openvino-{name}" for name in recipes}
     assert {golden.recipe for golden in made.manifest.golden} == {"fp32", "int8_static"}
     assert made.manifest.variant("openvino-int8_static+bf16").golden == "int8_static"
+    sizes = {c.id: c.size_bytes for c in made.choice.candidates}
+    assert sizes["openvino-int4_awq"] < 0.3 * sizes["openvino-fp32"]
+
+
+def test_what_has_nothing_to_be_fitted_to_is_refused(tmp_path):
+    data = numbers(tmp_path / "x.safetensors", 12)
+    made = torchport.deploy(Wide().eval(), tmp_path / "w.tport", data=data, targets=["openvino", "onnx"], recipes=["fp32", "int4_awq", "int4_hqq"], keep="all", budget="accuracy>=1%")
+    rows = {c.id: c for c in made.choice.candidates}
+    assert "int4_awq learns from calibration data" in rows["openvino-int4_awq"].reason
+    assert rows["onnx-int4_hqq"].size_bytes < 0.3 * rows["onnx-fp32"].size_bytes
+    assert rows["onnx-int4_hqq"].parity.ok, rows["onnx-int4_hqq"].reason
 
 
 def test_a_quantiser_that_finds_nothing_says_so(tmp_path):

@@ -12,8 +12,8 @@ import hashlib
 import importlib
 import importlib.util
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -44,12 +44,14 @@ class ExportOptions:
         precision: `fp32`, `fp16`, `int8`, ...: what the recipe asks this target to store and compute in.
         max_batch: bound of the batch dimension for targets that plan memory ahead.
         max_size: bound of any other unbounded dimension for targets that plan memory ahead.
+        feeds: graph -> calibration feeds of one item each, for quantisers that fit weights to them; empty where there are none.
     """
 
     recipe: str = "fp32"
     precision: str = "fp32"
     max_batch: int = 8
     max_size: int = 1024
+    feeds: Mapping[str, Sequence[Arrays]] = field(default_factory=dict)
 
 
 class Runner(abc.ABC):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,7 +116,7 @@ class Onnx(Target):
     module = "onnxruntime"
     packages = ("onnxruntime",)
     build_modules = ("torch", "onnx", "onnxscript", "onnxslim")
-    precisions = ("fp32", "int8_weights", "int8_static", "int8_dynamic", "int4_weights")
+    precisions = ("fp32", "int8_weights", "int8_static", "int8_dynamic", "int4_weights", "int4_hqq")
     profiles = ("python", "server", "web", "android", "ios")
     tolerances = {("fp32", "cpu"): 1e-4}
     runner = OnnxRunner
@@ -188,6 +189,17 @@ def _int4_weights(model: onnx.ModelProto, graph: GraphProgram) -> onnx.ModelProt
     return _changed(quantizer.model.model, {"MatMulNBits", "GatherBlockQuantized"}, graph)
 
 
+def _int4_hqq(model: onnx.ModelProto, graph: GraphProgram) -> onnx.ModelProto:
+    """Weights of products as 4-bit integers in blocks of 64, whose zeros are fitted."""
+    from onnxruntime.quantization.matmul_nbits_quantizer import HQQWeightOnlyQuantConfig, MatMulNBitsQuantizer
+
+    quantizer = MatMulNBitsQuantizer(model, algo_config=HQQWeightOnlyQuantConfig(block_size=64, op_types_to_quantize=("MatMul",)))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)  # it only reads it
+        quantizer.process()
+    return _changed(quantizer.model.model, {"MatMulNBits"}, graph)
+
+
 def _changed(model: onnx.ModelProto, operators: set[str], graph: GraphProgram) -> onnx.ModelProto:
     """The quantised model, where anything in it was quantised.
 
@@ -200,7 +212,7 @@ def _changed(model: onnx.ModelProto, operators: set[str], graph: GraphProgram) -
     return model
 
 
-_QUANTISERS: dict[str, Callable[[onnx.ModelProto, GraphProgram], onnx.ModelProto]] = {"int8_dynamic": _int8_dynamic, "int4_weights": _int4_weights}
+_QUANTISERS: dict[str, Callable[[onnx.ModelProto, GraphProgram], onnx.ModelProto]] = {"int8_dynamic": _int8_dynamic, "int4_weights": _int4_weights, "int4_hqq": _int4_hqq}
 """ONNX Runtime's own quantisers, by the precision that asks for them."""
 
 
@@ -241,7 +253,6 @@ def _by_torchscript(graph: GraphProgram, entry: Path) -> None:
 def _quiet() -> Iterator[None]:
     """Keep back what the exporters say to their own developers."""
     import logging
-    import warnings
 
     logger = logging.getLogger("torch.onnx")
     level = logger.level

@@ -21,7 +21,7 @@ from ..types import TensorIO, Used
 from .base import Arrays, ExportOptions, Runner, Target, plain_io
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from ..capture.program import GraphProgram
     from ..types import GraphFile
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
+MOST_FEEDS = 128
+"""Calibration feeds that 4-bit weights are fitted to: nncf's own default."""
 _LAYER_NAME = re.compile(r'(?<=<layer )(id="\d+" name=")([^"]*)(?=")')
 _COUNTER = re.compile(r"_\d+$")
 
@@ -111,7 +113,7 @@ class OpenVino(Target):
     module = "openvino"
     packages = ("openvino",)
     build_modules = ("torch",)
-    precisions = ("fp32", "fp16", "bf16", "int8_weights", "int8_static", "int8_static+bf16", "int8_dynamic", "int4_weights")
+    precisions = ("fp32", "fp16", "bf16", "int8_weights", "int8_static", "int8_static+bf16", "int8_dynamic", "int4_weights", "int4_awq")
     tolerances = {("fp32", "cpu"): 1e-4, ("fp16", "cpu"): 5e-3, ("bf16", "cpu"): 5e-2}
     profiles = ("python", "server")
     runner = OpenVinoRunner
@@ -137,7 +139,7 @@ class OpenVino(Target):
         apply_moc_transformations(model, cf=False, smart_reshape=True)
         apply_fused_names_cleanup(model)
         if options.precision in _WEIGHTS:
-            model = _compressed(model, *_WEIGHTS[options.precision])
+            model = _compressed(model, *_WEIGHTS[options.precision], options.feeds.get(graph.name, ()))
         signature = graph.signature
         model.reshape({i: _shape(spec.shape) for i, spec in enumerate(signature.inputs)})
         for port, spec in zip((*model.inputs, *model.outputs), (*signature.inputs, *signature.outputs), strict=True):
@@ -152,14 +154,17 @@ class OpenVino(Target):
 
 _WEIGHTS: dict[str, tuple[str, dict[str, Any]]] = {
     "int4_weights": ("INT4_SYM", {"group_size": 64, "ratio": 1.0, "all_layers": True}),
+    "int4_awq": ("INT4_SYM", {"group_size": 64, "ratio": 1.0, "all_layers": True, "awq": True, "scale_estimation": True}),
     "int8_dynamic": ("INT8_SYM", {}),
 }
 """What nncf is asked for, by precision. OpenVINO itself rounds activations to 8 bits where weights are integers and the CPU gains by it."""
 
 
-def _compressed(model: Any, mode: str, options: dict[str, Any]) -> Any:
+def _compressed(model: Any, mode: str, options: dict[str, Any], feeds: Sequence[Arrays]) -> Any:
     import nncf
 
+    if options.get("awq"):
+        options = {**options, "dataset": nncf.Dataset([tuple(feed.values()) for feed in feeds]), "subset_size": min(len(feeds), MOST_FEEDS)}
     if mode == "INT4_SYM" and not any(width % options["group_size"] == 0 for width in _widths(model)):
         options = {**options, "group_size": -1}
     return nncf.compress_weights(model, mode=nncf.CompressWeightsMode[mode], **options)

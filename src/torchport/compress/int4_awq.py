@@ -1,0 +1,33 @@
+"""`int4_awq`: weights as 4-bit integers in groups, whose scales are fitted to what the calibration data multiplies them by.
+
+Weights that meet large activations are scaled up before they are rounded (Lin et al. 2023, AWQ), then each group's scale is chosen by the
+error of the product, not of the weight. Both are the target's own quantiser's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .base import TargetRecipe, Workshop
+
+if TYPE_CHECKING:
+    from ..capture.program import Program
+
+
+class Int4Awq(TargetRecipe):
+    """4-bit weights in groups, fitted to calibration data."""
+
+    name = "int4_awq"
+    about = "4-bit weights in groups, scales fitted to calibration data (AWQ) by the runtime's own quantiser: an eighth of the size"
+    precision = "int4_awq"
+    needs_data = True
+
+    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+        """The Program itself.
+
+        Raises:
+            BadInput: there are too few calibration items.
+        """
+        for graph in program.weighted:
+            work.need_feeds(graph, self.name)
+        return program
