@@ -43,7 +43,7 @@ class Prune(ModuleRecipe):
         """The module with fewer channels.
 
         Raises:
-            UnsupportedByTarget: a layer's shapes are written into the code.
+            UnsupportedByTarget: a layer's shapes are written into the code, or the graph has no derivative.
             BadInput: there are too few calibration items.
         """
         from .train import tensors
@@ -52,7 +52,11 @@ class Prune(ModuleRecipe):
         example = tuple(graph.args())
         kept = _outputs(module, example)
         layers = [layer for layer in _prunable(module) if layer not in kept]
-        for parameter, information in _fisher(module, feeds, work.seed).items():
+        try:
+            told = _fisher(module, feeds, work.seed)
+        except RuntimeError as exc:  # an operator without a derivative, or answers that are no numbers
+            raise UnsupportedByTarget(f"prune: graph '{graph.name}' does not tell on which weights it hangs: {_where(module, (), exc)}", "leave it out") from exc
+        for parameter, information in told.items():
             parameter.grad = information  # where torch-pruning looks for it
         try:
             pruned = _pruned(module, example, strength, kept)
