@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 WORDS, LENGTH, BATCH = 4096, 96, 16
 STEPS, QUICK = 700, 80
+"""Training steps, and those of a quick run."""
+
 UNKNOWN, END = "<unk>", "<|endoftext|>"
 
 
@@ -38,7 +40,7 @@ def prompts(count: int = 100, words: int = 12) -> list[str]:
 
 def folder() -> Path:
     """A Hugging Face folder with the trained model and its `tokenizer.json`, from the cache where it is there."""
-    return cached(_train)
+    return cached(_train, key=[str(quick())])
 
 
 def model() -> GPT2LMHeadModel:

@@ -147,7 +147,7 @@ def _split(labelled: list[Labelled], train: int, test: int) -> tuple[list[Labell
 def _with_head(name: str) -> torch.nn.Module:
     from safetensors.torch import load_file
 
-    head = load_file(cached(_TRAIN[name], folder() / "model.safetensors", key=[name]) / "head.safetensors")
+    head = load_file(cached(_TRAIN[name], folder() / "model.safetensors", key=[name, str(quick())]) / "head.safetensors")
     return Classifier(encoder(), head["weight"], head["bias"]).eval()
 
 

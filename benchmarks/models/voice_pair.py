@@ -64,7 +64,7 @@ def factory() -> torch.nn.Module:
     from safetensors.torch import load_file
 
     model = Converter()
-    model.load_state_dict(load_file(cached(_train, key=["voice-pair"]) / "model.safetensors"))
+    model.load_state_dict(load_file(cached(_train, key=["voice-pair", str(quick())]) / "model.safetensors"))
     return model.eval()
 
 

@@ -127,6 +127,8 @@ def _one(program: Program, row: Wanted, folder: Path, feeds: Mapping[str, Sequen
     if needed is not None:
         other, precision = needed
         before = made.get(f"{other}-{row.recipe.standard}")
+        if before is not None and before.error is not None:
+            raise before.error  # it would fail again
         if before is not None and before.artifact is not None:
             parent = before.artifact
             shutil.copytree(folder / before.wanted.id, place / "parent")

@@ -24,6 +24,8 @@ def test_the_model_as_trained_is_no_link():
         ("int8_weights+prune@0.5", "comes first"),
         ("int8_weights+int4_weights", "both settle the precision"),
         ("int8_weights+int4_weights+bf16", "settle the precision"),
+        ("fp16+bf16", "both settle the precision"),
+        ("int4_weights+bf16", "both settle the precision"),
         ("prune@0.9", "not a strength"),
         ("prune@half", "not a strength"),
         ("int8_weights@2", "has no strength"),

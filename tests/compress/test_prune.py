@@ -59,7 +59,7 @@ def pruned(module: torch.nn.Module) -> torch.nn.Module:
 def test_what_is_bound_to_a_width_stays_and_what_is_free_goes():
     pytest.importorskip("torch_pruning")
     made = pruned(Stream())
-    assert made.up.out_features == made.down.in_features <= INNER // 2
+    assert made.up.out_features == made.down.in_features == INNER // 4
     assert (made.first.out_features, made.query.out_features, made.head.in_features) == (WIDTH, WIDTH, WIDTH)
 
 

@@ -73,7 +73,7 @@ class Recipe(abc.ABC):
         strengths: what `name@strength` may say, mildest first; empty where there is nothing to say.
         plain: part of every deploy that names no recipes.
         searched: whether the search tries it by itself.
-        joins: whether its precision is that of what stays in floats, and so can follow another that settles the integers.
+        joins: whether its precision is that of what stays in floats, and so can follow a recipe that makes integers of the graphs.
         recovery: name of the recipe that wins back what this one loses, where there is one; the two are searched together.
     """
 

@@ -106,9 +106,10 @@ def parse(text: str) -> Chain:
             f"recipe {text}: what acts on the module comes first, then what acts on the graphs, then what the target does",
             f"try {'+'.join(link.name for _, link in sorted(zip(stages, links, strict=True), key=lambda one: one[0]))}",
         )
-    settling = [link.name for link in links if link.recipe.precision not in (None, PLAIN)]
-    if len(settling) > 1 + links[-1].recipe.joins:
-        raise UsageError(f"recipe {text}: {' and '.join(settling)} both settle the precision", "keep one of them")
+    settling = [link for link in links if link.recipe.precision not in (None, PLAIN)]
+    joined = [link.recipe.stage for link in settling] == ["program", "target"] and settling[-1].recipe.joins
+    if len(settling) > 1 and not joined:
+        raise UsageError(f"recipe {text}: {' and '.join(link.name for link in settling)} both settle the precision", "keep one of them")
     return Chain(tuple(link for link in links if link.recipe.name != PLAIN))
 
 

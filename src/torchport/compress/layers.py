@@ -1,10 +1,9 @@
-"""What recipes that act on layers one by one share: which layers there are, on which the answer hangs, and how weights are changed."""
+"""What recipes that act on layers one by one share: which layers there are, and how weights are changed."""
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsupportedByTarget
 
@@ -13,16 +12,8 @@ if TYPE_CHECKING:
 
     from ..capture.program import GraphProgram
 
-Layer = TypeVar("Layer")
-
 FEWEST = 256
 """Weights that a layer must have to be worth changing."""
-
-SENSITIVE = 4.0
-"""A layer stays whole whose change alters the outputs by this many times what the middle layer's does."""
-
-PROBES = 8
-"""Feeds that sensitivity is measured on."""
 
 
 def need_weighty(module: torch.nn.Module, graph: GraphProgram, recipe: str) -> dict[str, Any]:
@@ -52,26 +43,3 @@ def changed_weights(module: torch.nn.Module, graph: GraphProgram, recipe: str, c
         for weight in {id(layer.weight): layer.weight for layer in need_weighty(module, graph, recipe).values()}.values():
             weight.copy_(change(weight.detach()))
     return module
-
-
-def difference(outputs: Any, wanted: Any) -> float:
-    """How far outputs are from others of the same structure, as a share of those."""
-    answer = _flat(wanted)
-    return float((_flat(outputs) - answer).norm() / (answer.norm() + 1e-12))
-
-
-def sensitive(change: Mapping[Layer, float]) -> list[Layer]:
-    """The layers whose change alters the outputs far more than the middle layer's does.
-
-    Args:
-        change: layer -> how far the outputs are with it changed.
-    """
-    middle = statistics.median(change.values()) if change else 0.0
-    return [layer for layer, amount in change.items() if amount > SENSITIVE * max(middle, 1e-9)]
-
-
-def _flat(outputs: Any) -> torch.Tensor:
-    import torch
-    from torch.utils import _pytree as pytree
-
-    return torch.cat([leaf.float().flatten() for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, torch.Tensor)])

@@ -179,10 +179,10 @@ class _Run:
         latest = _copied(self.student)
         self.student.load_state_dict(self.average)
         distance = self.distance()
-        self.student.load_state_dict(latest)
         self.since_best += 1
         if distance < self.best:
-            self.best, self.since_best, self.best_state = distance, 0, {name: value.clone() for name, value in self.average.items()}
+            self.best, self.since_best, self.best_state = distance, 0, _copied(self.student)
+        self.student.load_state_dict(latest)
 
     def _average(self) -> None:
         for name, value in self.student.state_dict().items():

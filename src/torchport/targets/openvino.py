@@ -152,9 +152,10 @@ class OpenVino(Target):
         return io
 
 
+_FOUR_BITS: dict[str, Any] = {"group_size": 64, "ratio": 1.0, "all_layers": True}
 _WEIGHTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "int4_weights": ("INT4_SYM", {"group_size": 64, "ratio": 1.0, "all_layers": True}),
-    "int4_awq": ("INT4_SYM", {"group_size": 64, "ratio": 1.0, "all_layers": True, "awq": True, "scale_estimation": True}),
+    "int4_weights": ("INT4_SYM", _FOUR_BITS),
+    "int4_awq": ("INT4_SYM", {**_FOUR_BITS, "awq": True, "scale_estimation": True}),
     "int8_dynamic": ("INT8_SYM", {}),
 }
 """What nncf is asked for, by precision. OpenVINO itself rounds activations to 8 bits where weights are integers and the CPU gains by it."""

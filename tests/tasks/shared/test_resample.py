@@ -103,7 +103,7 @@ TIES = [(1024, 1024), (480, 320), (320, 320), (320, 480), (300, 900), (500, 375)
 EXPORTED = {
     "onnx": ("bilinear", "bicubic"),
     "openvino": ("bilinear", "bicubic not widened"),
-    "executorch": ("bilinear",),
+    "executorch": ("bilinear", "bicubic"),
     "torchscript": ("bilinear", "stretch and crop"),
     "pt2": ("bicubic",),
 }
