@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -35,7 +36,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tests neither read nor fill the user's cache, but for models that take minutes to make; nor do they time for long."""
-    folder, kept = tmp_path_factory.mktemp("cache"), cache.folder()
+    base, kept = tmp_path_factory.getbasetemp(), cache.folder()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"  # one for all workers of a run
     with pytest.MonkeyPatch.context() as patch:
         if kept is not None:
             patch.setenv("TORCHPORT_MODELS", str(kept / "models"))

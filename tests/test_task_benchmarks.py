@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks" / "tasks"
 
-SLICES = ("keyword_extraction",)
+SLICES = ("object_tracking",)
 """One scenario, for the harness; the pages of `examples` run each kind. `benchmarks/tasks --short` does all scenarios, in ten minutes."""
 
 MADE_UP = """

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from cached import cached
+from cached import cached, quick
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -107,7 +107,7 @@ def classifier() -> nn.Module:
 
 def classic() -> nn.Module:
     """float32 [batch, 1, 20, 20] -> scores float32 [batch, 10]; 545,000 parameters."""
-    return _kept(_classic(), _train_classic)
+    return _kept(_classic(), _train_classic, str(quick()))
 
 
 def embedder() -> nn.Module:
@@ -164,9 +164,9 @@ class Reader(nn.Module):
         return self.around(rows.flatten(1, 2)).transpose(1, 2)
 
 
-def _kept(module: nn.Module, train: object) -> nn.Module:
-    """The network as it was trained once."""
-    module.load_state_dict(load_file(cached(train, key=[str(digits().shape[1])]) / "weights.safetensors"))
+def _kept(module: nn.Module, train: Callable[[Path], None], *key: str) -> nn.Module:
+    """The network as it was trained once; `key` is what that depends on beside the digits."""
+    module.load_state_dict(load_file(cached(train, key=[str(digits().shape[1]), *key]) / "weights.safetensors"))
     return module.eval()
 
 
@@ -187,16 +187,16 @@ def _batches(pictures: np.ndarray, epochs: int) -> Iterator[tuple[Tensor, Tensor
 
 
 def _train_classifier(folder: Path) -> None:
-    _train_scores(lambda: _small(10), folder)
+    _train_scores(lambda: _small(10), folder, 8)
 
 
 def _train_classic(folder: Path) -> None:
-    _train_scores(_classic, folder)
+    _train_scores(_classic, folder, 3 if quick() else 8)
 
 
-def _train_scores(build: Callable[[], nn.Module], folder: Path) -> None:
+def _train_scores(build: Callable[[], nn.Module], folder: Path, epochs: int) -> None:
     torch.manual_seed(0)
-    net, epochs = build(), 8
+    net = build()
     _descend(net, ((nn.functional.cross_entropy(net(x), y)) for x, y in _batches(known(), epochs)), 40 * epochs)
     save_file(net.state_dict(), folder / "weights.safetensors")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
 WORDS, LENGTH, BATCH = 4096, 96, 16
-STEPS, QUICK = 700, 80
+STEPS, QUICK = 700, 30
 """Training steps, and those of a quick run."""
 
 UNKNOWN, END = "<unk>", "<|endoftext|>"

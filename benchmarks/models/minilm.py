@@ -24,7 +24,7 @@ LENGTH = 128
 
 BATCH = 16
 
-QUICK = 300
+QUICK = {"news": 300, "reviews": 1000}
 """Texts that a head is trained on in a quick run."""
 
 Labelled = tuple[str, int]
@@ -152,22 +152,22 @@ def _with_head(name: str) -> torch.nn.Module:
 
 
 def _train_news(where: Path) -> None:
-    _train(news_split()[0], where)
+    _train(news_split()[0], QUICK["news"], where)
 
 
 def _train_reviews(where: Path) -> None:
-    _train(reviews_split()[0], where)
+    _train(reviews_split()[0], QUICK["reviews"], where)
 
 
 _TRAIN = {"news": _train_news, "reviews": _train_reviews}
 
 
-def _train(labelled: Sequence[Labelled], where: Path) -> None:
+def _train(labelled: Sequence[Labelled], enough: int, where: Path) -> None:
     """Logistic regression on the embeddings, written as the linear layer that it is; of two classes it has one row, which decides against zeros."""
     from safetensors.numpy import save_file
     from sklearn.linear_model import LogisticRegression
 
-    labelled = labelled[:QUICK] if quick() else labelled
+    labelled = labelled[:enough] if quick() else labelled
     vectors = embed(encoder(), [text for text, _ in labelled], 32)
     fitted = LogisticRegression(C=10, max_iter=1000).fit(vectors, [label for _, label in labelled])
     weight, bias = np.ascontiguousarray(fitted.coef_, np.float32), fitted.intercept_.astype(np.float32)  # safetensors writes memory as it lies

@@ -26,7 +26,7 @@ SOURCE, TARGET = "en-us", "en-us+f3"
 
 RATE, FRAME, HOP, BANDS, FLOOR = 22050, 1024, 256, 80, 0.01
 TRAINING, STEPS, BATCH, LENGTH = 200, 900, 8, 128
-QUICK = 60, 250
+QUICK = 40, 120
 """Sentences and steps of a quick run."""
 
 ITERATIONS, MOMENTUM = 32, 0.99

@@ -94,12 +94,12 @@ def scratch(path: Path) -> Path | None:
 
 
 def publish(written: Path, path: Path) -> None:
-    """Make a finished scratch file the entry in one step, or drop it where that fails; older entries make room."""
+    """Make a finished scratch file or folder the entry in one step, or drop it where that fails; older entries make room."""
     try:
         written.replace(path)
         _make_room(path.parent)
     except OSError:
-        written.unlink(missing_ok=True)
+        _remove(written)
 
 
 def _make_room(kind: Path, coming: int = 0, spared: Path | None = None) -> None:

@@ -20,6 +20,9 @@ from .program import GraphProgram, Program
 if TYPE_CHECKING:
     from .source import Source
 
+OUR_RUNGS = ("non-strict",)
+"""A task's own graphs are written to be exported: the stricter way would take twice as long to find that out."""
+
 EXAMPLE_BATCH = 2
 """Captured at two items: at one, torch.export takes the batch for a constant."""
 
@@ -92,7 +95,7 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
     steps = task.steps(facts, model.signature)
     graphs: dict[str, GraphProgram] = {"model": model}
     for name, graph in task.graphs(facts, model.signature, usable).items():
-        graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds)
+        graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds, rungs=OUR_RUNGS)
     return Assembled(_program(graphs, steps, source, ("model",)), task, facts, assumed, steps, items, data is None)
 
 
@@ -114,7 +117,7 @@ def _assemble_split(split: Split, task: Task, source: Source, items: list[Item],
     task.check_items(items, first)
     steps = task.steps(facts, first)
     for name, graph in task.graphs(facts, first, items[:EXAMPLE_BATCH]).items():
-        graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds)
+        graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds, rungs=OUR_RUNGS)
     return Assembled(_program(graphs, steps, source, split.graphs), task, facts, assumed, steps, items, False)
 
 

@@ -14,7 +14,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
+RUNGS = ("strict", "non-strict")
+
 DATA_DEPENDENT = "compute with tensors what forward decides in Python (torch.where for if, gather for an index), or leave that part out of the model"
 
 
@@ -42,6 +44,7 @@ def capture_graph(
     *,
     dims: Dims | None = None,
     bounds: Bounds | None = None,
+    rungs: Sequence[str] = RUNGS,
 ) -> GraphProgram:
     """Capture one graph from real examples.
 
@@ -52,6 +55,7 @@ def capture_graph(
         dims: input name -> {axis: name of the dynamic dimension}; None makes dimension 0 of every input that shares the
             first one's size `batch`, where the model allows it.
         bounds: dynamic dimension -> (min, max), inclusive.
+        rungs: ways of torch.export to try, before a trace.
 
     Returns:
         The graph; `said` tells what each rung that failed said, and under `batch` why the batch is fixed.
@@ -74,17 +78,17 @@ def capture_graph(
         reading = dynamic.by_running(call.run, wanted, bounds or {}, call.feed)
         signature, said = _checked(reading, call, dims, {})
         return GraphProgram(name, dynamic.settle(Reading(signature), call.run, call.run, call.feed, bounds or {}), call.feed, module=call.module, rung="script", said=said)
-    return _climb(name, plain(call, answered), wanted, dims, bounds or {})
+    return _climb(name, plain(call, answered), wanted, dims, bounds or {}, rungs)
 
 
-def _climb(name: str, call: Call, wanted: Dims, dims: Dims | None, bounds: Bounds) -> GraphProgram:
+def _climb(name: str, call: Call, wanted: Dims, dims: Dims | None, bounds: Bounds, rungs: Sequence[str]) -> GraphProgram:
     outputs = list(flatten_outputs(call.run()))
     said: dict[str, str] = {}
     failures: list[BaseException] = []
-    for rung, strict in (("strict", True), ("non-strict", False)):
+    for rung in rungs:
         try:
             with _quiet():
-                program = _export(call, wanted, bounds, strict=strict)
+                program = _export(call, wanted, bounds, strict=rung == "strict")
                 run = _runner(program)
                 run(call.feed)
             reading = dynamic.of_program(program, wanted, call.feed, outputs)

@@ -279,26 +279,21 @@ class Target(abc.ABC):
             OutputError: the disk is full.
             MissingDependency: the converter is not installed.
         """
+        from .. import converted
+
         state = self.available(build=True)
         if state.status != "ok":
             raise MissingDependency(f"{self.name}: {state.reason}", "see `torchport doctor`")
         if options.precision not in self.precisions:
             raise ExportError(f"{self.name} has no {options.precision}", f"it offers {', '.join(self.precisions)}")
-        graphs, notes = {}, list[str]()
+        graphs, notes = dict[str, GraphFile](), list[str]()
         for name, graph in program.graphs.items():
-            entry = folder / f"{name}.{self._suffix(graph)}"
-            before = set(_files(folder))
-            asked = options if name in program.weighted else replace(options, precision=PLAIN)
-            try:
-                io = self._export(graph, entry, asked, parent.graphs[name] if parent else None, notes.append)
-            except TorchportError:
-                raise
-            except Exception as exc:
-                if isinstance(exc, OSError) and exc.errno in FULL:
-                    raise full(entry) from exc
-                raise ExportError(f"{self.name} could not convert graph '{name}': {_first_line(exc)}", "see the log, or try another target") from exc
-            files = sorted(set(_files(folder)) - before | {entry.name})
-            graphs[name] = GraphFile(entry=entry.name, files=tuple(files), io=io, session=self.session(asked.precision))
+            before = parent.graphs[name] if parent else None
+            if name in program.weighted:
+                graphs[name], said = self.convert(graph, folder, options, before)
+            else:
+                graphs[name], said = converted.once(self, graph, folder, replace(options, precision=PLAIN), before)
+            notes += said
         return Artifact(
             target=self.name,
             recipe=options.recipe,
@@ -308,6 +303,21 @@ class Target(abc.ABC):
             requires={package: _version(package) for package in self.packages},
             notes=tuple(dict.fromkeys(notes)),
         )
+
+    def convert(self, graph: GraphProgram, folder: Path, options: ExportOptions, parent: GraphFile | None) -> tuple[GraphFile, Sequence[str]]:
+        """One graph written into a folder, and what there is to say of it; see `export`."""
+        entry = folder / f"{graph.name}.{self._suffix(graph)}"
+        before, notes = set(_files(folder)), list[str]()
+        try:
+            io = self._export(graph, entry, options, parent, notes.append)
+        except TorchportError:
+            raise
+        except Exception as exc:
+            if isinstance(exc, OSError) and exc.errno in FULL:
+                raise full(entry) from exc
+            raise ExportError(f"{self.name} could not convert graph '{graph.name}': {_first_line(exc)}", "see the log, or try another target") from exc
+        files = sorted(set(_files(folder)) - before | {entry.name})
+        return GraphFile(entry=entry.name, files=tuple(files), io=io, session=self.session(options.precision)), notes
 
     def _suffix(self, graph: GraphProgram) -> str:
         """The entry file's suffix, for a target that writes one format or another depending on what was captured."""

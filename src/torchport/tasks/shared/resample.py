@@ -25,8 +25,9 @@ _DIGIT = 2.0**11
 """Pillow's weights are multiples of 2**-22: two such digits."""
 
 
-_BLOCKS = 8
-"""Parts of a pass: a photo of 1344 x 1008 takes 93 MB more than one of 512 x 512 in OpenVINO, and 227 MB at once."""
+_PARTS = 4
+"""Parts of the first pass, which is over a whole picture: 1344 x 1008 takes 155 MB more than 512 x 512 in OpenVINO, 93 MB in 8 parts, and
+227 MB at once; each part is ten operators more to convert. The second pass is over a line of the picture for each that is kept."""
 
 
 class Resample(nn.Module):
@@ -60,11 +61,11 @@ class Resample(nn.Module):
         new_height, new_width = self._resized(height, shortest, 0), self._resized(width, shortest, 1)
         down, across = self._taps(rows, height, new_height, 0), self._taps(columns, width, new_width, 1)
         turned = _first_last(image)
-        made = self._pass(_last_first(self._pass(turned, *across)), *down).permute(2, 0, 1)
+        made = self._pass(_last_first(self._pass(turned, *across, _PARTS)), *down).permute(2, 0, 1)
         if not self.antialias:
             return {"pixels": self._normalise(torch.floor(made + HALF_UP).clamp(0, 255))}
         few = torch.minimum(self._narrow(rows), width - 1).to(torch.int64)
-        upright = self._pass(_last_first(turned.index_select(0, few)), *down)
+        upright = self._pass(_last_first(turned.index_select(0, few)), *down, _PARTS)
         upright = self._pass(_first_last(upright), *across).permute(1, 2, 0)
         lost = height - new_height
         vertical_first = torch.minimum(lost, lost - 2 * (width - new_width)) > 0
@@ -129,13 +130,13 @@ class Resample(nn.Module):
         near, far = distance.clamp(max=1), (2 - distance).clamp(0, 1)
         return 1 - near * near * ((a + 3) - (a + 2) * near) + a * far * far * (1 - far)
 
-    def _pass(self, lines: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    def _pass(self, lines: Tensor, index: Tensor, weights: Tensor, parts: int = 1) -> Tensor:
         """[input, ., .] -> [kept, ., .], in whole levels and uint8 where there is antialiasing, else float32.
 
-        Taken lines are as many numbers as several pictures: they are made, block after block, from single bytes.
+        Taken lines are as many numbers as several pictures: they are made, part after part, from single bytes.
         """
         index = torch.minimum(index, _ones(lines[:, 0, 0]).sum() - 1).to(torch.int64)
-        many = -(-weights.size(0) // _BLOCKS)
+        many = -(-weights.size(0) // parts)
         made = []
         for start in range(0, weights.size(0), many):
             some = weights[start : start + many]
