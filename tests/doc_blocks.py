@@ -72,8 +72,11 @@ def parse(page: str) -> Iterator[Block | str]:
             raise BlockError(f"line {number}: a block must follow {marks}")
 
 
-def run(block: Block, folder: Path) -> None:
+def run(block: Block, folder: Path, commands_in: Path | None = None) -> None:
     """Do what one block says.
+
+    Args:
+        commands_in: where commands are looked for before anywhere else.
 
     Raises:
         BlockError: it ended or printed otherwise than the page says.
@@ -83,12 +86,12 @@ def run(block: Block, folder: Path) -> None:
     if "file" in block.marks:
         (folder / block.marks["file"]).write_text(block.text, encoding="utf-8")
     elif block.language == "bash":
-        _check(block, _start(["bash", "-euo", "pipefail", "-c", block.text], folder))
+        _check(block, _start(["bash", "-euo", "pipefail", "-c", block.text], folder, commands_in))
     elif block.language == "python":
-        _check(block, _start([sys.executable, "-c", block.text], folder))
+        _check(block, _start([sys.executable, "-c", block.text], folder, commands_in))
     elif block.language == "console":
         for command, shown in commands(block.text):
-            done = _start(["bash", "-euo", "pipefail", "-c", command], folder)
+            done = _start(["bash", "-euo", "pipefail", "-c", command], folder, commands_in)
             _check(block, done)
             compare(shown, done.stdout, f"line {block.line}: {command}")
 
@@ -113,8 +116,8 @@ def compare(shown: list[str], printed: str, where: str) -> None:
             raise BlockError(f"{where}\ndoes not print: {line}\nit prints:\n{printed}")
 
 
-def _start(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def _start(command: list[str], folder: Path, commands_in: Path | None) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join(map(str, filter(None, (commands_in, Path(sys.executable).parent, os.environ["PATH"]))))
     return subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path, "PYTHONUTF8": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
 
 

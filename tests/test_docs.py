@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.command import UNTIMED
 from doc_blocks import RUN, Block, BlockError, commands, compare, parse, run
 
 ROOT = Path(__file__).parents[1]
@@ -149,14 +150,24 @@ def test_the_translation_says_the_same_to_the_machine():
     assert said(TRANSLATION) == said(ROOT / "README.md")
 
 
+@pytest.fixture
+def untimed_command(tmp_path_factory):
+    """A folder with a `torchport` that takes every artefact to answer in a millisecond: no example is about timing, the README's pages are."""
+    folder = tmp_path_factory.mktemp("bin")
+    (folder / "torchport").write_text(f"#!{sys.executable}\n{UNTIMED}")
+    (folder / "torchport").chmod(0o755)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_every_block_of_a_page_runs(page, tmp_path):
-    if page.parent.parent == ROOT / "examples":
+def test_every_block_of_a_page_runs(page, tmp_path, untimed_command):
+    example = page.parent.parent == ROOT / "examples"
+    if example:
         shutil.copytree(page.parent, tmp_path, dirs_exist_ok=True)
     for part in parse(page.read_text("utf-8")):
         if isinstance(part, Block):
-            run(part, tmp_path)
+            run(part, tmp_path, untimed_command if example else None)
         else:
             SAMPLES[part](tmp_path)
 

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks" / "tasks"
 
-SLICES = ("object_tracking",)
+SLICES = ("text_generation",)
 """One scenario, for the harness; the pages of `examples` run each kind. `benchmarks/tasks --short` does all scenarios, in ten minutes."""
 
 MADE_UP = """

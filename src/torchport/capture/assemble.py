@@ -20,8 +20,9 @@ from .program import GraphProgram, Program
 if TYPE_CHECKING:
     from .source import Source
 
-OUR_RUNGS = ("non-strict",)
-"""A task's own graphs are written to be exported: the stricter way would take twice as long to find that out."""
+BY_TASKS = ("non-strict", "strict")
+"""How graphs that a task writes are captured, alone or around a library's model: they hold no decisions for the strict way to find, and it
+takes two to four times as long."""
 
 EXAMPLE_BATCH = 2
 """Captured at two items: at one, torch.export takes the batch for a constant."""
@@ -95,7 +96,7 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
     steps = task.steps(facts, model.signature)
     graphs: dict[str, GraphProgram] = {"model": model}
     for name, graph in task.graphs(facts, model.signature, usable).items():
-        graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds, rungs=OUR_RUNGS)
+        graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds, rungs=BY_TASKS)
     return Assembled(_program(graphs, steps, source, ("model",)), task, facts, assumed, steps, items, data is None)
 
 
@@ -111,13 +112,13 @@ def _split(task: Task, source: Source, facts: Facts, items: Sequence[Item]) -> S
 
 
 def _assemble_split(split: Split, task: Task, source: Source, items: list[Item], assumed: tuple[str, ...]) -> Assembled:
-    graphs = {name: capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds) for name, graph in split.graphs.items()}
+    graphs = {name: capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds, rungs=BY_TASKS) for name, graph in split.graphs.items()}
     first = next(iter(graphs.values())).signature
     facts = task.bind(split.facts, first)
     task.check_items(items, first)
     steps = task.steps(facts, first)
     for name, graph in task.graphs(facts, first, items[:EXAMPLE_BATCH]).items():
-        graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds, rungs=OUR_RUNGS)
+        graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds, rungs=BY_TASKS)
     return Assembled(_program(graphs, steps, source, split.graphs), task, facts, assumed, steps, items, False)
 
 
