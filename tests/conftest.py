@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("TORCHPORT_CACHE", str(folder))
         patch.setenv("TORCHPORT_QUICK", "1")
         yield folder
+
+
+@pytest.fixture(scope="module")
+def untimed() -> Iterator[None]:
+    """A deploy in this module takes everything for equally fast: timing is most of a small one, and few tests are about it."""
+    from torchport.bench import Measurement
+    from torchport.types import Timing
+
+    one = Measurement(timing=Timing(median=1.0, p90=1.0, noise=0.0, rounds=((1.0,),)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("torchport.measure.measure", lambda jobs, **_: {job.key: one for job in jobs})
+        yield

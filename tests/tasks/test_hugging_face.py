@@ -17,7 +17,7 @@ from torchport.testing.samples import _words, speech_recognition
 
 transformers = pytest.importorskip("transformers")
 
-pytestmark = pytest.mark.filterwarnings("ignore:::transformers")
+pytestmark = [pytest.mark.filterwarnings("ignore:::transformers"), pytest.mark.usefixtures("untimed")]
 LABELS = {"id2label": dict(enumerate(_words.TOPICS)), "label2id": {topic: number for number, topic in enumerate(_words.TOPICS)}}
 BERT = {**SIZES, **LABELS, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "initializer_range": 0.5}
 
