@@ -26,8 +26,8 @@ _DIGIT = 2.0**11
 
 
 _PARTS = 4
-"""Parts of the first pass, which is over a whole picture: 1344 x 1008 takes 155 MB more than 512 x 512 in OpenVINO, 93 MB in 8 parts, and
-227 MB at once; each part is ten operators more to convert. The second pass is over a line of the picture for each that is kept."""
+"""Parts of the first pass, which is over a whole picture: 1344 x 1008 takes 187 MB more than 512 x 512 in OpenVINO, and 227 MB at once (93 MB
+with both passes in 8 parts); each part is ten operators more to convert. The second pass is over a line for each that is kept."""
 
 
 class Resample(nn.Module):
