@@ -15,8 +15,8 @@ from torchport.tasks import tasks
 ROOT = Path(__file__).parents[1] / "src" / "torchport"
 
 LAYERS = (
-    ("errors", "types", "registry", "isolate", "machine", "cache", "converted", "disk", "stats", "budget", "feed"),
-    ("targets", "tasks", "capture", "compress"),
+    ("errors", "types", "registry", "isolate", "machine", "cache", "disk", "stats", "budget", "feed"),
+    ("targets", "tasks", "capture", "compress", "converted"),
     ("bench", "bundle", "calibrate", "lower", "measure", "search", "verify"),
     ("choose", "gallery", "predict"),
     ("report",),

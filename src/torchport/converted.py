@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from . import cache, machine
+from .disk import writing
 from .types import GraphFile
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def place(target: Target, graph: GraphProgram, options: ExportOptions, parent: I
     Args:
         parent: files of the same graph that the target starts from.
     """
-    if graph.exported is None or not _own_code(target):
+    code = _own_code(target)
+    if graph.exported is None or not code:
         return None
     shapes = [(name, array.dtype.name, array.shape) for name, array in graph.examples.items()]
     made = (graph.name, repr(graph.signature), repr(shapes), graph.rung, *_written(graph.exported))
@@ -78,7 +80,7 @@ def place(target: Target, graph: GraphProgram, options: ExportOptions, parent: I
         options.precision,
         repr((options.max_batch, options.max_size)),
         *_versions(target),
-        _own_code(target),
+        code,
         here.cpu,
         *here.instruction_sets,
     )
@@ -86,16 +88,22 @@ def place(target: Target, graph: GraphProgram, options: ExportOptions, parent: I
 
 
 def recall(kept: Path, folder: Path) -> Converted | None:
-    """Put an entry's files into a folder; None where there is no such entry, or it is damaged."""
+    """Put an entry's files into a folder, all or none; None where there is no such entry, or it is damaged.
+
+    Raises:
+        OutputError: the folder cannot be written.
+    """
     try:
         found = msgspec.json.decode((kept / _INDEX).read_bytes(), type=Converted)
-        if any(cache.digest(kept / name) != digest for name, digest in found.sha256.items()):
-            return None
-        for name in found.sha256:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(kept / name, folder / name)
+        contents = {name: (kept / name).read_bytes() for name in found.sha256}
     except (OSError, msgspec.MsgspecError):
         return None
+    if any(hashlib.sha256(contents[name]).hexdigest() != digest for name, digest in found.sha256.items()):
+        return None
+    for name, content in contents.items():
+        with writing(folder / name):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
     return found
 
 
@@ -118,19 +126,14 @@ def _written(exported: ExportedProgram) -> list[str]:
     """The program as text: its code, what its inputs and lengths may be, and the hashes of its tensors."""
     import torch
 
+    from .capture.weights import state_hash
+
     code = [module.code for module in exported.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
     inputs = [repr((node.name, node.meta.get("val"))) for node in exported.graph.nodes if node.op == "placeholder"]
-    tensors = {**exported.state_dict, **exported.constants}
-    held = [f"{name} {_digest(value) if isinstance(value, torch.Tensor) else repr(value)}" for name, value in sorted(tensors.items())]
-    return [*code, *inputs, repr(exported.range_constraints), repr(exported.graph_signature), *held]
-
-
-def _digest(tensor: object) -> str:
-    import torch
-
-    assert isinstance(tensor, torch.Tensor)
-    raw = tensor.detach().cpu().contiguous()
-    return f"{raw.dtype}{list(raw.shape)}{hashlib.sha256(raw.flatten().view(torch.uint8).numpy().tobytes()).hexdigest()}"
+    held = {**exported.state_dict, **exported.constants}
+    tensors = {name: value for name, value in held.items() if isinstance(value, torch.Tensor)}
+    others = repr(sorted((name, repr(value)) for name, value in held.items() if name not in tensors))
+    return [*code, *inputs, repr(exported.range_constraints), repr(exported.graph_signature), state_hash(tensors), others]
 
 
 def _versions(target: Target) -> list[str]:

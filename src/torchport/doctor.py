@@ -42,13 +42,13 @@ class Findings(Value, frozen=True):
 
 def target_rows() -> list[TargetRow]:
     """Every target of the table, probed in a child process, as a broken runtime may crash while it loads: all in one, for several load the
-    same libraries; what does not work there is tried once more alone."""
+    same libraries; what does not load there is tried once more alone."""
     names = targets.names()
     try:
-        together = isolate.call(lambda: {name: _state(name) for name in names}, what="the probe of all targets")
+        together = isolate.call(lambda: {name: targets.get(name).available() for name in names}, what="the probe of all targets")
     except TorchportError:
         together = {}
-    return [_row(name, state if (state := together.get(name)) and state.status == "ok" else _alone(name)) for name in names]
+    return [_row(name, together.get(name)) for name in names]
 
 
 def examine() -> Findings:
@@ -64,24 +64,13 @@ def examine() -> Findings:
     return Findings(machine=machine.describe(), targets=tuple(rows), findings=tuple(findings))
 
 
-def _state(name: str) -> Availability:
-    try:
-        return targets.get(name).available()
-    except TorchportError as exc:
-        return Availability("broken", reason=str(exc))
-
-
-def _alone(name: str) -> Availability:
-    try:
-        return isolate.call(_state, name, what=name)
-    except TorchportError as exc:
-        return Availability("broken", reason=str(exc))
-
-
-def _row(name: str, state: Availability) -> TargetRow:
-    entry, install = targets.entries()[name], targets.install_hint(name)
+def _row(name: str, state: Availability | None) -> TargetRow:
+    entry = targets.entries()[name]
+    install = targets.install_hint(name)
     try:
         target = targets.get(name)
+        if state is None or state.status == "broken":
+            state = isolate.call(target.available, what=name)
     except TorchportError as exc:
         return TargetRow(name=name, status="broken", version=None, reason=str(exc), install=install, about=entry.about)
     version = target.version() if state.status == "ok" else None

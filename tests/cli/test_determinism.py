@@ -139,7 +139,7 @@ def test_a_real_network_too(tmp_path: Path) -> None:
         (folder / "photos").mkdir(parents=True)
         for photo in photos:
             shutil.copyfile(photo, folder / "photos" / photo.name)
-        options = ("--task", "image-classification", *settings, "--targets", "onnx,openvino", "--recipes", "fp32", "--golden", "1", "--keep", "all")
+        options = ("--task", "image-classification", *settings, "--targets", "onnx,openvino,pt2", "--recipes", "fp32", "--golden", "1", "--keep", "all")
         ran = torchport("deploy", "torchport.demo:efficientnet_lite0", *options, "--data", "photos", "-o", "net.tport", cwd=folder, env=env)
         assert ran.code == 0, ran.err
         made.append(folder / "net.tport")

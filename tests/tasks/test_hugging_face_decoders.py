@@ -62,7 +62,7 @@ def test_encoder_decoders_greedy_and_by_beams(make, tmp_path, untimed):
 def test_causal_models(make, tmp_path, untimed):
     place = tmp_path / "tiny"
     model = folder_of(make, place)
-    with deployed(place, texts(place), "text-generation", TARGETS if make is llama else ("onnx",), max_new_tokens=NEW) as predictor:
+    with deployed(place, texts(place), "text-generation", TARGETS, max_new_tokens=NEW) as predictor:
         for text in TEXTS:
             ids = ids_of(place, text)[:, :-1]  # without the end that the tokenizer adds
             wanted = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW)[0, ids.shape[1] :].tolist()

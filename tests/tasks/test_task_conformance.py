@@ -8,18 +8,11 @@ import pytest
 
 pytest.importorskip("torch")
 
-from torchport import measure
-from torchport.bench import Measurement
 from torchport.tasks import tasks
 from torchport.testing import samples
 from torchport.testing.task_conformance import TaskCase, task_checks
-from torchport.types import Timing
 
-
-@pytest.fixture(autouse=True)
-def untimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every artefact takes a millisecond: timing is most of a small deploy, and nothing here is about it."""
-    monkeypatch.setattr(measure, "measure", lambda jobs, **how: {job.key: Measurement(timing=Timing(median=1.0, p90=1.0, noise=0.0, rounds=((1.0,),))) for job in jobs})
+pytestmark = pytest.mark.usefixtures("untimed")
 
 
 def test_every_task_has_a_sample():

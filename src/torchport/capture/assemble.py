@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import BadInput, UsageError
 from ..tasks import Item, Task
-from ..tasks.base import Facts, Split
+from ..tasks.base import Facts, Split, TaskGraph
 from ..types import Signature, Step
 from .inputs import made_up, parse
 from .ladder import capture_graph
@@ -19,10 +19,6 @@ from .program import GraphProgram, Program
 
 if TYPE_CHECKING:
     from .source import Source
-
-BY_TASKS = ("non-strict", "strict")
-"""How graphs that a task writes are captured, alone or around a library's model: they hold no decisions for the strict way to find, and it
-takes two to four times as long."""
 
 EXAMPLE_BATCH = 2
 """Captured at two items: at one, torch.export takes the batch for a constant."""
@@ -96,7 +92,7 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
     steps = task.steps(facts, model.signature)
     graphs: dict[str, GraphProgram] = {"model": model}
     for name, graph in task.graphs(facts, model.signature, usable).items():
-        graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds, rungs=BY_TASKS)
+        graphs[name] = _of_task(name, graph)
     return Assembled(_program(graphs, steps, source, ("model",)), task, facts, assumed, steps, items, data is None)
 
 
@@ -112,14 +108,20 @@ def _split(task: Task, source: Source, facts: Facts, items: Sequence[Item]) -> S
 
 
 def _assemble_split(split: Split, task: Task, source: Source, items: list[Item], assumed: tuple[str, ...]) -> Assembled:
-    graphs = {name: capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds, rungs=BY_TASKS) for name, graph in split.graphs.items()}
+    graphs = {name: _of_task(name, graph) for name, graph in split.graphs.items()}
     first = next(iter(graphs.values())).signature
     facts = task.bind(split.facts, first)
     task.check_items(items, first)
     steps = task.steps(facts, first)
     for name, graph in task.graphs(facts, first, items[:EXAMPLE_BATCH]).items():
-        graphs[name] = capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds, rungs=BY_TASKS)
+        graphs[name] = _of_task(name, graph)
     return Assembled(_program(graphs, steps, source, split.graphs), task, facts, assumed, steps, items, False)
+
+
+def _of_task(name: str, graph: TaskGraph) -> GraphProgram:
+    """A graph that a task writes, by itself or around a part of a source of several graphs. Non-strict export goes first: such code holds no
+    decisions that only the strict way finds, and that takes two to four times as long."""
+    return capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds, rungs=("non-strict", "strict"))
 
 
 def _program(graphs: Mapping[str, GraphProgram], steps: Sequence[Step], source: Source, weighted: Container[str]) -> Program:
