@@ -62,6 +62,15 @@ def test_what_is_fitted_to_calibration_data(tmp_path):
     assert sizes["openvino-int4_awq"] < 0.3 * sizes["openvino-fp32"]
 
 
+def test_integers_as_phones_take_them(tmp_path):
+    recipes = ["fp32", "int8_xnnpack", "int8_dynamic"]
+    data, learn = numbers(tmp_path / "x.safetensors", 12), numbers(tmp_path / "learn.safetensors", 32)
+    made = torchport.deploy(Wide().eval(), tmp_path / "w.tport", data=data, calibration=learn, targets=["executorch"], recipes=recipes, keep="all", profile="android", budget="accuracy>=1%")
+    rows = {c.recipe: c for c in made.choice.candidates}
+    assert all(rows[name].parity and rows[name].parity.ok for name in recipes), {name: row.reason for name, row in rows.items()}
+    assert all(rows[name].size_bytes < 0.4 * rows["fp32"].size_bytes for name in recipes[1:])
+
+
 def test_what_has_nothing_to_be_fitted_to_is_refused(tmp_path):
     data = numbers(tmp_path / "x.safetensors", 12)
     made = torchport.deploy(Wide().eval(), tmp_path / "w.tport", data=data, targets=["openvino", "onnx"], recipes=["fp32", "int4_awq", "int4_hqq"], keep="all", budget="accuracy>=1%")

@@ -105,7 +105,7 @@ def test_statistics_of_other_activations_are_taken_anew(program, feeds):
     assert far(mended, program, feeds) < 0.2 * far(broken, program, feeds)
 
 
-@pytest.mark.parametrize("chain", ["int8_static", "qat@2", "prune@0.3+distil@2+int8_static"])
+@pytest.mark.parametrize("chain", ["int8_static", "int8_xnnpack", "qat@2", "prune@0.3+distil@2+int8_static"])
 def test_integers_answer_like_the_original_and_are_integers(program, feeds, chain):
     found = made(chain, program, feeds)
     kinds = {str(value.dtype) for value in found.graphs["model"].need_exported("this test").state_dict.values()} | {
@@ -118,11 +118,42 @@ def test_integers_answer_like_the_original_and_are_integers(program, feeds, chai
         assert far(found, program, feeds) < 0.1
 
 
+@pytest.mark.parametrize("recipe", ["int8_static", "int8_xnnpack"])
+def test_the_same_layers_become_integers_however_a_graph_was_captured(program, feeds, recipe):
+    graph = program.graphs["model"]
+
+    def integers(rung: str) -> int:
+        assert graph.module is not None
+        captured = capture_graph("model", graph.module, graph.examples, dims={"pixels": {0: "batch"}}, rungs=(rung,))
+        found = made(recipe, Program({"model": captured}), feeds).graphs["model"].need_exported("this test")
+        return sum("dequantize_per_channel" in str(node.target) for node in found.graph.nodes)
+
+    assert (integers("strict"), integers("non-strict")) == (3, 3)
+
+
+def test_what_a_relu6_cuts_off_takes_no_levels(feeds):
+    """A range that spans what is cut off leaves what is kept a few levels."""
+
+    class Cut(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.second = torch.nn.Conv2d(3, 16, 3), torch.nn.Conv2d(16, 8, 3)
+            with torch.no_grad():
+                self.first.weight.mul_(20)
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return self.second(torch.nn.functional.relu6(self.first(pixels)))
+
+    cut = Program({"model": capture_graph("model", Cut().eval(), feeds[0])})
+    assert far(made("int8_xnnpack", cut, feeds), cut, feeds) < 0.025, "0.029 where what is cut off is rounded first"
+
+
 def test_training_in_integers_is_the_same_every_time(program, feeds):
     assert np.array_equal(answers(made("qat@1", program, feeds), feeds), answers(made("qat@1", program, feeds), feeds))
 
 
-@pytest.mark.parametrize("recipe", ["int8_static", "qat@2", "bn_reestimate", "low_rank@0.4"])
+@pytest.mark.parametrize("recipe", ["int8_static", "int8_xnnpack", "qat@2", "bn_reestimate", "low_rank@0.4"])
 def test_what_learns_asks_for_data(program, feeds, recipe):
     with pytest.raises(BadInput, match="at least 16"):
         made(recipe, program, feeds[:3])

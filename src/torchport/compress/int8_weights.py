@@ -30,9 +30,9 @@ class Int8Weights(Recipe):
         Raises:
             UnsupportedByTarget: a graph was not exported, or holds no weight to quantise.
         """
-        from .pt2e import observed, quantise
+        from .pt2e import observed, quantise, quantizer
 
-        return quantise(program, self.name, lambda graph: observed(graph, annotate))
+        return quantise(program, self.name, lambda graph: observed(graph, quantizer(annotate), [graph.examples]))
 
 
 def annotate(model: GraphModule) -> None:

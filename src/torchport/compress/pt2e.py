@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +48,13 @@ def quantise(program: Program, recipe: str, convert: Callable[[GraphProgram], to
     return program.changed(one, IMPORTS)
 
 
-def observed(graph: GraphProgram, annotate: Annotate) -> torch.nn.Module:
-    """The exported graph quantised where `annotate` marks it, its observers fed with the graph's example."""
+def observed(graph: GraphProgram, quantizer: Any, feeds: Sequence[Arrays]) -> torch.nn.Module:
+    """The exported graph quantised where torchao's `quantizer` marks it, its observers fed with the feeds."""
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    prepared = prepare_pt2e(graph.need_exported("quantisation of the exported graph").module(), quantizer(annotate))
-    run(prepared, graph, graph.examples)
+    prepared = prepare_pt2e(graph.need_exported("quantisation of the exported graph").module(), quantizer)
+    for feed in feeds:
+        run(prepared, graph, feed)
     made: torch.nn.Module = convert_pt2e(prepared)
     return made
 
@@ -62,7 +63,43 @@ def x86_quantizer(*, training: bool = False) -> Any:
     """torchao's quantiser for x86: 8 bits for convolutions and products with what follows them, weights per channel."""
     from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import X86InductorQuantizer, get_default_x86_inductor_quantization_config
 
-    return X86InductorQuantizer().set_global(get_default_x86_inductor_quantization_config(is_qat=training))
+    class Sourced(X86InductorQuantizer):  # type: ignore[misc]
+        def annotate(self, model: GraphModule) -> GraphModule:
+            _name_sources(model)
+            made: GraphModule = super().annotate(model)
+            return made
+
+    return Sourced().set_global(get_default_x86_inductor_quantization_config(is_qat=training))
+
+
+def _name_sources(model: GraphModule) -> None:
+    """Note at every node which layer it stands for. torchao's quantiser for x86 looks for layers in notes that only strict export leaves, and
+    leaves every convolution of any other graph in floats without a word."""
+    import operator
+
+    from torch import nn, ops
+
+    aten = ops.aten
+    layers: dict[Any, tuple[Any, ...]] = {
+        nn.Conv1d: (aten.conv1d.default,),
+        nn.Conv2d: (aten.conv2d.default,),
+        nn.Linear: (aten.linear.default,),
+        nn.BatchNorm2d: (aten.batch_norm.default,),
+        nn.ReLU: (aten.relu.default, aten.relu_.default),
+        nn.ReLU6: (aten.relu6.default, aten.relu6_.default),
+        nn.Hardtanh: (aten.hardtanh.default, aten.hardtanh_.default),
+        nn.Hardswish: (aten.hardswish.default, aten.hardswish_.default),
+        nn.SiLU: (aten.silu.default, aten.silu_.default),
+        nn.LeakyReLU: (aten.leaky_relu.default, aten.leaky_relu_.default),
+        nn.Tanh: (aten.tanh.default, aten.tanh_.default),
+        nn.GELU: (aten.gelu.default,),
+        operator.add: (aten.add.Tensor, aten.add_.Tensor),
+    }
+    by_operator = {operation: layer for layer, operations in layers.items() for operation in operations}
+    for node in model.graph.nodes:
+        node.meta.pop("source_fn_stack", None)
+        if node.users and (layer := by_operator.get(node.target)):
+            node.meta["source_fn_stack"] = [(node.name, layer)]
 
 
 def quantizer(annotate: Annotate) -> Any:

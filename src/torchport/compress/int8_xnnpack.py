@@ -1,0 +1,43 @@
+"""`int8_xnnpack`: weights and activations as signed 8-bit integers, the way that XNNPACK's kernels for phones take them.
+
+The nodes to quantise are those that ExecuTorch's quantiser for XNNPACK names: convolutions and products with what follows them, and the sums and
+means between them, so that a whole network stays in integers. Ranges are found by histograms over the calibration data.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from ..errors import MissingDependency
+from .base import Recipe, Workshop
+from .int8_static import MOST_FEEDS
+
+if TYPE_CHECKING:
+    from ..capture.program import Program
+
+
+class Int8Xnnpack(Recipe):
+    """Per channel for weights, symmetric; per tensor for activations."""
+
+    name = "int8_xnnpack"
+    about = "weights and activations as 8-bit integers for XNNPACK on phones, ranges found on calibration data: a quarter of the size"
+    stage = "program"
+    precision = "int8_xnnpack"
+    needs_data = True
+
+    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+        """The same graphs in integers.
+
+        Raises:
+            MissingDependency: ExecuTorch, whose quantiser this is, is not installed.
+            UnsupportedByTarget: a graph was not exported, or cannot be quantised.
+            BadInput: there are too few calibration items.
+        """
+        from ..targets import targets
+        from ..targets.executorch import xnnpack_quantizer
+        from .pt2e import observed, quantise
+
+        if find_spec("executorch") is None:
+            raise MissingDependency(f"{self.name}: executorch is not installed", targets.install_hint("executorch"))
+        return quantise(program, self.name, lambda graph: observed(graph, xnnpack_quantizer(), work.need_feeds(graph.name, self.name)[:MOST_FEEDS]))
