@@ -135,5 +135,12 @@ class TargetRecipe(Recipe):
     stage = "target"
 
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
-        """The Program itself."""
+        """The Program itself.
+
+        Raises:
+            BadInput: it needs calibration data, and there is none or too little.
+        """
+        if self.needs_data:
+            for graph in program.weighted:
+                work.need_feeds(graph, self.name)
         return program

@@ -6,12 +6,7 @@ error of the product, not of the weight. Both are the target's own quantiser's.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .base import TargetRecipe, Workshop
-
-if TYPE_CHECKING:
-    from ..capture.program import Program
+from .base import TargetRecipe
 
 
 class Int4Awq(TargetRecipe):
@@ -21,13 +16,3 @@ class Int4Awq(TargetRecipe):
     about = "4-bit weights in groups, scales fitted to calibration data (AWQ) by the runtime's own quantiser: an eighth of the size"
     precision = "int4_awq"
     needs_data = True
-
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
-        """The Program itself.
-
-        Raises:
-            BadInput: there are too few calibration items.
-        """
-        for graph in program.weighted:
-            work.need_feeds(graph, self.name)
-        return program

@@ -16,6 +16,7 @@ recipes: Registry[Recipe] = Registry(
         "fp16": Entry("torchport.compress.fp16:Fp16", "build", "weights as 16-bit floats: half the size"),
         "fp32": Entry("torchport.compress.fp32:Fp32", "build", "as trained"),
         "int4_awq": Entry("torchport.compress.int4_awq:Int4Awq", "compress", "4-bit weights in groups, fitted to calibration data, by the runtime's own quantiser"),
+        "int4_gptq": Entry("torchport.compress.int4_gptq:Int4Gptq", "compress", "4-bit weights in groups, rounded one by one to fit calibration data, by the runtime's own quantiser"),
         "int4_hqq": Entry("torchport.compress.int4_hqq:Int4Hqq", "compress", "4-bit weights in groups with fitted zeros, by the runtime's own quantiser"),
         "int4_weights": Entry("torchport.compress.int4_weights:Int4Weights", "compress", "weights as 4-bit integers in groups, by the runtime's own quantiser"),
         "int8_dynamic": Entry("torchport.compress.int8_dynamic:Int8Dynamic", "compress", "8-bit weights, activations rounded at every call, by the runtime's own quantiser"),

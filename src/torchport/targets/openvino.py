@@ -113,7 +113,7 @@ class OpenVino(Target):
     module = "openvino"
     packages = ("openvino",)
     build_modules = ("torch",)
-    precisions = ("fp32", "fp16", "bf16", "int8_weights", "int8_static", "int8_static+bf16", "int8_dynamic", "int4_weights", "int4_awq")
+    precisions = ("fp32", "fp16", "bf16", "int8_weights", "int8_static", "int8_static+bf16", "int8_dynamic", "int4_weights", "int4_awq", "int4_gptq")
     tolerances = {("fp32", "cpu"): 1e-4, ("fp16", "cpu"): 5e-3, ("bf16", "cpu"): 5e-2}
     profiles = ("python", "server")
     runner = OpenVinoRunner
@@ -156,6 +156,7 @@ _FOUR_BITS: dict[str, Any] = {"group_size": 64, "ratio": 1.0, "all_layers": True
 _WEIGHTS: dict[str, tuple[str, dict[str, Any]]] = {
     "int4_weights": ("INT4_SYM", _FOUR_BITS),
     "int4_awq": ("INT4_SYM", {**_FOUR_BITS, "awq": True, "scale_estimation": True}),
+    "int4_gptq": ("INT4_SYM", {**_FOUR_BITS, "gptq": True}),
     "int8_dynamic": ("INT8_SYM", {}),
 }
 """What nncf is asked for, by precision. OpenVINO itself rounds activations to 8 bits where weights are integers and the CPU gains by it."""
@@ -164,7 +165,7 @@ _WEIGHTS: dict[str, tuple[str, dict[str, Any]]] = {
 def _compressed(model: Any, mode: str, options: dict[str, Any], feeds: Sequence[Arrays]) -> Any:
     import nncf
 
-    if options.get("awq"):
+    if options.keys() & {"awq", "gptq"}:
         options = {**options, "dataset": nncf.Dataset([tuple(feed.values()) for feed in feeds]), "subset_size": min(len(feeds), MOST_FEEDS)}
     if mode == "INT4_SYM" and not any(width % options["group_size"] == 0 for width in _widths(model)):
         options = {**options, "group_size": -1}
