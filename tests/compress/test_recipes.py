@@ -149,6 +149,24 @@ def test_what_a_relu6_cuts_off_takes_no_levels(feeds):
     assert far(made("int8_xnnpack", cut, feeds), cut, feeds) < 0.025, "0.029 where what is cut off is rounded first"
 
 
+def test_what_is_looked_up_stays_whole_numbers(feeds):
+    class Places(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.table, self.last = torch.nn.Embedding(64, 32), torch.nn.Linear(32, 8)
+
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            return self.last(self.table(ids * 2 + 1).sum(1) * 0.5)
+
+    some = [{"ids": np.random.default_rng(seed).integers(0, 30, (2, 5))} for seed in range(16)]
+    places = Program({"model": capture_graph("model", Places().eval(), some[0])})
+    found = parse("int8_xnnpack").apply(places, Workshop(places, {"model": some})).graphs["model"].need_exported("this test")
+    with torch.no_grad():
+        ids = torch.from_numpy(some[0]["ids"])
+        torch.testing.assert_close(found.module()(ids), places.graphs["model"].need_exported("this test").module()(ids), atol=0.1, rtol=0.1)
+
+
 def test_training_in_integers_is_the_same_every_time(program, feeds):
     assert np.array_equal(answers(made("qat@1", program, feeds), feeds), answers(made("qat@1", program, feeds), feeds))
 

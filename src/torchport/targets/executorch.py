@@ -153,16 +153,26 @@ def xnnpack_quantizer(*, dynamic: bool = False) -> Any:
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
     from torch import ops
 
-    clamps = (ops.aten.hardtanh.default, ops.aten.hardtanh_.default, ops.aten.relu6.default, ops.aten.relu6_.default)
+    aten = ops.aten
+    clamps = (aten.hardtanh.default, aten.hardtanh_.default, aten.relu6.default, aten.relu6_.default)
 
-    class Clamped(XNNPACKQuantizer):  # type: ignore[misc]
-        """It joins a convolution with the ReLU after it, and rounds what a ReLU6 is yet to cut off: of EfficientNet-Lite0, 9 dB are left
-        of 19. XNNPACK itself joins both kinds."""
+    class Mended(XNNPACKQuantizer):  # type: ignore[misc]
+        def transform_for_annotation(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+            """It makes floats of the numbers that are added to integers too, and then of positions that are looked up."""
+            whole = [(node, node.args) for node in model.graph.nodes if node.target in (aten.add.Tensor, aten.mul.Tensor) and not node.meta["val"].is_floating_point()]
+            made: torch.fx.GraphModule = super().transform_for_annotation(model)
+            for node, arguments in whole:
+                node.args = arguments
+            made.graph.eliminate_dead_code()
+            made.recompile()
+            return made
 
         def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
+            """It joins a convolution with the ReLU after it, and rounds what a ReLU6 is yet to cut off: of EfficientNet-Lite0, 9 dB are left
+            of 19. XNNPACK itself joins both kinds."""
             found = [(node, node.target, node.args) for node in model.graph.nodes if node.target in clamps]
             for node, _, arguments in found:
-                node.target, node.args = ops.aten.relu.default, arguments[:1]
+                node.target, node.args = aten.relu.default, arguments[:1]
             try:
                 made: torch.fx.GraphModule = super().annotate(model)
             finally:
@@ -170,7 +180,7 @@ def xnnpack_quantizer(*, dynamic: bool = False) -> Any:
                     node.target, node.args = target, arguments
             return made
 
-    return Clamped().set_global(get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic))
+    return Mended().set_global(get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic))
 
 
 def _rounding(module: torch.fx.GraphModule, inputs: tuple[torch.Tensor, ...]) -> torch.nn.Module:
