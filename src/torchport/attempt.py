@@ -151,7 +151,7 @@ class _Made:
         standard = self.standards.get(chain.standard)
         if standard is None:
             return msgspec.structs.replace(base, status="failed")
-        accuracy, agreement = judge(self.assembled.task, self.assembled.items, standard.proven.results, self.standards[PLAIN].proven.results)
+        accuracy, agreement = judge(self.assembled.task, standard.proven.answers, self.standards[PLAIN].proven.answers)
         return msgspec.structs.replace(base, status="rejected", accuracy=accuracy, agreement=agreement)
 
     def short(self, candidate: Candidate) -> str | None:

@@ -25,7 +25,7 @@ from .repack import sizes
 from .tasks import Item, tasks
 from .types import Budget, Candidate, Reference
 from .verify import golden_of
-from .verify.accuracy import judge
+from .verify.accuracy import Answered, answered, judge
 from .verify.check import plan_of
 from .verify.traces import Trace
 
@@ -58,10 +58,10 @@ class Side:
 
 @dataclass(frozen=True)
 class Answers:
-    """What both answered: one result an item, None where there was none, and every value of the first item that both answered."""
+    """What both answered: one answer an item, None where there was none, and every value of the first item that both answered."""
 
-    old: list[Mapping[str, Any] | None]
-    new: list[Mapping[str, Any] | None]
+    old: list[Answered | None]
+    new: list[Answered | None]
     values: tuple[Mapping[str, Any], Mapping[str, Any]]
 
 
@@ -87,8 +87,8 @@ def diff(old: Path, new: Path, *, budget: str = "", data: Path | None = None, va
         answers = _answer(sides, items, trusted, tell)
         before, after, spread = _measure(sides, answers, tell)
     task = tasks.need(sides[0].bundle.manifest.task.name)
-    accuracy, agreement = judge(task, items, answers.new, answers.old)
-    known = judge(task, items, answers.old, answers.old)[0].value
+    accuracy, agreement = judge(task, answers.new, answers.old)
+    known = judge(task, answers.old, answers.old)[0].value
     after = structs.replace(after, accuracy=accuracy, agreement=agreement)
     assert before.latency_ms and after.latency_ms, "what cannot be timed is an error"
     reference = Reference(latency_ms=before.latency_ms.median, accuracy=known, size_bytes=before.size_bytes)
@@ -154,8 +154,8 @@ def _answer(sides: tuple[Side, Side], items: Sequence[Item], trusted: bool, tell
             tell(f"answering item {number} of {len(items)}")
             old, new = (_values(predictor, item) for predictor in predictors)
             first = first or ((old, new) if old is not None and new is not None else None)
-            for found, values in zip(results, (old, new), strict=True):
-                found.append(None if values is None else values["result"])
+            for found, predictor, values in zip(results, predictors, (old, new), strict=True):
+                found.append(None if values is None else answered(predictor.pipeline, values, item))
     if first is None:
         raise BadInput(f"there is no item among {len(items)} that both {sides[0].path.name} and {sides[1].path.name} answer", "try `torchport predict` on one of them")
     return Answers(*results, first)
@@ -237,7 +237,8 @@ def _row(side: Side, one: Candidate, accuracy: float) -> DiffSide:
 
 def _changed(items: Sequence[Item], answers: Answers, agree: Callable[[Any, Any], bool], words: Callable[[Any], str], score: Callable[[Any, Any], float]) -> list[ChangedAnswer]:
     rows = []
-    for item, old, new in zip(items, answers.old, answers.new, strict=True):
+    for item, *both in zip(items, answers.old, answers.new, strict=True):
+        old, new = (None if one is None else one.result for one in both)
         if old is new is None or (old is not None and new is not None and agree(new, old)):
             continue
         said = [None if one is None else words(one) for one in (old, new)]

@@ -161,7 +161,8 @@ class Timing(Value, frozen=True):
 
 
 class Accuracy(Value, frozen=True):
-    """A task metric on `items` items; `interval` is the 95 % interval of the paired difference to the reference."""
+    """A task metric on `items` items; `interval` is the 95 % interval of the paired difference to the reference. Where nothing tells
+    how right an answer is, `labelled` is false and the value the share answered as the reference does."""
 
     value: float
     items: int

@@ -67,3 +67,6 @@ def test_causal_models(make, tmp_path, untimed):
             ids = ids_of(place, text)[:, :-1]  # without the end that the tokenizer adds
             wanted = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=NEW)[0, ids.shape[1] :].tolist()
             assert list(predictor.predict(text.encode())["tokens"]) == [token for token in wanted if token != END]
+        likely = [model(input_ids=ids, labels=ids).loss.neg().exp().item() for ids in (ids_of(place, text)[:, :-1] for text in TEXTS)]
+        for candidate in predictor.bundle.manifest.evidence.candidates:
+            assert (candidate.accuracy.metric, candidate.accuracy.value) == ("1/perplexity", pytest.approx(sum(likely) / len(likely), rel=1e-3)), candidate.id

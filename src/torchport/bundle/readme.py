@@ -92,5 +92,5 @@ def _limits(manifest: Manifest) -> list[str]:
 
 def _measured(one: Accuracy) -> str:
     low, high = (100 * bound for bound in one.interval)
-    held = "on labelled data" if one.labelled else "with the original model's answers"
-    return f"{one.metric} of the chosen variant: {100 * one.value:.1f} % {held}, {one.items} items; {low:+.1f} to {high:+.1f} points beside the original (95 % interval)."
+    held = "on the data it was chosen with" if one.labelled else "with the original model's answers"
+    return f"{one.metric} of the chosen variant: {100 * one.value:{'.1f' if one.value >= 0.1 else '.3g'}} % {held}, {one.items} items; {low:+.1f} to {high:+.1f} points beside the original (95 % interval)."

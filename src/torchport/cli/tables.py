@@ -54,8 +54,10 @@ def ms(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A fraction as per cent."""
-    return "" if value is None else f"{100 * value:.1f} %"
+    """A fraction as per cent; three digits of one below a tenth, as one over a perplexity is."""
+    if value is None:
+        return ""
+    return f"{100 * value:.3g} %" if 0 < value < 0.1 else f"{100 * value:.1f} %"
 
 
 def latency(c: Candidate) -> str:

@@ -22,8 +22,10 @@ def milliseconds(value: float | None) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A fraction as a percentage, `85 %` or `99.5 %`."""
-    return DASH if value is None else f"{round(value * 100, digits):g} %"
+    """A fraction as a percentage, `85 %` or `99.5 %`; three digits of one below a tenth, as one over a perplexity is."""
+    if value is None:
+        return DASH
+    return f"{value * 100:.3g} %" if 0 < value < 0.1 else f"{round(value * 100, digits):g} %"
 
 
 def points(value: float) -> str:

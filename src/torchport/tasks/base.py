@@ -9,7 +9,7 @@ import abc
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -41,6 +41,13 @@ class Item:
     name: str
     read: Callable[[], bytes]
     label: Any = None
+
+
+class Grade(NamedTuple):
+    """How right one answer is, 0..1, by the metric of that name."""
+
+    metric: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -222,7 +229,17 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def score(self, result: Mapping[str, Any], label: Any) -> float:
-        """How right one presented result is, 0..1; the metric is the mean."""
+        """How right one presented result is by its label, 0..1; the metric is the mean."""
+
+    def grade(self, values: Mapping[str, Any], label: Any, facts: Facts, graphs: Mapping[str, Graph]) -> Grade | None:
+        """How right the answer to one item is, and by which metric; None where nothing tells.
+
+        Args:
+            values: every value of the chain, from `raw` to `result`.
+            label: the item's, None where it has none.
+            graphs: the opened graphs, for a metric of more than the result.
+        """
+        return None if label is None else Grade(self.metric, self.score(values["result"], label))
 
     @abc.abstractmethod
     def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:

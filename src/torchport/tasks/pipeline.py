@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import BundleError
 from ..types import Step
-from .base import Facts, Task, Values
+from .base import Facts, Grade, Task, Values
 
 if TYPE_CHECKING:
     from ..targets.base import Runner
@@ -70,6 +70,10 @@ class Pipeline:
     def take(self, step: Step, values: Values) -> None:
         """Run one step on the values made so far, and add what it makes."""
         _exhaust(self._take(step, values))
+
+    def grade(self, values: Mapping[str, Any], label: Any) -> Grade | None:
+        """How right an answer is, by the task's metric; None where nothing tells."""
+        return self.task.grade(values, label, self.facts, {name: runner.run for name, runner in self.runners.items()})
 
     def call(self, graph: str, feed: Arrays) -> dict[str, np.ndarray]:
         """Run one opened graph, as drivers do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -11,13 +12,17 @@ import numpy as np
 
 from ..errors import BadInput
 from ..types import Signature, Step, Value
-from .base import Driver, Facts, Graph, HostStep, Item, Split, Task, Values
+from .base import Driver, Facts, Grade, Graph, HostStep, Item, Split, Task, Values
 from .shared import chrf, speaking, texts, tokens
 from .shared.generate import Rules, Sampling, one_by_one
 
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
+
+
+GRADED = 128
+"""Tokens of a text that its perplexity is taken over, at most: each is a call of its own."""
 
 
 class Continuation(Value, frozen=True):
@@ -31,7 +36,8 @@ class Continuation(Value, frozen=True):
 class TextGeneration(Task):
     """The beginning of a text -> its continuation, greedy unless `temperature` is set.
 
-    Data is what `shared.texts.items_of` takes; a label is the continuation that is wanted.
+    Data is what `shared.texts.items_of` takes; a label is the continuation that is wanted, and chrF the metric. Texts without labels are judged by
+    their own perplexity.
 
     The source is a causal model of transformers, or a module with two methods of your own:
 
@@ -133,6 +139,13 @@ class TextGeneration(Task):
     def score(self, result: Mapping[str, Any], label: Any) -> float:
         """chrF of the continuation against the one that is wanted, 0..1."""
         return chrf.score(result["text"], str(label))
+
+    def grade(self, values: Mapping[str, Any], label: Any, facts: Facts, graphs: Mapping[str, Graph]) -> Grade | None:
+        """Of a text without a label, how likely its own tokens are: their geometric mean, which is 1 / perplexity, of the first `GRADED`."""
+        ids = values["ids"][:GRADED]
+        if label is not None or len(ids) < 2:
+            return super().grade(values, label, facts, graphs)
+        return Grade("1/perplexity", math.exp(-surprise(graphs["step"], facts, ids) / (len(ids) - 1)))
 
     def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
         """Whether both are the same, token by token."""

@@ -14,8 +14,9 @@ import numpy as np
 from ..errors import RunError, TorchportError
 from ..targets import Runner, Target
 from ..targets.base import is_batched
-from ..tasks import Item
+from ..tasks import Item, Pipeline
 from ..types import Artifact, Parity, Step, Used
+from .accuracy import Answered, answered
 from .parity import Tally
 from .traces import Plan, Trace
 
@@ -25,10 +26,10 @@ CHAIN_TOLERANCE = 2e-3
 
 @dataclass(frozen=True)
 class Examined:
-    """What an artefact answered: its parity, one presented result an item (None where the item is bad), what ran."""
+    """What an artefact answered: its parity, one answer an item (None where the item is bad), what ran."""
 
     parity: Parity
-    results: list[dict[str, Any] | None]
+    answers: list[Answered | None]
     used: Used
 
 
@@ -76,8 +77,8 @@ def examine(target: Target, artifact: Artifact, folder: Path, plan: Plan, traces
             first = [next((call.feed for call in one.calls if call.graph == graph), None) for one in traces]
             _batches(runners[graph], [feed for feed in first if feed is not None], tally, tolerance)
         parity = tally.parity(stage=failed[0], reason=failed[1]) if failed else tally.parity(least_db=allowed.least_db)
-        results = [_answer(plan, runners, item) for item in items] if parity.ok else []
-        return Examined(parity, results, runners[plan.main].used)
+        answers = [_answer(plan.pipeline(runners), item) for item in items] if parity.ok else []
+        return Examined(parity, answers, runners[plan.main].used)
 
 
 def stages(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float) -> None:
@@ -130,9 +131,8 @@ def _trailing(feed: Mapping[str, np.ndarray]) -> tuple[tuple[int, ...], ...]:
     return tuple(array.shape[1:] for array in feed.values())
 
 
-def _answer(plan: Plan, runners: Mapping[str, Runner], item: Item) -> dict[str, Any] | None:
+def _answer(pipeline: Pipeline, item: Item) -> Answered | None:
     try:
-        result: dict[str, Any] = plan.pipeline(runners).answer(item.read())["result"]
+        return answered(pipeline, pipeline.answer(item.read()), item)
     except TorchportError:
         return None
-    return result

@@ -16,7 +16,7 @@ from ..errors import BadInput, MissingDependency, ParityError, TorchportError
 from ..targets import Runner, targets
 from ..tasks import Item
 from ..types import PLAIN, Artifact, Candidate, Levels, Parity
-from .accuracy import judge
+from .accuracy import Answered, answered, judge
 from .examine import Allowed, Examined, examine, stages
 from .parity import Tally, key_of
 from .traces import Plan, Trace, trace
@@ -44,18 +44,23 @@ class Proven:
 
     Attributes:
         traces: every value of the first items.
-        results: one presented result an item, None where the item is unreadable (named in `unreadable`).
-        accuracy: the reference's own metric, None where the items carry no labels.
+        answers: one answer an item, None where the item is unreadable (named in `unreadable`).
+        accuracy: the reference's own metric, None where nothing tells how right its answers are.
         host: host steps held against the graphs that answer alike.
     """
 
     plan: Plan
     traces: list[Trace]
-    results: list[Mapping[str, Any] | None]
+    answers: list[Answered | None]
     unreadable: Mapping[str, str]
     accuracy: float | None
     host: Parity
     runners: Mapping[str, Runner] = field(repr=False)
+
+    @property
+    def results(self) -> list[Mapping[str, Any] | None]:
+        """One presented result an item."""
+        return [None if one is None else one.result for one in self.answers]
 
 
 def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven:
@@ -71,7 +76,7 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
     plan = Plan(assembled.task, assembled.facts, assembled.steps, assembled.graphs)
     runners: dict[str, Runner] = {name: ModuleRunner(graph) for name, graph in assembled.program.graphs.items()}
     traces: list[Trace] = []
-    results: list[Mapping[str, Any] | None] = []
+    answers: list[Answered | None] = []
     unreadable: dict[str, str] = {}
     for item in assembled.items:
         tell(item.name)
@@ -79,9 +84,9 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
             one = trace(plan, item, runners, both=len(traces) < PARITY_ITEMS)
         except BadInput as exc:
             unreadable[item.name] = str(exc)
-            results.append(None)
+            answers.append(None)
             continue
-        results.append(one.host["result"])
+        answers.append(answered(plan.pipeline(runners), one.host, item))
         if len(traces) < PARITY_ITEMS:
             traces.append(one)
     if not traces:
@@ -89,12 +94,11 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
     if unreadable:
         name, why = next(iter(unreadable.items()))
         warnings.warn(f"{len(unreadable)} of {len(assembled.items)} items cannot be used and are left out ({name}: {why})", RuntimeWarning, stacklevel=2)
-    scores = [assembled.task.score(got, item.label) for item, got in zip(assembled.items, results, strict=True) if got is not None and item.label is not None]
-    complete = len(scores) == sum(got is not None for got in results)
+    accuracy, _ = judge(assembled.task, answers, answers)
     host = _host_parity(plan, traces, runners)
     if not host:
         raise ParityError(f"{host.stage}: {host.reason}", "the exported step would answer otherwise than the host's; report the facts and a picture that shows it")
-    return Proven(plan, traces, results, unreadable, sum(scores) / len(scores) if scores and complete else None, host, runners)
+    return Proven(plan, traces, answers, unreadable, accuracy.value if accuracy.labelled else None, host, runners)
 
 
 @dataclass(frozen=True)
@@ -201,11 +205,11 @@ def _one(low: Lowered, assembled: Assembled, standards: Mapping[str, Standard], 
         return msgspec.structs.replace(base, status="failed", reason=str(exc)), None
     parity = msgspec.structs.replace(found.parity, made_up=assembled.made_up)
     if parity.ok and standard.least_db:
-        parity = _agreeing(parity, judge(assembled.task, assembled.items, found.results, standard.proven.results)[1])
+        parity = _agreeing(parity, judge(assembled.task, found.answers, standard.proven.answers)[1])
     if not parity.ok:
         return msgspec.structs.replace(base, status="failed", parity=parity, reason=f"{parity.stage}: {parity.reason}"), None
-    accuracy, agreement = judge(assembled.task, assembled.items, found.results, original.results)
-    return msgspec.structs.replace(base, parity=parity, accuracy=accuracy, agreement=agreement), found.results
+    accuracy, agreement = judge(assembled.task, found.answers, original.answers)
+    return msgspec.structs.replace(base, parity=parity, accuracy=accuracy, agreement=agreement), [None if one is None else one.result for one in found.answers]
 
 
 def _agreeing(parity: Parity, agreement: float) -> Parity:
@@ -233,14 +237,15 @@ def prove_test(
     """
     tell("the model as trained")
     task = proven.plan.task
-    known: list[Mapping[str, Any] | None] = []
+    known: list[Answered | None] = []
+    pipeline = proven.plan.pipeline(proven.runners)
     for item in items:
         try:
-            known.append(trace(proven.plan, item, proven.runners, both=False).host["result"])
+            known.append(answered(pipeline, trace(proven.plan, item, proven.runners, both=False).host, item))
         except BadInput:
             known.append(None)
     rows = {}
-    accuracy, _ = judge(task, items, known, known)
+    accuracy, _ = judge(task, known, known)
     for one, artifact in winners.values():
         tell(one.id)
         target = targets.get(one.target)
@@ -249,6 +254,6 @@ def prove_test(
         except TorchportError as exc:
             rows[one.id] = msgspec.structs.replace(one, notes=(*one.notes, f"not tested: {exc}"))
             continue
-        test, agreement = judge(task, items, found.results, known)
+        test, agreement = judge(task, found.answers, known)
         rows[one.id] = msgspec.structs.replace(one, test=test, test_agreement=agreement)
     return rows, accuracy.value if accuracy.labelled else None
