@@ -167,6 +167,13 @@ def test_what_is_looked_up_stays_whole_numbers(feeds):
         torch.testing.assert_close(found.module()(ids), places.graphs["model"].need_exported("this test").module()(ids), atol=0.1, rtol=0.1)
 
 
+def test_training_is_given_up_only_once_the_rate_falls(program, feeds):
+    """A student that is its teacher has nothing to win: six epochs past the middle say so, none before it."""
+    told: list[str] = []
+    parse("distil@24").apply(program, Workshop(program, {"model": feeds}, tell=told.append))
+    assert sum("epoch" in said for said in told) == 18 and "epoch 18 of 24" in told[-1]
+
+
 def test_training_in_integers_is_the_same_every_time(program, feeds):
     assert np.array_equal(answers(made("qat@1", program, feeds), feeds), answers(made("qat@1", program, feeds), feeds))
 

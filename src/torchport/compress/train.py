@@ -33,7 +33,8 @@ AVERAGED = 50
 the last of them (Polyak & Juditsky 1992, here with weights that decay)."""
 
 PATIENCE = 6
-"""Epochs without a better one after which training stops."""
+"""Epochs without a better one after which training stops, of those past the middle: before it the rate is high, weights wander, and what
+they find shows when it falls. EfficientNet-Lite0 without 45 % of its channels was left at its third epoch of 20 while those counted too."""
 
 SPARSE = 0.2
 """A weight tensor with a greater share of zeros than this was made sparse, and its zeros stay."""
@@ -94,7 +95,7 @@ def train(graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe:
         torch.manual_seed(work.seed)
         run = _Run(graph, student, teacher, feeds, work, epochs, rate)
         run.restore(state)
-        while run.epoch < epochs and run.since_best < PATIENCE and work.left() > 0:
+        while run.epoch < epochs and not run.settled() and work.left() > 0:
             run.one_epoch()
             run.keep(state)
             work.tell(f"{recipe}: epoch {run.epoch} of {epochs}, {run.best:.4f} from the teacher at best")
@@ -146,6 +147,7 @@ class _Run:
         steps = epochs * len(list(self._batches(self.seen, random))) + 1
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, rate, total_steps=steps, pct_start=0.15)
         self.average, self.share = _copied(student), 1 / max(1, min(AVERAGED, steps // 10))
+        self.epochs = epochs
         self.epoch = self.since_best = 0
 
     def one_epoch(self) -> None:
@@ -183,6 +185,10 @@ class _Run:
         if distance < self.best:
             self.best, self.since_best, self.best_state = distance, 0, _copied(self.student)
         self.student.load_state_dict(latest)
+
+    def settled(self) -> bool:
+        """Whether more epochs would be for nothing."""
+        return min(self.since_best, self.epoch - self.epochs // 2) >= PATIENCE
 
     def _average(self) -> None:
         for name, value in self.student.state_dict().items():
