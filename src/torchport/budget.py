@@ -145,6 +145,11 @@ def megabytes(value: float) -> str:
     return f"{value / 1e6:,.1f} MB" if value >= 1e6 else f"{value / 1e3:.1f} kB"
 
 
+def percent(value: float) -> str:
+    """A fraction as per cent, `90.0 %`; three digits of one below a tenth, as one over a perplexity is: `0.904 %`."""
+    return f"{value * 100:{'.3g' if 0 < value < 0.1 else '.1f'}} %"
+
+
 def points(value: float) -> str:
     """A difference of accuracies (a fraction) in points: `1.5 points`."""
     number = f"{value * 100:.2g}" if abs(value) < 0.1 else f"{value * 100:.1f}"

@@ -25,7 +25,7 @@ from .repack import sizes
 from .tasks import Item, tasks
 from .types import Budget, Candidate, Reference
 from .verify import golden_of
-from .verify.accuracy import Answered, answered, judge
+from .verify.accuracy import Answered, answered, judge, results_of
 from .verify.check import plan_of
 from .verify.traces import Trace
 
@@ -237,8 +237,7 @@ def _row(side: Side, one: Candidate, accuracy: float) -> DiffSide:
 
 def _changed(items: Sequence[Item], answers: Answers, agree: Callable[[Any, Any], bool], words: Callable[[Any], str], score: Callable[[Any, Any], float]) -> list[ChangedAnswer]:
     rows = []
-    for item, *both in zip(items, answers.old, answers.new, strict=True):
-        old, new = (None if one is None else one.result for one in both)
+    for item, old, new in zip(items, results_of(answers.old), results_of(answers.new), strict=True):
         if old is new is None or (old is not None and new is not None and agree(new, old)):
             continue
         said = [None if one is None else words(one) for one in (old, new)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..budget import percent
 from ..errors import TorchportError
 from ..tasks import tasks
 from ..types import Accuracy, Signature, Step, TensorSpec
@@ -93,4 +94,4 @@ def _limits(manifest: Manifest) -> list[str]:
 def _measured(one: Accuracy) -> str:
     low, high = (100 * bound for bound in one.interval)
     held = "on the data it was chosen with" if one.labelled else "with the original model's answers"
-    return f"{one.metric} of the chosen variant: {100 * one.value:{'.1f' if one.value >= 0.1 else '.3g'}} % {held}, {one.items} items; {low:+.1f} to {high:+.1f} points beside the original (95 % interval)."
+    return f"{one.metric} of the chosen variant: {percent(one.value)} {held}, {one.items} items; {low:+.1f} to {high:+.1f} points beside the original (95 % interval)."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .. import budget
 from ..documents import DiffDocument, VariantSize
 from ..types import Accuracy, Candidate, Choice, Reference
 
@@ -54,10 +55,8 @@ def ms(value: float | None) -> str:
 
 
 def percent(value: float | None) -> str:
-    """A fraction as per cent; three digits of one below a tenth, as one over a perplexity is."""
-    if value is None:
-        return ""
-    return f"{100 * value:.3g} %" if 0 < value < 0.1 else f"{100 * value:.1f} %"
+    """A fraction as per cent; nothing where there is none."""
+    return "" if value is None else budget.percent(value)
 
 
 def latency(c: Candidate) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .. import budget
+
 DASH = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 
@@ -25,7 +27,7 @@ def percent(value: float | None, digits: int = 1) -> str:
     """A fraction as a percentage, `85 %` or `99.5 %`; three digits of one below a tenth, as one over a perplexity is."""
     if value is None:
         return DASH
-    return f"{value * 100:.3g} %" if 0 < value < 0.1 else f"{round(value * 100, digits):g} %"
+    return budget.percent(value) if 0 < value < 0.1 else f"{round(value * 100, digits):g} %"
 
 
 def points(value: float) -> str:

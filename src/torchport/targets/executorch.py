@@ -204,11 +204,11 @@ def _rounding(module: torch.fx.GraphModule, inputs: tuple[torch.Tensor, ...]) ->
 def bound(graph: GraphProgram, options: ExportOptions, target: str, change: Callable[[torch.fx.GraphModule, tuple[torch.Tensor, ...]], torch.nn.Module] | None = None) -> ExportedProgram:
     """The exported program again, each dynamic dimension with a greatest size.
 
-    Args:
-        change: makes another module of it on the way, shown inputs.
-
     The batch gets `options.max_batch`, where the signature does not say less; any other the signature's bound, else
     `options.max_size`.
+
+    Args:
+        change: makes another module of it on the way, shown inputs.
 
     Raises:
         UnsupportedByTarget: the graph fixes a dimension that the signature leaves open.

@@ -16,7 +16,7 @@ from ..errors import BadInput, MissingDependency, ParityError, TorchportError
 from ..targets import Runner, targets
 from ..tasks import Item
 from ..types import PLAIN, Artifact, Candidate, Levels, Parity
-from .accuracy import Answered, answered, judge
+from .accuracy import Answered, answered, judge, mean_grade, results_of
 from .examine import Allowed, Examined, examine, stages
 from .parity import Tally, key_of
 from .traces import Plan, Trace, trace
@@ -60,7 +60,7 @@ class Proven:
     @property
     def results(self) -> list[Mapping[str, Any] | None]:
         """One presented result an item."""
-        return [None if one is None else one.result for one in self.answers]
+        return results_of(self.answers)
 
 
 def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven:
@@ -75,6 +75,7 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
 
     plan = Plan(assembled.task, assembled.facts, assembled.steps, assembled.graphs)
     runners: dict[str, Runner] = {name: ModuleRunner(graph) for name, graph in assembled.program.graphs.items()}
+    pipeline = plan.pipeline(runners)
     traces: list[Trace] = []
     answers: list[Answered | None] = []
     unreadable: dict[str, str] = {}
@@ -86,7 +87,7 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
             unreadable[item.name] = str(exc)
             answers.append(None)
             continue
-        answers.append(answered(plan.pipeline(runners), one.host, item))
+        answers.append(answered(pipeline, one.host, item))
         if len(traces) < PARITY_ITEMS:
             traces.append(one)
     if not traces:
@@ -94,11 +95,10 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
     if unreadable:
         name, why = next(iter(unreadable.items()))
         warnings.warn(f"{len(unreadable)} of {len(assembled.items)} items cannot be used and are left out ({name}: {why})", RuntimeWarning, stacklevel=2)
-    accuracy, _ = judge(assembled.task, answers, answers)
     host = _host_parity(plan, traces, runners)
     if not host:
         raise ParityError(f"{host.stage}: {host.reason}", "the exported step would answer otherwise than the host's; report the facts and a picture that shows it")
-    return Proven(plan, traces, answers, unreadable, accuracy.value if accuracy.labelled else None, host, runners)
+    return Proven(plan, traces, answers, unreadable, mean_grade(answers), host, runners)
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def _one(low: Lowered, assembled: Assembled, standards: Mapping[str, Standard], 
     if not parity.ok:
         return msgspec.structs.replace(base, status="failed", parity=parity, reason=f"{parity.stage}: {parity.reason}"), None
     accuracy, agreement = judge(assembled.task, found.answers, original.answers)
-    return msgspec.structs.replace(base, parity=parity, accuracy=accuracy, agreement=agreement), [None if one is None else one.result for one in found.answers]
+    return msgspec.structs.replace(base, parity=parity, accuracy=accuracy, agreement=agreement), results_of(found.answers)
 
 
 def _agreeing(parity: Parity, agreement: float) -> Parity:
@@ -245,7 +245,6 @@ def prove_test(
         except BadInput:
             known.append(None)
     rows = {}
-    accuracy, _ = judge(task, known, known)
     for one, artifact in winners.values():
         tell(one.id)
         target = targets.get(one.target)
@@ -256,4 +255,4 @@ def prove_test(
             continue
         test, agreement = judge(task, found.answers, known)
         rows[one.id] = msgspec.structs.replace(one, test=test, test_agreement=agreement)
-    return rows, accuracy.value if accuracy.labelled else None
+    return rows, mean_grade(known)
