@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from ..capture.program import GraphProgram
 
-RATE = 2e-3
-"""Greatest learning rate of AdamW, for a student that knows nothing any more."""
-
 
 class Distil(ModuleRecipe):
     """Every weighted graph trained against the same graph of the original."""
@@ -31,4 +28,4 @@ class Distil(ModuleRecipe):
         """The module, trained for up to so many epochs; raises BadInput where there are too few calibration items."""
         from .train import train
 
-        return train(graph, module, work, self.name, epochs=int(strength), rate=RATE)
+        return train(graph, module, work, self.name, epochs=int(strength), mixed=True)

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
 
     from ..capture.program import GraphProgram, Program
 
-RATE = 8e-4
-"""Greatest learning rate of AdamW; a quarter of it is what comes of it, as the weights are near what they should be."""
-
 
 class Qat(Recipe):
     """What `int8_static` lost, won back by training."""
@@ -70,6 +67,6 @@ def _trained(graph: GraphProgram, work: Workshop, epochs: int) -> torch.nn.Modul
     _fuse_conv_bn_(exported)
     prepared = prepare_qat_pt2e(exported, x86_quantizer(training=True))
     student = Prepared(prepared)
-    train(graph, student, work, Qat.name, epochs=epochs, rate=RATE)
+    train(graph, student, work, Qat.name, epochs=epochs, mixed=False)  # the rounding is done in whole floats
     made: torch.nn.Module = convert_pt2e(prepared)
     return made
