@@ -25,26 +25,30 @@ from torchport.predict import Predictor
 
 TARGETS = ("executorch", "onnx", "openvino", "torchscript")
 BATCH = 32
-DEPLOYED_ON = 40
-"""Items that the variants are verified on: the figures of the row are of all."""
+VERIFIED = 200
+"""Texts that the heads were taught on, which variants are verified on: the figures of the row are of those held back."""
+
+NEARLY = {**EXACT, "budget": "agreement>=99.5%"}
+"""As the row is held to: of texts that lie between two classes one in 200 may fall to the other."""
 
 
 def rows(short: bool) -> list[Row]:
     """A row for each of the two heads; with `short`, for the first."""
     torch.set_num_threads(1)
     many = 24 if short else None
-    news = _row("news", "BBC news, 890 articles", minilm.TOPICS, minilm.news_split()[1][:many], short)
-    return [news] if short else [news, _row("reviews", "film reviews, 1,000 sentences", minilm.OPINIONS, minilm.reviews_split()[1], short)]
+    taught, items = minilm.news_split()
+    news = _row("news", "BBC news, 890 articles", minilm.TOPICS, taught[:many], items[:many], short)
+    return [news] if short else [news, _row("reviews", "film reviews, 1,000 sentences", minilm.OPINIONS, *minilm.reviews_split(), short)]
 
 
-def _row(head: str, data: str, labels: Sequence[str], items: list[minilm.Labelled], short: bool) -> Row:
+def _row(head: str, data: str, labels: Sequence[str], taught: list[minilm.Labelled], items: list[minilm.Labelled], short: bool) -> Row:
     texts, right = [text for text, _ in items], np.array([label for _, label in items])
     raws: list[Any] = [text.encode() for text in texts]
     model = getattr(minilm, head)()
     with tempfile.TemporaryDirectory() as folder:
-        table = minilm.table(items[:DEPLOYED_ON], labels, Path(folder) / "items.csv")
+        table = minilm.table(taught[:VERIFIED], labels, Path(folder) / "items.csv")
         settings = {"tokenizer": str(minilm.folder()), "labels": list(labels), "max_length": minilm.LENGTH, "pad_to": 1}
-        outcome = torchport.deploy(f"{minilm.__file__}:{head}", f"{folder}/x.tport", task="text-classification", data=table, settings=settings, targets=FEW if short else TARGETS, **EXACT)
+        outcome = torchport.deploy(f"{minilm.__file__}:{head}", f"{folder}/x.tport", task="text-classification", data=table, settings=settings, targets=FEW if short else TARGETS, **NEARLY)
         with Predictor(f"{folder}/x.tport", threads=1) as predictor:
             answered = [result["labels"][0]["index"] if result else -1 for result, _ in predictor.predict_many(raws, BATCH)]
             eager = minilm.classify(model, texts).argmax(1)

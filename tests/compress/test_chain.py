@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from torchport.compress import parse, recipes
-from torchport.errors import UsageError
+from torchport.capture.program import Program
+from torchport.compress import Workshop, parse, recipes
+from torchport.errors import MissingDependency, UsageError
 
 
 @pytest.mark.parametrize("name", ["fp32", "fp16", "int8_weights", "prune@0.5+distil@8", "prune@0.3+distil@4+int8_weights", "prune@0.3+int8_dynamic", "prune@0.5+distil@8+int8_static+bf16"])
@@ -62,3 +65,13 @@ def test_every_recipe_is_what_its_row_says(name):
     assert recipe.about
     assert list(recipe.strengths) == sorted(recipe.strengths, reverse=name == "cluster"), "mildest first: of clusters the most values"
     assert recipe.recovery is None or recipes.get(recipe.recovery).needs_data
+
+
+@pytest.mark.parametrize("name", [name for name in recipes.names() if recipes.get(name).packages])
+def test_a_package_that_is_not_there_is_named_with_what_installs_it(name, monkeypatch):
+    for package in recipes.get(name).packages:
+        monkeypatch.setitem(sys.modules, package, None)
+    program = Program({})
+    with pytest.raises(MissingDependency, match=f"^{name}: {', '.join(recipes.get(name).packages)} not installed") as caught:
+        parse(name).apply(program, Workshop(program))
+    assert caught.value.hint == recipes.install_hint(name)

@@ -52,6 +52,12 @@ def test_an_unbounded_length_takes_the_options_bound_and_no_more(tmp_path: Path)
             runner.run({"x": np.ones(17, np.float32)})
 
 
+def test_a_network_without_products_is_refused_as_int8_dynamic(tmp_path: Path) -> None:
+    program = program_of(nn.Sequential(nn.Conv1d(2, 3, 1), nn.ReLU()), torch.zeros(1, 2, 4))
+    with pytest.raises(UnsupportedByTarget, match="nothing to quantise"):
+        targets.get("executorch").export(program, tmp_path, ExportOptions(precision="int8_dynamic"))
+
+
 def test_constants_made_in_forward_survive_the_second_export(tmp_path: Path) -> None:
     class Constant(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from ..errors import UsageError
+from ..errors import MissingDependency, UsageError
 from ..types import PLAIN
 from .base import Recipe, Workshop
 from .registry import recipes
@@ -75,6 +76,7 @@ class Chain:
             made: chain name -> Program.
 
         Raises:
+            MissingDependency: a recipe's package is not installed.
             TorchportError: see `Recipe.apply`.
         """
         known = made or {}
@@ -84,6 +86,9 @@ class Chain:
         def one(so_far: Program, count: int) -> Program:
             link, name = self.links[count], Chain(self.links[: count + 1]).name
             work.tell(name)
+            absent = [package for package in link.recipe.packages if find_spec(package) is None]
+            if absent:
+                raise MissingDependency(f"{link.recipe.name}: {', '.join(absent)} not installed", recipes.install_hint(link.recipe.name))
             return replace(link.recipe.apply(so_far, work, link.strength), recipe=name)
 
         return reduce(one, range(start, len(self.links)), begun)

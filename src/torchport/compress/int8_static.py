@@ -30,6 +30,7 @@ class Int8Static(Recipe):
     about = "weights and activations as 8-bit integers, ranges found on calibration data: a quarter of the size"
     stage = "program"
     precision = "int8_static"
+    packages = ("nncf", "torchao")
     needs_data = True
 
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
@@ -51,7 +52,7 @@ def _quantised(graph: GraphProgram, feeds: Sequence[Arrays]) -> torch.nn.Module:
     from .pt2e import x86_quantizer
     from .train import tensors
 
-    exported = graph.need_exported("quantisation of the exported graph").module()
+    exported = graph.need_exported(Int8Static.name).module()
     exported.graph.eliminate_dead_code()  # nncf looks for what its own passes take out on the way
     exported.recompile()
     products = any("linear" in str(node.target) or "mm" in str(node.target) for node in exported.graph.nodes)

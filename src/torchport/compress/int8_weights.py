@@ -23,6 +23,7 @@ class Int8Weights(Recipe):
     about = "weights as 8-bit integers, one scale a channel; arithmetic in floats: a quarter of the size, no data needed"
     stage = "program"
     precision = "int8_weights"
+    packages = ("torchao",)
 
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
         """The same graphs with quantised weights.
@@ -31,8 +32,9 @@ class Int8Weights(Recipe):
             UnsupportedByTarget: a graph was not exported, or holds no weight to quantise.
         """
         from .pt2e import observed, quantise, quantizer
+        from .train import tensors
 
-        return quantise(program, self.name, lambda graph: observed(graph, quantizer(annotate), [graph.examples]))
+        return quantise(program, self.name, lambda graph: observed(graph.need_exported(self.name).module(), quantizer(annotate), [tensors(graph, graph.examples)]))
 
 
 def annotate(model: GraphModule) -> None:

@@ -6,15 +6,15 @@ means between them, so that a whole network stays in integers. Ranges are found 
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from ..errors import MissingDependency
 from .base import Recipe, Workshop
 from .int8_static import MOST_FEEDS
 
 if TYPE_CHECKING:
-    from ..capture.program import Program
+    import torch
+
+    from ..capture.program import GraphProgram, Program
 
 
 class Int8Xnnpack(Recipe):
@@ -24,20 +24,22 @@ class Int8Xnnpack(Recipe):
     about = "weights and activations as 8-bit integers for XNNPACK on phones, ranges found on calibration data: a quarter of the size"
     stage = "program"
     precision = "int8_xnnpack"
+    packages = ("executorch", "torchao")
     needs_data = True
 
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
         """The same graphs in integers.
 
         Raises:
-            MissingDependency: ExecuTorch, whose quantiser this is, is not installed.
             UnsupportedByTarget: a graph was not exported, or cannot be quantised.
             BadInput: there are too few calibration items.
         """
-        from ..targets import targets
         from ..targets.executorch import xnnpack_quantizer
         from .pt2e import observed, quantise
+        from .train import tensors
 
-        if find_spec("executorch") is None:
-            raise MissingDependency(f"{self.name}: executorch is not installed", targets.install_hint("executorch"))
-        return quantise(program, self.name, lambda graph: observed(graph, xnnpack_quantizer(), work.need_feeds(graph.name, self.name)[:MOST_FEEDS]))
+        def one(graph: GraphProgram) -> torch.nn.Module:
+            feeds = work.need_feeds(graph.name, self.name)[:MOST_FEEDS]
+            return observed(graph.need_exported(self.name).module(), xnnpack_quantizer(), (tensors(graph, feed) for feed in feeds))
+
+        return quantise(program, self.name, one)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..capture.binding import argument_names
 from ..capture.ladder import capture_graph
-from ..capture.program import Arrays, GraphProgram, Program
+from ..capture.program import GraphProgram, Program
 from ..errors import TorchportError, UnsupportedByTarget
 
 if TYPE_CHECKING:
@@ -48,14 +48,16 @@ def quantise(program: Program, recipe: str, convert: Callable[[GraphProgram], to
     return program.changed(one, IMPORTS)
 
 
-def observed(graph: GraphProgram, quantizer: Any, feeds: Sequence[Arrays]) -> torch.nn.Module:
-    """The exported graph quantised where torchao's `quantizer` marks it, its observers fed with the feeds."""
+def observed(module: torch.nn.Module, quantizer: Any, calls: Iterable[Sequence[torch.Tensor]]) -> torch.fx.GraphModule:
+    """An exported graph's module quantised where torchao's `quantizer` marks it, its observers shown the calls' arguments."""
+    import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    prepared = prepare_pt2e(graph.need_exported("quantisation of the exported graph").module(), quantizer)
-    for feed in feeds:
-        run(prepared, graph, feed)
-    made: torch.nn.Module = convert_pt2e(prepared)
+    prepared = prepare_pt2e(module, quantizer)
+    with torch.no_grad():
+        for call in calls:
+            prepared(*call)
+    made: torch.fx.GraphModule = convert_pt2e(prepared)
     return made
 
 
@@ -115,14 +117,6 @@ def quantizer(annotate: Annotate) -> Any:
             return
 
     return Marked()
-
-
-def run(module: torch.nn.Module, graph: GraphProgram, feed: Arrays) -> Any:
-    """A graph's module on one feed, without gradients."""
-    import torch
-
-    with torch.no_grad():
-        return module(*(torch.tensor(feed[spec.name]) for spec in graph.signature.inputs))
 
 
 def recapture(graph: GraphProgram, module: torch.nn.Module) -> GraphProgram:

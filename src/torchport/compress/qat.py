@@ -23,6 +23,7 @@ class Qat(Recipe):
     about = "8-bit weights and activations, trained with the rounding in place: what int8_static loses, won back"
     stage = "program"
     precision = "int8_static"
+    packages = ("torchao",)
     strengths = (1, 2, 4, 8, 12)
     needs_data = True
     searched = False  # hours where int8_static takes a minute: asked for by name
@@ -63,7 +64,7 @@ def _trained(graph: GraphProgram, work: Workshop, epochs: int) -> torch.nn.Modul
         def forward(self, *tensors: torch.Tensor) -> Any:
             return self.made[0](*tensors)
 
-    exported = graph.need_exported("quantisation of the exported graph").module()
+    exported = graph.need_exported(Qat.name).module()
     _fuse_conv_bn_(exported)
     prepared = prepare_qat_pt2e(exported, x86_quantizer(training=True))
     student = Prepared(prepared)

@@ -22,7 +22,7 @@ recipes: Registry[Recipe] = Registry(
         "int8_dynamic": Entry("torchport.compress.int8_dynamic:Int8Dynamic", "compress", "8-bit weights, activations rounded at every call, by the runtime's own quantiser"),
         "int8_static": Entry("torchport.compress.int8_static:Int8Static", "compress", "8-bit weights and activations, ranges from calibration data"),
         "int8_weights": Entry("torchport.compress.int8_weights:Int8Weights", "compress", "weights as 8-bit integers, a scale a channel; arithmetic in floats"),
-        "int8_xnnpack": Entry("torchport.compress.int8_xnnpack:Int8Xnnpack", "compress", "8-bit weights and activations as XNNPACK on phones takes them, ranges from calibration data"),
+        "int8_xnnpack": Entry("torchport.compress.int8_xnnpack:Int8Xnnpack", "executorch", "8-bit weights and activations as XNNPACK on phones takes them, ranges from calibration data"),
         "low_rank": Entry("torchport.compress.low_rank:LowRank", "build", "two thin layers in place of one"),
         "prune": Entry("torchport.compress.prune:Prune", "compress", "whole channels taken out"),
         "qat": Entry("torchport.compress.qat:Qat", "compress", "8-bit weights and activations, trained with the rounding in place"),

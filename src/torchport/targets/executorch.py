@@ -189,13 +189,9 @@ def _rounding(module: torch.fx.GraphModule, inputs: tuple[torch.Tensor, ...]) ->
     Raises:
         UnsupportedByTarget: there is no such product.
     """
-    import torch
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from ..compress.pt2e import observed
 
-    prepared = prepare_pt2e(module, xnnpack_quantizer(dynamic=True))
-    with torch.no_grad():
-        prepared(*inputs)
-    made: torch.fx.GraphModule = convert_pt2e(prepared)
+    made = observed(module, xnnpack_quantizer(dynamic=True), [inputs])
     if not any("quantize" in str(node.target) for node in made.graph.nodes):
         raise UnsupportedByTarget("XNNPACK's quantiser finds nothing to quantise: it takes products with constant weights", "leave this target out")
     return made
