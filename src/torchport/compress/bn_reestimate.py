@@ -32,19 +32,9 @@ class BnReestimate(ModuleRecipe):
             UnsupportedByTarget: it has no batch normalisation.
             BadInput: there are too few calibration items.
         """
-        import torch
+        from .train import batches, settle_statistics, stacked
 
-        from .train import batches, stacked
-
-        layers = [layer for layer in module.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.track_running_stats]
-        if not layers:
-            raise UnsupportedByTarget(f"bn_reestimate: graph '{graph.name}' has no batch normalisation", "leave it out of the chain")
         feeds = work.need_feeds(graph.name, self.name)
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # the plain mean over all batches
-            layer.train()
-        with torch.no_grad():
-            for rows in batches(graph, feeds):
-                module(*stacked(graph, [feeds[row] for row in rows]))
-        return module.eval()
+        if not settle_statistics(module, (stacked(graph, [feeds[row] for row in rows]) for rows in batches(graph, feeds))):
+            raise UnsupportedByTarget(f"bn_reestimate: graph '{graph.name}' has no batch normalisation", "leave it out of the chain")
+        return module

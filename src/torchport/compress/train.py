@@ -6,7 +6,7 @@ import contextlib
 import copy
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,9 @@ the last of them (Polyak & Juditsky 1992, here with weights that decay)."""
 PATIENCE = 6
 """Epochs without a better one after which training stops, of those past the middle: before it the rate is high, weights wander, and what
 they find shows when it falls. EfficientNet-Lite0 without 45 % of its channels was left at its third epoch of 20 while those counted too."""
+
+SETTLED_ON = 512
+"""Feeds, at most, that batch normalisation takes its statistics from before weights are judged."""
 
 SPARSE = 0.2
 """A weight tensor with a greater share of zeros than this was made sparse, and its zeros stay."""
@@ -78,7 +81,8 @@ def train(graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe:
 
     Feeds of one shape are batched; pictures (float tensors of four dimensions) are mirrored, turned over, shifted and mixed, and the
     teacher answers the altered ones (Beyer et al. 2022: a consistent teacher). Labels, where there are any, count for a quarter on
-    unaltered pictures. What is judged and kept is a running mean of the weights.
+    unaltered pictures. What is judged and kept is a running mean of the weights, with statistics of batch normalisation from unaltered
+    feeds (Izmailov et al. 2018): those of altered ones are others, and hide most of what was learnt.
     Every epoch is kept in `work.store`, so that an interrupted run goes on; the deadline ends it early. Deterministic by `work.seed`.
 
     Args:
@@ -108,6 +112,29 @@ def train(graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe:
     for parameter in student.parameters():
         parameter.requires_grad_(False)
     return student.eval()
+
+
+def settle_statistics(module: torch.nn.Module, calls: Iterable[tuple[torch.Tensor, ...]]) -> int:
+    """Statistics of batch normalisation as the plain mean over batches of calls; in evaluation afterwards.
+
+    Returns:
+        How many layers have such statistics; where none does, nothing was called.
+    """
+    import torch
+
+    layers = {layer: layer.momentum for layer in module.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.track_running_stats}
+    module.eval()
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # the plain mean
+        layer.train()
+    with torch.no_grad():
+        for call in calls if layers else ():
+            module(*call)
+    for layer, momentum in layers.items():
+        layer.momentum = momentum
+    module.eval()
+    return len(layers)
 
 
 def batches(graph: GraphProgram, feeds: Sequence[Arrays], rows: Sequence[int] | None = None) -> Iterator[list[int]]:
@@ -188,6 +215,7 @@ class _Run:
         self.epoch += 1
         latest = _copied(self.student)
         self.student.load_state_dict(self.average)
+        settle_statistics(self.student, (self._stack(rows)[0] for rows in self._batches(self.seen[:SETTLED_ON], np.random.default_rng(0))))
         distance = self.distance()
         self.since_best += 1
         if distance < self.best:
