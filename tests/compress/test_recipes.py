@@ -174,6 +174,12 @@ def test_training_is_given_up_only_once_the_rate_falls(program, feeds):
     assert sum("epoch" in said for said in told) == 18 and "epoch 18 of 24" in told[-1]
 
 
+def test_what_was_taught_stands_beside_the_statistics_of_feeds_as_they_are(program, feeds):
+    """Training alters pictures, and altered ones have other means and variances."""
+    taught = made("sparse@0.6+distil@2", program, feeds)
+    assert far(taught, made("bn_reestimate", taught, feeds), feeds) < 0.02
+
+
 def test_training_in_integers_is_the_same_every_time(program, feeds):
     assert np.array_equal(answers(made("qat@1", program, feeds), feeds), answers(made("qat@1", program, feeds), feeds))
 
