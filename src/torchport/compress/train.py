@@ -122,8 +122,7 @@ def settle_statistics(module: torch.nn.Module, calls: Iterable[tuple[torch.Tenso
     """
     import torch
 
-    layers = {layer: layer.momentum for layer in module.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.track_running_stats}
-    module.eval()
+    layers = {layer: layer.momentum for layer in _normalising(module.eval())}
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # the plain mean
@@ -135,6 +134,13 @@ def settle_statistics(module: torch.nn.Module, calls: Iterable[tuple[torch.Tenso
         layer.momentum = momentum
     module.eval()
     return len(layers)
+
+
+def _normalising(module: torch.nn.Module) -> list[torch.nn.modules.batchnorm._BatchNorm]:
+    """The layers that take statistics of a batch in training."""
+    import torch
+
+    return [layer for layer in module.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.track_running_stats]
 
 
 def batches(graph: GraphProgram, feeds: Sequence[Arrays], rows: Sequence[int] | None = None) -> Iterator[list[int]]:
@@ -188,10 +194,8 @@ class _Run:
         import torch
 
         random = np.random.default_rng((self.work.seed, self.epoch))
-        self.student.train()
-        for layer in self.student.modules():
-            if isinstance(layer, torch.nn.modules.dropout._DropoutNd):
-                layer.eval()
+        for layer in _normalising(self.student.eval()):  # nothing else learns in training: what drops out at random is no answer to hold against another
+            layer.train()
         for rows in self._batches(self.seen, random):
             if self.work.left() <= 0:
                 break
