@@ -41,7 +41,7 @@ PATIENCE = 6
 they find shows when it falls. EfficientNet-Lite0 without 45 % of its channels was left at its third epoch of 20 while those counted too."""
 
 SETTLED_ON = 512
-"""Feeds, at most, that batch normalisation takes its statistics from before weights are judged."""
+"""Feeds, at most, that batch normalisation takes its statistics from before training."""
 
 SPARSE = 0.2
 """A weight tensor with a greater share of zeros than this was made sparse, and its zeros stay."""
@@ -81,8 +81,9 @@ def train(graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe:
 
     Feeds of one shape are batched; pictures (float tensors of four dimensions) are mirrored, turned over, shifted and mixed, and the
     teacher answers the altered ones (Beyer et al. 2022: a consistent teacher). Labels, where there are any, count for a quarter on
-    unaltered pictures. What is judged and kept is a running mean of the weights, with statistics of batch normalisation from unaltered
-    feeds (Izmailov et al. 2018): those of altered ones are others, and hide most of what was learnt.
+    unaltered pictures. What is judged and kept is a running mean of the weights.
+    The student is taught as it will answer: nothing drops out, and batch normalisation keeps the statistics that it was given first, those
+    of the feeds where they bring it nearer. Those of a batch of altered pictures are others, and hide most of what was learnt.
     Every epoch is kept in `work.store`, so that an interrupted run goes on; the deadline ends it early. Deterministic by `work.seed`.
 
     Args:
@@ -122,7 +123,7 @@ def settle_statistics(module: torch.nn.Module, calls: Iterable[tuple[torch.Tenso
     """
     import torch
 
-    layers = {layer: layer.momentum for layer in _normalising(module.eval())}
+    layers = {layer: layer.momentum for layer in module.eval().modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.track_running_stats}
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # the plain mean
@@ -134,13 +135,6 @@ def settle_statistics(module: torch.nn.Module, calls: Iterable[tuple[torch.Tenso
         layer.momentum = momentum
     module.eval()
     return len(layers)
-
-
-def _normalising(module: torch.nn.Module) -> list[torch.nn.modules.batchnorm._BatchNorm]:
-    """The layers that take statistics of a batch in training."""
-    import torch
-
-    return [layer for layer in module.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.track_running_stats]
 
 
 def batches(graph: GraphProgram, feeds: Sequence[Arrays], rows: Sequence[int] | None = None) -> Iterator[list[int]]:
@@ -181,6 +175,10 @@ class _Run:
         self.sparse = [(p, p != 0) for p in student.parameters() if p.dim() > 1 and float((p == 0).float().mean()) > SPARSE]
         self.wanted = [(rows, self._answers(teacher, rows)) for rows in self._batches(self.held, np.random.default_rng(0))]
         self.best, self.best_state = self.distance(), _copied(student)
+        settle_statistics(student, (self._stack(rows)[0] for rows in self._batches(self.seen[:SETTLED_ON], np.random.default_rng(0))))
+        if (settled := self.distance()) < self.best:
+            self.best, self.best_state = settled, _copied(student)
+        student.load_state_dict(self.best_state)
         rate = RATE * min(1.0, max(GENTLE, self.best**2))
         self.optimiser = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=rate, weight_decay=1e-4)
         steps = epochs * len(list(self._batches(self.seen, random))) + 1
@@ -194,8 +192,7 @@ class _Run:
         import torch
 
         random = np.random.default_rng((self.work.seed, self.epoch))
-        for layer in _normalising(self.student.eval()):  # nothing else learns in training: what drops out at random is no answer to hold against another
-            layer.train()
+        self.student.eval()
         for rows in self._batches(self.seen, random):
             if self.work.left() <= 0:
                 break
@@ -219,7 +216,6 @@ class _Run:
         self.epoch += 1
         latest = _copied(self.student)
         self.student.load_state_dict(self.average)
-        settle_statistics(self.student, (self._stack(rows)[0] for rows in self._batches(self.seen[:SETTLED_ON], np.random.default_rng(0))))
         distance = self.distance()
         self.since_best += 1
         if distance < self.best:
