@@ -17,7 +17,7 @@ from points import beside_rivals, deploy, on_test_split
 from rivals import Contest, Feed
 from row import Row
 
-THINNED = "prune@0.44+distil@16"
+THINNED = "prune@0.5+distil@16"
 CHAINS = ("fp32", "bf16", "int8_weights", "int8_static", THINNED, *(f"{THINNED}+{last}" for last in ("bf16", "int8_weights", "int8_static", "int8_static+bf16")))
 
 
