@@ -185,7 +185,7 @@ def test_nothing_drops_out_of_a_student(program, feeds):
     net.load_state_dict(program.graphs["model"].module.state_dict())
     batch = {"pixels": np.concatenate([feeds[0]["pixels"], feeds[1]["pixels"]])}
     dropping = Program({"model": capture_graph("model", net.eval(), batch, dims={"pixels": {0: "batch"}})})
-    assert np.array_equal(answers(made("sparse@0.6+distil@1", dropping, feeds), feeds), answers(made("sparse@0.6+distil@1", program, feeds), feeds))
+    assert np.array_equal(answers(made("sparse@0.6+distil@2", dropping, feeds), feeds), answers(made("sparse@0.6+distil@2", program, feeds), feeds))
 
 
 def test_altered_pictures_leave_the_statistics_of_batch_normalisation_alone(program, feeds):
@@ -196,7 +196,7 @@ def test_altered_pictures_leave_the_statistics_of_batch_normalisation_alone(prog
         net.norm.running_mean.add_(3)
     batch = {"pixels": np.concatenate([feeds[0]["pixels"], feeds[1]["pixels"]])}
     broken = Program({"model": capture_graph("model", net.eval(), batch, dims={"pixels": {0: "batch"}})})
-    taught = parse("distil@1").apply(broken, Workshop(program, {"model": feeds}))
+    taught = parse("distil@2").apply(broken, Workshop(program, {"model": feeds}))
     mean = taught.graphs["model"].module.norm.running_mean
     torch.testing.assert_close(mean, program.graphs["model"].module.norm.running_mean, atol=0.2, rtol=0)
 
