@@ -67,11 +67,11 @@ def test_every_recipe_is_what_its_row_says(name):
     assert recipe.recovery is None or recipes.get(recipe.recovery).needs_data
 
 
-@pytest.mark.parametrize("name", [name for name in recipes.names() if recipes.get(name).packages])
+@pytest.mark.parametrize("name", [name for name in recipes.names() if recipes.get(name).modules])
 def test_a_package_that_is_not_there_is_named_with_what_installs_it(name, monkeypatch):
-    for package in recipes.get(name).packages:
-        monkeypatch.setitem(sys.modules, package, None)
+    for module in recipes.get(name).modules:
+        monkeypatch.setitem(sys.modules, module, None)
     program = Program({})
-    with pytest.raises(MissingDependency, match=f"^{name}: {', '.join(recipes.get(name).packages)} not installed") as caught:
+    with pytest.raises(MissingDependency, match=f"^{name}: {', '.join(recipes.get(name).modules)} not installed") as caught:
         parse(name).apply(program, Workshop(program))
     assert caught.value.hint == recipes.install_hint(name)

@@ -40,6 +40,10 @@ def program(feeds) -> Program:
     with torch.no_grad():
         for feed in feeds:
             net.train()(torch.from_numpy(np.concatenate([feed["pixels"]] * 2)))
+    return captured(net, feeds)
+
+
+def captured(net: Net, feeds: list[dict[str, np.ndarray]]) -> Program:
     batch = {"pixels": np.concatenate([feeds[0]["pixels"], feeds[1]["pixels"]])}
     return Program({"model": capture_graph("model", net.eval(), batch, dims={"pixels": {0: "batch"}})})
 
@@ -99,8 +103,7 @@ def test_statistics_of_other_activations_are_taken_anew(program, feeds):
     with torch.no_grad():
         shifted.norm.running_mean.add_(3)
         shifted.norm.running_var.mul_(9)
-    batch = {"pixels": np.concatenate([feeds[0]["pixels"], feeds[1]["pixels"]])}
-    broken = Program({"model": capture_graph("model", shifted.eval(), batch, dims={"pixels": {0: "batch"}})})
+    broken = captured(shifted, feeds)
     mended = parse("bn_reestimate").apply(broken, Workshop(program, {"model": feeds}))
     assert far(mended, program, feeds) < 0.2 * far(broken, program, feeds)
 
@@ -183,8 +186,7 @@ def test_nothing_drops_out_of_a_student(program, feeds):
 
     net = Dropping()
     net.load_state_dict(program.graphs["model"].module.state_dict())
-    batch = {"pixels": np.concatenate([feeds[0]["pixels"], feeds[1]["pixels"]])}
-    dropping = Program({"model": capture_graph("model", net.eval(), batch, dims={"pixels": {0: "batch"}})})
+    dropping = captured(net, feeds)
     assert np.array_equal(answers(made("sparse@0.6+distil@2", dropping, feeds), feeds), answers(made("sparse@0.6+distil@2", program, feeds), feeds))
 
 
@@ -194,8 +196,7 @@ def test_altered_pictures_leave_the_statistics_of_batch_normalisation_alone(prog
     net.load_state_dict(program.graphs["model"].module.state_dict())
     with torch.no_grad():
         net.norm.running_mean.add_(3)
-    batch = {"pixels": np.concatenate([feeds[0]["pixels"], feeds[1]["pixels"]])}
-    broken = Program({"model": capture_graph("model", net.eval(), batch, dims={"pixels": {0: "batch"}})})
+    broken = captured(net, feeds)
     taught = parse("distil@2").apply(broken, Workshop(program, {"model": feeds}))
     mean = taught.graphs["model"].module.norm.running_mean
     torch.testing.assert_close(mean, program.graphs["model"].module.norm.running_mean, atol=0.2, rtol=0)

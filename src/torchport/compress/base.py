@@ -69,7 +69,7 @@ class Recipe(abc.ABC):
         name, about: as in the table.
         stage: where it acts.
         precision: what a target must list in its `precisions` to lower the result; None leaves it as it was.
-        packages: what it imports beyond torch, by the names of the imports.
+        modules: what it imports beyond torch, by import names.
         needs_data: whether it calibrates or trains on the user's data.
         strengths: what `name@strength` may say, mildest first; empty where there is nothing to say.
         plain: part of every deploy that names no recipes.
@@ -82,7 +82,7 @@ class Recipe(abc.ABC):
     about: ClassVar[str]
     stage: ClassVar[Stage] = "program"
     precision: ClassVar[str | None] = None
-    packages: ClassVar[tuple[str, ...]] = ()
+    modules: ClassVar[tuple[str, ...]] = ()
     needs_data: ClassVar[bool] = False
     strengths: ClassVar[tuple[float, ...]] = ()
     plain: ClassVar[bool] = False

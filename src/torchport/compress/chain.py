@@ -86,11 +86,11 @@ class Chain:
         def one(so_far: Program, count: int) -> Program:
             link, name = self.links[count], Chain(self.links[: count + 1]).name
             work.tell(name)
-            absent = [package for package in link.recipe.packages if find_spec(package) is None]
-            if absent:
-                raise MissingDependency(f"{link.recipe.name}: {', '.join(absent)} not installed", recipes.install_hint(link.recipe.name))
             return replace(link.recipe.apply(so_far, work, link.strength), recipe=name)
 
+        for link in self.links[start:]:  # before the first of them works for half an hour
+            if absent := [module for module in link.recipe.modules if find_spec(module) is None]:
+                raise MissingDependency(f"{link.recipe.name}: {', '.join(absent)} not installed", recipes.install_hint(link.recipe.name))
         return reduce(one, range(start, len(self.links)), begun)
 
 

@@ -30,7 +30,7 @@ class Int8Static(Recipe):
     about = "weights and activations as 8-bit integers, ranges found on calibration data: a quarter of the size"
     stage = "program"
     precision = "int8_static"
-    packages = ("nncf", "torchao")
+    modules = ("nncf", "torchao")
     needs_data = True
 
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:

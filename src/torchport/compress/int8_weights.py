@@ -23,7 +23,7 @@ class Int8Weights(Recipe):
     about = "weights as 8-bit integers, one scale a channel; arithmetic in floats: a quarter of the size, no data needed"
     stage = "program"
     precision = "int8_weights"
-    packages = ("torchao",)
+    modules = ("torchao",)
 
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
         """The same graphs with quantised weights.

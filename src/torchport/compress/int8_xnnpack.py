@@ -24,7 +24,7 @@ class Int8Xnnpack(Recipe):
     about = "weights and activations as 8-bit integers for XNNPACK on phones, ranges found on calibration data: a quarter of the size"
     stage = "program"
     precision = "int8_xnnpack"
-    packages = ("executorch", "torchao")
+    modules = ("executorch", "torchao")
     needs_data = True
 
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:

@@ -35,7 +35,7 @@ class Prune(ModuleRecipe):
 
     name = "prune"
     about = "whole channels taken out, that share of all: those on which the answer hangs least"
-    packages = ("torch_pruning",)
+    modules = ("torch_pruning",)
     strengths = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
     needs_data = True
     recovery = "distil"

@@ -23,7 +23,7 @@ class Qat(Recipe):
     about = "8-bit weights and activations, trained with the rounding in place: what int8_static loses, won back"
     stage = "program"
     precision = "int8_static"
-    packages = ("torchao",)
+    modules = ("torchao",)
     strengths = (1, 2, 4, 8, 12)
     needs_data = True
     searched = False  # hours where int8_static takes a minute: asked for by name

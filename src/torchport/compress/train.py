@@ -112,7 +112,7 @@ def train(graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe:
         student.load_state_dict(run.best_state)
     for parameter in student.parameters():
         parameter.requires_grad_(False)
-    return student.eval()
+    return student
 
 
 def settle_statistics(module: torch.nn.Module, calls: Iterable[tuple[torch.Tensor, ...]]) -> int:
@@ -170,15 +170,16 @@ class _Run:
         if self.pictures:
             student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        student.eval()
         for parameter in student.parameters():
             parameter.requires_grad_(bool(parameter.is_floating_point()))
         self.sparse = [(p, p != 0) for p in student.parameters() if p.dim() > 1 and float((p == 0).float().mean()) > SPARSE]
         self.wanted = [(rows, self._answers(teacher, rows)) for rows in self._batches(self.held, np.random.default_rng(0))]
         self.best, self.best_state = self.distance(), _copied(student)
-        settle_statistics(student, (self._stack(rows)[0] for rows in self._batches(self.seen[:SETTLED_ON], np.random.default_rng(0))))
-        if (settled := self.distance()) < self.best:
-            self.best, self.best_state = settled, _copied(student)
-        student.load_state_dict(self.best_state)
+        if settle_statistics(student, (self._stack(rows)[0] for rows in self._batches(self.seen[:SETTLED_ON], np.random.default_rng(0)))):
+            if (settled := self.distance()) < self.best:
+                self.best, self.best_state = settled, _copied(student)
+            student.load_state_dict(self.best_state)
         rate = RATE * min(1.0, max(GENTLE, self.best**2))
         self.optimiser = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=rate, weight_decay=1e-4)
         steps = epochs * len(list(self._batches(self.seen, random))) + 1
@@ -192,7 +193,6 @@ class _Run:
         import torch
 
         random = np.random.default_rng((self.work.seed, self.epoch))
-        self.student.eval()
         for rows in self._batches(self.seen, random):
             if self.work.left() <= 0:
                 break
@@ -235,7 +235,6 @@ class _Run:
 
     def distance(self) -> float:
         """Mean loss on the feeds held back, in whole floats."""
-        self.student.eval()
         total = sum(len(rows) * float(_loss(self._answers(self.student, rows), wanted, None)) for rows, wanted in self.wanted)
         return total / len(self.held)
 
