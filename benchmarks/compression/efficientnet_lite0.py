@@ -18,7 +18,7 @@ from rivals import Contest, Feed
 from row import Row
 
 THINNED = "prune@0.5+distil@16"
-CHAINS = ("fp32", "bf16", "int8_weights", "int8_static", THINNED, *(f"{THINNED}+{last}" for last in ("bf16", "int8_weights", "int8_static", "int8_static+bf16")))
+CHAINS = ("fp32", "bf16", "int8_weights", "int8_static", THINNED, *(f"{THINNED}+{last}" for last in ("bf16", "int8_weights", "int8_static", "int8_mixed", "int8_mixed+bf16")))
 
 
 def rows(short: bool) -> list[Row]:

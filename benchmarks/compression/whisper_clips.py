@@ -19,7 +19,7 @@ from row import Row
 from torchport.predict import Predictor
 from torchport.tasks.shared.spoken import units
 
-RECIPES = ("fp32", "bf16", "bf16_stateless", "int8_dynamic", "int8_weights")
+RECIPES = ("fp32", "bf16", "bf16_stateless", "int8_dynamic", "int8_dynamic+bf16", "int8_weights", "int8_weights+bf16")
 
 
 def rows(short: bool) -> list[Row]:

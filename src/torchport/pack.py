@@ -125,7 +125,7 @@ def _variant(candidate: Candidate, made: Made) -> Variant:
         id=candidate.id,
         artifact=artifact,
         tolerance=tolerance,
-        least_db=dict(made.tried.standards[standard].least_db) or (_as_measured(candidate) if tolerance is None else {}),
+        least_db=made.tried.standards[standard].allowed(target, artifact.precision) or (_as_measured(candidate) if tolerance is None else {}),
         golden=standard,
         profiles=candidate.profiles,
         executes_code=target.executes_code,

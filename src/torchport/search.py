@@ -57,7 +57,7 @@ class Search:
             if recipe.stage == "module" and not recipe.plain and self.work.left() > 0:
                 bases += self._strongest(recipe)
         finals = [recipe.name for recipe in known if recipe.stage != "module"]
-        finals += [f"{recipe.name}+{more.name}" for recipe in known if recipe.stage == "program" and recipe.precision for more in known if more.joins]
+        finals += [f"{recipe.name}+{more.name}" for recipe in known if recipe.integers for more in known if more.joins]
         chains = [base for base in bases if base.links] + [Chain()]
         for base in bases:
             for name in finals:

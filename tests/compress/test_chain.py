@@ -28,7 +28,8 @@ def test_the_model_as_trained_is_no_link():
         ("int8_weights+int4_weights", "both settle the precision"),
         ("int8_weights+int4_weights+bf16", "settle the precision"),
         ("fp16+bf16", "both settle the precision"),
-        ("int4_weights+bf16", "both settle the precision"),
+        ("bf16+int4_weights", "both settle the precision"),
+        ("int8_weights+bf16_stateless", "both settle the precision"),
         ("prune@0.9", "not a strength"),
         ("prune@half", "not a strength"),
         ("int8_weights@2", "has no strength"),
@@ -54,8 +55,9 @@ def test_integers_in_the_program_are_told_from_those_of_a_target():
 
 
 def test_what_stays_in_floats_can_be_settled_besides():
-    chain = parse("int8_static+bf16")
-    assert (chain.precision, chain.standard) == ("int8_static+bf16", "int8_static")
+    for name, standard in (("int8_static+bf16", "int8_static"), ("int8_weights+bf16", "int8_weights"), ("int8_dynamic+bf16", "fp32")):
+        chain = parse(name)
+        assert (chain.precision, chain.standard) == (name, standard)
 
 
 @pytest.mark.parametrize("name", recipes.names())

@@ -52,11 +52,11 @@ def test_every_recipe_is_smaller_and_answers(made):
 
 def test_what_is_fitted_to_calibration_data(tmp_path):
     """Brain floats between integers, which OpenVINO reads from an ONNX file that is made for it where `onnx` is not among the targets; AWQ and GPTQ."""
-    recipes = ["fp32", "int8_static", "int8_static+bf16", "int4_awq", "int4_gptq"]
+    recipes = ["fp32", "int8_static", "int8_static+bf16", "int8_weights+bf16", "int8_dynamic+bf16", "int4_awq", "int4_gptq"]
     data, learn = numbers(tmp_path / "x.safetensors", 12), numbers(tmp_path / "learn.safetensors", 32)
     made = torchport.deploy(Wide().eval(), tmp_path / "w.tport", data=data, calibration=learn, targets=["openvino"], recipes=recipes, keep="all", budget="accuracy>=1%")
     assert {c.id for c in made.choice.candidates if c.parity and c.parity.ok} == {f"openvino-{name}" for name in recipes}
-    assert {golden.recipe for golden in made.manifest.golden} == {"fp32", "int8_static"}
+    assert {golden.recipe for golden in made.manifest.golden} == {"fp32", "int8_static", "int8_weights"}
     assert made.manifest.variant("openvino-int8_static+bf16").golden == "int8_static"
     sizes = {c.id: c.size_bytes for c in made.choice.candidates}
     assert max(sizes["openvino-int4_awq"], sizes["openvino-int4_gptq"]) < 0.3 * sizes["openvino-fp32"]

@@ -7,6 +7,8 @@ import pytest
 import torch
 
 from torchport.capture.ladder import capture_graph
+from torchport.capture.program import Program
+from torchport.compress import Workshop, parse
 from torchport.compress.pt2e import recapture
 from torchport.compress.train import tensors
 
@@ -39,3 +41,26 @@ def test_the_signature_stays_whatever_forward_calls_its_arguments(module):
     with torch.no_grad():
         before, after = graph.module(*tensors(graph, other)), again.need_exported("this test").module()(*tensors(again, other))
     assert {name: value.tolist() for name, value in after.items()} == {name: value.tolist() for name, value in before.items()}
+
+
+class Tail(torch.nn.Module):
+    """As the step of a decoder that drops the oldest of its state: torch.export guards against a state of two, whose tail might be broadcast."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(16, 16)
+
+    def forward(self, state: torch.Tensor) -> torch.Tensor:
+        return self.layer(state[:, 1:] + torch.zeros(1, 1, 16))
+
+
+def test_what_is_quantised_takes_every_size_that_its_signature_names():
+    graph = capture_graph("step", Tail().eval(), {"state": np.ones((1, 5, 16), np.float32)}, dims={"state": {1: "past"}})
+    program = Program({"step": graph}, weighted=("step",))
+    made = parse("int8_weights").apply(program, Workshop(program)).graphs["step"]
+    assert made.signature.dims["past"].min == 2
+    for size in (2, 3, 9):
+        state = torch.linspace(-1, 1, size * 16).reshape(1, size, 16)
+        with torch.no_grad():
+            torch.testing.assert_close(made.callable()(state), graph.callable()(state), atol=0.02, rtol=0)

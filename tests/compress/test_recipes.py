@@ -134,6 +134,22 @@ def test_the_same_layers_become_integers_however_a_graph_was_captured(program, f
     assert (integers("strict"), integers("non-strict")) == (3, 3)
 
 
+def test_a_layer_that_cannot_bear_integers_stays_in_floats(program, feeds):
+    """One channel of the pictures is a hundred times as large as the others, and the first layer weighs it a five-hundredth: it takes all levels."""
+    uneven = [{"pixels": feed["pixels"] * np.float32([100, 1, 1])[:, None, None]} for feed in feeds]
+    net = Net()
+    with torch.no_grad():
+        net.first.weight[:, 0].mul_(0.002)
+    odd, told = captured(net, uneven), list[str]()
+    found = parse("int8_mixed").apply(odd, Workshop(odd, {"model": uneven}, tell=told.append))
+    assert told[-1] == "int8_mixed: 1 of 3 layers of graph 'model' stay floats: conv2d"
+    assert {name: value.dtype for name, value in weights(found).items()}["first.weight"] == torch.float32
+    assert sum("dequantize_per_channel" in str(node.target) for node in found.graphs["model"].need_exported("this test").graph.nodes) == 2
+    assert far(found, odd, uneven) < 0.2 * far(made("int8_static", odd, uneven), odd, uneven)
+    with pytest.raises(UnsupportedByTarget, match=r"no layer stands out.*int8_static"):
+        made("int8_mixed", program, feeds)
+
+
 def test_what_a_relu6_cuts_off_takes_no_levels(feeds):
     """A range that spans what is cut off leaves what is kept a few levels."""
 
@@ -202,11 +218,28 @@ def test_altered_pictures_leave_the_statistics_of_batch_normalisation_alone(prog
     torch.testing.assert_close(mean, program.graphs["model"].module.norm.running_mean, atol=0.2, rtol=0)
 
 
+@pytest.mark.parametrize("recipe", ["bn_reestimate", "distil@2"])
+def test_a_batch_is_never_of_one_item_that_was_left_over(feeds, recipe):
+    """Batch normalisation of vectors refuses it."""
+
+    class Vectors(Net):
+        def __init__(self) -> None:
+            super().__init__()
+            self.vectors = torch.nn.BatchNorm1d(10)
+
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return self.vectors(super().forward(pixels))
+
+    net = captured(Vectors(), feeds)
+    some = {"bn_reestimate": feeds[:33], "distil@2": feeds[:36]}[recipe]  # of 36, 3 are held back
+    assert np.isfinite(answers(made(recipe, net, some), feeds)).all()
+
+
 def test_training_in_integers_is_the_same_every_time(program, feeds):
     assert np.array_equal(answers(made("qat@1", program, feeds), feeds), answers(made("qat@1", program, feeds), feeds))
 
 
-@pytest.mark.parametrize("recipe", ["int8_static", "int8_xnnpack", "qat@2", "bn_reestimate", "low_rank@0.4"])
+@pytest.mark.parametrize("recipe", ["int8_static", "int8_mixed", "int8_xnnpack", "qat@2", "bn_reestimate", "low_rank@0.4"])
 def test_what_learns_asks_for_data(program, feeds, recipe):
     with pytest.raises(BadInput, match="at least 16"):
         made(recipe, program, feeds[:3])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from torchport.targets import targets
 from torchport.types import Levels, Parity
 from torchport.verify.parity import Tally
+from torchport.verify.prove import Standard
 
 ONES = np.ones((2, 3), np.float32)
 
@@ -66,3 +68,9 @@ def test_the_worst_item_counts() -> None:
     tally.add("model", "y", ONES, ONES, 1e-4)
     tally.add("model", "y", ONES, 2 * ONES, 1e-4)
     assert tally.parity().max_rel == 1.0 and tally.parity().outputs[0].items == 2
+
+
+def test_brain_floats_between_integers_may_cost_what_brain_floats_cost():
+    target, standard = targets.get("openvino"), Standard(proven=None, least_db={"model/fine": 45.0, "model/coarse": 18.0})
+    assert standard.allowed(target, "int8_static") == standard.least_db
+    assert standard.allowed(target, "int8_static+bf16") == {"model/fine": pytest.approx(26.0, abs=0.1), "model/coarse": 18.0}

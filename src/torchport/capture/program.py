@@ -51,7 +51,7 @@ class GraphProgram:
         if self.module is not None:
             return self.module
         assert self.exported is not None, "a captured graph has a module or an exported program"
-        return self.exported.module()
+        return self.exported.module(check_guards=False)  # the signature says what it takes; guards shut out single sizes in between
 
     def need_exported(self, target: str) -> ExportedProgram:
         """The exported program, or a clear refusal in the name of a target that cannot do without.

@@ -74,7 +74,7 @@ class Recipe(abc.ABC):
         strengths: what `name@strength` may say, mildest first; empty where there is nothing to say.
         plain: part of every deploy that names no recipes.
         searched: whether the search tries it by itself.
-        joins: whether its precision is that of what stays in floats, and so can follow a recipe that makes integers of the graphs.
+        joins: whether its precision is that of what stays in floats, and so can follow a recipe that makes integers.
         recovery: name of the recipe that wins back what this one loses, where there is one; the two are searched together.
     """
 
@@ -89,6 +89,11 @@ class Recipe(abc.ABC):
     searched: ClassVar[bool] = True
     joins: ClassVar[bool] = False
     recovery: ClassVar[str | None] = None
+
+    @property
+    def integers(self) -> bool:
+        """Whether it makes integers, of weights at least; what it leaves in floats can be settled besides."""
+        return (self.precision or "").startswith("int")
 
     @abc.abstractmethod
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:

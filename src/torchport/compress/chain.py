@@ -112,7 +112,7 @@ def parse(text: str) -> Chain:
             f"try {'+'.join(link.name for _, link in sorted(zip(stages, links, strict=True), key=lambda one: one[0]))}",
         )
     settling = [link for link in links if link.recipe.precision not in (None, PLAIN)]
-    joined = [link.recipe.stage for link in settling] == ["program", "target"] and settling[-1].recipe.joins
+    joined = [(link.recipe.integers, link.recipe.joins) for link in settling] == [(True, False), (False, True)]
     if len(settling) > 1 and not joined:
         raise UsageError(f"recipe {text}: {' and '.join(link.name for link in settling)} both settle the precision", "keep one of them")
     return Chain(tuple(link for link in links if link.recipe.name != PLAIN))

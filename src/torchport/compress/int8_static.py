@@ -6,7 +6,7 @@ for products (Xiao et al. 2023) and the correction of biases (Nagel et al. 2019)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from .base import Recipe, Workshop
@@ -14,7 +14,6 @@ from .layers import FEWEST
 from .pt2e import weights
 
 if TYPE_CHECKING:
-    import torch
     from torch.fx import GraphModule
 
     from ..capture.program import Arrays, GraphProgram, Program
@@ -42,23 +41,43 @@ class Int8Static(Recipe):
         """
         from .pt2e import quantise
 
-        return quantise(program, self.name, lambda graph: _quantised(graph, work.need_feeds(graph.name, self.name)[:MOST_FEEDS]))
+        return quantise(program, self.name, lambda graph: quantised(graph, work.need_feeds(graph.name, self.name), self.name))
 
 
-def _quantised(graph: GraphProgram, feeds: Sequence[Arrays]) -> torch.nn.Module:
+def quantised(graph: GraphProgram, feeds: Sequence[Arrays], recipe: str, *, floats: Collection[str] = (), probed: bool = False) -> GraphModule:
+    """The exported graph's module with its products in integers.
+
+    Args:
+        feeds: what ranges are found on; the first `MOST_FEEDS` are used.
+        recipe: its name, for errors.
+        floats: names of the nodes whose products stay floats.
+        probed: weights are rounded at every call, and biases and tables stay as they were, so that each rounding can be taken out again.
+
+    Raises:
+        UnsupportedByTarget: the graph was not exported.
+    """
     import nncf
     from nncf.experimental.torch.fx import quantize_pt2e
 
-    from .pt2e import x86_quantizer
+    from .pt2e import opened, x86_quantizer
     from .train import tensors
 
-    exported = graph.need_exported(Int8Static.name).module()
+    exported = opened(graph, recipe)
     exported.graph.eliminate_dead_code()  # nncf looks for what its own passes take out on the way
     exported.recompile()
     products = any("linear" in str(node.target) or "mm" in str(node.target) for node in exported.graph.nodes)
-    data = nncf.Dataset([tensors(graph, feed) for feed in feeds])
-    made: GraphModule = quantize_pt2e(exported, x86_quantizer(), data, subset_size=len(feeds), fast_bias_correction=True, smooth_quant=products)
-    _round_tables(made)
+    shown = [tensors(graph, feed) for feed in feeds[:MOST_FEEDS]]
+    made: GraphModule = quantize_pt2e(
+        exported,
+        x86_quantizer(floats=floats),
+        nncf.Dataset(shown),
+        subset_size=len(shown),
+        fast_bias_correction=None if probed else True,
+        smooth_quant=products,
+        fold_quantize=not probed,
+    )
+    if not probed:
+        _round_tables(made)
     return made
 
 

@@ -31,10 +31,10 @@ class Int8Weights(Recipe):
         Raises:
             UnsupportedByTarget: a graph was not exported, or holds no weight to quantise.
         """
-        from .pt2e import observed, quantise, quantizer
+        from .pt2e import observed, opened, quantise, quantizer
         from .train import tensors
 
-        return quantise(program, self.name, lambda graph: observed(graph.need_exported(self.name).module(), quantizer(annotate), [tensors(graph, graph.examples)]))
+        return quantise(program, self.name, lambda graph: observed(opened(graph, self.name), quantizer(annotate), [tensors(graph, graph.examples)]))
 
 
 def annotate(model: GraphModule) -> None:

@@ -35,11 +35,11 @@ class Int8Xnnpack(Recipe):
             BadInput: there are too few calibration items.
         """
         from ..targets.executorch import xnnpack_quantizer
-        from .pt2e import observed, quantise
+        from .pt2e import observed, opened, quantise
         from .train import tensors
 
         def one(graph: GraphProgram) -> torch.nn.Module:
             feeds = work.need_feeds(graph.name, self.name)[:MOST_FEEDS]
-            return observed(graph.need_exported(self.name).module(), xnnpack_quantizer(), (tensors(graph, feed) for feed in feeds))
+            return observed(opened(graph, self.name), xnnpack_quantizer(), (tensors(graph, feed) for feed in feeds))
 
         return quantise(program, self.name, one)

@@ -7,24 +7,17 @@ What was lost is won back by `distil` after it.
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsupportedByTarget
 from .base import ModuleRecipe, Workshop
 from .layers import need_weighty
+from .sensitivity import PROBES, difference, sensitive
 
 if TYPE_CHECKING:
     import torch
 
     from ..capture.program import GraphProgram
-
-SENSITIVE = 4.0
-"""A layer stays whole whose change alters the outputs by this many times what the middle layer's does."""
-
-PROBES = 8
-"""Feeds that sensitivity is measured on."""
 
 
 class LowRank(ModuleRecipe):
@@ -57,40 +50,17 @@ class LowRank(ModuleRecipe):
                 thin[name] = _factorised(layer, strength)
                 module.set_submodule(name, thin[name])
                 try:
-                    change[name] = sum(_difference(module(*feed), answer) for feed, answer in zip(feeds, wanted, strict=True))
+                    change[name] = sum(difference(module(*feed), answer) for feed, answer in zip(feeds, wanted, strict=True))
                 except Exception:  # code that reads a layer's own weight, as PyTorch's attention does: that layer stays
                     work.tell(f"low_rank: layer {name} is read by its weights and stays")
                 module.set_submodule(name, layer)
         if not change:
             raise UnsupportedByTarget(f"low_rank: no layer of graph '{graph.name}' can be factorised", "try prune")
-        chosen = change.keys() - _sensitive(change)
+        chosen = change.keys() - sensitive(change)
         for name in chosen:
             module.set_submodule(name, thin[name])
         work.tell(f"low_rank: {len(chosen)} of {len(layers)} layers factorised")
         return module
-
-
-def _difference(outputs: Any, wanted: Any) -> float:
-    """How far outputs are from others of the same structure, as a share of those."""
-    answer = _flat(wanted)
-    return float((_flat(outputs) - answer).norm() / (answer.norm() + 1e-12))
-
-
-def _sensitive(change: Mapping[str, float]) -> list[str]:
-    """The layers whose change alters the outputs far more than the middle layer's does.
-
-    Args:
-        change: layer -> how far the outputs are with it changed.
-    """
-    middle = statistics.median(change.values()) if change else 0.0
-    return [layer for layer, amount in change.items() if amount > SENSITIVE * max(middle, 1e-9)]
-
-
-def _flat(outputs: Any) -> torch.Tensor:
-    import torch
-    from torch.utils import _pytree as pytree
-
-    return torch.cat([leaf.float().flatten() for leaf in pytree.tree_leaves(outputs) if isinstance(leaf, torch.Tensor)])
 
 
 def _rank(layer: Any, share: float) -> int:

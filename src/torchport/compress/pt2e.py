@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,16 @@ def quantise(program: Program, recipe: str, convert: Callable[[GraphProgram], to
     return program.changed(one, IMPORTS)
 
 
+def opened(graph: GraphProgram, recipe: str) -> GraphModule:
+    """A copy of the exported graph's module, to be changed. It checks no guards, which would be captured with what is made of it.
+
+    Raises:
+        UnsupportedByTarget: the graph was not exported.
+    """
+    made: GraphModule = graph.need_exported(recipe).module(check_guards=False)
+    return made
+
+
 def observed(module: torch.nn.Module, quantizer: Any, calls: Iterable[Sequence[torch.Tensor]]) -> torch.fx.GraphModule:
     """An exported graph's module quantised where torchao's `quantizer` marks it, its observers shown the calls' arguments."""
     import torch
@@ -61,22 +71,26 @@ def observed(module: torch.nn.Module, quantizer: Any, calls: Iterable[Sequence[t
     return made
 
 
-def x86_quantizer(*, training: bool = False) -> Any:
-    """torchao's quantiser for x86: 8 bits for convolutions and products with what follows them, weights per channel."""
+def x86_quantizer(*, training: bool = False, floats: Collection[str] = ()) -> Any:
+    """torchao's quantiser for x86: 8 bits for convolutions and products with what follows them, weights per channel.
+
+    Args:
+        floats: names of the nodes that it leaves alone.
+    """
     from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import X86InductorQuantizer, get_default_x86_inductor_quantization_config
 
     class Sourced(X86InductorQuantizer):  # type: ignore[misc]
         def annotate(self, model: GraphModule) -> GraphModule:
-            _name_sources(model)
+            _name_sources(model, floats)
             made: GraphModule = super().annotate(model)
             return made
 
     return Sourced().set_global(get_default_x86_inductor_quantization_config(is_qat=training))
 
 
-def _name_sources(model: GraphModule) -> None:
-    """Note at every node which layer it stands for. torchao's quantiser for x86 looks for layers in notes that only strict export leaves, and
-    leaves every convolution of any other graph in floats without a word."""
+def _name_sources(model: GraphModule, floats: Collection[str]) -> None:
+    """Note at every node which layer it stands for, but at those that are to stay floats. torchao's quantiser for x86 looks for layers in notes
+    that only strict export leaves, and leaves every convolution of any other graph in floats without a word."""
     import operator
 
     from torch import nn, ops
@@ -101,7 +115,7 @@ def _name_sources(model: GraphModule) -> None:
     for node in model.graph.nodes:
         node.meta.pop("source_fn_stack", None)
         if node.users and (layer := by_operator.get(node.target)):
-            node.meta["source_fn_stack"] = [(node.name, layer)]
+            node.meta["source_fn_stack"] = [(node.name, object if node.name in floats else layer)]  # without any it would be guessed
 
 
 def quantizer(annotate: Annotate) -> Any:

@@ -47,7 +47,7 @@ def _trained(graph: GraphProgram, work: Workshop, epochs: int) -> torch.nn.Modul
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
     from torchao.quantization.pt2e.utils import _fuse_conv_bn_
 
-    from .pt2e import x86_quantizer
+    from .pt2e import opened, x86_quantizer
     from .train import train
 
     class Prepared(torch.nn.Module):
@@ -64,7 +64,7 @@ def _trained(graph: GraphProgram, work: Workshop, epochs: int) -> torch.nn.Modul
         def forward(self, *tensors: torch.Tensor) -> Any:
             return self.made[0](*tensors)
 
-    exported = graph.need_exported(Qat.name).module()
+    exported = opened(graph, Qat.name)
     _fuse_conv_bn_(exported)
     prepared = prepare_qat_pt2e(exported, x86_quantizer(training=True))
     student = Prepared(prepared)

@@ -20,6 +20,7 @@ recipes: Registry[Recipe] = Registry(
         "int4_hqq": Entry("torchport.compress.int4_hqq:Int4Hqq", "compress", "4-bit weights in groups with fitted zeros, by the runtime's own quantiser"),
         "int4_weights": Entry("torchport.compress.int4_weights:Int4Weights", "compress", "weights as 4-bit integers in groups, by the runtime's own quantiser"),
         "int8_dynamic": Entry("torchport.compress.int8_dynamic:Int8Dynamic", "compress", "8-bit weights, activations rounded at every call, by the runtime's own quantiser"),
+        "int8_mixed": Entry("torchport.compress.int8_mixed:Int8Mixed", "compress", "as int8_static, but layers that prove sensitive stay floats"),
         "int8_static": Entry("torchport.compress.int8_static:Int8Static", "compress", "8-bit weights and activations, ranges from calibration data"),
         "int8_weights": Entry("torchport.compress.int8_weights:Int8Weights", "compress", "weights as 8-bit integers, a scale a channel; arithmetic in floats"),
         "int8_xnnpack": Entry("torchport.compress.int8_xnnpack:Int8Xnnpack", "executorch", "8-bit weights and activations as XNNPACK on phones takes them, ranges from calibration data"),

@@ -138,13 +138,15 @@ def settle_statistics(module: torch.nn.Module, calls: Iterable[tuple[torch.Tenso
 
 
 def batches(graph: GraphProgram, feeds: Sequence[Arrays], rows: Sequence[int] | None = None) -> Iterator[list[int]]:
-    """Row numbers in groups whose feeds can be stacked: of the same shapes, where the graph takes a batch."""
+    """Row numbers in groups whose feeds can be stacked: of the same shapes, where the graph takes a batch. One left over joins the group before
+    it: batch normalisation of vectors has no variance over a batch of one."""
     by_shape: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     for row in range(len(feeds)) if rows is None else rows:
         by_shape.setdefault(tuple(array.shape for array in feeds[row].values()), []).append(row)
     size = BATCH if all(spec.shape and spec.shape[0] == "batch" for spec in graph.signature.inputs) else 1
     for same in by_shape.values():
-        yield from (same[i : i + size] for i in range(0, len(same), size))
+        starts = [i for i in range(0, len(same), size) if i == 0 or size == 1 or len(same) - i > 1]
+        yield from (same[start:end] for start, end in zip(starts, [*starts[1:], len(same)], strict=True))
 
 
 def stacked(graph: GraphProgram, feeds: Sequence[Arrays]) -> tuple[torch.Tensor, ...]:

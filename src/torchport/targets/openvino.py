@@ -32,6 +32,7 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 MOST_FEEDS = 128
 """Calibration feeds that 4-bit weights are fitted to: nncf's own default."""
+_INTEGERS = ("int8_weights", "int8_static", "int8_dynamic", "int4_weights", "int4_awq", "int4_gptq")
 _LAYER_NAME = re.compile(r'(?<=<layer )(id="\d+" name=")([^"]*)(?=")')
 _COUNTER = re.compile(r"_\d+$")
 
@@ -113,7 +114,7 @@ class OpenVino(Target):
     module = "openvino"
     packages = ("openvino",)
     build_modules = ("torch",)
-    precisions = ("fp32", "fp16", "bf16", "int8_weights", "int8_static", "int8_static+bf16", "int8_dynamic", "int4_weights", "int4_awq", "int4_gptq")
+    precisions = ("fp32", "fp16", "bf16", *_INTEGERS, *(f"{name}+bf16" for name in _INTEGERS))
     tolerances = {("fp32", "cpu"): 1e-4, ("fp16", "cpu"): 5e-3, ("bf16", "cpu"): 5e-2}
     profiles = ("python", "server")
     runner = OpenVinoRunner
@@ -125,9 +126,8 @@ class OpenVino(Target):
 
     def session(self, precision: str) -> dict[str, str]:
         """How a graph of that precision is compiled; without the second, 8-bit weights make OpenVINO round activations as well."""
-        if precision.endswith("bf16"):
-            return {"INFERENCE_PRECISION_HINT": "bf16"}
-        return {"DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"} if precision == "int8_weights" else {}
+        floats = {"INFERENCE_PRECISION_HINT": "bf16"} if precision.endswith("bf16") else {}
+        return floats | ({"DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"} if precision.startswith("int8_weights") else {})
 
     def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
         import openvino as ov
@@ -138,8 +138,8 @@ class OpenVino(Target):
         # Folded here once, EfficientNet-Lite0 opens in half the time that folding it on every opening takes.
         apply_moc_transformations(model, cf=False, smart_reshape=True)
         apply_fused_names_cleanup(model)
-        if options.precision in _WEIGHTS:
-            model = _compressed(model, *_WEIGHTS[options.precision], options.feeds.get(graph.name, ()))
+        if (integers := options.precision.partition("+")[0]) in _WEIGHTS:
+            model = _compressed(model, *_WEIGHTS[integers], options.feeds.get(graph.name, ()))
         signature = graph.signature
         model.reshape({i: _shape(spec.shape) for i, spec in enumerate(signature.inputs)})
         for port, spec in zip((*model.inputs, *model.outputs), (*signature.inputs, *signature.outputs), strict=True):

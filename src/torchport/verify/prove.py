@@ -13,7 +13,7 @@ import msgspec
 
 from .. import isolate
 from ..errors import BadInput, MissingDependency, ParityError, TorchportError
-from ..targets import Runner, targets
+from ..targets import Runner, Target, targets
 from ..tasks import Item
 from ..types import PLAIN, Artifact, Candidate, Levels, Parity
 from .accuracy import Answered, answered, judge, mean_grade, results_of
@@ -113,6 +113,12 @@ class Standard:
     proven: Proven
     least_db: Mapping[str, float] = field(default_factory=dict)
 
+    def allowed(self, target: Target, precision: str) -> dict[str, float]:
+        """`least_db` of an artefact of that precision: where the floats between the integers are settled too (`int8_static+bf16`), it may
+        cost what the target's tolerance for those leaves."""
+        floats = target.tolerance(precision.partition("+")[2])
+        return {key: ratio if floats is None else min(ratio, -20 * math.log10(floats)) for key, ratio in self.least_db.items()}
+
 
 def prove_program(assembled: Assembled, program: Program, original: Proven, *, quantised: bool, tell: Callable[[str], None]) -> Standard:
     """Answer every item with a compressed Program.
@@ -198,7 +204,7 @@ def _one(low: Lowered, assembled: Assembled, standards: Mapping[str, Standard], 
         return msgspec.structs.replace(base, status=status, reason=str(low.error)), None
     target, standard, original = targets.get(row.target), standards[row.recipe.standard], standards[PLAIN].proven
     base = msgspec.structs.replace(base, profiles=target.profiles, notes=low.artifact.notes)
-    allowed = Allowed(target.tolerance(low.artifact.precision), standard.least_db)
+    allowed = Allowed(target.tolerance(low.artifact.precision), standard.allowed(target, low.artifact.precision))
     try:
         found: Examined = isolate.call(examine, target, low.artifact, place, original.plan, standard.proven.traces, assembled.items, allowed, log=log, limit_s=limit_s, what=row.id)
     except TorchportError as exc:
