@@ -96,7 +96,7 @@ def _script(graph: GraphProgram) -> torch.jit.ScriptModule:
 
 def _trace(graph: GraphProgram) -> torch.jit.ScriptModule:
     # without its guards an exported program asserts sizes between its operators, which cannot be traced
-    source = graph.callable() if graph.exported is None or graph.module is not None else graph.exported.module()
+    source = graph.module if graph.module is not None else graph.need_exported("torchscript").module()
     # strict=False lets the answer be a dict; the check that torch offers would only repeat the example
     traced = torch.jit.trace(_Named(source), graph.args(), strict=False, check_trace=False)  # type: ignore[no-untyped-call]
     return _freeze(traced)

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsupportedByTarget
-from .base import Recipe, Workshop
-from .int8_static import quantised
+from .base import Workshop
+from .int8_static import Int8Static, quantised
 from .sensitivity import PROBES, difference, sensitive
 
 if TYPE_CHECKING:
@@ -21,15 +21,11 @@ if TYPE_CHECKING:
     from ..capture.program import GraphProgram, Program
 
 
-class Int8Mixed(Recipe):
+class Int8Mixed(Int8Static):
     """8-bit weights and activations, and floats where a layer proves sensitive."""
 
     name = "int8_mixed"
     about = "as int8_static, with those layers in floats that alter the answers most when they are rounded"
-    stage = "program"
-    precision = "int8_static"
-    modules = ("nncf", "torchao")
-    needs_data = True
 
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
         """The same graphs with most of their products quantised.
