@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsupportedByTarget
 from .base import Workshop
-from .int8_static import Int8Static, quantised
+from .int8_static import Int8Static, best_calibrator, quantised
 from .sensitivity import PROBES, difference, sensitive
 
 if TYPE_CHECKING:
@@ -41,11 +41,12 @@ class Int8Mixed(Int8Static):
 
         def one(graph: GraphProgram) -> torch.nn.Module:
             feeds = work.need_feeds(graph.name, self.name)
-            change = _changes(quantised(graph, feeds, self.name, probed=True), [tensors(graph, feed) for feed in feeds[:PROBES]])
+            calibrator = best_calibrator(graph, feeds, self.name, work.tell)
+            change = _changes(quantised(graph, feeds, self.name, calibrator, probed=True), [tensors(graph, feed) for feed in feeds[:PROBES]])
             floats = sensitive(change)
             kept.extend(floats)
             work.tell(f"int8_mixed: {len(floats)} of {len(change)} layers of graph '{graph.name}' stay floats: {', '.join(floats) or 'none'}")
-            return quantised(graph, feeds, self.name, floats=floats)
+            return quantised(graph, feeds, self.name, calibrator, floats=floats)
 
         made = quantise(program, self.name, one)
         if not kept:

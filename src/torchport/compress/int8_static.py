@@ -1,12 +1,13 @@
 """`int8_static`: weights and activations as 8-bit integers, their ranges found on the calibration data.
 
 The nodes to quantise are those that torchao's quantiser for x86 names (convolutions and products with what follows them); ranges, SmoothQuant
-for products (Xiao et al. 2023) and the correction of biases (Nagel et al. 2019) are nncf's, on the exported graph.
+for products (Xiao et al. 2023) and the correction of biases (Nagel et al. 2019) are nncf's, on the exported graph, whose channels are equalised
+first. How ranges are read from the calibration data is tried: no way is the best for every model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from .base import Recipe, Workshop
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
 
 MOST_FEEDS = 300
 """Calibration feeds that ranges are found on: nncf's own default."""
+
+CALIBRATORS = ("HISTOGRAM", "MINMAX", "MEAN_MINMAX", "MEAN_QUANTILE")
+"""nncf's names of what ranges are: those that round the values' histogram with the least squared error, the extremes of all feeds, the mean of
+each feed's extremes, the mean of each feed's outermost percentiles."""
+
+TRIED, JUDGED = 64, 32
+"""Feeds that each calibrator is tried with, the first ones, and those that it is judged on, the last ones."""
 
 
 class Int8Static(Recipe):
@@ -41,15 +49,51 @@ class Int8Static(Recipe):
         """
         from .pt2e import quantise
 
-        return quantise(program, self.name, lambda graph: quantised(graph, work.need_feeds(graph.name, self.name), self.name))
+        def one(graph: GraphProgram) -> GraphModule:
+            feeds = work.need_feeds(graph.name, self.name)
+            return quantised(graph, feeds, self.name, best_calibrator(graph, feeds, self.name, work.tell))
+
+        return quantise(program, self.name, one)
 
 
-def quantised(graph: GraphProgram, feeds: Sequence[Arrays], recipe: str, *, floats: Collection[str] = (), probed: bool = False) -> GraphModule:
+def best_calibrator(graph: GraphProgram, feeds: Sequence[Arrays], recipe: str, tell: Callable[[str], None] = lambda text: None) -> str:
+    """The one of `CALIBRATORS` that leaves the answers nearest to those in floats.
+
+    Args:
+        feeds: at least one; the first `TRIED` find ranges and the last `JUDGED` judge them.
+        recipe: its name, for errors.
+        tell: hears which it is.
+
+    Raises:
+        UnsupportedByTarget: the graph was not exported.
+    """
+    import torch
+
+    from .sensitivity import difference
+    from .train import tensors
+
+    calls = [tensors(graph, feed) for feed in feeds[-JUDGED:]]
+    floats = graph.callable()
+
+    def distance(calibrator: str) -> float:
+        made = quantised(graph, feeds[:TRIED], recipe, calibrator)
+        return sum(difference(made(*call), answer) for call, answer in zip(calls, wanted, strict=True)) / len(calls)
+
+    with torch.no_grad():
+        wanted = [floats(*call) for call in calls]
+        found = {calibrator: distance(calibrator) for calibrator in CALIBRATORS}
+    best = min(CALIBRATORS, key=found.__getitem__)
+    tell(f"{recipe}: ranges of graph '{graph.name}' by {best}; from floats: {', '.join(f'{name} {away:.3g}' for name, away in found.items())}")
+    return best
+
+
+def quantised(graph: GraphProgram, feeds: Sequence[Arrays], recipe: str, calibrator: str, *, floats: Collection[str] = (), probed: bool = False) -> GraphModule:
     """The exported graph's module with its products in integers.
 
     Args:
         feeds: what ranges are found on; the first `MOST_FEEDS` are used.
         recipe: its name, for errors.
+        calibrator: of `CALIBRATORS`.
         floats: names of the nodes whose products stay floats.
         probed: weights are rounded at every call, and biases and tables stay as they were, so that each rounding can be taken out again.
 
@@ -58,15 +102,17 @@ def quantised(graph: GraphProgram, feeds: Sequence[Arrays], recipe: str, *, floa
     """
     import nncf
     from nncf.experimental.torch.fx import quantize_pt2e
+    from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
+    from .equalise import equalised
     from .pt2e import opened, x86_quantizer
     from .train import tensors
 
-    exported = opened(graph, recipe)
+    shown = [tensors(graph, feed) for feed in feeds[:MOST_FEEDS]]
+    exported = equalised(opened(graph, recipe), shown)
     exported.graph.eliminate_dead_code()  # nncf looks for what its own passes take out on the way
     exported.recompile()
     products = any("linear" in str(node.target) or "mm" in str(node.target) for node in exported.graph.nodes)
-    shown = [tensors(graph, feed) for feed in feeds[:MOST_FEEDS]]
     made: GraphModule = quantize_pt2e(
         exported,
         x86_quantizer(floats=floats),
@@ -75,6 +121,7 @@ def quantised(graph: GraphProgram, feeds: Sequence[Arrays], recipe: str, *, floa
         fast_bias_correction=None if probed else True,
         smooth_quant=products,
         fold_quantize=not probed,
+        activations_range_estimator_params=getattr(RangeEstimatorParametersSet, calibrator),
     )
     if not probed:
         _round_tables(made)

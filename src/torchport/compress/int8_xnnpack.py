@@ -1,7 +1,7 @@
 """`int8_xnnpack`: weights and activations as signed 8-bit integers, the way that XNNPACK's kernels for phones take them.
 
 The nodes to quantise are those that ExecuTorch's quantiser for XNNPACK names: convolutions and products with what follows them, and the sums and
-means between them, so that a whole network stays in integers. Ranges are found by histograms over the calibration data.
+means between them, so that a whole network stays in integers. Channels are equalised first; ranges are found by histograms over the calibration data.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ class Int8Xnnpack(Recipe):
             BadInput: there are too few calibration items.
         """
         from ..targets.executorch import xnnpack_quantizer
+        from .equalise import equalised
         from .pt2e import observed, opened, quantise
         from .train import tensors
 
         def one(graph: GraphProgram) -> torch.nn.Module:
-            feeds = work.need_feeds(graph.name, self.name)[:MOST_FEEDS]
-            return observed(opened(graph, self.name), xnnpack_quantizer(), (tensors(graph, feed) for feed in feeds))
+            calls = [tensors(graph, feed) for feed in work.need_feeds(graph.name, self.name)[:MOST_FEEDS]]
+            return observed(equalised(opened(graph, self.name), calls), xnnpack_quantizer(), calls)
 
         return quantise(program, self.name, one)
