@@ -75,8 +75,8 @@ def test_it_is_converted_once_and_the_model_every_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("other", "options"),
-    [(program(Scores(3.0)), {}), (program(Shifted(2.0)), {}), (program(Scores(2.0), rows=3), {}), (program(Scores(2.0)), {"max_batch": 4})],
-    ids=["tensors", "operators", "shapes", "bounds"],
+    [(program(Scores(3.0)), {}), (program(Shifted(2.0)), {}), (program(Scores(2.0), rows=3), {}), (program(Scores(2.0)), {"max_batch": 4}), (program(Scores(2.0)), {"strength": 32})],
+    ids=["tensors", "operators", "shapes", "bounds", "strength"],
 )
 def test_another_graph_is_converted_for_itself(tmp_path: Path, other: Program, options: dict[str, int]) -> None:
     export(program(Scores(2.0)), tmp_path / "first")

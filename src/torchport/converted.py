@@ -78,7 +78,7 @@ def place(target: Target, graph: GraphProgram, options: ExportOptions, parent: I
         type(target).__qualname__,
         repr(vars(target)),
         options.precision,
-        repr((options.max_batch, options.max_size)),
+        repr((options.strength, options.max_batch, options.max_size)),
         *_versions(target),
         code,
         here.cpu,

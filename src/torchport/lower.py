@@ -136,7 +136,7 @@ def _one(program: Program, row: Wanted, folder: Path, feeds: Mapping[str, Sequen
             (place / "parent").mkdir()
             options = ExportOptions(recipe=row.recipe.name, precision=precision)
             parent = isolate.call(targets.get(other).export, program, place / "parent", options, log=log, limit_s=limit_s, what=f"the export to {other}, from which {row.target} starts")
-    options = ExportOptions(recipe=row.recipe.name, precision=row.recipe.precision, feeds=feeds)
+    options = ExportOptions(recipe=row.recipe.name, precision=row.recipe.precision, strength=row.recipe.strength, feeds=feeds)
     artifact = isolate.call(target.export, program, place, options, parent, log=log, limit_s=limit_s, what=f"the export to {row.target}")
     shutil.rmtree(place / "parent", ignore_errors=True)
     return artifact

@@ -33,6 +33,7 @@ def test_the_model_as_trained_is_no_link():
         ("prune@0.9", "not a strength"),
         ("prune@half", "not a strength"),
         ("int8_weights@2", "has no strength"),
+        ("int4_weights@48", "not a strength"),
         ("mystery", "no recipe 'mystery'"),
     ],
 )
@@ -58,6 +59,13 @@ def test_what_stays_in_floats_can_be_settled_besides():
     for name, standard in (("int8_static+bf16", "int8_static"), ("int8_weights+bf16", "int8_weights"), ("int8_dynamic+bf16", "fp32")):
         chain = parse(name)
         assert (chain.precision, chain.standard) == (name, standard)
+
+
+def test_the_usual_strength_goes_without_saying():
+    assert parse("int4_weights@64").name == "int4_weights"
+    assert parse("int4_weights").strength is None
+    small = parse("prune@0.5+int4_weights@32+bf16")
+    assert (small.name, small.strength, small.precision) == ("prune@0.5+int4_weights@32+bf16", 32, "int4_weights+bf16")
 
 
 @pytest.mark.parametrize("name", recipes.names())

@@ -22,17 +22,17 @@ RECIPES = ["fp32", "int8_weights", "int8_dynamic", "int4_weights"]
 class Wide(torch.nn.Module):
     """Wide enough that weights are most of the file."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = 64) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.body = torch.nn.Sequential(torch.nn.Linear(64, 256), torch.nn.ReLU(), torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 4))
+        self.body = torch.nn.Sequential(torch.nn.Linear(width, 256), torch.nn.ReLU(), torch.nn.Linear(256, 256), torch.nn.ReLU(), torch.nn.Linear(256, 4))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.body(x)
 
 
-def numbers(place: Path, count: int) -> Path:
-    save_file({"x": np.random.default_rng(0).standard_normal((count, 64)).astype(np.float32)}, str(place))
+def numbers(place: Path, count: int, width: int = 64) -> Path:
+    save_file({"x": np.random.default_rng(0).standard_normal((count, width)).astype(np.float32)}, str(place))
     return place
 
 
@@ -78,6 +78,19 @@ def test_what_has_nothing_to_be_fitted_to_is_refused(tmp_path):
     assert "int4_awq learns from calibration data" in rows["openvino-int4_awq"].reason
     assert rows["onnx-int4_hqq"].size_bytes < 0.3 * rows["onnx-fp32"].size_bytes
     assert rows["onnx-int4_hqq"].parity.ok, rows["onnx-int4_hqq"].reason
+
+
+def test_large_groups_make_the_file_smaller(tmp_path):
+    data, learn = numbers(tmp_path / "x.safetensors", 12, 128), numbers(tmp_path / "learn.safetensors", 32, 128)
+    groups = ("@32", "", "@128")
+    wanted = [("onnx", "int4_weights"), ("onnx", "int4_hqq"), ("openvino", "int4_weights"), ("openvino", "int4_gptq")]
+    recipes = ["fp32", *(f"{recipe}{group}" for recipe in ("int4_weights", "int4_hqq", "int4_gptq") for group in groups)]
+    made = torchport.deploy(Wide(128).eval(), tmp_path / "w.tport", data=data, calibration=learn, targets=["onnx", "openvino"], recipes=recipes, keep="all", budget="accuracy>=1%")
+    rows = {c.id: c for c in made.choice.candidates}
+    for target, recipe in wanted:
+        sizes = [rows[f"{target}-{recipe}{group}"].size_bytes for group in groups]
+        assert sizes == sorted(sizes, reverse=True) and len(set(sizes)) == 3, (target, recipe, sizes)
+        assert all(rows[f"{target}-{recipe}{group}"].parity.ok for group in groups)
 
 
 def test_a_quantiser_that_finds_nothing_says_so(tmp_path):

@@ -71,7 +71,9 @@ class Recipe(abc.ABC):
         precision: what a target must list in its `precisions` to lower the result; None leaves it as it was.
         modules: what it imports beyond torch, by import names.
         needs_data: whether it calibrates or trains on the user's data.
-        strengths: what `name@strength` may say, mildest first; empty where there is nothing to say.
+        strengths: what `name@strength` may say, mildest first; empty where there is nothing to say. Between the mildest and the strongest
+            anything may be said, but to a target, which knows these only.
+        usual: the strength that goes without saying and is part of no name; where it is None, that is the middle one, and is named.
         plain: part of every deploy that names no recipes.
         searched: whether the search tries it by itself.
         joins: whether its precision is that of what stays in floats, and so can follow a recipe that makes integers.
@@ -85,6 +87,7 @@ class Recipe(abc.ABC):
     modules: ClassVar[tuple[str, ...]] = ()
     needs_data: ClassVar[bool] = False
     strengths: ClassVar[tuple[float, ...]] = ()
+    usual: ClassVar[float | None] = None
     plain: ClassVar[bool] = False
     searched: ClassVar[bool] = True
     joins: ClassVar[bool] = False

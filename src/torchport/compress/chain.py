@@ -49,6 +49,11 @@ class Chain:
         return "+".join(link.recipe.precision for link in self.links if link.recipe.precision) or PLAIN
 
     @property
+    def strength(self) -> float | None:
+        """What the target is told beside the precision; None is what is usual there."""
+        return next((link.strength for link in self.links if link.recipe.stage == "target" and link.strength is not None), None)
+
+    @property
     def needs_data(self) -> bool:
         """Whether any link learns from calibration data."""
         return any(link.recipe.needs_data for link in self.links)
@@ -123,11 +128,15 @@ def _strength(recipe: Recipe, text: str) -> float | None:
         if text:
             raise UsageError(f"recipe {recipe.name} has no strength", f"write {recipe.name}")
         return None
+    if not text:
+        return None if recipe.usual is not None else recipe.strengths[len(recipe.strengths) // 2]
     low, high = min(recipe.strengths), max(recipe.strengths)
     try:
-        value = float(text) if text else recipe.strengths[len(recipe.strengths) // 2]
+        value = float(text)
     except ValueError:
         value = float("nan")
+    if recipe.stage == "target" and value not in recipe.strengths:
+        raise UsageError(f"recipe {recipe.name}@{text}: not a strength", f"it takes {', '.join(f'{one:g}' for one in recipe.strengths)}")
     if not low <= value <= high:
         raise UsageError(f"recipe {recipe.name}@{text}: not a strength", f"it takes {low:g} to {high:g}")
-    return value
+    return None if value == recipe.usual else value

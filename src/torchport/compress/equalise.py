@@ -166,7 +166,7 @@ def _balance(model: GraphModule, pairs: Sequence[_Pair], calls: Sequence[Sequenc
                 grouped = pair.second.reshape(pair.groups, -1, *pair.second.shape[1:])
                 weights = grouped.abs().transpose(1, 2).flatten(2).amax(2).view(-1, pair.each).amax(1)
                 inputs = largest[pair.given]
-                scale = torch.where((inputs > 0) & (weights > 0), (inputs / weights).sqrt().log2().round().exp2(), 1.0)
+                scale = torch.where((inputs > 0) & inputs.isfinite() & (weights > 0), (inputs / weights).sqrt().log2().round().exp2(), 1.0)
                 if bool((scale == 1).all()):
                     continue
                 still = False

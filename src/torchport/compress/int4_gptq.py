@@ -1,4 +1,4 @@
-"""`int4_gptq`: weights as 4-bit integers in groups, rounded one after the other so that each makes good what those before it lost.
+"""`int4_gptq@group`: weights as 4-bit integers in groups, rounded one after the other so that each makes good what those before it lost.
 
 The order and the amends come from the second derivative of a product's error on the calibration data (Frantar et al. 2023, GPTQ). It is the
 target's own quantiser's.
@@ -6,10 +6,10 @@ target's own quantiser's.
 
 from __future__ import annotations
 
-from .base import TargetRecipe
+from .int4_weights import Int4Weights
 
 
-class Int4Gptq(TargetRecipe):
+class Int4Gptq(Int4Weights):
     """4-bit weights in groups, rounded by what calibration data makes of them."""
 
     name = "int4_gptq"

@@ -1,14 +1,14 @@
-"""`int4_hqq`: weights as 4-bit integers in groups, whose zeros are moved until the few large errors are small; no data is needed.
+"""`int4_hqq@group`: weights as 4-bit integers in groups, whose zeros are moved until the few large errors are small; no data is needed.
 
 Half-quadratic quantisation (Badri & Shaji 2023), by the target's own quantiser.
 """
 
 from __future__ import annotations
 
-from .base import TargetRecipe
+from .int4_weights import Int4Weights
 
 
-class Int4Hqq(TargetRecipe):
+class Int4Hqq(Int4Weights):
     """4-bit weights in groups with fitted zeros."""
 
     name = "int4_hqq"

@@ -83,7 +83,7 @@ def best_calibrator(graph: GraphProgram, feeds: Sequence[Arrays], recipe: str, t
         wanted = [floats(*call) for call in calls]
         found = {calibrator: distance(calibrator) for calibrator in CALIBRATORS}
     best = min(CALIBRATORS, key=found.__getitem__)
-    tell(f"{recipe}: ranges of graph '{graph.name}' by {best}; from floats: {', '.join(f'{name} {away:.3g}' for name, away in found.items())}")
+    tell(f"{recipe}: ranges of graph '{graph.name}' by {best}; answers are from those in floats: {', '.join(f'{name} {away:.3g}' for name, away in found.items())}")
     return best
 
 

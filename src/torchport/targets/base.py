@@ -34,6 +34,9 @@ __all__ = ["PROFILES", "Arrays", "Availability", "ExportOptions", "Feed", "Runne
 PROFILES = ("python", "server", "web", "android", "ios")
 """Where a Bundle may run; `any` on the command line means all of them."""
 
+GROUP = 64
+"""Weights that share a scale where a quantiser rounds in groups, unless `ExportOptions.strength` says otherwise."""
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -42,6 +45,7 @@ class ExportOptions:
     Attributes:
         recipe: the recipe's name, recorded in the artefact.
         precision: `fp32`, `fp16`, `int8`, ...: what the recipe asks this target to store and compute in.
+        strength: the number in `name@strength` of the recipe that the target carries out itself; None is the usual one.
         max_batch: bound of the batch dimension for targets that plan memory ahead.
         max_size: bound of any other unbounded dimension for targets that plan memory ahead.
         feeds: graph -> calibration feeds of one item each, for quantisers that fit weights to them; empty where there are none.
@@ -49,6 +53,7 @@ class ExportOptions:
 
     recipe: str = "fp32"
     precision: str = "fp32"
+    strength: float | None = None
     max_batch: int = 8
     max_size: int = 1024
     feeds: Mapping[str, Sequence[Arrays]] = field(default_factory=dict)

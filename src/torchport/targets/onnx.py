@@ -18,7 +18,7 @@ import msgspec
 from .. import cache, machine
 from ..errors import ExportError, RunError, UnsupportedByTarget
 from ..types import Signature, TensorIO, Used
-from .base import Arrays, ExportOptions, Runner, Target, plain_io
+from .base import GROUP, Arrays, ExportOptions, Runner, Target, plain_io
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,7 @@ class Onnx(Target):
         _strip(model)
         _spell(model.graph, graph.signature)
         if options.precision in _QUANTISERS:
-            model = _QUANTISERS[options.precision](_products(model), graph)
+            model = _QUANTISERS[options.precision](_products(model), graph, int(options.strength or GROUP))
         entry.write_bytes(model.SerializeToString(deterministic=True))
         return _io(model.graph, graph.signature)
 
@@ -158,7 +158,7 @@ def _products(model: onnx.ModelProto) -> onnx.ModelProto:
     return made
 
 
-def _int8_dynamic(model: onnx.ModelProto, graph: GraphProgram) -> onnx.ModelProto:
+def _int8_dynamic(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onnx.ModelProto:
     """Products with constant weights in 8-bit integers; activations get their range anew at every call.
 
     Seven bits where the CPU has no VNNI: its products of two eight-bit numbers saturate in pairs.
@@ -180,20 +180,20 @@ def _int8_dynamic(model: onnx.ModelProto, graph: GraphProgram) -> onnx.ModelProt
         return _changed(onnx.load(made), {"DynamicQuantizeLinear", "DequantizeLinear", "DynamicQuantizeLSTM", "QAttention"}, graph)
 
 
-def _int4_weights(model: onnx.ModelProto, graph: GraphProgram) -> onnx.ModelProto:
-    """Weights of products and tables as 4-bit integers in blocks of 64 with a scale and a zero each; products with 8-bit activations."""
+def _int4_weights(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onnx.ModelProto:
+    """Weights of products and tables as 4-bit integers in groups with a scale and a zero each; products with 8-bit activations."""
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    quantizer = MatMulNBitsQuantizer(model, block_size=64, is_symmetric=False, accuracy_level=4, op_types_to_quantize=("MatMul", "Gather"))
+    quantizer = MatMulNBitsQuantizer(model, block_size=group, is_symmetric=False, accuracy_level=4, op_types_to_quantize=("MatMul", "Gather"))
     quantizer.process()
     return _changed(quantizer.model.model, {"MatMulNBits", "GatherBlockQuantized"}, graph)
 
 
-def _int4_hqq(model: onnx.ModelProto, graph: GraphProgram) -> onnx.ModelProto:
-    """Weights of products as 4-bit integers in blocks of 64, whose zeros are fitted."""
+def _int4_hqq(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onnx.ModelProto:
+    """Weights of products as 4-bit integers in groups, whose zeros are fitted."""
     from onnxruntime.quantization.matmul_nbits_quantizer import HQQWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
-    quantizer = MatMulNBitsQuantizer(model, algo_config=HQQWeightOnlyQuantConfig(block_size=64, op_types_to_quantize=("MatMul",)))
+    quantizer = MatMulNBitsQuantizer(model, algo_config=HQQWeightOnlyQuantConfig(block_size=group, op_types_to_quantize=("MatMul",)))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)  # it only reads it
         quantizer.process()
@@ -212,8 +212,8 @@ def _changed(model: onnx.ModelProto, operators: set[str], graph: GraphProgram) -
     return model
 
 
-_QUANTISERS: dict[str, Callable[[onnx.ModelProto, GraphProgram], onnx.ModelProto]] = {"int8_dynamic": _int8_dynamic, "int4_weights": _int4_weights, "int4_hqq": _int4_hqq}
-"""ONNX Runtime's own quantisers, by the precision that asks for them."""
+_QUANTISERS: dict[str, Callable[[onnx.ModelProto, GraphProgram, int], onnx.ModelProto]] = {"int8_dynamic": _int8_dynamic, "int4_weights": _int4_weights, "int4_hqq": _int4_hqq}
+"""ONNX Runtime's own quantisers, by the precision that asks for them; the last argument is how many weights share a scale."""
 
 
 def _by_dynamo(graph: GraphProgram, entry: Path) -> None:

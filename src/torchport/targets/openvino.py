@@ -18,7 +18,7 @@ import numpy as np
 from .. import cache, machine
 from ..errors import RunError, UnsupportedByTarget
 from ..types import TensorIO, Used
-from .base import Arrays, ExportOptions, Runner, Target, plain_io
+from .base import GROUP, Arrays, ExportOptions, Runner, Target, plain_io
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -139,7 +139,7 @@ class OpenVino(Target):
         apply_moc_transformations(model, cf=False, smart_reshape=True)
         apply_fused_names_cleanup(model)
         if (integers := options.precision.partition("+")[0]) in _WEIGHTS:
-            model = _compressed(model, *_WEIGHTS[integers], options.feeds.get(graph.name, ()))
+            model = _compressed(model, *_WEIGHTS[integers], int(options.strength or GROUP), options.feeds.get(graph.name, ()))
         signature = graph.signature
         model.reshape({i: _shape(spec.shape) for i, spec in enumerate(signature.inputs)})
         for port, spec in zip((*model.inputs, *model.outputs), (*signature.inputs, *signature.outputs), strict=True):
@@ -152,7 +152,7 @@ class OpenVino(Target):
         return io
 
 
-_FOUR_BITS: dict[str, Any] = {"group_size": 64, "ratio": 1.0, "all_layers": True}
+_FOUR_BITS: dict[str, Any] = {"ratio": 1.0, "all_layers": True}
 _WEIGHTS: dict[str, tuple[str, dict[str, Any]]] = {
     "int4_weights": ("INT4_SYM", _FOUR_BITS),
     "int4_awq": ("INT4_SYM", {**_FOUR_BITS, "awq": True, "scale_estimation": True}),
@@ -162,13 +162,13 @@ _WEIGHTS: dict[str, tuple[str, dict[str, Any]]] = {
 """What nncf is asked for, by precision. OpenVINO itself rounds activations to 8 bits where weights are integers and the CPU gains by it."""
 
 
-def _compressed(model: Any, mode: str, options: dict[str, Any], feeds: Sequence[Arrays]) -> Any:
+def _compressed(model: Any, mode: str, options: dict[str, Any], group: int, feeds: Sequence[Arrays]) -> Any:
     import nncf
 
     if options.keys() & {"awq", "gptq"}:
         options = {**options, "dataset": nncf.Dataset([tuple(feed.values()) for feed in feeds]), "subset_size": min(len(feeds), MOST_FEEDS)}
-    if mode == "INT4_SYM" and not any(width % options["group_size"] == 0 for width in _widths(model)):
-        options = {**options, "group_size": -1}
+    if mode == "INT4_SYM":
+        options = {**options, "group_size": group if any(width % group == 0 for width in _widths(model)) else -1}
     return nncf.compress_weights(model, mode=nncf.CompressWeightsMode[mode], **options)
 
 
