@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -25,6 +25,10 @@ def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget
     lowest median latency wins; those within the stated noise of it (at most 3 %) tie, and the smallest of them wins,
     then the first by id. One that is slower than its own float form, where that fits too, is never picked.
 
+    What barely keeps the budget on the items that choose may break it on others. Where a candidate with `test` does, it is rejected, and only
+    those go on that the items that choose show to keep the budget, by the 95 % interval, and the model as trained: picking the next best until
+    one passes would leave the pick to chance again.
+
     Args:
         candidates: every row of the table except the reference; those `failed` or `absent` pass through.
         reference: what accuracy is held against.
@@ -36,7 +40,9 @@ def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget
         The Choice; `chosen` is None, and `nearest` filled, when no candidate of the profile keeps the budget.
     """
     judged = [_judge(candidate, reference, budget) for candidate in candidates]
-    races = {name: race for name in dict.fromkeys((profile, *PROFILES)) if (race := _race(judged, name, prefer))}
+    refuted = [c.id for c in judged if _refuted(c, reference, budget)]
+    going = [c for c in judged if c.status == "ok" and (not refuted or _sure(c, reference, budget))]
+    races = {name: race for name in dict.fromkeys((profile, *PROFILES)) if (race := _race(going, judged, name, prefer))}
     front = _front([candidate for candidate in judged if candidate.status == "ok"])
     chosen_for = {name: race[0].id for name, race in races.items()}
     if profile not in races:
@@ -56,11 +62,11 @@ def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget
         chosen=race[0].id,
         chosen_for=chosen_for,
         met=met,
-        why=_why(race, judged, reference, prefer),
+        why=_why(race, judged, reference, prefer, refuted),
         met_because=because,
         front=front,
         candidates=tuple(_lost(candidate, race, judged, profile, prefer) for candidate in judged),
-        preferred={by: ranked[0].id for by in ("latency", *_LEAST) if (ranked := _race(judged, profile, by))},
+        preferred={by: ranked[0].id for by in ("latency", *_LEAST) if (ranked := _race(going, judged, profile, by))},
     )
 
 
@@ -105,7 +111,8 @@ def _judge(candidate: Candidate, reference: Reference, budget: Budget) -> Candid
     """The candidate as `ok`, or as `rejected` with every reason."""
     if candidate.status in ("failed", "absent"):
         return candidate
-    reasons = [words for _, words in _misses(candidate, reference, budget).values()]
+    misses = _misses(candidate, reference, budget) or _refuted(candidate, reference, budget)
+    reasons = [words for _, words in misses.values()]
     return replace(candidate, status="rejected" if reasons else "ok", reason="; ".join(reasons) or None)
 
 
@@ -128,6 +135,30 @@ def _misses(candidate: Candidate, reference: Reference, budget: Budget) -> dict[
         if axis.miss(candidate) > _ROUNDING:
             misses[axis.name] = axis.miss(candidate), axis.words(candidate)
     return misses
+
+
+def _tested(candidate: Candidate, reference: Reference) -> tuple[Candidate, Reference] | None:
+    """Both as they answer the items that chose nothing, where the candidate did."""
+    if candidate.test is None:
+        return None
+    return replace(candidate, accuracy=candidate.test, agreement=candidate.test_agreement), replace(reference, accuracy=reference.test_accuracy)
+
+
+def _refuted(candidate: Candidate, reference: Reference, budget: Budget) -> dict[str, tuple[float, str]]:
+    """The misses of a candidate that keeps the budget on the items that choose, and not on others."""
+    seen = _tested(candidate, reference)
+    if seen is None or _misses(candidate, reference, budget):
+        return {}
+    return {axis: (amount, f"on items that chose nothing: {words}") for axis, (amount, words) in _misses(*seen, budget).items()}
+
+
+def _sure(candidate: Candidate, reference: Reference, budget: Budget) -> bool:
+    """Whether it is the model as trained, or the items that choose show that it keeps the budget."""
+    if candidate.recipe == PLAIN:
+        return True
+    items = candidate.accuracy.items if candidate.accuracy else 0
+    alike = budget.agreement is None or (candidate.agreement is not None and items > 0 and stats.wilson(candidate.agreement, items)[0] >= budget.agreement)
+    return alike and _met(replace(candidate, test=None), reference, budget)[0] == "yes"
 
 
 def _base(accuracy: Accuracy, reference: Reference) -> float | None:
@@ -186,9 +217,9 @@ def _tied(race: Sequence[Candidate]) -> list[Candidate]:
 _LEAST: dict[str, Callable[[Candidate], float]] = {"size": lambda c: _or_worst(c.size_bytes), "memory": lambda c: _or_worst(c.memory_bytes)}
 
 
-def _race(judged: Sequence[Candidate], profile: str, prefer: str) -> list[Candidate]:
+def _race(going: Sequence[Candidate], judged: Sequence[Candidate], profile: str, prefer: str) -> list[Candidate]:
     """Those of a profile that may win, best first."""
-    return _rank([c for c in judged if c.status == "ok" and _runs(c, profile) and (prefer in _LEAST or _parent(c, judged) is None)], prefer)
+    return _rank([c for c in going if _runs(c, profile) and (prefer in _LEAST or _parent(c, judged) is None)], prefer)
 
 
 def _rank(race: Sequence[Candidate], prefer: str) -> list[Candidate]:
@@ -240,28 +271,10 @@ def answers_short(candidate: Candidate, reference: Reference, budget: Budget) ->
 _ANY = Timing(median=0.0, p90=0.0, noise=0.0)
 
 
-def tested(choice: Choice, rows: Mapping[str, Candidate], reference: Reference, budget: Budget) -> Choice:
-    """The choice once its winners answered items that chose nothing: `met` rests on those.
-
-    Args:
-        rows: candidate id -> the candidate with `test` filled in.
-        reference: with `test_accuracy`.
-    """
-    candidates = tuple(rows.get(c.id, c) for c in choice.candidates)
-    winner = rows.get(choice.chosen or "")
-    if winner is None or winner.test is None:
-        return replace(choice, candidates=candidates)
-    seen = replace(winner, accuracy=winner.test, agreement=winner.test_agreement)
-    known = replace(reference, accuracy=reference.test_accuracy)
-    misses = _misses(seen, known, budget)
-    met, because = ("no", "; ".join(words for _, words in misses.values())) if misses else _met(seen, known, budget)
-    return replace(choice, candidates=candidates, met=met, met_because=f"on {winner.test.items} items that chose nothing: {because}")
-
-
 # --- words ---
 
 
-def _why(race: Sequence[Candidate], judged: Sequence[Candidate], reference: Reference, prefer: str) -> str:
+def _why(race: Sequence[Candidate], judged: Sequence[Candidate], reference: Reference, prefer: str, refuted: Sequence[str]) -> str:
     winner, tied = race[0], _tied(race) if prefer not in _LEAST else []
     threads = f" with {winner.threads} {'thread' if winner.threads == 1 else 'threads'}" if winner.threads else ""
     said = [f"{winner.id} answers in {milliseconds(_ms(winner))}{threads}"]
@@ -274,6 +287,8 @@ def _why(race: Sequence[Candidate], judged: Sequence[Candidate], reference: Refe
     slower = [c.id for c in judged if c.status == "ok" and prefer not in _LEAST and _parent(c, judged) is not None]
     if slower:
         said.append(f"slower than their float form on this machine: {', '.join(slower)}")
+    if refuted:
+        said.append(f"kept the budget on the items that choose and broke it on others, so that only what is shown to keep it went on: {', '.join(refuted)}")
     return "; ".join(said)
 
 
@@ -301,6 +316,8 @@ def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Cand
         reason = f"does not run on {profile}: for {', '.join(candidate.profiles) or 'no profile'}"
     elif parent is not None:
         reason = f"slower than its float form {parent.id} ({milliseconds(_ms(candidate))} against {milliseconds(_ms(parent))})"
+    elif candidate not in race:
+        reason = "keeps the budget on the items that choose, which are too few to show it"
     elif prefer in _LEAST:
         reason = f"more {prefer} than {winner.id}: {megabytes(_LEAST[prefer](candidate))} against {megabytes(_LEAST[prefer](winner))}"
     elif candidate in _tied(race):
@@ -311,7 +328,11 @@ def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Cand
 
 
 def _met(winner: Candidate, reference: Reference, budget: Budget) -> tuple[Met, str]:
-    """Whether the winner is shown to keep the budget, and what that rests on."""
+    """Whether the winner is shown to keep the budget, and what that rests on: items that chose nothing, where it answered such."""
+    seen = _tested(winner, reference)
+    if seen:
+        met, because = _met(replace(seen[0], test=None), seen[1], budget)
+        return met, f"on {seen[0].accuracy.items if seen[0].accuracy else 0} items that chose nothing: {because}"
     doubts, proofs = [], []
     for axis in _axes(budget):
         value = axis.value(winner)
@@ -369,7 +390,7 @@ def _nearest(judged: Sequence[Candidate], reference: Reference, budget: Budget) 
     found: dict[str, list[tuple[bool, float, str]]] = {}
     for candidate in judged:
         if candidate.status == "rejected":
-            misses = _misses(candidate, reference, budget)
+            misses = _misses(candidate, reference, budget) or _refuted(candidate, reference, budget)
             for axis, (amount, words) in misses.items():
                 found.setdefault(axis, []).append(("parity" in misses, amount, f"{candidate.id} {words}"))
     return {axis: min(rows)[2] for axis, rows in found.items()}

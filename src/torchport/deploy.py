@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import msgspec
 from . import isolate, pack
 from .attempt import Tell, Tried, attempt, keep_reference, log_name, need_one
 from .bundle import Manifest, trust, writer
-from .choose import choose, tested
+from .choose import choose
 from .errors import BudgetNotMet
 from .measure import measure_all
 from .request import Request
-from .types import Choice, Reference
+from .types import Artifact, Candidate, Choice, Reference
 from .verify.prove import golden_traces, prove_test
 
 
@@ -54,10 +55,7 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
         )
         need_one(candidates, tried.lowered)
         noise.keep = any(c.status == "failed" for c in candidates)
-        choice = choose(candidates, eager, request.limits, request.profile, request.prefer)
-        if request.quick and choice.chosen:
-            choice = msgspec.structs.replace(choice, why=f"{choice.why}; timed for a moment only, as asked for by --quick")
-        choice, eager = test(choice, eager, tried, request, folder / "variants", noise.path, tell)
+        choice, eager = decide(candidates, eager, tried, request, folder / "variants", noise.path, tell)
         made = pack.Made(request, tried, choice, eager, reference, golden)
         if choice.chosen is None:
             report = request.output.with_name(f"{request.output.name}.report.html")
@@ -70,14 +68,23 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
     return Outcome(request.output, request.output / "report.html", choice, eager, manifest)
 
 
-def test(choice: Choice, eager: Reference, tried: Tried, request: Request, folder: Path, log: Path, tell: Tell) -> tuple[Choice, Reference]:
-    """The choice and the reference with what the winners answer on items that chose nothing; read once, here."""
-    if tried.stopped:
-        choice = msgspec.structs.replace(choice, why=f"{choice.why}; the time given was up before all was tried: the best so far")
-    best = {choice.chosen, *choice.chosen_for.values(), *choice.preferred.values()}
-    winners = {c.id: (c, tried.artifacts[c.id]) for c in choice.candidates if c.id in best and c.id in tried.artifacts}
-    if not tried.test or not winners:
-        return choice, eager
-    rows, accuracy = prove_test(winners, tried.proven, tried.test, folder, log=log, limit_s=request.limit_s, tell=lambda text: tell("test", text))
-    eager = msgspec.structs.replace(eager, test_accuracy=accuracy)
-    return tested(choice, rows, eager, request.limits), eager
+def decide(candidates: Sequence[Candidate], eager: Reference, tried: Tried, request: Request, folder: Path, log: Path, tell: Tell) -> tuple[Choice, Reference]:
+    """The choice, whose winners answered items that chose nothing, each once; and the reference, which answered them too.
+
+    Where they refute a winner, another takes its place, and answers them as well.
+    """
+    choice, asked = choose(candidates, eager, request.limits, request.profile, request.prefer), set[str]()
+    while winners := _winners(choice, tried, asked):
+        asked |= winners.keys()
+        rows, accuracy = prove_test(winners, tried.proven, tried.test, folder, log=log, limit_s=request.limit_s, tell=lambda text: tell("test", text))
+        eager = msgspec.structs.replace(eager, test_accuracy=accuracy)
+        choice = choose([rows.get(c.id, c) for c in choice.candidates], eager, request.limits, request.profile, request.prefer)
+    more = ["timed for a moment only, as asked for by --quick"] if request.quick and choice.chosen else []
+    more += ["the time given was up before all was tried: the best so far"] if tried.stopped else []
+    return msgspec.structs.replace(choice, why="; ".join([choice.why, *more])), eager
+
+
+def _winners(choice: Choice, tried: Tried, asked: Collection[str]) -> dict[str, tuple[Candidate, Artifact]]:
+    """What won, for any profile or preference, and has not yet answered items that chose nothing, with its artefact; none where there are no such items."""
+    best = {choice.chosen, *choice.chosen_for.values(), *choice.preferred.values()} - {None, *asked}
+    return {c.id: (c, tried.artifacts[c.id]) for c in choice.candidates if tried.test and c.id in best and c.id in tried.artifacts}

@@ -54,6 +54,7 @@ def bench(bundle: Bundle, *, profile: str = "python", trusted: bool = False, qui
     reference = msgspec.structs.replace(before, measured="at deploy") if before else Reference(latency_ms=None, accuracy=None, size_bytes=None)
     if eager and any(m.timing for m in found[EAGER].values()):
         reference = eager_reference(found[EAGER], before.accuracy if before else None, before.size_bytes if before else None)
+        reference = msgspec.structs.replace(reference, test_accuracy=before.test_accuracy if before else None)
     now = choose(rows, reference, budgets.parse(manifest.budget) if manifest.budget else budgets.default(), profile)
     marked = tuple(_mark(c, manifest.chosen) for c in now.candidates)
     why = now.why if now.chosen == manifest.chosen else f"recorded when the Bundle was made; on this machine {now.chosen} would be chosen: {now.why}"

@@ -93,6 +93,25 @@ def test_large_groups_make_the_file_smaller(tmp_path):
         assert all(rows[f"{target}-{recipe}{group}"].parity.ok for group in groups)
 
 
+def test_what_items_that_chose_nothing_refute_is_not_shipped(tmp_path):
+    """It is chosen by rows that no rounding moves to another class, and tested by rows on the border of two."""
+    net, rows = Wide().eval(), np.random.default_rng(3).standard_normal((2000, 64)).astype(np.float32)
+    with torch.no_grad():
+        first, second = net(torch.from_numpy(rows)).topk(2).values.T
+    by_margin = rows[(first - second).argsort().numpy()]
+    for name, some in (("sure", by_margin[-40:]), ("border", by_margin[:60])):
+        save_file({"x": np.ascontiguousarray(some)}, str(tmp_path / f"{name}.safetensors"))
+    options = {"targets": ["onnx"], "recipes": ["fp32", "int4_weights"], "keep": "all", "budget": "accuracy<=5pt", "prefer": "size"}
+    made = torchport.deploy(net, tmp_path / "w.tport", data=tmp_path / "sure.safetensors", test=tmp_path / "border.safetensors", **options)
+    small = next(c for c in made.choice.candidates if c.id == "onnx-int4_weights")
+    assert (small.status, small.accuracy.value) == ("rejected", 1.0)
+    assert small.reason.startswith("on items that chose nothing: agreement")
+    assert (made.choice.chosen, made.choice.met) == ("onnx-fp32", "not shown")
+    assert made.choice.met_because.startswith("on 60 items that chose nothing")
+    assert "onnx-int4_weights" in made.choice.why
+    assert made.manifest.chosen == "onnx-fp32"
+
+
 def test_a_quantiser_that_finds_nothing_says_so(tmp_path):
     """ONNX Runtime's products of 4-bit weights stand for products, not for convolutions."""
     net = torch.nn.Conv1d(64, 8, 1).eval()
