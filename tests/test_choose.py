@@ -291,3 +291,13 @@ def test_agreement_is_shown_by_as_many_items_as_it_needs():
         msgspec.structs.replace(unseen("c-int8", 6.0), agreement=0.99),
     )
     assert decide(*rows, text="accuracy<=1pt,agreement>=97%", reference=TESTED).chosen == "c-int8"
+
+
+def test_a_winner_that_held_stays_where_another_profile_s_was_refuted():
+    rows = (
+        unseen("a-int8", 5.0, items=100, lost=1, test=accuracy(1000, lost=2)),
+        unseen("b-int4", 6.0, lost=9, test=accuracy(lost=20), profiles=("web",)),
+        unseen("b-fp32", 10.0, profiles=("web",)),
+    )
+    choice = decide(*rows, text="accuracy<=1pt", reference=TESTED)
+    assert (choice.chosen, choice.chosen_for["web"]) == ("a-int8", "b-fp32")

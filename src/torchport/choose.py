@@ -153,8 +153,8 @@ def _refuted(candidate: Candidate, reference: Reference, budget: Budget) -> dict
 
 
 def _sure(candidate: Candidate, reference: Reference, budget: Budget) -> bool:
-    """Whether it is the model as trained, or the items that choose show that it keeps the budget."""
-    if candidate.recipe == PLAIN:
+    """Whether it is the model as trained, other items did not refute it, or the items that choose show that it keeps the budget."""
+    if candidate.recipe == PLAIN or candidate.test is not None:
         return True
     items = candidate.accuracy.items if candidate.accuracy else 0
     alike = budget.agreement is None or (candidate.agreement is not None and items > 0 and stats.wilson(candidate.agreement, items)[0] >= budget.agreement)
