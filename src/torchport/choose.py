@@ -40,7 +40,7 @@ def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget
         The Choice; `chosen` is None, and `nearest` filled, when no candidate of the profile keeps the budget.
     """
     judged = [_judge(candidate, reference, budget) for candidate in candidates]
-    refuted = [c.id for c in judged if _refuted(c, reference, budget)]
+    refuted = [c.id for c in judged if c.status == "rejected" and not _misses(c, reference, budget)]
     going = [c for c in judged if c.status == "ok" and (not refuted or _sure(c, reference, budget))]
     races = {name: race for name in dict.fromkeys((profile, *PROFILES)) if (race := _race(going, judged, name, prefer))}
     front = _front([candidate for candidate in judged if candidate.status == "ok"])
@@ -111,8 +111,7 @@ def _judge(candidate: Candidate, reference: Reference, budget: Budget) -> Candid
     """The candidate as `ok`, or as `rejected` with every reason."""
     if candidate.status in ("failed", "absent"):
         return candidate
-    misses = _misses(candidate, reference, budget) or _refuted(candidate, reference, budget)
-    reasons = [words for _, words in misses.values()]
+    reasons = [words for _, words in _all_misses(candidate, reference, budget).values()]
     return replace(candidate, status="rejected" if reasons else "ok", reason="; ".join(reasons) or None)
 
 
@@ -138,17 +137,17 @@ def _misses(candidate: Candidate, reference: Reference, budget: Budget) -> dict[
 
 
 def _tested(candidate: Candidate, reference: Reference) -> tuple[Candidate, Reference] | None:
-    """Both as they answer the items that chose nothing, where the candidate did."""
+    """Both with the items that chose nothing in place of those that choose, where the candidate answered them."""
     if candidate.test is None:
         return None
-    return replace(candidate, accuracy=candidate.test, agreement=candidate.test_agreement), replace(reference, accuracy=reference.test_accuracy)
+    return replace(candidate, accuracy=candidate.test, agreement=candidate.test_agreement, test=None), replace(reference, accuracy=reference.test_accuracy)
 
 
-def _refuted(candidate: Candidate, reference: Reference, budget: Budget) -> dict[str, tuple[float, str]]:
-    """The misses of a candidate that keeps the budget on the items that choose, and not on others."""
-    seen = _tested(candidate, reference)
-    if seen is None or _misses(candidate, reference, budget):
-        return {}
+def _all_misses(candidate: Candidate, reference: Reference, budget: Budget) -> dict[str, tuple[float, str]]:
+    """What a candidate misses on the items that choose; where that is nothing, on those that chose nothing."""
+    misses, seen = _misses(candidate, reference, budget), _tested(candidate, reference)
+    if misses or seen is None:
+        return misses
     return {axis: (amount, f"on items that chose nothing: {words}") for axis, (amount, words) in _misses(*seen, budget).items()}
 
 
@@ -158,7 +157,7 @@ def _sure(candidate: Candidate, reference: Reference, budget: Budget) -> bool:
         return True
     items = candidate.accuracy.items if candidate.accuracy else 0
     alike = budget.agreement is None or (candidate.agreement is not None and items > 0 and stats.wilson(candidate.agreement, items)[0] >= budget.agreement)
-    return alike and _met(replace(candidate, test=None), reference, budget)[0] == "yes"
+    return alike and _met(candidate, reference, budget)[0] == "yes"
 
 
 def _base(accuracy: Accuracy, reference: Reference) -> float | None:
@@ -330,9 +329,9 @@ def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Cand
 def _met(winner: Candidate, reference: Reference, budget: Budget) -> tuple[Met, str]:
     """Whether the winner is shown to keep the budget, and what that rests on: items that chose nothing, where it answered such."""
     seen = _tested(winner, reference)
-    if seen:
-        met, because = _met(replace(seen[0], test=None), seen[1], budget)
-        return met, f"on {seen[0].accuracy.items if seen[0].accuracy else 0} items that chose nothing: {because}"
+    if winner.test and seen:
+        met, because = _met(*seen, budget)
+        return met, f"on {winner.test.items} items that chose nothing: {because}"
     doubts, proofs = [], []
     for axis in _axes(budget):
         value = axis.value(winner)
@@ -390,7 +389,7 @@ def _nearest(judged: Sequence[Candidate], reference: Reference, budget: Budget) 
     found: dict[str, list[tuple[bool, float, str]]] = {}
     for candidate in judged:
         if candidate.status == "rejected":
-            misses = _misses(candidate, reference, budget) or _refuted(candidate, reference, budget)
+            misses = _all_misses(candidate, reference, budget)
             for axis, (amount, words) in misses.items():
                 found.setdefault(axis, []).append(("parity" in misses, amount, f"{candidate.id} {words}"))
     return {axis: min(rows)[2] for axis, rows in found.items()}

@@ -16,7 +16,8 @@ from .errors import BudgetNotMet
 from .measure import measure_all
 from .request import Request
 from .types import Artifact, Candidate, Choice, Reference
-from .verify.prove import golden_traces, prove_test
+from .verify.accuracy import Answered, mean_grade
+from .verify.prove import answer_test, golden_traces, prove_test
 
 
 @dataclass(frozen=True)
@@ -73,11 +74,14 @@ def decide(candidates: Sequence[Candidate], eager: Reference, tried: Tried, requ
 
     Where they refute a winner, another takes its place, and answers them as well.
     """
-    choice, asked = choose(candidates, eager, request.limits, request.profile, request.prefer), set[str]()
-    while winners := _winners(choice, tried, asked):
+    choice, asked, known = choose(candidates, eager, request.limits, request.profile, request.prefer), set[str](), list[Answered | None]()
+    while tried.test and (winners := _winners(choice, tried, asked)):
+        if not known:
+            tell("test", "the model as trained")
+            known = answer_test(tried.proven, tried.test)
+            eager = msgspec.structs.replace(eager, test_accuracy=mean_grade(known))
         asked |= winners.keys()
-        rows, accuracy = prove_test(winners, tried.proven, tried.test, folder, log=log, limit_s=request.limit_s, tell=lambda text: tell("test", text))
-        eager = msgspec.structs.replace(eager, test_accuracy=accuracy)
+        rows = prove_test(winners, tried.proven, tried.test, known, folder, log=log, limit_s=request.limit_s, tell=lambda text: tell("test", text))
         choice = choose([rows.get(c.id, c) for c in choice.candidates], eager, request.limits, request.profile, request.prefer)
     more = ["timed for a moment only, as asked for by --quick"] if request.quick and choice.chosen else []
     more += ["the time given was up before all was tried: the best so far"] if tried.stopped else []
@@ -85,6 +89,6 @@ def decide(candidates: Sequence[Candidate], eager: Reference, tried: Tried, requ
 
 
 def _winners(choice: Choice, tried: Tried, asked: Collection[str]) -> dict[str, tuple[Candidate, Artifact]]:
-    """What won, for any profile or preference, and has not yet answered items that chose nothing, with its artefact; none where there are no such items."""
+    """What won, for any profile or preference, and has not yet answered items that chose nothing, with its artefact."""
     best = {choice.chosen, *choice.chosen_for.values(), *choice.preferred.values()} - {None, *asked}
-    return {c.id: (c, tried.artifacts[c.id]) for c in choice.candidates if tried.test and c.id in best and c.id in tried.artifacts}
+    return {c.id: (c, tried.artifacts[c.id]) for c in choice.candidates if c.id in best and c.id in tried.artifacts}

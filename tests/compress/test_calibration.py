@@ -103,34 +103,30 @@ def test_a_channel_that_is_always_zero_stays(feeds):
         torch.testing.assert_close(made(*calls(feeds)[0]), net(*calls(feeds)[0]), rtol=0, atol=0)
 
 
-def test_integers_lose_less_once_channels_are_equalised(feeds, monkeypatch):
+def test_integers_lose_less_once_channels_are_equalised(feeds):
     net = uneven(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3)))
     with torch.no_grad():  # a small channel that counts as much as a large one
         net[2].weight.copy_(torch.randn(8, 8, 3, 3) / torch.logspace(-2, 1, 8).view(1, -1, 1, 1))
     graph = captured(net, feeds)
-    better = away(quantised(graph, named(feeds), "this test", "MINMAX"), net, feeds)
-    monkeypatch.setattr("torchport.compress.equalise.equalised", lambda model, calls: model)
-    assert better < 0.2 * away(quantised(graph, named(feeds), "this test", "MINMAX"), net, feeds)
+    plain = opened(graph, "this test")
+    better = away(quantised(equalised(plain, calls(feeds)), calls(feeds), "MINMAX"), net, feeds)
+    assert better < 0.2 * away(quantised(plain, calls(feeds), "MINMAX"), net, feeds)
 
 
 def test_the_calibrator_is_the_one_that_measures_best(feeds):
     """Extremes are best where values are spread evenly; where one feed in 40 goes far outside, they waste nearly all levels."""
     net = uneven(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3)))
-    graph = captured(net, feeds)
-    even = [{"input": np.random.default_rng(n).uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32)} for n in range(40)]
+    model = equalised(opened(captured(net, feeds), "this test"), calls(feeds))
+    even = [{"pixels": np.random.default_rng(n).uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32)} for n in range(40)]
     wild = [dict(feed) for feed in even]
-    wild[0] = {"input": even[0]["input"] * 300}  # not among those that judge
+    wild[0] = {"pixels": even[0]["pixels"] * 300}  # not among those that judge
     told: list[str] = []
-    first, second = (best_calibrator(graph, found, "this test", told.append) for found in (even, wild))
+    first, second = (best_calibrator(model, calls(found), told.append) for found in (even, wild))
     assert first in ("MINMAX", "HISTOGRAM")
     assert second in ("MEAN_QUANTILE", "MEAN_MINMAX", "HISTOGRAM")
     assert all(name in line for line in told for name in CALIBRATORS)
-    found = {name: away(quantised(graph, wild, "this test", name), net, feeds[8:]) for name in CALIBRATORS}
+    found = {name: away(quantised(model, calls(wild), name), net, feeds[8:]) for name in CALIBRATORS}
     assert found[second] < 0.5 * found["MINMAX"]
-
-
-def named(feeds: list[Arrays]) -> list[Arrays]:
-    return [{"input": feed["pixels"]} for feed in feeds]
 
 
 def away(made: nn.Module, net: nn.Module, feeds: list[Arrays]) -> float:

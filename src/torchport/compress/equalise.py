@@ -14,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .pt2e import held
+
 if TYPE_CHECKING:
     import torch
     from torch.fx import GraphModule, Node
@@ -118,7 +120,7 @@ def _own(model: GraphModule, node: Any) -> torch.Tensor | None:
     """A parameter that one node alone uses."""
     if getattr(node, "op", None) != "get_attr" or len(node.users) != 1:
         return None
-    value: torch.Tensor = model.get_parameter(node.target) if node.target in dict(model.named_parameters()) else model.get_buffer(node.target)
+    value: torch.Tensor = held(model, node)
     return value
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsupportedByTarget
 from .base import Workshop
-from .int8_static import Int8Static, best_calibrator, quantised
+from .int8_static import Int8Static, begun, quantised
 from .sensitivity import PROBES, difference, sensitive
 
 if TYPE_CHECKING:
@@ -35,18 +35,16 @@ class Int8Mixed(Int8Static):
             BadInput: there are too few calibration items.
         """
         from .pt2e import quantise
-        from .train import tensors
 
         kept: list[str] = []
 
         def one(graph: GraphProgram) -> torch.nn.Module:
-            feeds = work.need_feeds(graph.name, self.name)
-            calibrator = best_calibrator(graph, feeds, self.name, work.tell)
-            change = _changes(quantised(graph, feeds, self.name, calibrator, probed=True), [tensors(graph, feed) for feed in feeds[:PROBES]])
+            model, calls, calibrator = begun(graph, work, self.name)
+            change = _changes(quantised(model, calls, calibrator, probed=True), calls[:PROBES])
             floats = sensitive(change)
             kept.extend(floats)
             work.tell(f"int8_mixed: {len(floats)} of {len(change)} layers of graph '{graph.name}' stay floats: {', '.join(floats) or 'none'}")
-            return quantised(graph, feeds, self.name, calibrator, floats=floats)
+            return quantised(model, calls, calibrator, floats=floats)
 
         made = quantise(program, self.name, one)
         if not kept:

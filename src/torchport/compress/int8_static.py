@@ -15,9 +15,12 @@ from .layers import FEWEST
 from .pt2e import weights
 
 if TYPE_CHECKING:
+    import torch
     from torch.fx import GraphModule
 
-    from ..capture.program import Arrays, GraphProgram, Program
+    from ..capture.program import GraphProgram, Program
+
+    Call = tuple[torch.Tensor, ...]
 
 MOST_FEEDS = 300
 """Calibration feeds that ranges are found on: nncf's own default."""
@@ -50,76 +53,81 @@ class Int8Static(Recipe):
         from .pt2e import quantise
 
         def one(graph: GraphProgram) -> GraphModule:
-            feeds = work.need_feeds(graph.name, self.name)
-            return quantised(graph, feeds, self.name, best_calibrator(graph, feeds, self.name, work.tell))
+            return quantised(*begun(graph, work, self.name))
 
         return quantise(program, self.name, one)
 
 
-def best_calibrator(graph: GraphProgram, feeds: Sequence[Arrays], recipe: str, tell: Callable[[str], None] = lambda text: None) -> str:
-    """The one of `CALIBRATORS` that leaves the answers nearest to those in floats.
-
-    Args:
-        feeds: at least one; the first `TRIED` find ranges and the last `JUDGED` judge them.
-        recipe: its name, for errors.
-        tell: hears which it is.
+def begun(graph: GraphProgram, work: Workshop, recipe: str) -> tuple[GraphModule, list[Call], str]:
+    """What `quantised` takes: the exported graph's module with its channels equalised, the calibration calls, and the best calibrator for both.
 
     Raises:
         UnsupportedByTarget: the graph was not exported.
+        BadInput: there are too few calibration items.
+    """
+    from .equalise import equalised
+    from .pt2e import opened
+    from .train import tensors
+
+    calls = [tensors(graph, feed) for feed in work.need_feeds(graph.name, recipe)]
+    model = equalised(opened(graph, recipe), calls)
+    model.graph.eliminate_dead_code()  # nncf looks for what its own passes take out on the way
+    model.recompile()
+    return model, calls, best_calibrator(model, calls, lambda text: work.tell(f"{recipe}: ranges of graph '{graph.name}' by {text}"))
+
+
+def best_calibrator(model: GraphModule, calls: Sequence[Call], tell: Callable[[str], None]) -> str:
+    """The one of `CALIBRATORS` that leaves the answers nearest to those in floats.
+
+    Args:
+        model: in floats; stays as it is.
+        calls: at least one; the first `TRIED` find ranges and the last `JUDGED` judge them.
+        tell: hears which it is, and how far each is.
     """
     import torch
 
     from .sensitivity import difference
-    from .train import tensors
 
-    calls = [tensors(graph, feed) for feed in feeds[-JUDGED:]]
-    floats = graph.callable()
+    judging = calls[-JUDGED:]
 
     def distance(calibrator: str) -> float:
-        made = quantised(graph, feeds[:TRIED], recipe, calibrator)
-        return sum(difference(made(*call), answer) for call, answer in zip(calls, wanted, strict=True)) / len(calls)
+        made = quantised(model, calls[:TRIED], calibrator)
+        return sum(difference(made(*call), answer) for call, answer in zip(judging, wanted, strict=True)) / len(judging)
 
     with torch.no_grad():
-        wanted = [floats(*call) for call in calls]
+        wanted = [model(*call) for call in judging]
         found = {calibrator: distance(calibrator) for calibrator in CALIBRATORS}
     best = min(CALIBRATORS, key=found.__getitem__)
-    tell(f"{recipe}: ranges of graph '{graph.name}' by {best}; answers are from those in floats: {', '.join(f'{name} {away:.3g}' for name, away in found.items())}")
+    tell(f"{best}; answers are from those in floats: {', '.join(f'{name} {away:.3g}' for name, away in found.items())}")
     return best
 
 
-def quantised(graph: GraphProgram, feeds: Sequence[Arrays], recipe: str, calibrator: str, *, floats: Collection[str] = (), probed: bool = False) -> GraphModule:
-    """The exported graph's module with its products in integers.
+def quantised(model: GraphModule, calls: Sequence[Call], calibrator: str, *, floats: Collection[str] = (), probed: bool = False) -> GraphModule:
+    """An exported graph's module with its products in integers.
 
     Args:
-        feeds: what ranges are found on; the first `MOST_FEEDS` are used.
-        recipe: its name, for errors.
+        model: without dead code; stays as it is.
+        calls: what ranges are found on; the first `MOST_FEEDS` are used.
         calibrator: of `CALIBRATORS`.
         floats: names of the nodes whose products stay floats.
         probed: weights are rounded at every call, and biases and tables stay as they were, so that each rounding can be taken out again.
-
-    Raises:
-        UnsupportedByTarget: the graph was not exported.
     """
     import nncf
     from nncf.experimental.torch.fx import quantize_pt2e
     from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 
-    from .equalise import equalised
-    from .pt2e import opened, x86_quantizer
-    from .train import tensors
+    from .pt2e import x86_quantizer
 
-    shown = [tensors(graph, feed) for feed in feeds[:MOST_FEEDS]]
-    exported = equalised(opened(graph, recipe), shown)
-    exported.graph.eliminate_dead_code()  # nncf looks for what its own passes take out on the way
-    exported.recompile()
-    products = any("linear" in str(node.target) or "mm" in str(node.target) for node in exported.graph.nodes)
+    shown = calls[:MOST_FEEDS]
+    products = any("linear" in str(node.target) or "mm" in str(node.target) for node in model.graph.nodes)
     made: GraphModule = quantize_pt2e(
-        exported,
+        model,
         x86_quantizer(floats=floats),
         nncf.Dataset(shown),
         subset_size=len(shown),
         fast_bias_correction=None if probed else True,
         smooth_quant=products,
+        do_copy=True,
         fold_quantize=not probed,
         activations_range_estimator_params=getattr(RangeEstimatorParametersSet, calibrator),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -91,8 +92,6 @@ def x86_quantizer(*, training: bool = False, floats: Collection[str] = ()) -> An
 def _name_sources(model: GraphModule, floats: Collection[str]) -> None:
     """Note at every node which layer it stands for, but at those that are to stay floats. torchao's quantiser for x86 looks for layers in notes
     that only strict export leaves, and leaves every convolution of any other graph in floats without a word."""
-    import operator
-
     from torch import nn, ops
 
     aten = ops.aten
@@ -166,6 +165,11 @@ def _unnamed(module: torch.nn.Module) -> torch.nn.Module:
     return Unnamed()
 
 
+def held(model: GraphModule, node: Node) -> Any:
+    """What a node reads out of the model: a parameter or a buffer."""
+    return operator.attrgetter(str(node.target))(model)
+
+
 def weights(model: GraphModule) -> Iterator[tuple[Node, Node, torch.Tensor]]:
     """The float parameters that a graph multiplies or looks up: their node, the first node that uses them, their values."""
     import torch
@@ -173,9 +177,7 @@ def weights(model: GraphModule) -> Iterator[tuple[Node, Node, torch.Tensor]]:
     for node in model.graph.nodes:
         if node.op != "get_attr":
             continue
-        value: Any = model
-        for part in str(node.target).split("."):
-            value = getattr(value, part, None)
+        value = held(model, node)
         users = [user for user in node.users if user.op == "call_function"]
         if isinstance(value, torch.Tensor) and value.is_floating_point() and value.dim() >= 2 and users:
             yield node, users[0], value

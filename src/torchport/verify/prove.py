@@ -225,31 +225,36 @@ def _agreeing(parity: Parity, agreement: float) -> Parity:
     return msgspec.structs.replace(parity, ok=False, stage="raw to result", reason=f"answers as the quantised Program on {agreement:.1%} of the items, at least {LEAST_AGREEMENT:.0%} asked for")
 
 
-def prove_test(
-    winners: Mapping[str, tuple[Candidate, Artifact]],
-    proven: Proven,
-    items: Sequence[Item],
-    folder: Path,
-    *,
-    log: Path,
-    limit_s: float,
-    tell: Callable[[str], None],
-) -> tuple[dict[str, Candidate], float | None]:
-    """What the winners answer on items that chose nothing, beside the model as trained; its own accuracy too.
-
-    Args:
-        winners: candidate id -> the candidate and its artefact.
-        folder: where the artefacts lie, each in a folder called by its id.
-    """
-    tell("the model as trained")
-    task = proven.plan.task
-    known: list[Answered | None] = []
+def answer_test(proven: Proven, items: Sequence[Item]) -> list[Answered | None]:
+    """What the model as trained answers on items that chose nothing; None for one that cannot be read."""
     pipeline = proven.plan.pipeline(proven.runners)
+    known: list[Answered | None] = []
     for item in items:
         try:
             known.append(answered(pipeline, trace(proven.plan, item, proven.runners, both=False).host, item))
         except BadInput:
             known.append(None)
+    return known
+
+
+def prove_test(
+    winners: Mapping[str, tuple[Candidate, Artifact]],
+    proven: Proven,
+    items: Sequence[Item],
+    known: Sequence[Answered | None],
+    folder: Path,
+    *,
+    log: Path,
+    limit_s: float,
+    tell: Callable[[str], None],
+) -> dict[str, Candidate]:
+    """What the winners answer on items that chose nothing, beside the model as trained: id -> the candidate with it.
+
+    Args:
+        winners: candidate id -> the candidate and its artefact.
+        known: what `answer_test` found.
+        folder: where the artefacts lie, each in a folder called by its id.
+    """
     rows = {}
     for one, artifact in winners.values():
         tell(one.id)
@@ -259,6 +264,6 @@ def prove_test(
         except TorchportError as exc:
             rows[one.id] = msgspec.structs.replace(one, notes=(*one.notes, f"not tested: {exc}"))
             continue
-        test, agreement = judge(task, found.answers, known)
+        test, agreement = judge(proven.plan.task, found.answers, known)
         rows[one.id] = msgspec.structs.replace(one, test=test, test_agreement=agreement)
-    return rows, mean_grade(known)
+    return rows
