@@ -114,12 +114,13 @@ class PredictDocument(Value, frozen=True):
 
 
 class TaskRow(Value, frozen=True):
-    """One task: its facts with their defaults, its metric, the files it takes, and a line to try."""
+    """One task: its facts with their defaults and what they mean, its metric, the files it takes, and a line to try."""
 
     name: str
     about: str
     metric: str
     facts: dict[str, Any]
+    about_facts: dict[str, str]
     suffixes: tuple[str, ...]
     example: str
 

@@ -13,7 +13,7 @@ def run(as_json: Json = False) -> None:
 
     known = [tasks.get(name) for name in tasks.names()]
     if as_json:
-        rows = [TaskRow(name=t.name, about=t.about, metric=t.metric, facts=dict(t.defaults), suffixes=t.suffixes, example=t.example) for t in known]
+        rows = [TaskRow(name=t.name, about=t.about, metric=t.metric, facts=dict(t.defaults), about_facts=dict(t.about_facts), suffixes=t.suffixes, example=t.example) for t in known]
         document(TasksDocument(tasks=tuple(rows)))
         return
     for task in known:

@@ -107,6 +107,10 @@ class Task(abc.ABC):
         takes_tensors: whether seeded noise (`--input`) can stand in for data.
         architectures: regular expressions; a Hugging Face folder whose `architectures[0]` one of them matches whole is for
             this task unless the user says otherwise.
+        defaults: every fact that can be set -> its value where nobody states one.
+        about_facts: every fact of `defaults` -> what it is, its unit and its allowed values, in one or two sentences.
+        at_predict: facts that can still be changed when a Bundle is opened; the others are part of its graphs.
+        lowered_at_predict: facts that can then only be made smaller, for the graphs were made for the Bundle's value.
     """
 
     name: ClassVar[str]
@@ -119,6 +123,9 @@ class Task(abc.ABC):
     takes_tensors: ClassVar[bool] = False
     architectures: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[Mapping[str, Any]] = {}
+    about_facts: ClassVar[Mapping[str, str]] = {}
+    at_predict: ClassVar[frozenset[str]] = frozenset()
+    lowered_at_predict: ClassVar[frozenset[str]] = frozenset()
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """Facts from the user's settings, else from the source, else from the defaults.

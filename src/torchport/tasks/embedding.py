@@ -30,10 +30,7 @@ class Embedding(Value, frozen=True):
 
 
 class EmbeddingTask(Task):
-    """A text -> its embedding.
-
-    Facts: those of `shared.tokens` and `shared.text_chain`, and `normalize` (whether the vector is brought to length 1).
-    """
+    """A text -> its embedding."""
 
     name = "embedding"
     about = "a text -> a vector to compare with others"
@@ -44,6 +41,8 @@ class EmbeddingTask(Task):
     architectures = (rf"({'|'.join(ENCODERS)})Model",)
     example = "torchport deploy FOLDER --task embedding --data sentences.csv -o embedder.tport"
     defaults: ClassVar[Mapping[str, Any]] = {**tokens.DEFAULTS, "pooling": "mean", "normalize": True}
+    about_facts: ClassVar[Mapping[str, str]] = {**text_chain.ABOUT, "normalize": "Whether the vector is brought to length 1: true or false."}
+    lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"max_length"})
 
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""

@@ -21,12 +21,7 @@ _OWN_VALUES = frozenset({"scores"})
 
 
 class ImageClassification(Task):
-    """A picture -> labelled scores.
-
-    Facts: those of `shared.picture_facts`, and `labels` (a file with one name a line, `imagenet-1k`, or a list of names; in resolved facts
-    the list, or None), `activation` (`softmax`, `sigmoid`, `none`: what makes scores of the model's first output), `top` (how many labels
-    are answered).
-    """
+    """A picture -> labelled scores."""
 
     name = "image-classification"
     about = "a picture -> labelled scores"
@@ -37,6 +32,12 @@ class ImageClassification(Task):
     architectures = (r".*ForImageClassification",)
     example = "torchport deploy net.py:Net --weights net.safetensors --task image-classification --data photos --set labels=labels.txt -o net.tport"
     defaults: ClassVar[Mapping[str, Any]] = {**picture_facts.DEFAULTS, "labels": None, "activation": "softmax", "top": 5}
+    about_facts: ClassVar[Mapping[str, str]] = {
+        **picture_facts.ABOUT,
+        **label_scores.ABOUT,
+        "labels": f"{label_scores.ABOUT['labels'].removesuffix('.')}; {IMAGENET} is a list that torchport has.",
+    }
+    at_predict: ClassVar[frozenset[str]] = frozenset({"labels", "max_pixels", "top"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; a stretch leaves nothing to crop, so that `crop` is none unless it is given too.

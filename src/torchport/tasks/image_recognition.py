@@ -51,13 +51,7 @@ class Recognised(Value, frozen=True):
 
 
 class ImageRecognition(Task):
-    """A picture -> who or what it shows, or what is written there.
-
-    Facts: those of `shared.picture_facts`; `head`: `embedding` (the model answers a vector, compared with a gallery's) or `ctc` (it
-    answers logits [batch, time, classes] of characters). For an embedding: `gallery` (labelled pictures as `data` has them, enrolled with
-    the model as it is deployed; or a file that `torchport.gallery` wrote), `far` (share of strangers that may be taken for somebody),
-    `threshold` (a similarity, instead of `far`), `top`. For text: `alphabet` (one character a class) and `blank` (the class that is none).
-    """
+    """A picture -> who or what it shows, or what is written there."""
 
     name = "image-recognition"
     about = "a picture -> who or what it shows, of those enrolled; or the text in it"
@@ -67,6 +61,17 @@ class ImageRecognition(Task):
     answer = Recognised
     example = "torchport deploy net.py:Net --weights net.safetensors --task image-recognition --set gallery=people --data photos -o net.tport"
     defaults: ClassVar[Mapping[str, Any]] = {**picture_facts.DEFAULTS, "head": "embedding", "gallery": None, "far": 0.01, "threshold": None, "top": 5, "alphabet": None, "blank": 0}
+    about_facts: ClassVar[Mapping[str, str]] = {
+        **picture_facts.ABOUT,
+        "head": "What the model answers: embedding (a vector, compared with a gallery's) or ctc (logits [batch, time, classes] of characters).",
+        "gallery": "Of an embedding: labelled pictures in a form that --data takes, enrolled at deploy; or a file that torchport.gallery wrote.",
+        "far": "Of an embedding: false accept rate, the share of strangers that may be taken for somebody; 0 to 1.",
+        "threshold": "Of an embedding: least cosine similarity of a match, -1 to 1; none: chosen by far.",
+        "top": "Of an embedding: how many matches are answered. A whole number from 1 on.",
+        "alphabet": "Of a ctc head: the characters in the order of the model's classes, without the blank.",
+        "blank": "Of a ctc head: the index of the class that is no character. A whole number from 0 on.",
+    }
+    at_predict: ClassVar[frozenset[str]] = frozenset({"far", "gallery", "max_pixels", "threshold", "top"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; a stretch leaves nothing to crop. Only picture facts count as assumed."""

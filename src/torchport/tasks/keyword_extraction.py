@@ -37,12 +37,7 @@ class Keywords(Value, frozen=True):
 
 
 class KeywordExtraction(Task):
-    """A text -> its keywords, by the embeddings of the text and of its words.
-
-    Facts: those of `shared.tokens` and `shared.text_chain`, and `language` (`auto` or one of `keywords.LANGUAGES`), `stop_words` (a file
-    of words to leave out, instead of the language's), `words` (how many words a phrase has at most), `diversity` (0..1: 0 picks
-    the nearest, more avoids keywords that are near each other), `candidates` (how many are compared at most), `top`.
-    """
+    """A text -> its keywords, by the embeddings of the text and of its words."""
 
     name = "keyword-extraction"
     about = "a text -> its keywords"
@@ -61,6 +56,17 @@ class KeywordExtraction(Task):
         "candidates": 512,
         "top": 5,
     }
+    about_facts: ClassVar[Mapping[str, str]] = {
+        **text_chain.ABOUT,
+        "language": f"Whose stop words are left out: {AUTO} (told by the text) or one of {', '.join(keywords.LANGUAGES)}.",
+        "stop_words": "A file with one word a line, left out instead of the language's stop words; or none.",
+        "words": "How many words a keyword has at most. A whole number from 1 on.",
+        "diversity": "Maximal marginal relevance, 0 to 1: 0 takes what is nearest to the text, more avoids keywords that are near each other.",
+        "candidates": "How many words and phrases of a text are compared at most. A whole number from 1 on.",
+        "top": "How many keywords are answered, the best first. A whole number from 1 on.",
+    }
+    at_predict: ClassVar[frozenset[str]] = frozenset({"candidates", "diversity", "language", "stop_words", "top", "words"})
+    lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"max_length"})
 
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""

@@ -47,7 +47,7 @@ class Boxes(Value, frozen=True):
 class ObjectDetection(Task):
     """A picture of any size -> labelled boxes in its pixels.
 
-    Facts: those of `shared.detection_facts`. A network ends with one of the heads of `shared.detection_heads`; a module with `pnet`, `rnet`
+    A network ends with one of the heads of `shared.detection_heads`; a module with `pnet`, `rnet`
     and `onet` is a cascade and becomes three graphs. Doubles of a class are dropped on the host, or with `--in-graph` by a graph.
     """
 
@@ -60,6 +60,8 @@ class ObjectDetection(Task):
     architectures = (r".*ForObjectDetection",)
     example = "torchport deploy net.py:Net --weights net.safetensors --task object-detection --data pictures --set head=yolo --set labels=pictures/instances.json -o net.tport"
     defaults: ClassVar[Mapping[str, Any]] = detection_facts.DEFAULTS
+    about_facts: ClassVar[Mapping[str, str]] = detection_facts.ABOUT
+    at_predict: ClassVar[frozenset[str]] = detection_facts.AT_PREDICT
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; a source that stretches its pictures (`resize` of two sides) gives `size` and `fit`."""

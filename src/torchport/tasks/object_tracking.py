@@ -75,22 +75,7 @@ class Tracks(Value, frozen=True):
 
 
 class ObjectTracking(Task):
-    """A video -> numbered things, frame by frame.
-
-    Facts: those of `object-detection`, where `threshold` is the score below which nothing is seen, and those of the tracker,
-    which `shared.association.Rules` explains:
-
-    | fact | value |
-    |---|---|
-    | `high` | score from which a detection is matched in the first round |
-    | `start` | score from which a detection begins a track |
-    | `track_iou`, `track_iou_low` | least IoU of a match in the first and in the second round |
-    | `buffer` | by which share of its size a box grows on each side before its IoU is taken |
-    | `max_age` | frames that a track lives on unseen |
-    | `min_hits` | frames in a row in which a track must be seen before it is reported |
-    | `wrap` | `x`, `y` or `xy`: what leaves the frame at one side comes in at the other; or none |
-    | `jump` | labels whose things may be somewhere else in the next frame: a list, or `{label: greatest distance in pixels}`; or none |
-    """
+    """A video -> numbered things, frame by frame."""
 
     name = "object-tracking"
     about = "a video -> numbered boxes, frame by frame"
@@ -100,6 +85,20 @@ class ObjectTracking(Task):
     answer = Tracks
     example = "torchport deploy detector.py:Net --weights net.safetensors --task object-tracking --data videos --set labels=labels.txt -o tracks.tport"
     defaults: ClassVar[Mapping[str, Any]] = {**DETECTION.defaults, "threshold": 0.1, **DEFAULTS}
+    about_facts: ClassVar[Mapping[str, str]] = {
+        **DETECTION.about_facts,
+        "threshold": "Lowest score of a detection that the tracker sees at all, 0 to 1.",
+        "high": "Score from which a detection is matched in the first round, 0 to 1.",
+        "start": "Score from which a detection begins a track, 0 to 1.",
+        "track_iou": "Least overlap (IoU) of a match in the first round, 0 to 1.",
+        "track_iou_low": "Least overlap (IoU) of a match in the second round, 0 to 1.",
+        "buffer": "Share of its size by which a box grows on each side before its overlap is measured, 0 to 10.",
+        "max_age": "Frames that a track lives on unseen. A whole number from 0 on.",
+        "min_hits": "Frames in a row in which a track must be seen before it is reported. A whole number from 1 on.",
+        "wrap": "x, y or xy: what leaves the frame at one side comes in at the other; or none.",
+        "jump": "Labels whose things may be elsewhere in the next frame: a list, or {label: greatest distance in pixels}; or none.",
+    }
+    at_predict: ClassVar[frozenset[str]] = DETECTION.at_predict | frozenset(DEFAULTS)
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; facts of the tracker are choices rather than assumptions about the model."""

@@ -45,12 +45,6 @@ class SpeechRecognition(Task):
 
     Takes a Whisper (`transformers.WhisperForConditionalGeneration`), which becomes the graphs `features`, `encoder` and `step`, or any
     model of connectionist temporal classification ([batch, samples] -> [batch, frames, symbols]), which becomes the graph `model`.
-
-    Facts: `tokenizer` (Whisper's tokenizer.json), `vocabulary` (symbols of the other kind: a list, a vocab.json, or a file with one a line)
-    and `blank` (index of its blank), `sampling_rate` (Hz), `bands`, `frame`, `hop` (log-mel bands, samples), `normalise` (samples to mean 0
-    and variance 1, for the other kind), `window` (most seconds heard at once; Whisper states its own), `timestamps` (Whisper speaks time
-    stamps too), `language` (`en`, for Whispers of many languages; none: heard from the recording), `silence` (decibels below full scale;
-    what is never louder is not heard).
     """
 
     name = "speech-recognition"
@@ -75,6 +69,21 @@ class SpeechRecognition(Task):
         "language": None,
         "silence": -60.0,
     }
+    about_facts: ClassVar[Mapping[str, str]] = {
+        "tokenizer": "Of a Whisper: path of its tokenizer.json, or of the folder that holds it; required unless the source states it.",
+        "vocabulary": "Of a CTC model: its symbols in the order of its outputs, as a list, a vocab.json, or a file with one a line; required unless the source states it.",
+        "blank": "Of a CTC model: index of the symbol that is none. A whole number from 0 on.",
+        "sampling_rate": "Samples a second (Hz) that the model was trained on, 1000 to 192000; recordings are resampled to it.",
+        "bands": "Of a Whisper: mel bands, from 0 Hz to half of sampling_rate; the model states them. 1 to 512.",
+        "frame": "Of a Whisper: samples of one Fourier transform, 2 to 65536.",
+        "hop": "Of a Whisper: samples between two Fourier transforms, 1 to 65536.",
+        "normalise": "Of a CTC model: whether samples are brought to mean 0 and variance 1 first: true or false.",
+        "window": "Of a CTC model: most seconds heard at once, 0.1 to 3600; a Whisper states its own.",
+        "timestamps": "Of a Whisper: whether it speaks time stamps too: true or false.",
+        "language": "Of a Whisper for many languages: what is spoken, as its tokenizer names it (en, de, ...); none: heard from the recording.",
+        "silence": "Decibels of full scale, -200 to 0: what is never louder is not heard.",
+    }
+    at_predict: ClassVar[frozenset[str]] = frozenset({"language", "silence", "timestamps"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; only `sampling_rate` can be assumed wrongly, the rest is stated by the model or has an effect that shows."""

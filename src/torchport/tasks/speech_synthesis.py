@@ -42,15 +42,7 @@ class Speech(Value, frozen=True):
 
 
 class SpeechSynthesis(Task):
-    """A text -> a waveform, by a VITS model: Hugging Face folders of `VitsModel`, or Piper voices read into one.
-
-    Facts: `symbols` (JSON of symbol -> id, such as `vocab.json`, or a Piper voice's `.onnx.json`, which states most of the others; in
-    resolved facts the table), `phonemiser` (`espeak`: symbols are phonemes by espeak-ng; `none`: they are characters), `language` (a voice
-    of espeak-ng), `lowercase`, `before` and `after` (ids around a text), `blank` (id after each symbol), `sample_rate` in Hz, `noise_scale`
-    and `noise_scale_duration` (how freely it speaks; 0: the same for every seed), `length_scale` (2 is half as fast), `seed` (of the noise;
-    equal texts sound equal), `speaker` (number of the voice), `chunk` (most characters said at once), `pause` (seconds between such pieces),
-    `max_chars` (longer texts are refused).
-    """
+    """A text -> a waveform, by a VITS model: Hugging Face folders of `VitsModel`, or Piper voices read into one."""
 
     name = "speech-synthesis"
     about = "a text -> speech"
@@ -75,6 +67,25 @@ class SpeechSynthesis(Task):
         "pause": 0.2,
         "max_chars": 20_000,
     }
+    about_facts: ClassVar[Mapping[str, str]] = {
+        "symbols": "JSON file of symbol -> id, such as vocab.json, or a Piper voice's .onnx.json, which states most other facts; required unless the source states it.",
+        "phonemiser": "What the symbols are: espeak (phonemes, by the program espeak-ng) or none (characters).",
+        "language": "Voice of espeak-ng that reads the text, such as en-us; needed where phonemiser is espeak.",
+        "lowercase": "Whether letters that the symbols lack are read as small ones: true or false.",
+        "before": "Symbol ids before every text: a list, such as [1,0].",
+        "blank": "Symbol id after every symbol; or none.",
+        "after": "Symbol ids after every text: a list, such as [2].",
+        "sample_rate": "Samples a second (Hz) of the waveform; none: what the model states.",
+        "noise_scale": "How freely it speaks, 0 or more; 0: the same for every seed; none: what the model states.",
+        "noise_scale_duration": "How freely the rhythm varies, 0 or more; none: what the model states.",
+        "length_scale": "Duration of speech: 1 is the voice's own, 2 half as fast; more than 0; none: what the model states.",
+        "seed": "Seed of the noise: equal texts sound equal. A whole number from 0 on.",
+        "speaker": "Number of the voice, from 0 on.",
+        "chunk": "Most characters said at once, 20 or more; a longer text is said piece by piece.",
+        "pause": "Seconds of silence between two pieces, 0 or more.",
+        "max_chars": "Longer texts are refused, in characters. A whole number from 1 on.",
+    }
+    at_predict: ClassVar[frozenset[str]] = frozenset({"chunk", "language", "length_scale", "max_chars", "noise_scale", "noise_scale_duration", "pause", "seed", "speaker"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; what a Piper voice's configuration states counts as stated by the source. What does not alter speech is never assumed."""

@@ -25,10 +25,6 @@ class TextClassification(Task):
     A model that answers [batch, classes] is a classifier. One that answers a vector a token, [batch, length, width], is used
     without training for it (zero-shot): each of `labels` is described by `template`, and a text is of the class whose
     description is nearest.
-
-    Facts: those of `shared.tokens` and `shared.text_chain`, and `labels` (a file with one name a line, names with commas between
-    them, or a list), `activation` (`softmax`, `sigmoid`, `none`: what makes scores of logits), `template` (describes a class, `{}`
-    stands for its name), `top` (how many labels are answered).
     """
 
     name = "text-classification"
@@ -40,6 +36,13 @@ class TextClassification(Task):
     architectures = (r".*ForSequenceClassification",)
     example = "torchport deploy FOLDER --task text-classification --data reviews.csv -o reviews.tport"
     defaults: ClassVar[Mapping[str, Any]] = {**tokens.DEFAULTS, "pooling": "mean", "labels": None, "activation": "softmax", "template": "This text is about {}.", "top": 5}
+    about_facts: ClassVar[Mapping[str, str]] = {
+        **text_chain.ABOUT,
+        **label_scores.ABOUT,
+        "template": "Describes a class to an embedder, for zero-shot classification; {} stands for the class's name.",
+    }
+    at_predict: ClassVar[frozenset[str]] = frozenset({"top"})
+    lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"max_length"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; facts that do not alter an answer, or only where there is no classifier, do not count as assumed."""

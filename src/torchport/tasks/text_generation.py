@@ -46,14 +46,6 @@ class TextGeneration(Task):
 
     The first state is all zeros and may grow along one axis, from a length of 1 on: that first place is the module's to ignore.
     A dict `facts` of the module may state `end` and `suppress`.
-
-    Facts:
-        tokenizer: a `tokenizer.json`, or the `.spm` file of a sentencepiece unigram model.
-        context: the greatest length in tokens, of the text and its continuation; None is what the model states, or 1024.
-        max_new_tokens: the greatest length of a continuation, in tokens.
-        temperature, top_k, top_p, seed: see `shared.generate.Sampling`; the same seed gives the same text.
-        stop: texts that end a continuation and are not part of it.
-        end, suppress: token ids that end it, that are never said; None is what the model states.
     """
 
     name = "text-generation"
@@ -76,6 +68,17 @@ class TextGeneration(Task):
         "end": None,
         "suppress": None,
     }
+    about_facts: ClassVar[Mapping[str, str]] = {
+        **speaking.ABOUT,
+        "context": "Longest text with its continuation, in tokens; none: what the model states, or 1024.",
+        "temperature": "How evenly tokens are drawn, 0 to 100; 0 takes the most likely one (greedy).",
+        "top_k": "Draws among so many most likely tokens only; 0: among all. A whole number from 0 on.",
+        "top_p": "Draws among the most likely tokens that together reach this probability, 0 to 1; 1: among all.",
+        "seed": "Seed of the draws: the same seed gives the same text. A whole number from 0 on.",
+        "stop": "Text that ends a continuation and is not part of it; or a list of such texts.",
+    }
+    at_predict: ClassVar[frozenset[str]] = frozenset({"end", "max_new_tokens", "seed", "stop", "suppress", "temperature", "top_k", "top_p"})
+    lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"context"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; what nobody gives is asked of the model, not assumed."""

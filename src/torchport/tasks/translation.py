@@ -49,16 +49,6 @@ class TranslationTask(Task):
     next state, by the same names; a state may grow along one axis, from a length of 1 on. Axis 0 is the batch throughout.
     `position` counts the tokens from 0; `step` may leave `position` and `mask` out. A dict `facts` of the module may state
     `start`, `end`, `forced`, `suppress`, `beams` and `length_penalty`.
-
-    Facts:
-        tokenizer: a `tokenizer.json`, or the `.spm` file of a sentencepiece unigram model.
-        target_tokenizer: that of the target language, where it is another.
-        source, target: languages as the tokenizer of a model of many languages names them (`pt`, `por_Latn`, `pt_XX`).
-        beams, length_penalty: beam search; 1 is greedy.
-        max_source, max_new_tokens: longest part of a source text, and longest answer to one, in tokens.
-        batch: how many parts are translated at once.
-        start, end, forced, suppress: token ids: what the decoder starts from, what ends an answer, what every answer begins
-            with, what is never said. None is what the model states.
     """
 
     name = "translation"
@@ -84,6 +74,20 @@ class TranslationTask(Task):
         "forced": None,
         "suppress": None,
     }
+    about_facts: ClassVar[Mapping[str, str]] = {
+        **speaking.ABOUT,
+        "target_tokenizer": "As tokenizer, of the target language, where it is another.",
+        "source": "Language of the text, as the tokenizer of a model for many languages names it (pt, por_Latn, pt_XX); none: the tokenizer's own.",
+        "target": "Language to translate to, named likewise; none: what the model states.",
+        "beams": "Width of the beam search, 1 (greedy) or more; none: what the model states.",
+        "length_penalty": "Of a beam search: more prefers long answers, -10 to 10; none: what the model states, or 1.",
+        "max_source": "Longest part of a text that is translated at once, in tokens. A whole number from 1 on.",
+        "batch": "How many parts are translated at once. A whole number from 1 on.",
+        "start": "Token ids that the decoder starts from; none: what the model states.",
+        "forced": "Token ids that every answer begins with; none: what the model states.",
+    }
+    at_predict: ClassVar[frozenset[str]] = frozenset({"beams", "end", "forced", "length_penalty", "source", "suppress", "target"})
+    lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"batch", "max_new_tokens", "max_source"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; what nobody gives is asked of the model, not assumed."""

@@ -42,9 +42,6 @@ class VoiceConversion(Task):
     """A recording -> a waveform in another voice, by a network that makes one log-mel spectrogram of another.
 
     The network takes and answers float32 [1, bands, frames]; the waveform is found by the fast Griffin-Lim algorithm, on the host.
-
-    Facts: `sample_rate` in Hz, `frame` and `hop` (samples of a Fourier transform and between two), `bands` (of the mel scale), `floor`
-    (least magnitude before the logarithm), `iterations` and `momentum` (of Griffin-Lim), `max_seconds` (longer recordings are refused).
     """
 
     name = "voice-conversion"
@@ -64,6 +61,18 @@ class VoiceConversion(Task):
         "momentum": 0.99,
         "max_seconds": 60,
     }
+    about_facts: ClassVar[Mapping[str, str]] = {
+        "sample_rate": "Samples a second (Hz) that the model was trained on, 1000 or more; recordings are resampled to it.",
+        "frame": "Samples of one Fourier transform, 16 or more: even, and a multiple of hop.",
+        "hop": "Samples between two Fourier transforms, 1 or more.",
+        "bands": "Bands of the mel scale, 1 or more.",
+        "floor": "Least magnitude of a band before the natural logarithm is taken, more than 0.",
+        "iterations": "Iterations of the Griffin-Lim algorithm, 0 or more.",
+        "momentum": "Momentum of the Griffin-Lim algorithm, 0 to 1.",
+        "max_seconds": "Longer recordings are refused, in seconds. A whole number from 1 on.",
+    }
+    at_predict: ClassVar[frozenset[str]] = frozenset({"iterations", "momentum"})
+    lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"max_seconds"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; what only the vocoder and the limit need is never assumed."""

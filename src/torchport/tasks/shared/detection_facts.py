@@ -1,18 +1,4 @@
-"""The facts of a detector: parsed from text, validated, JSON-able.
-
-| fact | value |
-|---|---|
-| `size` | [height, width] of the network's input, or one number for both |
-| `fit`, `place`, `pad` | how a picture of another size gets there: see `letterbox` |
-| `interpolation`, `antialias`, `mean`, `std`, `scale`, `color`, `max_pixels` | as in `picture_facts` |
-| `head` | what the network ends with, a name in `detection_heads`, or `auto`: by its outputs |
-| `stride`, `box_unit` | of the head `centers`: pixels of a cell, and of a box of width 1 |
-| `threshold` | least score of an answer |
-| `nms` | greatest overlap of two boxes of one class, `none`, or `auto`: what is usual with the head |
-| `top` | greatest number of answers |
-| `labels` | names of the classes: a file with one a line, a COCO file, or a list |
-| `min_size`, `factor`, `thresholds`, `max_side` | of a cascade: smallest face in pixels, ratio of the pyramid, least score of each stage, longest side before the picture is reduced |
-"""
+"""The facts of a detector: parsed from text, validated, JSON-able. How a picture of another size gets into the network is `letterbox`."""
 
 from __future__ import annotations
 
@@ -53,9 +39,29 @@ DEFAULTS: Mapping[str, Any] = {
     "max_side": 1600,
 }
 
+ABOUT: Mapping[str, str] = {
+    "size": "Height,width of the network's input in pixels, or one number for both; 1 to 4096 each.",
+    "fit": "How a picture of another size gets there: letterbox (scaled as a whole, the rest filled), stretch, or crop (not scaled, cut off or filled).",
+    "place": "Where a letterboxed picture lies: centre or corner (filled at the right and below).",
+    "pad": "Grey level that fills the rest, 0 to 255.",
+    **{name: about for name, about in picture_facts.ABOUT.items() if name in DEFAULTS},
+    "head": f"What the network ends with: {AUTO} (told by its outputs), {', '.join((*HEADS, *CASCADES))}.",
+    "stride": "Pixels of the input a cell of the head centers. A whole number from 1 on.",
+    "box_unit": "Pixels of the input that a box of width 1 has, for the head centers. A number, 0 or more.",
+    "threshold": "Lowest score of an answer, 0 to 1.",
+    "nms": "Greatest overlap (IoU, 0 to 1) of two boxes of one class, for non-maximum suppression; none: no suppression; auto: what is usual with the head.",
+    "top": "Greatest number of boxes answered, 1 to 1000.",
+    "labels": "Names of the classes in the order of the model's outputs: a file with one name a line, a COCO file with categories, or a list.",
+    "min_size": "Smallest face that a cascade finds, in pixels, 12 or more.",
+    "factor": "Ratio between two sizes of a cascade's pyramid, 0.1 to 0.95.",
+    "thresholds": "Lowest score in each of a cascade's three stages, 0 to 1 each.",
+    "max_side": "Longest side in pixels before a picture is reduced for a cascade, 48 to 4096.",
+}
+
 ASSUMED = frozenset({"size", "fit", "place", "pad", "interpolation", "antialias", "mean", "std", "scale", "color", "threshold", "stride", "box_unit"})
 """Facts that alter an answer, so that a report says when nobody gave them."""
 
+AT_PREDICT = frozenset({"factor", "labels", "max_pixels", "nms", "threshold", "thresholds", "top"})
 ONLY_CENTERS = frozenset({"stride", "box_unit"})
 ONLY_CASCADES = frozenset({"min_size", "factor", "thresholds", "max_side"})
 GREATEST_TOP = 1000

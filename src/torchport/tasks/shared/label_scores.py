@@ -12,6 +12,12 @@ from ...errors import BadInput, RunError, UsageError
 from ...types import Signature, Value
 from ..base import Item
 
+ABOUT: dict[str, str] = {
+    "labels": "Names of the classes in the order of the model's outputs: a file with one name a line, name,name,... or a list; none: classes are numbered.",
+    "activation": "What makes scores of the model's outputs: softmax (one class of many; they sum to 1), sigmoid (each class by itself) or none (as they are).",
+    "top": "How many classes are answered, the most likely first. A whole number from 1 on.",
+}
+
 
 class Label(Value, frozen=True):
     """A class: its index among the model's outputs, its name, and its score."""

@@ -1,17 +1,4 @@
-"""The facts that fix how a picture becomes a model's input: parsed from text, validated, JSON-able.
-
-| fact | value |
-|---|---|
-| `resize` | shortest side in pixels, or `[height, width]` to stretch to |
-| `crop` | side of the centre square that is kept, or None to keep all (only after a stretch) |
-| `interpolation` | `bilinear` or `bicubic` |
-| `antialias` | true: the kernel widens as the picture shrinks, as in Pillow; false: it does not, as in OpenCV |
-| `reducing_gap` | None, or Pillow's parameter of that name (at least 1, usually 3.0) |
-| `mean`, `std` | one number a channel, in the order of `color`; of pixels in 0..1, or in 0..255 with `scale` 255 |
-| `scale` | 1: pixels are divided by 255 before the mean is taken off; 255: they are not |
-| `color` | order of the model's channels: `RGB`, `BGR` or `L` |
-| `max_pixels` | a greater picture is reduced by a whole factor before the in-graph form runs |
-"""
+"""The facts that fix how a picture becomes a model's input: parsed from text, validated, JSON-able."""
 
 from __future__ import annotations
 
@@ -33,6 +20,18 @@ DEFAULTS: Mapping[str, Any] = {
     "scale": 1,
     "color": "RGB",
     "max_pixels": 2**21,
+}
+ABOUT: Mapping[str, str] = {
+    "resize": "Shortest side in pixels, 1 to 4096; or height,width in pixels, to stretch to.",
+    "crop": "Side of the centre square that is kept, in pixels; none keeps all, after a stretch.",
+    "interpolation": "Resampling filter: bilinear or bicubic.",
+    "antialias": "true: the filter widens as the picture shrinks, as in Pillow; false: it does not, as in OpenCV.",
+    "reducing_gap": "Pillow's parameter of that name: none, or a number from 1 on (usually 3.0).",
+    "mean": "Subtracted from the pixels: one number, or one a channel in the order of color; of pixels in 0..1, or in 0..255 with scale=255.",
+    "std": "The pixels are then divided by it: one number, or one a channel; not 0.",
+    "scale": "Range of the pixels before the mean is subtracted: 1 (divided by 255) or 255 (as they are).",
+    "color": "Order of the model's channels: RGB, BGR or L (greyscale).",
+    "max_pixels": "A picture of more pixels is reduced by a whole factor before the in-graph preprocessing. A whole number from 1 on.",
 }
 GREATEST_SIDE = 4096
 """Bound of `resize` and `crop`: a mistyped size must not ask for gigabytes."""

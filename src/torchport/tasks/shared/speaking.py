@@ -22,6 +22,14 @@ _GAPS = " \u2581\u0120"
 _UNKNOWN = ("<unk>", "[UNK]", unigram_file.UNKNOWN)
 
 
+ABOUT: dict[str, str] = {
+    "tokenizer": "Path of a tokenizer.json or of the folder that holds it, or of the .spm file of a sentencepiece unigram model; required unless the source states it.",
+    "max_new_tokens": "Longest answer to one text, in tokens. A whole number from 1 on.",
+    "end": "Token ids that end an answer: a list, or numbers with commas between them; none: what the model states.",
+    "suppress": "Token ids that are never said: a list, or numbers with commas between them; none: what the model states.",
+}
+
+
 def tokenizer_path(name: str, value: Any) -> Path:
     """A `tokenizer.json` from a setting: that file, the folder it lies in, or a sentencepiece model, which is converted.
 

@@ -12,6 +12,11 @@ from . import texts, tokens
 POOLING = ("mean", "cls", "max")
 """What makes one vector of a vector a token: their mean, the first one, or the greatest of each element."""
 
+ABOUT: dict[str, str] = {
+    **tokens.ABOUT,
+    "pooling": "How the vectors of the tokens become one: mean, cls (the first token) or max (the greatest of each element).",
+}
+
 
 def check(facts: Facts) -> Facts:
     """As `tokens.check`, and `pooling` is one of `POOLING`; raises UsageError."""

@@ -13,8 +13,13 @@ from ...errors import BadInput, MissingDependency, UsageError
 from ..base import Facts
 
 DEFAULTS: dict[str, Any] = {"tokenizer": None, "max_length": 256, "pad_to": 8}
-"""Facts of every task that tokenizes: `tokenizer` (a `tokenizer.json`, or the folder that holds it), `max_length` (in
-tokens, what a model adds at the ends included), `pad_to` (lengths are padded to a multiple of this)."""
+"""Facts of every task that tokenizes."""
+
+ABOUT: dict[str, str] = {
+    "tokenizer": "Path of a tokenizer.json, or of the folder that holds it; required unless the source states it.",
+    "max_length": "Longest text in tokens, special tokens included; a longer text is cut off. A whole number from 1 on.",
+    "pad_to": "Lengths are padded to a multiple of this many tokens. A whole number from 1 on.",
+}
 
 CHARACTERS_A_TOKEN = 16
 """How much text is read for one token at first: more than words need in any script, so that one reading is enough but for blanks."""
