@@ -56,6 +56,7 @@ def check_feed(signature: Signature, feed: Feed) -> int | None:
                 raise BadInput(f"'{dim}' is {sizes[dim]} in one input and {size} in '{spec.name}'", "give every input the same number of items")
     for dim, size in sizes.items():
         bound = signature.dims.get(dim)
-        if bound and (size < bound.min or (bound.max is not None and size > bound.max)):
-            raise BadInput(f"'{dim}' is {size}", f"this graph takes {bound.min}..{'any' if bound.max is None else bound.max}")
+        if bound and not bound.holds(size):
+            multiples = f", in multiples of {bound.multiple}" if bound.multiple > 1 else ""
+            raise BadInput(f"'{dim}' is {size}", f"this graph takes {bound.min}..{'any' if bound.max is None else bound.max}{multiples}")
     return sizes.get("batch")

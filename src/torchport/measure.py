@@ -21,7 +21,7 @@ from .errors import BadInput, MissingDependency
 from .machine import usable_cores
 from .search import worth_measuring
 from .tasks import assets
-from .types import Artifact, Candidate, Reference, Signature
+from .types import Artifact, Bound, Candidate, Reference, Signature
 
 if TYPE_CHECKING:
     from .verify.prove import Proven
@@ -106,7 +106,7 @@ def made_up(signature: Signature) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     feed = {}
     for spec in signature.inputs:
-        shape = [d if isinstance(d, int) else 1 if d == "batch" else max(signature.dims[d].min if d in signature.dims else 1, 16) for d in spec.shape]
+        shape = [d if isinstance(d, int) else signature.dims.get(d, Bound()).nearest(1 if d == "batch" else 16) for d in spec.shape]
         kind = np.dtype(spec.dtype).kind
         feed[spec.name] = (rng.standard_normal(shape) if kind == "f" else rng.integers(0, 2, shape)).astype(spec.dtype)
     return feed

@@ -33,10 +33,25 @@ class TensorSpec(Value, frozen=True):
 
 
 class Bound(Value, frozen=True):
-    """The inclusive range of a dynamic dimension; `max` is None when unbounded."""
+    """The sizes of a dynamic dimension: from `min` to `max`, both included (None is no end), where they are multiples of `multiple`."""
 
     min: int = 1
     max: int | None = None
+    multiple: int = 1
+
+    def holds(self, size: int) -> bool:
+        """Whether the dimension may have this size."""
+        return self.min <= size and (self.max is None or size <= self.max) and size % self.multiple == 0
+
+    def nearest(self, size: int) -> int:
+        """The size within the bound that is nearest to `size`, the smaller of two."""
+        low = -(-self.min // self.multiple) * self.multiple
+        wanted = max(low, round(size / self.multiple) * self.multiple)
+        return wanted if self.max is None else max(low, min(wanted, self.max // self.multiple * self.multiple))
+
+    def __str__(self) -> str:
+        """As it is written in `--input`: `1..8`, `32..1024/32`, `1..any`."""
+        return f"{self.min}..{'any' if self.max is None else self.max}" + (f"/{self.multiple}" if self.multiple > 1 else "")
 
 
 class Signature(Value, frozen=True):

@@ -103,7 +103,7 @@ class Picture(nn.Module):
 def test_named_dimensions_with_bounds() -> None:
     model = Picture().eval()
     dims = {"x": {0: "batch", 2: "height", 3: "width"}}
-    graph = capture_graph("model", model, {"x": floats(2, 3, 20, 20)}, dims=dims, bounds={"height": (8, 64), "batch": (1, 8)})
+    graph = capture_graph("model", model, {"x": floats(2, 3, 20, 20)}, dims=dims, bounds={"height": Bound(min=8, max=64), "batch": Bound(max=8)})
     inputs, outputs = shapes(graph)
     assert inputs == {"x": ("float32", "batch", 3, "height", "width")}
     assert outputs["output_1"] == ("float32", "batch", 4)

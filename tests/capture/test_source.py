@@ -18,6 +18,7 @@ from torchport.capture import capture_graph, open_source
 from torchport.capture.safe import load_scripted
 from torchport.capture.script import to_archive
 from torchport.errors import BadInput, CaptureError, UnsafeFile, UsageError, WeightsError
+from torchport.types import Bound
 
 NET = """
 import torch
@@ -271,7 +272,7 @@ def test_hugging_face_folder(bert: Path) -> None:
     assert (source.input_names() or [])[:2] == ["input_ids", "attention_mask"]
     feed = {"input_ids": np.arange(14).reshape(2, 7), "attention_mask": np.ones((2, 7), np.int64)}
     dims = {name: {0: "batch", 1: "length"} for name in feed}
-    graph = capture_graph("model", source.module, feed, dims=dims, bounds={"length": (1, 64)})
+    graph = capture_graph("model", source.module, feed, dims=dims, bounds={"length": Bound(max=64)})
     assert graph.exported is not None
     assert [(spec.name, spec.shape) for spec in graph.signature.outputs] == [("logits", ("batch", 2))]
     assert graph.signature.dims["length"].max == 64

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import BadInput, UsageError
+from ..errors import BadInput, CaptureError, UsageError
 from ..tasks import Item, Task
 from ..tasks.base import Facts, Split, TaskGraph
-from ..types import Signature, Step
+from ..types import Bound, Signature, Step
+from . import axes
+from .dynamic import BATCH
 from .inputs import made_up, parse
 from .ladder import capture_graph
 from .program import GraphProgram, Program
@@ -20,8 +22,7 @@ from .program import GraphProgram, Program
 if TYPE_CHECKING:
     from .source import Source
 
-EXAMPLE_BATCH = 2
-"""Captured at two items: at one, torch.export takes the batch for a constant."""
+EXAMPLE_BATCH = axes.ROWS
 
 MADE_UP_ITEMS = 8
 
@@ -63,37 +64,57 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
     Args:
         settings: facts given by the user; the rest comes from the source, then from the task's defaults.
         data: the user's items, or None.
-        specs: `--input` texts, such as `x:float32[batch,10]`, for when there is no data.
+        specs: `--input` texts, such as `x:float32[batch,10]`; beside data they say which of its axes are free.
 
     Raises:
-        UsageError: neither data nor specs.
+        UsageError: neither data nor specs, or specs for a task that takes no tensors.
         BadInput: the data cannot be used.
         CaptureError: the model cannot be captured; the message names the module and the source line.
     """
     facts, assumed = task.resolve(settings, source.facts)
-    dims: dict[str, Any] | None = None
-    bounds: dict[str, Any] | None = None
+    if specs and not task.takes_tensors:
+        raise UsageError(f"--input says nothing to {task.name}: what its model takes follows from its settings and data", "leave out --input")
     if data is not None:
         items = task.items(data, facts)
         split = _split(task, source, facts, items)
         if split is not None:
             return _assemble_split(split, task, source, items, assumed)
-        usable, feed = _examples(task, items, facts, source.input_names())
-    elif specs and task.takes_tensors:
+        if task.takes_tensors:
+            example = axes.of_items(task, items, facts, source.input_names(), data, parse(specs))
+        else:
+            usable, feed = _examples(task, items, facts, source.input_names())
+            example = axes.Example(items, usable, feed, None, {})
+    elif specs:
         parsed = parse(specs)
-        feed, dims, bounds = made_up(parsed, batch=EXAMPLE_BATCH), parsed.dims, parsed.bounds
-        items = usable = [_made_up_item(i, made_up(parsed, seed=i, batch=1)) for i in range(1, MADE_UP_ITEMS + 1)]
+        items = [_made_up_item(i, made_up(parsed, seed=i, batch=1)) for i in range(1, MADE_UP_ITEMS + 1)]
+        example = axes.Example(items, items, made_up(parsed, batch=EXAMPLE_BATCH), parsed.dims, parsed.bounds)
     else:
         instead = ', or --input "x:float32[batch,10]"' if task.takes_tensors else ""
         raise UsageError(f"there is nothing to run the model on: {task.name} needs data", f"give --data{instead}")
-    model = capture_graph("model", source.model, feed, dims=dims, bounds=bounds)
+    model = _capture_model(source, example)
     facts = task.bind(facts, model.signature)
-    task.check_items(items, model.signature)
+    task.check_items(example.items, model.signature)
     steps = task.steps(facts, model.signature)
     graphs: dict[str, GraphProgram] = {"model": model}
-    for name, graph in task.graphs(facts, model.signature, usable).items():
+    for name, graph in task.graphs(facts, model.signature, example.usable).items():
         graphs[name] = _of_task(name, graph)
-    return Assembled(_program(graphs, steps, source, ("model",)), task, facts, assumed, steps, items, data is None)
+    return Assembled(_program(graphs, steps, source, ("model",)), task, facts, assumed, steps, example.items, data is None)
+
+
+def _capture_model(source: Source, example: axes.Example) -> GraphProgram:
+    """The model on its example; where nobody named the batch, a model that fixes it is captured at one row."""
+    try:
+        return capture_graph("model", source.model, example.feed, dims=example.dims, bounds=example.bounds)
+    except CaptureError:
+        if not example.optional:
+            raise
+        dims = {name: {axis: dim for axis, dim in named.items() if dim != BATCH} for name, named in (example.dims or {}).items()}
+        feed = {name: array[:1] if 0 in (example.dims or {}).get(name, {}) else array for name, array in example.feed.items()}
+        try:
+            return capture_graph("model", source.model, feed, dims=dims, bounds=example.bounds)
+        except CaptureError:
+            pass  # the first one tells more
+        raise
 
 
 def _split(task: Task, source: Source, facts: Facts, items: Sequence[Item]) -> Split | None:
@@ -121,7 +142,8 @@ def _assemble_split(split: Split, task: Task, source: Source, items: list[Item],
 def _of_task(name: str, graph: TaskGraph) -> GraphProgram:
     """A graph that a task writes, by itself or around a part of a source of several graphs. Non-strict export goes first: such code holds no
     decisions that only the strict way finds, and that takes two to four times as long."""
-    return capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=graph.bounds, rungs=("non-strict", "strict"))
+    bounds = {dim: Bound(min=least, max=most) for dim, (least, most) in graph.bounds.items()}
+    return capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=bounds, rungs=("non-strict", "strict"))
 
 
 def _program(graphs: Mapping[str, GraphProgram], steps: Sequence[Step], source: Source, weighted: Container[str]) -> Program:

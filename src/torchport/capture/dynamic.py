@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BATCH = "batch"
 
 Dims = Mapping[str, Mapping[int, str]]
-Bounds = Mapping[str, tuple[int, int | None]]
+Bounds = Mapping[str, Bound]
 Runs = Callable[[Mapping[str, np.ndarray]], Any]
 
 
@@ -107,8 +107,8 @@ def by_running(run: Runs, wanted: Dims, bounds: Bounds, feed: Mapping[str, np.nd
     fixed: list[tuple[str, int, str, int]] = []
     held: set[str] = set()
     for dim, size in sizes(feed, wanted).items():
-        most = bounds.get(dim, (1, None))[1]
-        other = size + 1 if most is None or size < most else size - 1
+        bound = bounds.get(dim, Bound())
+        other = size + bound.multiple if bound.holds(size + bound.multiple) else size - bound.multiple
         try:
             moved = {name: tuple(value.shape) for name, value in flatten_outputs(run(resized(feed, wanted, dim, other))).items()}
         except Exception:  # the code of a stranger's model: however it fails, the dimension is fixed
@@ -121,7 +121,7 @@ def by_running(run: Runs, wanted: Dims, bounds: Bounds, feed: Mapping[str, np.nd
                     shapes[name][axis] = _linear(dim, (size, old), (other, new)) or _fresh(str(s) for shape in shapes.values() for s in shape)
     inputs = tuple(TensorSpec(name=key, dtype=array.dtype.name, shape=tuple(_held(wanted.get(key, {}).get(axis), size, held) for axis, size in enumerate(array.shape))) for key, array in feed.items())
     outputs = tuple(TensorSpec(name=name, dtype=dtype_name(answered[name].dtype, name), shape=tuple(shape)) for name, shape in shapes.items())
-    return Reading(Signature(inputs=inputs, outputs=outputs, dims={dim: Bound(min=1, max=bounds.get(dim, (1, None))[1]) for dim in sorted(held)}), fixed)
+    return Reading(Signature(inputs=inputs, outputs=outputs, dims={dim: Bound(max=bounds.get(dim, Bound()).max) for dim in sorted(held)}), fixed)
 
 
 def settle(reading: Reading, run: Runs, model: Runs, feed: Mapping[str, np.ndarray], bounds: Bounds) -> Signature:
@@ -134,12 +134,12 @@ def settle(reading: Reading, run: Runs, model: Runs, feed: Mapping[str, np.ndarr
     dims = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in signature.inputs}
     settled = {}
     for name, bound in signature.dims.items():
-        asked = bounds.get(name, (1, None))
-        least = max(bound.min, asked[0])
-        if bound.min <= 2 and asked[0] <= 1:
+        asked = bounds.get(name, Bound())
+        least = max(bound.min, asked.min)
+        if bound.min <= 2 and asked.holds(1):
             least = 1 if _holds_at_one(signature, name, run, model, resized(feed, dims, name, 1)) else 2
-        most = min((m for m in (bound.max, asked[1]) if m is not None), default=None)
-        settled[name] = Bound(min=least, max=most)
+        most = min((m for m in (bound.max, asked.max) if m is not None), default=None)
+        settled[name] = Bound(min=-(-least // asked.multiple) * asked.multiple, max=most, multiple=asked.multiple)
     return Signature(inputs=signature.inputs, outputs=signature.outputs, dims=settled)
 
 

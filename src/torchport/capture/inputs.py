@@ -1,4 +1,16 @@
-"""`--input "x:float32[batch,10]"`: what a graph takes, in one line of text, and seeded examples of it (numpy only)."""
+"""`--input "x:float32[batch,10]"`: what a graph takes, in one line of text, and seeded examples of it (numpy only).
+
+A dimension is one of
+
+    10                      a fixed size
+    time                    any size from 1
+    time<=200               from 1 to 200
+    32..1024                from 32 to 1024; `32..` has no end
+    32..1024/32             from 32 to 1024 in multiples of 32
+    height=32..1024/32      the same, with a name; without one it is called after its input and place, as in x_2
+
+A name that stands in several places is one dimension; its bound is given once.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import UsageError
-from ..types import TensorSpec
+from ..types import Bound, TensorSpec
 
-EXAMPLE = 'write it like "x:float32[batch,10]": a name is a dynamic dimension, "batch<=8" bounds it, a number is fixed'
+EXAMPLE = 'write it like "x:float32[batch,3,height=32..1024/32,10]": a name is a dynamic dimension, "batch<=8" and "32..1024" bound it, "/32" asks for multiples, a number is fixed'
 DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 
 DYNAMIC_SIZE = 12
@@ -21,7 +33,8 @@ LARGEST_INTEGER = 8
 """Made-up integers stay below this, so that they can serve as indices into small tables."""
 
 _SPEC = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*:\s*(?P<dtype>\w+)\s*\[(?P<dims>[^\]]*)\]\s*")
-_DIM = re.compile(r"(?P<name>[A-Za-z_]\w*)\s*(<=\s*(?P<max>\d+))?")
+_NAMED = re.compile(r"(?P<name>[A-Za-z_]\w*)\s*(<=\s*(?P<max>\d+))?")
+_RANGE = re.compile(r"((?P<name>[A-Za-z_]\w*)\s*=\s*)?(?P<min>\d+)\s*\.\.\s*(?P<max>\d+)?\s*(/\s*(?P<multiple>\d+))?")
 
 
 @dataclass(frozen=True)
@@ -30,12 +43,12 @@ class InputSpecs:
 
     Attributes:
         dims: input name -> {axis: name of the dynamic dimension}.
-        bounds: dynamic dimension -> (1, greatest size), for those that were given one.
+        bounds: dynamic dimension -> the sizes it may have, for those that were given a bound.
     """
 
     tensors: tuple[TensorSpec, ...]
     dims: dict[str, dict[int, str]]
-    bounds: dict[str, tuple[int, int | None]]
+    bounds: dict[str, Bound]
 
 
 def parse(texts: Sequence[str]) -> InputSpecs:
@@ -45,7 +58,7 @@ def parse(texts: Sequence[str]) -> InputSpecs:
         UsageError: quotes the text that cannot be read, and shows the right form.
     """
     tensors: list[TensorSpec] = []
-    bounds: dict[str, tuple[int, int | None]] = {}
+    bounds: dict[str, Bound] = {}
     for text in texts:
         match = _SPEC.fullmatch(text)
         if match is None:
@@ -54,23 +67,31 @@ def parse(texts: Sequence[str]) -> InputSpecs:
             raise UsageError(f"'{match['dtype']}' in '{text}' is no dtype", f"one of {', '.join(DTYPES)}")
         if any(spec.name == match["name"] for spec in tensors):
             raise UsageError(f"the input '{match['name']}' is given twice", "give each of forward's arguments once")
-        shape = tuple(_dim(part.strip(), text, bounds) for part in match["dims"].split(",")) if match["dims"].strip() else ()
+        parts = match["dims"].split(",") if match["dims"].strip() else []
+        shape = tuple(_dim(part.strip(), text, f"{match['name']}_{axis}", bounds) for axis, part in enumerate(parts))
         tensors.append(TensorSpec(name=match["name"], dtype=match["dtype"], shape=shape))
     dims = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in tensors}
     return InputSpecs(tuple(tensors), dims, bounds)
 
 
-def _dim(part: str, text: str, bounds: dict[str, tuple[int, int | None]]) -> int | str:
+def _dim(part: str, text: str, unnamed: str, bounds: dict[str, Bound]) -> int | str:
+    """One dimension: its size, or its name, whose bound joins `bounds`; `unnamed` is what a range without a name is called."""
     if part.isdecimal() and int(part) > 0:
         return int(part)
-    match = _DIM.fullmatch(part)
-    if match is None or match["max"] == "0":
+    match = _NAMED.fullmatch(part) or _RANGE.fullmatch(part)
+    if match is None:
         raise UsageError(f"cannot read the dimension '{part}' in '{text}'", EXAMPLE)
-    if match["max"]:
-        bound = (1, int(match["max"]))
-        if bounds.setdefault(match["name"], bound) != bound:
-            raise UsageError(f"'{match['name']}' is bounded by {bounds[match['name']][1]} and by {bound[1]}", "give a dimension one bound")
-    return match["name"]
+    said = {key: int(value) for key, value in match.groupdict().items() if value and key != "name"}
+    name, bound = match["name"] or unnamed, Bound(**said)
+    if 0 in said.values() or (bound.max is not None and bound.max < bound.min):
+        raise UsageError(f"the dimension '{part}' in '{text}' has no sizes", EXAMPLE)
+    if bound.min % bound.multiple or (bound.max or 0) % bound.multiple:
+        inner = Bound(min=-(-bound.min // bound.multiple) * bound.multiple, max=bound.max and bound.max // bound.multiple * bound.multiple, multiple=bound.multiple)
+        fitting = f"write {str(inner).replace('any', '')}" if inner.max is None or inner.max >= inner.min else EXAMPLE
+        raise UsageError(f"'{part}' in '{text}' begins or ends between two multiples of {bound.multiple}", fitting)
+    if said and bounds.setdefault(name, bound) != bound:
+        raise UsageError(f"'{name}' is bounded by {bounds[name]} and by {bound}", "give a dimension one bound")
+    return name
 
 
 def made_up(specs: InputSpecs, *, seed: int = 0, batch: int = 2) -> dict[str, np.ndarray]:
@@ -87,9 +108,8 @@ def made_up(specs: InputSpecs, *, seed: int = 0, batch: int = 2) -> dict[str, np
     def size(dim: int | str) -> int:
         if isinstance(dim, int):
             return dim
-        most = specs.bounds.get(dim, (1, None))[1]
-        wanted = batch if dim == "batch" else DYNAMIC_SIZE
-        return wanted if most is None else min(wanted, most)
+        bound = specs.bounds.get(dim, Bound())
+        return bound.nearest(batch if dim == "batch" else max(DYNAMIC_SIZE, 2 * bound.multiple, 2 * bound.min if bound.min > 1 else 1))
 
     return {spec.name: _values(rng, np.dtype(spec.dtype), tuple(map(size, spec.shape))) for spec in specs.tensors}
 

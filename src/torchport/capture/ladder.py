@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CaptureError, TorchportError
-from ..types import Signature
+from ..types import Bound, Signature
 from . import dynamic
 from .binding import Call, bind, plain, positional, program_inputs, tensors
 from .blame import first_line, module_of, place_of, shown
@@ -54,7 +54,7 @@ def capture_graph(
         examples: one batched feed, keyed by forward's argument names (`""` is the first argument).
         dims: input name -> {axis: name of the dynamic dimension}; None makes dimension 0 of every input that shares the
             first one's size `batch`, where the model allows it.
-        bounds: dynamic dimension -> (min, max), inclusive.
+        bounds: dynamic dimension -> the sizes it may have, where not any.
         rungs: ways of torch.export to try, before a trace.
 
     Returns:
@@ -171,7 +171,7 @@ def _export(call: Call, wanted: Dims, bounds: Bounds, *, strict: bool) -> Export
     from torch.export import Dim
 
     def shape(key: str) -> dict[int, Any] | None:
-        return {axis: Dim.AUTO(max=most) if (most := bounds.get(dim, (1, None))[1]) else Dim.AUTO for axis, dim in wanted[key].items()} or None
+        return {axis: Dim.AUTO(max=most) if (most := bounds.get(dim, Bound()).max) else Dim.AUTO for axis, dim in wanted[key].items()} or None
 
     shapes: Any = tuple(shape(key) for key in call.feed)
     if _takes_anything(call.module):

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 
 from ..errors import UnsupportedByTarget
+from ..types import Bound
 from .program import flatten_outputs
 
 if TYPE_CHECKING:
-    from ..types import Bound
     from .program import Arrays, GraphProgram
 
 _TOLERANCE = 1e-4
@@ -157,10 +157,7 @@ def _resized(graph: GraphProgram) -> Arrays:
 
 def _another_size(size: int, bound: Bound | None) -> int:
     """Twice or half the size, which keeps what it divides by; the size itself where neither is allowed."""
-    least, most = (bound.min, bound.max) if bound else (1, None)
-    if most is None or 2 * size <= most:
-        return 2 * size
-    return size // 2 if size // 2 >= max(least, 1) else size
+    return next((other for other in (2 * size, size // 2) if (bound or Bound()).holds(other)), size)
 
 
 def _uncounted(name: str, data: bytes) -> bytes | None:

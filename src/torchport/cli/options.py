@@ -13,13 +13,18 @@ from ..request import SEARCH, golden
 from . import config
 from .shared import names, pairs
 
+INPUT = (
+    'An input of the model, as in "x:float32[batch,3,height=32..1024/32,width]": a number is fixed, a name is free, "batch<=8" or "32..1024" '
+    'bounds it, "/32" asks for multiples. Without --data it is made up, beside --data it says which axes are free; repeatable.'
+)
+
 Source = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="package.module:name, file.py:Name, a .pt2, a TorchScript .pt, or a Hugging Face folder (hf:DIR, or DIR).")]
 Weights = Annotated[Path | None, typer.Option(help="A .safetensors or .pt state dict for the model that SOURCE builds.")]
 Arg = Annotated[list[str] | None, typer.Option("--arg", help="key=value for the class or factory; repeatable.")]
 Task = Annotated[str | None, typer.Option(help="What the model is for; see `torchport tasks`. A Hugging Face folder says it by itself.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="key=value of a task fact; repeatable.")]
 Data = Annotated[Path | None, typer.Option(help="The task's data: a folder or a file.")]
-Input = Annotated[list[str] | None, typer.Option("--input", help='Made-up inputs where there is no data, as in "x:float32[batch,10]"; repeatable.')]
+Input = Annotated[list[str] | None, typer.Option("--input", help=INPUT)]
 Targets = Annotated[str | None, typer.Option(help="Comma-separated targets, or auto for every one that works here.")]
 Recipes = Annotated[str | None, typer.Option(help="Comma-separated recipes or chains of them, as in int8_weights,prune@0.5+distil; auto searches.")]
 Limit = Annotated[float | None, typer.Option(help="Wall-clock limit of one export, and of one verification, in seconds.")]

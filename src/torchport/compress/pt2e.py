@@ -140,11 +140,10 @@ def recapture(graph: GraphProgram, module: torch.nn.Module) -> GraphProgram:
     """
     signature = graph.signature
     dims = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in signature.inputs}
-    bounds = {dim: (bound.min, bound.max) for dim, bound in signature.dims.items()}
     examples = {spec.name: np.asarray(graph.examples[spec.name]) for spec in signature.inputs}
     if not set(argument_names(module) or ()) >= set(examples):  # of a forward(*tensors), torch.export makes tensors_0, tensors_1
         module = _unnamed(module)
-    made = capture_graph(graph.name, module, examples, dims=dims, bounds=bounds)
+    made = capture_graph(graph.name, module, examples, dims=dims, bounds=signature.dims)
     if made.signature != signature:
         raise UnsupportedByTarget(f"graph '{graph.name}' has another signature once it is compressed", f"was {signature}, is {made.signature}")
     return made

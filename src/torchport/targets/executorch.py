@@ -242,7 +242,7 @@ def _greatest(signature: Signature, options: ExportOptions) -> dict[str, int]:
         if dim == "batch":
             most[dim] = min(options.max_batch, bound.max or options.max_batch)
         else:
-            most[dim] = bound.max or options.max_size
+            most[dim] = bound.max or max(bound.nearest(options.max_size), bound.nearest(2 * bound.min))
     return most
 
 

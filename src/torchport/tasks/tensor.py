@@ -24,7 +24,8 @@ class Tensors(Value, frozen=True):
 class TensorTask(Task):
     """Named tensors through a model, as they are.
 
-    Data is a `.safetensors`, `.npy` or `.json` file whose first axis counts the items: item i is row i of every tensor.
+    Data is a `.safetensors`, `.npy` or `.json` file whose first axis counts the items: item i is row i of every tensor. A folder of
+    such files may hold items of several sizes.
     """
 
     name = "tensor"
@@ -42,15 +43,26 @@ class TensorTask(Task):
         return {**facts, "inputs": [[spec.name, spec.dtype] for spec in model.inputs]}
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
-        """One item a row; an item's raw bytes are a safetensors file of that row."""
+        """One item a row, of one file or of each file of a folder; an item's raw bytes are a safetensors file of that row."""
+        if not data.is_dir():
+            return self._rows(data)
+        files = sorted(path for path in data.iterdir() if path.suffix in self.suffixes and path.is_file() and not path.name.startswith("."))
+        if not files:
+            raise BadInput(f"{data}: no {', '.join(self.suffixes)} in this folder", "give --data a file of tensors, or a folder of such files")
+        return [item for path in files for item in self._rows(path, keep=False)]
+
+    def _rows(self, data: Path, *, keep: bool = True) -> list[Item]:
+        """The rows of a file; its arrays are kept in memory, or read again for each row."""
         arrays = read_tensors(_read(data), None, data.name)
         counts = {name: array.shape[0] if array.ndim else 0 for name, array in arrays.items()}
         if not arrays or len(set(counts.values())) != 1 or 0 in counts.values():
             raise BadInput(f"{data.name}: the first axis counts the items, here {counts}", "give every tensor the same, non-zero first axis")
         size = next(iter(counts.values()))
 
+        kept = arrays if keep else None
+
         def row(i: int) -> Item:
-            return Item(f"{data.name}[{i}]", lambda: _write({name: array[i : i + 1] for name, array in arrays.items()}))
+            return Item(f"{data.name}[{i}]", lambda: _write({name: array[i : i + 1] for name, array in (kept or read_tensors(_read(data), None, data.name)).items()}))
 
         return [row(i) for i in range(size)]
 
