@@ -83,5 +83,5 @@ def test_what_cannot_be_read_is_quoted(texts: list[str]) -> None:
 def test_contradictions() -> None:
     with pytest.raises(UsageError, match="twice"):
         parse(["x:float32[2]", "x:float32[3]"])
-    with pytest.raises(UsageError, match="bounded by 1..4 and by 1..8"):
+    with pytest.raises(UsageError, match=r"bounded by 1\.\.4 and by 1\.\.8"):
         parse(["x:float32[n<=4]", "y:float32[n<=8]"])

@@ -72,7 +72,7 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
         CaptureError: the model cannot be captured; the message names the module and the source line.
     """
     facts, assumed = task.resolve(settings, source.facts)
-    if specs and not task.takes_tensors:
+    if specs and data is not None and not task.takes_tensors:
         raise UsageError(f"--input says nothing to {task.name}: what its model takes follows from its settings and data", "leave out --input")
     if data is not None:
         items = task.items(data, facts)
