@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from torchport import budget
 from torchport.choose import WIDEST_TIE, choose
-from torchport.stats import tango
-from torchport.types import Accuracy, Candidate, Choice, Parity, Reference, Timing
+from torchport.stats import EQUAL_FILES, tango
+from torchport.types import Accuracy, Budget, Candidate, Choice, Parity, Reference, Timing
 
 REFERENCE = Reference(latency_ms=20.0, accuracy=0.8, size_bytes=18_000_000)
 GOOD = Parity(ok=True, max_rel=1e-6, snr_db=110.0)
@@ -189,9 +189,40 @@ def test_slower_than_its_float_form_is_never_picked_for_speed():
     rows = row("a-fp32", 10.0), row("a-int8", 10.3, size=5_000_000), row("b-fp32", 10.3, noise=0.04)
     choice = decide(*rows)
     assert choice.chosen == "a-fp32"
-    assert by_id(choice)["a-int8"].reason == "slower than its float form a-fp32 (10.3 ms against 10 ms)"
-    assert "slower than their float form on this machine: a-int8" in choice.why
+    assert by_id(choice)["a-int8"].reason == "no faster than its float form a-fp32 (10.3 ms against 10 ms)"
+    assert "no faster than their float form on this machine: a-int8" in choice.why
     assert "a-int8" in choice.front
+
+
+def test_clearly_slower_than_its_float_form_is_called_slower():
+    assert by_id(decide(row("a-fp32", 10.0), row("a-int8", 12.0)))["a-int8"].reason.startswith("slower than its float form a-fp32")
+
+
+@given(st.floats(0.001, 1e3), st.floats(1.0, 1.0 + EQUAL_FILES), st.floats(0, 0.5))
+def test_nothing_is_called_faster_within_what_equal_files_differ_by(ms, ratio, noise):
+    equal = msgspec.structs.replace(REFERENCE, latency_ms=ms * ratio)
+    choice = decide(row("a-fp32", ms, noise=noise), row("b-fp32", ms * ratio * 0.999, noise=noise), reference=equal)
+    said = "; ".join([choice.why, *(c.reason or "" for c in choice.candidates)])
+    assert "faster than" not in said.replace("no faster than", "") and "slower than" not in said and "x the time" not in said
+
+
+def test_a_noisy_machine_widens_what_is_not_told_apart():
+    assert "as fast as the reference" in decide(row("a-fp32", 10.0, noise=1.5)).why
+    assert "2x faster than the reference" in decide(row("a-fp32", 10.0, noise=0.5)).why
+
+
+def test_a_row_with_the_files_of_another_is_no_candidate():
+    twin = row("a-int8_weights", None, status="rejected", reason="same as a-fp32: the recipe changed nothing", same_as="a-fp32", parity=None, accuracy=None)
+    choice = decide(row("a-fp32"), twin)
+    assert choice.candidates[1] == twin
+    assert (choice.chosen, choice.front) == ("a-fp32", ("a-fp32",))
+    nothing = decide(row("a-fp32"), twin, text="latency<=1ms")
+    assert nothing.nearest == {"latency": "a-fp32 answers in 10 ms, 9 ms (900.0%) over the 1 ms allowed"}
+
+
+def test_without_a_limit_nothing_is_reported_as_met():
+    choice = choose([row("a-fp32")], REFERENCE, Budget())
+    assert (choice.met, choice.met_because) == ("not shown", "no budget was given")
 
 
 def test_where_the_float_form_is_too_big_the_slower_variant_may_win():

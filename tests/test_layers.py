@@ -18,7 +18,7 @@ LAYERS = (
     ("errors", "types", "registry", "isolate", "machine", "cache", "disk", "stats", "budget", "feed"),
     ("targets", "tasks", "capture", "compress", "converted"),
     ("bench", "bundle", "calibrate", "lower", "measure", "search", "verify"),
-    ("choose", "gallery", "predict"),
+    ("choose", "limits", "gallery", "predict"),
     ("report",),
     ("batch", "serve"),
     ("attempt", "demo", "deploy", "diff", "doctor", "documents", "export", "pack", "rebench", "repack", "request", "testing"),
@@ -26,7 +26,7 @@ LAYERS = (
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-STAGES = ("attempt", "batch", "bench", "bundle", "choose", "cli", "deploy", "diff", "export", "measure", "pack", "predict", "rebench", "repack", "report", "search", "serve", "verify")
+STAGES = ("attempt", "batch", "bench", "bundle", "choose", "limits", "cli", "deploy", "diff", "export", "measure", "pack", "predict", "rebench", "repack", "report", "search", "serve", "verify")
 """These compare and index by no name of a target, recipe or task: a new one must need no change here."""
 
 BUILD = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from . import cache, isolate
-from .calibrate import Parts, feeds, split
-from .choose import answers_short
-from .compress import Chain, Workshop
+from .calibrate import Parts, check_enough, feeds, split
+from .compress import Chain, Link, Workshop
 from .errors import MissingDependency, ParityError, RunError, TorchportError
+from .limits import answers_short
 from .lower import Lowered, chains_of, lower, rows_of, wanted
 from .request import Request
-from .search import Look, Search
+from .search import Look, Search, usable
 from .targets import targets
 from .targets.base import ExportOptions, Target
-from .tasks import Item, task_for, tasks
+from .tasks import Item, Task, task_for, tasks
 from .types import PLAIN, Artifact, Candidate, Reference
 from .verify.accuracy import judge
 from .verify.prove import Standard, prove, prove_program, prove_reference
@@ -28,6 +29,7 @@ from .verify.prove import Standard, prove, prove_program, prove_reference
 if TYPE_CHECKING:
     from .capture.assemble import Assembled
     from .capture.program import Program
+    from .capture.source import Source
     from .verify.prove import Proven
 
 Tell = Callable[[str, str], None]
@@ -71,8 +73,7 @@ def attempt(request: Request, folder: Path, log: Path, tell: Tell) -> Tried:
         TorchportError: there is nothing to go on with; see `capture`, `prove_reference` and `need_one`.
     """
     rows = wanted(request.targets, request.recipes) if not request.searching else []
-    with isolate.quiet(log):
-        assembled = capture(request, tell)
+    assembled = capture(request, tell, log)
     assembled, parts = divide(request, assembled)
     standards = {PLAIN: Standard(prove_reference(assembled, lambda item: tell("reference", item)))}
     with isolate.quiet(log):
@@ -169,8 +170,11 @@ def reference() -> Target:
     return next(target for target in map(targets.get, targets.names()) if target.reference)
 
 
-def capture(request: Request, tell: Tell) -> Assembled:
+def capture(request: Request, tell: Tell, log: Path | None = None) -> Assembled:
     """Source, facts and data become an assembled Program.
+
+    Args:
+        log: where what PyTorch prints goes; None lets it through.
 
     Raises:
         MissingDependency: PyTorch is not installed.
@@ -187,10 +191,27 @@ def capture(request: Request, tell: Tell) -> Assembled:
     # One thread until the timing: children are forked, and a pool of waiting threads does not survive a fork.
     torch.set_num_threads(1)
     tell("capture", request.source if isinstance(request.source, str) else type(request.source).__name__)
-    source = open_source(request.source, args=request.arguments, weights=request.weights)
+    hushed = contextlib.nullcontext if log is None else lambda: isolate.quiet(log)
+    with hushed():
+        source = open_source(request.source, args=request.arguments, weights=request.weights)
     # Made-up tensors are the model's own input, whatever it is for.
     name = request.task or task_for(source.architecture if request.data is not None or not request.inputs else "")
-    return assemble(source, tasks.get(name), request.settings, request.data, request.inputs)
+    check_calibration(request, tasks.get(name), source)
+    with hushed():
+        return assemble(source, tasks.get(name), request.settings, request.data, request.inputs)
+
+
+def check_calibration(request: Request, task: Task, source: Source) -> None:
+    """Before the model is captured: whether the recipes that learn from data will have enough of it.
+
+    Raises:
+        BadInput: no recipe that was asked for will; see `check_enough`.
+    """
+    chains = [Chain((Link(recipe),)) for recipe in usable()] if request.searching else chains_of(request.recipes)
+    if any(chain.needs_data for chain in chains):
+        facts, _ = task.resolve(request.settings, source.facts)
+        given = [None if path is None else task.items(path, facts) for path in (request.data, request.calibration)]
+        check_enough(chains, *given)
 
 
 def keep_reference(assembled: Assembled, folder: Path) -> Artifact:

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .compress.base import CALIBRATION_HINT, ENOUGH, FEWEST_FEEDS, too_few
 from .errors import BadInput
 from .tasks import Item, Pipeline
 
 if TYPE_CHECKING:
     from .capture.assemble import Assembled
     from .capture.program import Arrays
-
-ENOUGH = 96
-"""Items from which on a data set is split where the user gave no other data: with fewer, each part says too little."""
+    from .compress import Chain
 
 UNREADABLE = 0.5
 """Greatest share of calibration items that may be unreadable."""
@@ -56,6 +55,26 @@ def split(items: Sequence[Item], calibration: Sequence[Item] | None, test: Seque
     rest = ranked[len(learn) : len(items) - len(held)]
     chosen = [[items[i] for i in sorted(part)] for part in (learn, rest, held)]
     return Parts(list(calibration) if calibration is not None else chosen[0], chosen[1], list(test) if test is not None else chosen[2])
+
+
+def check_enough(chains: Sequence[Chain], data: Sequence[Item] | None, calibration: Sequence[Item] | None) -> None:
+    """Say before any work that there are too few items for the recipes that learn from them.
+
+    Args:
+        data, calibration: the items given for it, or None.
+
+    Raises:
+        BadInput: every chain learns from calibration items; where others do not, a RuntimeWarning says the same.
+    """
+    learning = [chain.name for chain in chains if chain.needs_data]
+    count = len(calibration) if calibration is not None else len(data or ()) // 3 if len(data or ()) >= ENOUGH else 0
+    if not learning or count >= FEWEST_FEEDS:
+        return
+    given = "" if calibration is not None else " (no --data was given)" if data is None else f" (--data holds {len(data)} items)"
+    said = too_few(", ".join(learning), count, given)
+    if len(learning) == len(chains):
+        raise BadInput(said, CALIBRATION_HINT)
+    warnings.warn(f"{said}; {CALIBRATION_HINT}", RuntimeWarning, stacklevel=2)
 
 
 def feeds(assembled: Assembled, items: Sequence[Item]) -> tuple[dict[str, list[Arrays]], list[int]]:

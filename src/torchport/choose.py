@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from msgspec.structs import replace
 
 from . import stats
 from .budget import megabytes, milliseconds, points
+from .limits import all_missed, axes, base_of, missed, relative_floor, tested
+from .limits import judged as held_against
 from .targets.base import PROFILES
-from .types import PLAIN, Accuracy, Budget, Candidate, Choice, Met, Parity, Reference, Timing
+from .types import PLAIN, Budget, Candidate, Choice, Met, Reference
 
 WIDEST_TIE = 0.03
 """However noisy the machine, a winner is at most this much slower than the fastest."""
-
-_ROUNDING = 1e-9
 
 
 def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget, profile: str = "python", prefer: str = "latency") -> Choice:
@@ -39,8 +38,8 @@ def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget
     Returns:
         The Choice; `chosen` is None, and `nearest` filled, when no candidate of the profile keeps the budget.
     """
-    judged = [_judge(candidate, reference, budget) for candidate in candidates]
-    refuted = [c.id for c in judged if c.status == "rejected" and not _misses(c, reference, budget)]
+    judged = [held_against(candidate, reference, budget) for candidate in candidates]
+    refuted = [c.id for c in judged if c.status == "rejected" and not c.same_as and not missed(c, reference, budget)]
     going = [c for c in judged if c.status == "ok" and (not refuted or _sure(c, reference, budget))]
     races = {name: race for name in dict.fromkeys((profile, *PROFILES)) if (race := _race(going, judged, name, prefer))}
     front = _front([candidate for candidate in judged if candidate.status == "ok"])
@@ -70,85 +69,7 @@ def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget
     )
 
 
-# --- the budget ---
-
-
-@dataclass(frozen=True)
-class _Axis:
-    """One figure with a greatest allowed value."""
-
-    name: str
-    limit: float | None
-    value: Callable[[Candidate], float | None]
-    unit: Callable[[float], str]
-    verb: str
-
-    def miss(self, candidate: Candidate) -> float:
-        """How many times over the limit, less one; negative or 0 is inside, and so is what was not measured."""
-        value = self.value(candidate)
-        return -1.0 if self.limit is None or value is None else value / self.limit - 1
-
-    def words(self, candidate: Candidate) -> str:
-        """The miss as a sentence without its subject."""
-        value, limit = self.value(candidate), self.limit
-        assert value is not None and limit is not None
-        return f"{self.verb} {self.unit(value)}, {self.unit(value - limit)} ({value / limit - 1:.1%}) over the {self.unit(limit)} allowed"
-
-
-def _axes(budget: Budget) -> list[_Axis]:
-    return [
-        _Axis("latency", budget.latency_ms, _latency, milliseconds, "answers in"),
-        _Axis("size", budget.size_bytes, lambda c: c.size_bytes, megabytes, "takes"),
-        _Axis("memory", budget.memory_bytes, lambda c: c.memory_bytes, megabytes, "needs memory of"),
-    ]
-
-
-def _latency(candidate: Candidate) -> float | None:
-    return candidate.latency_ms.median if candidate.latency_ms else None
-
-
-def _judge(candidate: Candidate, reference: Reference, budget: Budget) -> Candidate:
-    """The candidate as `ok`, or as `rejected` with every reason."""
-    if candidate.status in ("failed", "absent"):
-        return candidate
-    reasons = [words for _, words in _all_misses(candidate, reference, budget).values()]
-    return replace(candidate, status="rejected" if reasons else "ok", reason="; ".join(reasons) or None)
-
-
-def _misses(candidate: Candidate, reference: Reference, budget: Budget) -> dict[str, tuple[float, str]]:
-    """Axis -> by how much a candidate misses it (comparable within the axis), and that in words."""
-    misses: dict[str, tuple[float, str]] = {}
-    parity, accuracy = candidate.parity, candidate.accuracy
-    if parity is not None and not parity.ok:
-        misses["parity"] = parity.max_rel, _parity_words(parity)
-    if accuracy is not None:
-        floors = (_relative_floor(accuracy, reference, budget), budget.accuracy_least)
-        short = max((floor - accuracy.value for floor in floors if floor is not None), default=0.0)
-        if short > _ROUNDING:
-            misses["accuracy"] = short, _accuracy_words(accuracy, short)
-    if budget.agreement is not None and candidate.agreement is not None and candidate.agreement < budget.agreement - _ROUNDING:
-        misses["agreement"] = budget.agreement - candidate.agreement, f"answers {candidate.agreement:.1%} of the items as the reference does, {budget.agreement:.4g} asked for"
-    if candidate.latency_ms is None and not misses:
-        misses["latency"] = float("inf"), candidate.reason or "was not timed"
-    for axis in _axes(budget):
-        if axis.miss(candidate) > _ROUNDING:
-            misses[axis.name] = axis.miss(candidate), axis.words(candidate)
-    return misses
-
-
-def _tested(candidate: Candidate, reference: Reference) -> tuple[Candidate, Reference] | None:
-    """Both with the items that chose nothing in place of those that choose, where the candidate answered them."""
-    if candidate.test is None:
-        return None
-    return replace(candidate, accuracy=candidate.test, agreement=candidate.test_agreement, test=None), replace(reference, accuracy=reference.test_accuracy)
-
-
-def _all_misses(candidate: Candidate, reference: Reference, budget: Budget) -> dict[str, tuple[float, str]]:
-    """What a candidate misses on the items that choose; where that is nothing, on those that chose nothing."""
-    misses, seen = _misses(candidate, reference, budget), _tested(candidate, reference)
-    if misses or seen is None:
-        return misses
-    return {axis: (amount, f"on items that chose nothing: {words}") for axis, (amount, words) in _misses(*seen, budget).items()}
+# --- who wins ---
 
 
 def _sure(candidate: Candidate, reference: Reference, budget: Budget) -> bool:
@@ -158,36 +79,6 @@ def _sure(candidate: Candidate, reference: Reference, budget: Budget) -> bool:
     items = candidate.accuracy.items if candidate.accuracy else 0
     alike = budget.agreement is None or (candidate.agreement is not None and items > 0 and stats.wilson(candidate.agreement, items)[0] >= budget.agreement)
     return alike and _met(candidate, reference, budget)[0] == "yes"
-
-
-def _base(accuracy: Accuracy, reference: Reference) -> float | None:
-    """What the accuracy is compared with: the reference's metric, or full agreement where there are no labels."""
-    return reference.accuracy if accuracy.labelled else 1.0
-
-
-def _relative_floor(accuracy: Accuracy, reference: Reference, budget: Budget) -> float | None:
-    """Least accuracy by the terms that are relative to the reference."""
-    base = _base(accuracy, reference)
-    if base is None:
-        return None
-    floors = []
-    if budget.accuracy_share is not None:
-        floors.append(budget.accuracy_share * base)
-    if budget.accuracy_drop is not None:
-        floors.append(base - budget.accuracy_drop)
-    return max(floors, default=None)
-
-
-def _accuracy_words(accuracy: Accuracy, short: float) -> str:
-    return f"{accuracy.metric} {accuracy.value:.4g} on {accuracy.items} items is {points(short)} below the {accuracy.value + short:.4g} asked for"
-
-
-def _parity_words(parity: Parity) -> str:
-    where = f" in {parity.stage}" if parity.stage else ""
-    return f"parity failed{where}: {parity.reason or f'differs from the reference by {parity.max_rel:.2g}'}"
-
-
-# --- who wins ---
 
 
 def _runs(candidate: Candidate, profile: str) -> bool:
@@ -261,15 +152,6 @@ def _or_worst(value: float | None) -> float:
     return float("inf") if value is None else value
 
 
-def answers_short(candidate: Candidate, reference: Reference, budget: Budget) -> str | None:
-    """What a candidate's answers, before it is timed, fall short of the budget by, in words; None where they keep it."""
-    misses = _misses(replace(candidate, latency_ms=_ANY), reference, replace(budget, latency_ms=None, size_bytes=None, memory_bytes=None))
-    return "; ".join(words for _, words in misses.values()) or None
-
-
-_ANY = Timing(median=0.0, p90=0.0, noise=0.0)
-
-
 # --- words ---
 
 
@@ -278,22 +160,33 @@ def _why(race: Sequence[Candidate], judged: Sequence[Candidate], reference: Refe
     threads = f" with {winner.threads} {'thread' if winner.threads == 1 else 'threads'}" if winner.threads else ""
     said = [f"{winner.id} answers in {milliseconds(_ms(winner))}{threads}"]
     if reference.latency_ms:
-        said.append(_speed(winner, reference.latency_ms, "the reference"))
+        noise = reference.latency.noise if reference.latency else 0.0
+        said.append(_speed(winner, reference.latency_ms, noise, "the reference"))
     if prefer in _LEAST:
         said.insert(0, f"{winner.id} has the least {prefer} of all that keep the budget: {megabytes(_LEAST[prefer](winner))}")
     said += [f"tied with {c.id} ({milliseconds(_ms(c))}) within the noise and {_tie_break(winner, c)}" for c in race[1:] if c in tied]
-    said += [_speed(winner, _ms(c), c.id) for c in race[1:] if c not in tied]
+    said += [_speed(winner, _ms(c), _noise(c), c.id) for c in race[1:] if c not in tied]
     slower = [c.id for c in judged if c.status == "ok" and prefer not in _LEAST and _parent(c, judged) is not None]
     if slower:
-        said.append(f"slower than their float form on this machine: {', '.join(slower)}")
+        said.append(f"no faster than their float form on this machine: {', '.join(slower)}")
     if refuted:
         said.append(f"kept the budget on the items that choose and broke it on others, so that only what is shown to keep it went on: {', '.join(refuted)}")
     return "; ".join(said)
 
 
-def _speed(winner: Candidate, other_ms: float, name: str) -> str:
+def _speed(winner: Candidate, other_ms: float, noise: float, name: str) -> str:
     ratio = other_ms / _ms(winner)
+    if not stats.told_apart(_ms(winner), other_ms, max(_noise(winner), noise)):
+        return f"as fast as {name} ({milliseconds(other_ms)}) within what equal files differ by"
     return f"{ratio:.3g}x faster than {name}" if ratio >= 1 else f"{1 / ratio:.3g}x slower than {name}"
+
+
+def _noise(candidate: Candidate) -> float:
+    return candidate.latency_ms.noise if candidate.latency_ms else 0.0
+
+
+def _apart(one: Candidate, other: Candidate) -> bool:
+    return stats.told_apart(_ms(one), _ms(other), max(_noise(one), _noise(other)))
 
 
 def _tie_break(winner: Candidate, other: Candidate) -> str:
@@ -314,13 +207,16 @@ def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Cand
     if not _runs(candidate, profile):
         reason = f"does not run on {profile}: for {', '.join(candidate.profiles) or 'no profile'}"
     elif parent is not None:
-        reason = f"slower than its float form {parent.id} ({milliseconds(_ms(candidate))} against {milliseconds(_ms(parent))})"
+        verb = "slower" if _apart(candidate, parent) else "no faster"
+        reason = f"{verb} than its float form {parent.id} ({milliseconds(_ms(candidate))} against {milliseconds(_ms(parent))})"
     elif candidate not in race:
         reason = "keeps the budget on the items that choose, which are too few to show it"
     elif prefer in _LEAST:
         reason = f"more {prefer} than {winner.id}: {megabytes(_LEAST[prefer](candidate))} against {megabytes(_LEAST[prefer](winner))}"
     elif candidate in _tied(race):
         reason = f"tied with {winner.id} within the noise ({times}), which is {_tie_break(winner, candidate)}"
+    elif not _apart(candidate, winner):
+        reason = f"not shown to be as fast as {winner.id} ({times}), nor to be slower: equal files differ by as much"
     else:
         reason = f"{_ms(candidate) / _ms(winner):.3g}x the time of {winner.id} ({times})"
     return replace(candidate, reason=reason)
@@ -328,12 +224,12 @@ def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Cand
 
 def _met(winner: Candidate, reference: Reference, budget: Budget) -> tuple[Met, str]:
     """Whether the winner is shown to keep the budget, and what that rests on: items that chose nothing, where it answered such."""
-    seen = _tested(winner, reference)
+    seen = tested(winner, reference)
     if winner.test and seen:
         met, because = _met(*seen, budget)
         return met, f"on {winner.test.items} items that chose nothing: {because}"
     doubts, proofs = [], []
-    for axis in _axes(budget):
+    for axis in axes(budget):
         value = axis.value(winner)
         if axis.limit is not None and value is None:
             doubts.append(f"{axis.name} cannot be measured here")
@@ -341,7 +237,9 @@ def _met(winner: Candidate, reference: Reference, budget: Budget) -> tuple[Met, 
             proofs.append(f"{axis.name} {axis.unit(value)} of {axis.unit(axis.limit)} allowed")
     for shown, words in _accuracy_evidence(winner, reference, budget):
         (proofs if shown else doubts).append(words)
-    return ("not shown", "; ".join(doubts)) if doubts else ("yes", "; ".join(proofs) or "the budget limits nothing")
+    if not doubts and not proofs:
+        return "not shown", "no budget was given"
+    return ("not shown", "; ".join(doubts)) if doubts else ("yes", "; ".join(proofs))
 
 
 def _accuracy_evidence(winner: Candidate, reference: Reference, budget: Budget) -> list[tuple[bool, str]]:
@@ -353,7 +251,7 @@ def _accuracy_evidence(winner: Candidate, reference: Reference, budget: Budget) 
         asked = relative or budget.accuracy_least is not None
         return [(False, f"accuracy was not measured: there is no data, and parity holds{made_up}")] if asked else []
     found = []
-    floor, base = _relative_floor(accuracy, reference, budget), _base(accuracy, reference)
+    floor, base = relative_floor(accuracy, reference, budget), base_of(accuracy, reference)
     if relative and floor is not None and base is not None:
         allowed = base - floor
         seen = f"{accuracy.items} items leave a loss of up to {points(max(0.0, -accuracy.interval[0]))} open (95 % interval), {points(allowed)} allowed"
@@ -388,8 +286,8 @@ def _nearest(judged: Sequence[Candidate], reference: Reference, budget: Budget) 
     """Axis -> the candidate that misses it by least, one that fails parity only where there is no other, in words."""
     found: dict[str, list[tuple[bool, float, str]]] = {}
     for candidate in judged:
-        if candidate.status == "rejected":
-            misses = _all_misses(candidate, reference, budget)
+        if candidate.status == "rejected" and not candidate.same_as:
+            misses = all_missed(candidate, reference, budget)
             for axis, (amount, words) in misses.items():
                 found.setdefault(axis, []).append(("parity" in misses, amount, f"{candidate.id} {words}"))
     return {axis: min(rows)[2] for axis, rows in found.items()}

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import msgspec
 
-from . import isolate, pack
+from . import isolate, machine, pack
 from .attempt import Tell, Tried, attempt, keep_reference, log_name, need_one
 from .bundle import Manifest, trust, writer
 from .choose import choose
 from .errors import BudgetNotMet
-from .measure import measure_all
+from .measure import doubts, measure_all
 from .request import Request
 from .types import Artifact, Candidate, Choice, Reference
 from .verify.accuracy import Answered, mean_grade
@@ -22,7 +22,7 @@ from .verify.prove import answer_test, golden_traces, prove_test
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a deploy ended with; `bundle` and `manifest` are None where nothing met the budget."""
+    """What a deploy ended with; `bundle` and `manifest` are None where nothing met the budget, or was shown to where that was required."""
 
     bundle: Path | None
     report: Path
@@ -31,7 +31,12 @@ class Outcome:
     manifest: Manifest | None
 
     def not_met(self) -> BudgetNotMet:
-        """The error of a deploy without a Bundle, with the nearest misses."""
+        """The error of a deploy without a Bundle, with the nearest misses, or with what is not shown."""
+        if self.choice.chosen is not None:
+            return BudgetNotMet(
+                f"{self.choice.chosen} is not shown to keep the budget: {self.choice.met_because}",
+                f"give more --data, or leave out --require-shown to take what is not refuted; see {self.report}",
+            )
         nearest = "; ".join(self.choice.nearest.values()) or self.choice.met_because
         return BudgetNotMet(f"{self.choice.why}: {nearest}", f"see {self.report}")
 
@@ -50,6 +55,7 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
         with isolate.quiet(noise.path):
             reference = keep_reference(tried.assembled, folder)
         writer.check_space(folder, request.output)
+        busy = machine.busy()
         golden = {name: golden_traces(standard.proven, request.golden) for name, standard in tried.standards.items()}
         candidates, eager = measure_all(
             tried.candidates, tried.artifacts, reference, tried.proven, folder, lambda text: tell("measure", text), short=request.searching and not request.quick, quick=request.quick
@@ -57,8 +63,9 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
         need_one(candidates, tried.lowered)
         noise.keep = any(c.status == "failed" for c in candidates)
         choice, eager = decide(candidates, eager, tried, request, folder / "variants", noise.path, tell)
+        choice = msgspec.structs.replace(choice, warnings=doubts(busy, choice.candidates, choice.chosen_for))
         made = pack.Made(request, tried, choice, eager, reference, golden)
-        if choice.chosen is None:
+        if choice.chosen is None or (request.require_shown and choice.met != "yes"):
             report = request.output.with_name(f"{request.output.name}.report.html")
             pack.report(made, report)
             return Outcome(None, report, choice, eager, None)
@@ -83,6 +90,9 @@ def decide(candidates: Sequence[Candidate], eager: Reference, tried: Tried, requ
         asked |= winners.keys()
         rows = prove_test(winners, tried.proven, tried.test, known, folder, log=log, limit_s=request.limit_s, tell=lambda text: tell("test", text))
         choice = choose([rows.get(c.id, c) for c in choice.candidates], eager, request.limits, request.profile, request.prefer)
+    if not request.budget and not request.require_shown and choice.met == "yes":
+        because = f"no budget was given; by the default one, {request.limits.text}: {choice.met_because}"
+        choice = msgspec.structs.replace(choice, met="not shown", met_because=because)
     more = ["timed for a moment only, as asked for by --quick"] if request.quick and choice.chosen else []
     more += ["the time given was up before all was tried: the best so far"] if tried.stopped else []
     return msgspec.structs.replace(choice, why="; ".join([choice.why, *more])), eager

@@ -8,22 +8,24 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import structs
 
 from . import budget as budgets
+from . import machine
 from .bench import Job, Measurement, measure, summarise, thread_counts
 from .bundle import Bundle, Variant
 from .choose import WIDEST_TIE, choose
 from .documents import ChangedAnswer, DiffDocument, DiffSide, latency
 from .errors import BadInput, RunError, TorchportError, UsageError
 from .machine import usable_cores
-from .measure import timed, workload
+from .measure import doubts, timed, workload
 from .predict import Predictor
 from .repack import sizes
+from .stats import told_apart
 from .tasks import Item, tasks
-from .types import Budget, Candidate, Reference
+from .types import Budget, Candidate, Reference, Timing
 from .verify import golden_of
 from .verify.accuracy import Answered, answered, judge, results_of
 from .verify.check import plan_of
@@ -80,6 +82,7 @@ def diff(old: Path, new: Path, *, budget: str = "", data: Path | None = None, va
         RunError: a variant cannot be timed.
     """
     asked = budgets.parse_beside(budget) if budget else budgets.Beside(Budget(), {}, "")
+    load = machine.busy()
     with ExitStack() as stack:
         sides = _sides([stack.enter_context(Bundle(path)) for path in (old, new)], variant)
         _check_alike(*sides)
@@ -87,6 +90,7 @@ def diff(old: Path, new: Path, *, budget: str = "", data: Path | None = None, va
         answers = _answer(sides, items, trusted, tell)
         before, after, spread = _measure(sides, answers, tell)
     task = tasks.need(sides[0].bundle.manifest.task.name)
+    warnings = doubts(load, [before, after], {})
     accuracy, agreement = judge(task, answers.new, answers.old)
     known = judge(task, answers.old, answers.old)[0].value
     after = structs.replace(after, accuracy=accuracy, agreement=agreement)
@@ -108,7 +112,15 @@ def diff(old: Path, new: Path, *, budget: str = "", data: Path | None = None, va
         met_because=choice.met_because,
         broken=choice.nearest,
         changed=tuple(_changed(items, answers, task.agree, task.words, task.score)),
+        speed=_speed(before.latency_ms, after.latency_ms),
+        warnings=warnings,
     )
+
+
+def _speed(old: Timing, new: Timing) -> Literal["faster", "slower", "not shown"]:
+    if not told_apart(old.median, new.median, max(old.noise, new.noise)):
+        return "not shown"
+    return "faster" if new.median < old.median else "slower"
 
 
 def _sides(opened: Sequence[Bundle], variant: str) -> tuple[Side, Side]:

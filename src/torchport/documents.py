@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .types import Accuracy, Candidate, CandidateStatus, Choice, Met, Parity, Reference, Timing, Value
+from .types import Accuracy, Candidate, CandidateStatus, Choice, Distance, Met, Parity, Reference, Timing, Value
 
 VERSION = 1
 """Version of every document: within it fields are only added."""
@@ -46,7 +46,8 @@ class CandidateRow(Value, frozen=True):
 
     `by_threads` maps numbers of threads to latencies, `threads` is the fastest of them; `agreement` is the share of items
     answered as by the reference; `test` and `test_agreement` are on items that chose nothing, of winners only; `reason` says why the row was
-    not chosen.
+    not chosen. `same_as` names the row whose files these are, byte for byte. `parity_of` is the chain of recipes whose own
+    Program `parity` is held against, null the model as trained; `distance` is then how far the row is from that.
     """
 
     id: str
@@ -68,6 +69,9 @@ class CandidateRow(Value, frozen=True):
     notes: tuple[str, ...]
     test: AccuracyRow | None = None
     test_agreement: float | None = None
+    same_as: str | None = None
+    parity_of: str | None = None
+    distance: Distance | None = None
 
 
 class ReferenceRow(Value, frozen=True):
@@ -82,7 +86,7 @@ class ReferenceRow(Value, frozen=True):
 
 class ChoiceDocument(Value, frozen=True):
     """What `deploy`, `demo` and `bench` print: the explained decision. `bundle` and `chosen` are null where nothing met the budget;
-    `preferred` is the winner of the requested profile by latency, size and memory."""
+    `preferred` is the winner of the requested profile by latency, size and memory; `warnings` say what makes the figures less sure."""
 
     bundle: str | None
     chosen: str | None
@@ -95,6 +99,7 @@ class ChoiceDocument(Value, frozen=True):
     reference: ReferenceRow
     candidates: tuple[CandidateRow, ...]
     preferred: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
 
 
 class Prediction(Value, frozen=True):
@@ -186,7 +191,8 @@ class DiffDocument(Value, frozen=True):
     """What `diff` prints: OLD and NEW side by side, whether NEW keeps the budget, and every answer that changed.
 
     `accuracy_change` is NEW minus OLD on `items` items, `interval` its 95 % interval, item by item; `agreement` is the share of
-    items answered alike. `broken` tells, by axis, what the budget is broken by.
+    items answered alike. `broken` tells, by axis, what the budget is broken by. `speed` is NEW's beside OLD's: not shown where they
+    differ by no more than equal files do. `warnings` say what makes the figures less sure.
     """
 
     task: str
@@ -203,6 +209,8 @@ class DiffDocument(Value, frozen=True):
     met_because: str
     broken: dict[str, str]
     changed: tuple[ChangedAnswer, ...]
+    speed: Literal["faster", "slower", "not shown"] = "not shown"
+    warnings: tuple[str, ...] = ()
 
 
 class ErrorRow(Value, frozen=True):
@@ -233,6 +241,7 @@ def choice(bundle: str | None, made: Choice, eager: Reference) -> ChoiceDocument
         reference=ReferenceRow(latency_ms=eager.latency_ms, accuracy=eager.accuracy, size_bytes=eager.size_bytes, measured=eager.measured, test_accuracy=eager.test_accuracy),
         candidates=tuple(map(_candidate, made.candidates)),
         preferred=made.preferred,
+        warnings=made.warnings,
     )
 
 
@@ -306,6 +315,9 @@ def _candidate(one: Candidate) -> CandidateRow:
         notes=one.notes,
         test=_accuracy(one.test),
         test_agreement=one.test_agreement,
+        same_as=one.same_as,
+        parity_of=one.parity_of,
+        distance=one.distance,
     )
 
 

@@ -35,12 +35,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Lowered:
-    """What became of one row; `error` is None where there is an artefact."""
+    """What became of one row; `error` is None where there is an artefact.
+
+    `same_as` is the id of an earlier row whose files these are, byte for byte: the recipe changed nothing.
+    """
 
     wanted: Wanted
     artifact: Artifact | None
     error: TorchportError | None
     seconds: float
+    same_as: str | None = None
 
 
 def wanted(names: Sequence[str] | None, recipe_names: Sequence[str] | None) -> list[Wanted]:
@@ -106,13 +110,28 @@ def lower(
             if isinstance(program, TorchportError):
                 raise program
             artifact = _one(program, row, folder, feeds, made, log, limit_s)
-            made[row.id] = Lowered(row, artifact, None, time.perf_counter() - start)
+            same_as = _twin(row, artifact, folder, made)
+            made[row.id] = Lowered(row, artifact, None, time.perf_counter() - start, same_as)
         except OutputError:
             raise  # the disk failed, not the target
         except TorchportError as exc:
             shutil.rmtree(folder / row.id, ignore_errors=True)
             made[row.id] = Lowered(row, None, exc, time.perf_counter() - start)
     return list(made.values())
+
+
+def _twin(row: Wanted, artifact: Artifact, folder: Path, made: Mapping[str, Lowered]) -> str | None:
+    """The id of an earlier row of the same target with the same files. Where the target itself carries the recipe out it may do so by the
+    settings of its session alone, and these count too."""
+    target = targets.get(row.target)
+    settled = any(link.recipe.stage == "target" for link in row.recipe.links)
+
+    def prints(one: Wanted, of: Artifact) -> dict[str, list[object]]:
+        return {name: [settled and graph.session, graph.io, *(target.fingerprint(folder / one.id / file) for file in graph.files)] for name, graph in of.graphs.items()}
+
+    others = [low for low in made.values() if low.wanted.target == row.target and low.artifact and not low.same_as]
+    mine = prints(row, artifact) if others else {}
+    return next((low.wanted.id for low in others if low.artifact and prints(low.wanted, low.artifact) == mine), None)
 
 
 def _one(program: Program, row: Wanted, folder: Path, feeds: Mapping[str, Sequence[Arrays]], made: Mapping[str, Lowered], log: Path, limit_s: float) -> Artifact:

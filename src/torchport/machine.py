@@ -70,6 +70,22 @@ class Machine(Value, frozen=True):
     python: str
 
 
+OWN_LOAD = 1.0
+"""What a deploy itself adds to the load average while it converts and compares, in processes."""
+
+
+def busy() -> str | None:
+    """That others use this machine, in words; None where they do not, or the system does not tell."""
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):  # Windows has no load average
+        return None
+    cores = os.cpu_count() or 1
+    if load <= OWN_LOAD + cores / 2:
+        return None
+    return f"the machine is busy: a load average of {load:.1f} on {cores} cores; latencies are greater and less sure than on a quiet one"
+
+
 @cache
 def describe() -> Machine:
     """This machine."""

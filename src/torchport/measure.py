@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -18,8 +19,9 @@ import numpy as np
 from .bench import Job, Measurement, measure, summarise, thread_counts
 from .bench.protocol import Chain
 from .errors import BadInput, MissingDependency
-from .machine import usable_cores
+from .machine import describe, usable_cores
 from .search import worth_measuring
+from .stats import EQUAL_FILES
 from .tasks import assets
 from .types import Artifact, Bound, Candidate, Reference, Signature
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
     from .verify.traces import Plan, Trace
 
 EAGER = "reference"
+
+ELSEWHERE = ("web", "android", "ios")
+"""Profiles whose candidates are timed here although they will run on another device."""
 
 NEAR = 1.5
 """How much slower than the fastest of its profile a job may be and still be timed again, as a ratio."""
@@ -197,6 +202,23 @@ def deflated(folder: Path) -> int:
                 packed += len(compressor.compress(chunk))
         packed += len(compressor.flush())
     return packed
+
+
+def doubts(busy: str | None, rows: Sequence[Candidate], chosen_for: Mapping[str, str]) -> tuple[str, ...]:
+    """What makes measured latencies less sure than they look, one sentence each.
+
+    Args:
+        busy: what `machine.busy` said before they were taken.
+        chosen_for: profile -> winner.
+    """
+    found = [busy] if busy else []
+    noises = [c.latency_ms.noise for c in rows if c.latency_ms]
+    if noises and median(noises) > EQUAL_FILES:
+        found.append(f"latencies are noisy: those of one file differ by {median(noises):.0%} from round to round; measure again on a quiet machine")
+    elsewhere = [profile for profile in ELSEWHERE if profile in chosen_for]
+    if elsewhere:
+        found.append(f"{', '.join(elsewhere)}: ranked on this {describe().architecture} CPU, not on the device itself")
+    return tuple(found)
 
 
 def eager_reference(by_threads: Mapping[int, Measurement], accuracy: float | None, size: int | None) -> Reference:

@@ -109,6 +109,7 @@ def _manifest(made: Made, kept: Sequence[str]) -> Manifest:
             made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             why=choice.why,
             met_because=choice.met_because,
+            warnings=choice.warnings,
         ),
     )
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import msgspec
 
 from . import budget as budgets
+from . import machine
 from .bundle import Bundle, trust
 from .choose import choose
 from .errors import MissingDependency, TorchportError
-from .measure import EAGER, Opened, eager_reference, quick_by_default, time_all, timed, workload
+from .measure import EAGER, Opened, doubts, eager_reference, quick_by_default, time_all, timed, workload
 from .targets import targets
 from .types import Candidate, Choice, Reference
 from .verify import golden_of
@@ -46,6 +47,7 @@ def bench(bundle: Bundle, *, profile: str = "python", trusted: bool = False, qui
         recorded[variant.id] = msgspec.structs.replace(base, status="ok", reason=None)
         opened.append(Opened(variant.id, variant.artifact, bundle.variant_folder(variant, variant.artifact.graphs), variant.profiles))
     eager = _reference(bundle, trusted)
+    busy = machine.busy()
     with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
         work = workload(plan_of(bundle), next(iter(golden_of(bundle)), None), Path(scratch))
         found = time_all([*opened, *([eager] if eager else [])], work, tell, quick=quick_by_default() if quick is None else quick)
@@ -58,7 +60,8 @@ def bench(bundle: Bundle, *, profile: str = "python", trusted: bool = False, qui
     now = choose(rows, reference, budgets.parse(manifest.budget) if manifest.budget else budgets.default(), profile)
     marked = tuple(_mark(c, manifest.chosen) for c in now.candidates)
     why = now.why if now.chosen == manifest.chosen else f"recorded when the Bundle was made; on this machine {now.chosen} would be chosen: {now.why}"
-    return msgspec.structs.replace(now, chosen=manifest.chosen, chosen_for=manifest.chosen_for, candidates=marked, why=why), reference
+    warnings = doubts(busy, marked, manifest.chosen_for)
+    return msgspec.structs.replace(now, chosen=manifest.chosen, chosen_for=manifest.chosen_for, candidates=marked, why=why, warnings=warnings), reference
 
 
 def _mark(candidate: Candidate, chosen: str | None) -> Candidate:

@@ -53,6 +53,7 @@ class Request:
         keep: `front`, `chosen` or `all` variants; golden: how many golden items, or a folder with them.
         limit_s: wall-clock limit of one export, and of one verification, in seconds.
         quick: time every candidate for a moment only; the choice is less sure. The environment's `TORCHPORT_QUICK=1` where nobody says.
+        require_shown: write a Bundle only where its winner is shown to keep the budget, not where it is merely not refuted.
         log: file for the noise of converters and runtimes; a temporary one when None.
     """
 
@@ -77,6 +78,7 @@ class Request:
     golden: int | Path = 4
     limit_s: float = 900.0
     quick: bool = field(default_factory=quick_by_default)
+    require_shown: bool = False
     log: Path | None = None
 
     @property

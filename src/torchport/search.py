@@ -51,7 +51,7 @@ class Search:
     def run(self) -> list[Chain]:
         """The chains to lower: every one that quantises the model as trained, and what thins it, alone and quantised."""
         learned = any(self.work.feeds.values())
-        known = [recipe for recipe in _usable() if learned or not recipe.needs_data]
+        known = [recipe for recipe in usable() if learned or not recipe.needs_data]
         bases = [Chain()]
         for recipe in known:
             if recipe.stage == "module" and not recipe.plain and self.work.left() > 0:
@@ -93,7 +93,7 @@ class Search:
         return [look for look in self.seen.values() if not look.keeps]
 
 
-def _usable() -> list[Recipe]:
+def usable() -> list[Recipe]:
     """Every recipe that the search tries and whose packages are here."""
     found = []
     for name in recipes.names():

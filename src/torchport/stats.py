@@ -11,6 +11,20 @@ from statistics import NormalDist, fmean, stdev
 
 _MOST_ITEMS = 10**9
 
+EQUAL_FILES = 0.1
+"""By how much two timings of one file may differ, as a share: where a process lies in memory makes it up to a tenth
+faster or slower for as long as it lives. What differs by less is not called faster or slower."""
+
+
+def told_apart(one_ms: float, other_ms: float, noise: float) -> bool:
+    """Whether two medians differ by more than equal files do.
+
+    Args:
+        one_ms, other_ms: milliseconds, greater than 0.
+        noise: the greater noise of the two, as a share of the median.
+    """
+    return max(one_ms, other_ms) > min(one_ms, other_ms) * (1 + max(EQUAL_FILES, noise))
+
 
 def paired_interval(reference_scores: Sequence[float], scores: Sequence[float], level: float = 0.95) -> tuple[float, float]:
     """Two-sided interval of the mean of `score - reference`, item by item.

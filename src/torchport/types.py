@@ -166,6 +166,13 @@ class Parity(Value, frozen=True):
         return self.ok
 
 
+class Distance(Value, frozen=True):
+    """How far a model's outputs are from those of the model as trained, on the same inputs; `snr_db` is None where equal to the bit."""
+
+    max_rel: float
+    snr_db: float | None
+
+
 class Timing(Value, frozen=True):
     """Latency of one call, in milliseconds, with the raw times it came from (one list a round)."""
 
@@ -216,6 +223,9 @@ class Candidate(Value, frozen=True):
     Attributes:
         accuracy, agreement: on the items that candidates are compared on.
         test, test_agreement: on items that chose nothing, answered once when the choice was made; only of what won, for a profile or by size or memory.
+        same_as: id of the row whose files these are, byte for byte: the recipe changed nothing, and the row is no candidate.
+        parity_of: chain of recipes whose own Program `parity` is held against; None is the model as trained.
+        distance: from the model as trained, where `parity_of` is another.
     """
 
     id: str
@@ -238,6 +248,9 @@ class Candidate(Value, frozen=True):
     parity: Parity | None = None
     used: Used | None = None
     notes: tuple[str, ...] = ()
+    same_as: str | None = None
+    parity_of: str | None = None
+    distance: Distance | None = None
 
 
 class Reference(Value, frozen=True):
@@ -263,6 +276,7 @@ class Choice(Value, frozen=True):
         why: why the winner won, in words; `met_because` says what `met` rests on.
         front: ids on the accuracy/latency/size Pareto front.
         nearest: axis -> sentence naming the nearest miss (only when nothing met the budget).
+        warnings: what makes the figures less sure than they look, one sentence each.
     """
 
     chosen: str | None
@@ -274,6 +288,7 @@ class Choice(Value, frozen=True):
     candidates: tuple[Candidate, ...]
     nearest: dict[str, str] = {}
     preferred: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
 
 
 class Levels(Value, frozen=True):

@@ -103,6 +103,7 @@ class Evidence(Value, frozen=True):
     made: str = ""
     why: str = ""
     met_because: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 class Manifest(Value, frozen=True):

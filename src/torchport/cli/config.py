@@ -37,6 +37,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "seed": (int,),
     "time": (str, int, float),
     "quick": (bool,),
+    "require_shown": (bool,),
     "for": (str,),
     "keep": (str,),
     "golden": (int, str),

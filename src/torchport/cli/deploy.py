@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .shared import Json, Progress, Quick, Verbose, document, note, verb
+from .shared import Json, Progress, Quick, RequireShown, Verbose, document, note, verb
 
 if TYPE_CHECKING:
     from ..deploy import Outcome
@@ -47,6 +47,7 @@ def run(
     golden: Golden = None,
     limit: options.Limit = None,
     quick: Quick = None,
+    require_shown: RequireShown = False,
     output: options.Output = None,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -56,7 +57,7 @@ def run(
 
     flags = {
         "source": source, "weights": weights, "arg": arg, "data": data, "input": input_, "targets": targets, "recipes": recipes,
-        "budget": budget, "prefer": prefer, "calibration": calibration, "test": test, "seed": seed, "time": time, "for": for_, "keep": keep, "golden": golden, "limit": limit, "quick": quick, "output": output,
+        "budget": budget, "prefer": prefer, "calibration": calibration, "test": test, "seed": seed, "time": time, "for": for_, "keep": keep, "golden": golden, "limit": limit, "quick": quick, "require_shown": require_shown or None, "output": output,
     }  # fmt: skip
     request = Request(**options.resolve(flags, task, set_), log=Path("/dev/stderr") if verbose else None)
     finish(build(request), request, as_json=as_json)
@@ -78,6 +79,7 @@ def finish(outcome: Outcome, request: Request, *, as_json: bool) -> None:
     """
     from .. import documents
     from ..attempt import log_name
+    from ..measure import ELSEWHERE
     from . import tables
 
     if as_json:
@@ -89,6 +91,9 @@ def finish(outcome: Outcome, request: Request, *, as_json: bool) -> None:
     say = note if as_json else print
     say(f"chosen: {outcome.choice.chosen}. {outcome.choice.why}")
     say(f"budget met: {outcome.choice.met}. {outcome.choice.met_because}")
+    for warning in outcome.choice.warnings:
+        if request.profile in (*ELSEWHERE, "any") or not warning.startswith(ELSEWHERE):
+            note(f"note: {warning}")
     say(f"report: {outcome.report}")
     log = log_name(request.output)
     if log.is_file():

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import BudgetNotMet
-from .shared import Json, Progress, Trust, document, verb
+from .shared import Json, Progress, RequireShown, Trust, document, note, verb
 
 Old = Annotated[Path, typer.Argument(metavar="OLD", help="The Bundle in use.")]
 New = Annotated[Path, typer.Argument(metavar="NEW", help="The Bundle that is to replace it.")]
@@ -18,7 +18,7 @@ Variant = Annotated[str, typer.Option(help="The id of the variant of both, or OL
 
 
 @verb
-def run(old: Old, new: New, budget: Budget = "", data: Data = None, variant: Variant = "", trust: Trust = False, as_json: Json = False) -> None:
+def run(old: Old, new: New, budget: Budget = "", data: Data = None, variant: Variant = "", require_shown: RequireShown = False, trust: Trust = False, as_json: Json = False) -> None:
     """Compare an old Bundle with a new one: accuracy, latency, size, memory, and which answers changed. Exit code 4 where the budget is broken."""
     from ..diff import diff
     from . import tables
@@ -33,6 +33,10 @@ def run(old: Old, new: New, budget: Budget = "", data: Data = None, variant: Var
         raise BudgetNotMet(
             f"{new.name} breaks the budget {found.budget}: {'; '.join(found.broken.values())}", f"keep {old.name}, or ask for less; latency<=+10% is a tenth more than OLD, latency<=10% a tenth of it"
         )
+    for warning in found.warnings:
+        note(f"note: {warning}")
+    if require_shown and found.met != "yes":
+        raise BudgetNotMet(f"{new.name} is not shown to keep {found.budget or 'a budget'}: {found.met_because}", "give more --data, or leave out --require-shown to take what is not refuted")
     if not as_json:
         print(f"budget kept: {found.met}. {found.met_because}" if found.budget else "no --budget was given, so nothing was asked of NEW")
         print(f"next:   torchport verify {new}")

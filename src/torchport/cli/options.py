@@ -65,6 +65,8 @@ def _only_deploy(merged: Mapping[str, Any]) -> dict[str, Any]:
     found |= {name: merged[name] and Path(merged[name]) for name in ("calibration", "test")}
     if merged["quick"] is not None:
         found["quick"] = merged["quick"]
+    if merged["require_shown"] is not None:
+        found["require_shown"] = merged["require_shown"]
     if merged["golden"] is not None:
         found["golden"] = golden(str(merged["golden"]))
     return found

@@ -18,6 +18,7 @@ from ..errors import TorchportError, UsageError, status_of
 P = ParamSpec("P")
 
 Quick = Annotated[bool | None, typer.Option("--quick", help="Time everything for a moment only: sooner done, less sure. TORCHPORT_QUICK=1 stands for it.", show_default=False)]
+RequireShown = Annotated[bool, typer.Option("--require-shown", help="Exit code 4 also where the budget is not shown to be kept; without it, 0 means not refuted.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what converters and runtimes print.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Open variants that can run code of whoever made the Bundle.")]

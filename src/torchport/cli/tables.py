@@ -77,8 +77,13 @@ def _accuracy(one: Accuracy) -> str:
 
 
 def parity(c: Candidate) -> str:
-    """The worst relative difference of the model graph."""
-    return "" if c.parity is None else f"{c.parity.max_rel:.0e}" if c.parity.ok else "FAILED"
+    """The worst relative difference of the model graph; of a row with a reference of its own, also its distance to the model as trained."""
+    if c.parity is None or not c.parity.ok:
+        return "" if c.parity is None else "FAILED"
+    if c.distance is None:
+        return f"{c.parity.max_rel:.0e}"
+    trained = "equal" if c.distance.snr_db is None else f"{c.distance.snr_db:.0f} dB"
+    return f"{c.parity.max_rel:.0e} own; {trained} to trained"
 
 
 def verdicts(rows: Sequence[Any]) -> None:
@@ -99,7 +104,7 @@ def difference(found: DiffDocument) -> None:
     low, high = found.interval
     rows = [
         [found.metric, percent(old.accuracy), percent(new.accuracy), f"{100 * found.accuracy_change:+.1f} points of {found.items} items [{100 * low:+.1f}, {100 * high:+.1f}]"],
-        ["latency", ms(old.latency_ms.median), ms(new.latency_ms.median), change(old.latency_ms.median, new.latency_ms.median)],
+        ["latency", ms(old.latency_ms.median), ms(new.latency_ms.median), f"{change(old.latency_ms.median, new.latency_ms.median)} ({_SPEED[found.speed]})"],
         ["size on disk", size(old.size_bytes), size(new.size_bytes), change(old.size_bytes, new.size_bytes)],
         ["to download", size(old.download_bytes), size(new.download_bytes), change(old.download_bytes, new.download_bytes)],
         ["memory", memory(old.memory_bytes), memory(new.memory_bytes), change(old.memory_bytes, new.memory_bytes)],
@@ -111,6 +116,9 @@ def difference(found: DiffDocument) -> None:
     if cells:
         more = len(found.changed) - len(cells)
         show(f"answers that changed{f' ({more} more with --json)' if more else ''}", ["item", "label", "old", "new"], cells, wrap=["item", "label", "old", "new"])
+
+
+_SPEED = {"faster": "faster", "slower": "slower", "not shown": "no more than equal files differ by"}
 
 
 def change(old: float | None, new: float | None) -> str:

@@ -23,6 +23,24 @@ in the target's own converter, which is only told the precision."""
 FEWEST_FEEDS = 16
 """Calibration items that a recipe which learns from data asks for at least: fewer fix ranges and weights by accident."""
 
+ENOUGH = 96
+"""Items from which on a data set is split where the user gave no other data: with fewer, each part says too little."""
+
+CALIBRATION_HINT = f"give --calibration with at least {FEWEST_FEEDS} items, or --data with at least {ENOUGH}"
+
+
+def too_few(recipe: str, items: int, given: str = "") -> str:
+    """That a recipe has too few calibration items, with the rule that decides how many there are.
+
+    Args:
+        items: how many there are for calibration.
+        given: what the user gave, in words.
+    """
+    return (
+        f"{recipe} learns from calibration items and needs at least {FEWEST_FEEDS}, and there are {items}{given}. "
+        f"A third of --data calibrates from {ENOUGH} items on; with fewer, only what --calibration holds"
+    )
+
 
 @dataclass(frozen=True)
 class Workshop:
@@ -58,7 +76,7 @@ class Workshop:
         """
         found = self.feeds.get(graph, ())
         if len(found) < FEWEST_FEEDS:
-            raise BadInput(f"{recipe} learns from calibration data: there are {len(found)} items for graph '{graph}', at least {FEWEST_FEEDS} are needed", "give --calibration, or more --data")
+            raise BadInput(too_few(recipe, len(found)), CALIBRATION_HINT)
         return found
 
 

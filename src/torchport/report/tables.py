@@ -86,9 +86,20 @@ def _cells(c: Candidate, data: ReportData, say: Say) -> list[Cell]:
         (megabytes(c.memory_bytes), c.memory_bytes),
         (join([percent(accuracy.value), _small(say("items_of", items=accuracy.items)), _small(interval(*accuracy.interval)), _tested(c, say)]), accuracy.value) if accuracy else (DASH, None),
         (percent(c.agreement), c.agreement),
-        (join([relative(c.parity.max_rel), _small(say("holds" if c.parity.ok else "fails"))]), c.parity.max_rel) if c.parity is not None else (DASH, None),
+        _parity(c, say),
         (join(why), c.reason),
     ]
+
+
+def _parity(c: Candidate, say: Say) -> Cell:
+    """The worst difference; where it is against a Program of its own, that is said, with the distance to the model as trained."""
+    if c.parity is None:
+        return DASH, None
+    own = _small(say("own_reference", recipe=c.parity_of)) if c.parity_of else None
+    far = None
+    if c.distance is not None:
+        far = _small(say("from_trained", distance=say("equal") if c.distance.snr_db is None else decibels(c.distance.snr_db)))
+    return join([relative(c.parity.max_rel), _small(say("holds" if c.parity.ok else "fails")), own, far]), c.parity.max_rel
 
 
 def _tested(c: Candidate, say: Say) -> Html | None:

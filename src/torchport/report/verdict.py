@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
+from ..stats import told_apart
 from ..types import Candidate
 from .data import ReportData
 from .figures import megabytes, milliseconds, percent, points
@@ -51,6 +52,7 @@ def rests(data: ReportData, say: Say) -> Html:
     lines.append(say("rests_assumed", names=", ".join(data.assumed)) if data.assumed else say("rests_stated"))
     if data.reference.measured == "at deploy":
         lines.append(say("rests_old_reference"))
+    lines += data.choice.warnings
     return el("section", el("h2", say("rests")), el("ul", *(el("li", line) for line in lines)))
 
 
@@ -60,7 +62,9 @@ def _sentence(data: ReportData, winner: Candidate | None, say: Say) -> Html:
     parts = [say("wins", id=winner.id)]
     if winner.latency_ms and data.reference.latency_ms:
         times = data.reference.latency_ms / winner.latency_ms.median
-        parts.append(say("faster", times=f"{times:.1f}") if times >= 1 else say("slower", times=f"{1 / times:.1f}"))
+        noise = max(winner.latency_ms.noise, data.reference.latency.noise if data.reference.latency else 0.0)
+        apart = told_apart(winner.latency_ms.median, data.reference.latency_ms, noise)
+        parts.append(say("alike") if not apart else say("faster", times=f"{times:.1f}") if times >= 1 else say("slower", times=f"{1 / times:.1f}"))
     parts.append(megabytes(winner.size_bytes))
     if winner.accuracy:
         parts.append(say("accuracy_of", metric=winner.accuracy.metric, value=percent(winner.accuracy.value), items=winner.accuracy.items))

@@ -27,10 +27,11 @@ class VariantVerdict(Value, frozen=True):
 
 
 class Verdict(Value, frozen=True):
-    """The document of `verify --json`: `ok` = none failed and at least one is ok."""
+    """The document of `verify --json`: `ok` = none failed and at least one is ok; `complete` = every variant was checked."""
 
     ok: bool
     variants: tuple[VariantVerdict, ...]
+    complete: bool = True
 
 
 def plan_of(bundle: Bundle) -> Plan:
@@ -57,7 +58,8 @@ def verify(bundle: Bundle, *, trusted: bool = False, progress: Callable[[str], N
     for variant in bundle.manifest.variants:
         progress(variant.id)
         rows.append(_row(bundle, variant, plan, golden.get(variant.golden, []), trusted))
-    return Verdict(ok=any(r.status == "ok" for r in rows) and not any(r.status == "failed" for r in rows), variants=tuple(rows))
+    ok = any(r.status == "ok" for r in rows) and not any(r.status == "failed" for r in rows)
+    return Verdict(ok=ok, variants=tuple(rows), complete=not any(r.status == "absent" for r in rows))
 
 
 def _row(bundle: Bundle, variant: Variant, plan: Plan, golden: list[Trace], trusted: bool) -> VariantVerdict:

@@ -15,7 +15,7 @@ from ..errors import RunError, TorchportError
 from ..targets import Runner, Target
 from ..targets.base import is_batched
 from ..tasks import Item, Pipeline
-from ..types import Artifact, Parity, Step, Used
+from ..types import Artifact, Distance, Parity, Step, Used
 from .accuracy import Answered, answered
 from .parity import Tally
 from .traces import Plan, Trace
@@ -26,11 +26,15 @@ CHAIN_TOLERANCE = 2e-3
 
 @dataclass(frozen=True)
 class Examined:
-    """What an artefact answered: its parity, one answer an item (None where the item is bad), what ran."""
+    """What an artefact answered: its parity, one answer an item (None where the item is bad), what ran.
+
+    `distance` is how far it is from the model as trained, where that was asked for.
+    """
 
     parity: Parity
     answers: list[Answered | None]
     used: Used
+    distance: Distance | None = None
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,16 @@ class Allowed:
         return math.inf if self.tolerance is None else self.tolerance
 
 
-def examine(target: Target, artifact: Artifact, folder: Path, plan: Plan, traces: Sequence[Trace], items: Sequence[Item], allowed: Allowed) -> Examined:
+def examine(
+    target: Target,
+    artifact: Artifact,
+    folder: Path,
+    plan: Plan,
+    traces: Sequence[Trace],
+    items: Sequence[Item],
+    allowed: Allowed,
+    trained: Sequence[Trace] = (),
+) -> Examined:
     """Parity on the traces, then the answers for all items.
 
     Per stage: each exported graph from the reference's own inputs; the whole exported chain from raw bytes; a batch of n
@@ -61,6 +74,7 @@ def examine(target: Target, artifact: Artifact, folder: Path, plan: Plan, traces
         folder: where the artefact lies; it is opened anew from disk.
         allowed: how far it may be from the traces. Where that is not a tolerance, an answer may differ too: how many do
             is the metric's business.
+        trained: traces of the model as trained, where `traces` are another's: how far the artefact is from them is told.
     """
     tolerance = allowed.max_rel
     with ExitStack() as stack:
@@ -78,7 +92,15 @@ def examine(target: Target, artifact: Artifact, folder: Path, plan: Plan, traces
             _batches(runners[graph], [feed for feed in first if feed is not None], tally, tolerance)
         parity = tally.parity(stage=failed[0], reason=failed[1]) if failed else tally.parity(least_db=allowed.least_db)
         answers = [_answer(plan.pipeline(runners), item) for item in items] if parity.ok else []
-        return Examined(parity, answers, runners[plan.main].used)
+        return Examined(parity, answers, runners[plan.main].used, _distance(plan, runners, trained))
+
+
+def _distance(plan: Plan, runners: Mapping[str, Runner], trained: Sequence[Trace]) -> Distance | None:
+    tally = Tally()
+    for one in trained:
+        stages(plan, runners, one, tally, math.inf)
+    found = tally.parity()
+    return Distance(max_rel=found.max_rel, snr_db=found.snr_db) if trained else None
 
 
 def stages(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float) -> None:

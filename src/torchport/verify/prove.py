@@ -204,11 +204,17 @@ def _one(low: Lowered, assembled: Assembled, standards: Mapping[str, Standard], 
         return msgspec.structs.replace(base, status=status, reason=str(low.error)), None
     target, standard, original = targets.get(row.target), standards[row.recipe.standard], standards[PLAIN].proven
     base = msgspec.structs.replace(base, profiles=target.profiles, notes=low.artifact.notes)
+    if low.same_as:
+        return msgspec.structs.replace(base, status="rejected", same_as=low.same_as, reason=f"same as {low.same_as}: the recipe changed nothing in this file"), None
     allowed = Allowed(target.tolerance(low.artifact.precision), standard.allowed(target, low.artifact.precision))
+    own = standard.proven is not original
+    trained = original.traces if own else []
+    base = msgspec.structs.replace(base, parity_of=row.recipe.standard if own else None)
     try:
-        found: Examined = isolate.call(examine, target, low.artifact, place, original.plan, standard.proven.traces, assembled.items, allowed, log=log, limit_s=limit_s, what=row.id)
+        found: Examined = isolate.call(examine, target, low.artifact, place, original.plan, standard.proven.traces, assembled.items, allowed, trained, log=log, limit_s=limit_s, what=row.id)
     except TorchportError as exc:
         return msgspec.structs.replace(base, status="failed", reason=str(exc)), None
+    base = msgspec.structs.replace(base, distance=found.distance)
     parity = msgspec.structs.replace(found.parity, made_up=assembled.made_up)
     if parity.ok and standard.least_db:
         parity = _agreeing(parity, judge(assembled.task, found.answers, standard.proven.answers)[1])
