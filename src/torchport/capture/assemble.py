@@ -84,7 +84,7 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
         else:
             usable, feed = _examples(task, items, facts, source.input_names())
             example = axes.Example(items, usable, feed, None, {})
-    elif specs:
+    elif specs and task.takes_tensors:
         parsed = parse(specs)
         items = [_made_up_item(i, made_up(parsed, seed=i, batch=1)) for i in range(1, MADE_UP_ITEMS + 1)]
         example = axes.Example(items, items, made_up(parsed, batch=EXAMPLE_BATCH), parsed.dims, parsed.bounds)
