@@ -84,6 +84,6 @@ def test_no_text_breaks_the_reader(text):
 
 def test_words():
     text = budget.words(budget.parse("accuracy>=99%,latency<=10ms,size<=8MB,memory<=200MB"))
-    assert text == "at least 99 % of the reference's accuracy, an answer within 10 ms, at most 8.0 MB on disk, at most 200.0 MB of memory"
+    assert text == "at least 99 % of the reference's accuracy, an answer within 10 ms, at most 8 MB on disk, at most 200 MB of memory"
     assert budget.words(budget.parse("accuracy>=0.91")) == "accuracy of at least 0.91"
     assert budget.words(budget.parse("accuracy<=1pt")) == "at most 1 point of accuracy lost"

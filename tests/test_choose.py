@@ -61,7 +61,7 @@ def test_the_fastest_wins_and_the_words_say_by_how_much():
 def test_within_the_noise_the_smaller_wins_then_the_name():
     choice = decide(row("a-fp32", 10.0, noise=0.03), row("b-fp32", 10.2, size=9_000_000))
     assert choice.chosen == "b-fp32"
-    assert "tied with a-fp32 (10 ms) within the noise and smaller (9.0 MB against 18.0 MB)" in choice.why
+    assert "tied with a-fp32 (10 ms) within the noise and smaller (9 MB against 18 MB)" in choice.why
     assert by_id(choice)["a-fp32"].reason.startswith("tied with b-fp32")
     assert decide(row("b-fp32", 10.0, noise=0.03), row("a-fp32", 10.2)).chosen == "a-fp32"
     assert decide(row("a-fp32", 10.0, noise=0.01), row("b-fp32", 10.2, size=9_000_000)).chosen == "a-fp32"
@@ -91,8 +91,8 @@ def test_failed_and_absent_rows_pass_through():
     ("text", "reason"),
     [
         ("latency<=8ms", "answers in 10 ms, 2 ms (25.0%) over the 8 ms allowed"),
-        ("size<=8MB", "takes 18.0 MB, 10.0 MB (125.0%) over the 8.0 MB allowed"),
-        ("memory<=40MB", "needs memory of 50.0 MB, 10.0 MB (25.0%) over the 40.0 MB allowed"),
+        ("size<=8MB", "takes 18 MB, 10 MB (125.0%) over the 8 MB allowed"),
+        ("memory<=40MB", "needs memory of 50 MB, 10 MB (25.0%) over the 40 MB allowed"),
     ],
 )
 def test_over_a_limit_is_rejected_with_the_excess_and_nearest_says_so(text, reason):

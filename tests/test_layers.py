@@ -15,7 +15,7 @@ from torchport.tasks import tasks
 ROOT = Path(__file__).parents[1] / "src" / "torchport"
 
 LAYERS = (
-    ("errors", "types", "registry", "isolate", "machine", "cache", "disk", "stats", "budget", "feed"),
+    ("errors", "types", "registry", "isolate", "machine", "cache", "disk", "stats", "budget", "feed", "figures"),
     ("targets", "tasks", "capture", "compress", "converted"),
     ("bench", "bundle", "calibrate", "lower", "measure", "search", "verify"),
     ("choose", "limits", "gallery", "predict"),

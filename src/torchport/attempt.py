@@ -83,7 +83,7 @@ def attempt(request: Request, folder: Path, log: Path, tell: Tell) -> Tried:
         if request.searching:
             search = Search(made.look, made.work, lambda name: tell("search", name))
             chains = search.run()
-            rows, out = rows_of(request.targets, chains), [msgspec.structs.replace(made.answered(look.chain), reason=look.reason) for look in search.left_out()]
+            rows, out = rows_of(request.targets, chains), [made.left_out(look) for look in search.left_out()]
             stopped = made.work.left() <= 0
         else:
             chains = chains_of(request.recipes)
@@ -154,6 +154,11 @@ class _Made:
             return msgspec.structs.replace(base, status="failed")
         accuracy, agreement = judge(self.assembled.task, standard.proven.answers, self.standards[PLAIN].proven.answers)
         return msgspec.structs.replace(base, status="rejected", accuracy=accuracy, agreement=agreement)
+
+    def left_out(self, look: Look) -> Candidate:
+        """The row of a chain that goes no further."""
+        row = msgspec.structs.replace(self.answered(look.chain), reason=look.reason)
+        return row if look.tried else msgspec.structs.replace(row, status="absent")
 
     def short(self, candidate: Candidate) -> str | None:
         """What a row's answers fall short of the budget by; None where they keep it."""

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from .errors import UsageError
+from .figures import milliseconds, points, size
 from .types import Budget
 
 DEFAULT_SHARE = 0.99
@@ -129,28 +130,7 @@ def words(budget: Budget) -> str:
     if budget.latency_ms is not None:
         parts.append(f"an answer within {milliseconds(budget.latency_ms)}")
     if budget.size_bytes is not None:
-        parts.append(f"at most {megabytes(budget.size_bytes)} on disk")
+        parts.append(f"at most {size(budget.size_bytes)} on disk")
     if budget.memory_bytes is not None:
-        parts.append(f"at most {megabytes(budget.memory_bytes)} of memory")
+        parts.append(f"at most {size(budget.memory_bytes)} of memory")
     return ", ".join(parts)
-
-
-def milliseconds(value: float) -> str:
-    """A time in ms with three significant digits: `5.72 ms`, `0.0213 ms`, `1250 ms`."""
-    return f"{value:.0f} ms" if value >= 1000 else f"{value:.3g} ms"
-
-
-def megabytes(value: float) -> str:
-    """A number of bytes in decimal megabytes, or in kB below one: `18.7 MB`, `4.2 kB`."""
-    return f"{value / 1e6:,.1f} MB" if value >= 1e6 else f"{value / 1e3:.1f} kB"
-
-
-def percent(value: float) -> str:
-    """A fraction as per cent, `90.0 %`; three digits of one below a tenth, as one over a perplexity is: `0.904 %`."""
-    return f"{value * 100:{'.3g' if 0 < value < 0.1 else '.1f'}} %"
-
-
-def points(value: float) -> str:
-    """A difference of accuracies (a fraction) in points: `1.5 points`."""
-    number = f"{value * 100:.2g}" if abs(value) < 0.1 else f"{value * 100:.1f}"
-    return f"{number} point" if number == "1" else f"{number} points"

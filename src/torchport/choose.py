@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from . import stats
-from .budget import megabytes, milliseconds, points
+from .figures import milliseconds, points, size
 from .limits import all_missed, axes, base_of, missed, relative_floor, tested
 from .limits import judged as held_against
 from .targets.base import PROFILES
@@ -163,7 +163,7 @@ def _why(race: Sequence[Candidate], judged: Sequence[Candidate], reference: Refe
         noise = reference.latency.noise if reference.latency else 0.0
         said.append(_speed(winner, reference.latency_ms, noise, "the reference"))
     if prefer in _LEAST:
-        said.insert(0, f"{winner.id} has the least {prefer} of all that keep the budget: {megabytes(_LEAST[prefer](winner))}")
+        said.insert(0, f"{winner.id} has the least {prefer} of all that keep the budget: {size(_LEAST[prefer](winner))}")
     said += [f"tied with {c.id} ({milliseconds(_ms(c))}) within the noise and {_tie_break(winner, c)}" for c in race[1:] if c in tied]
     said += [_speed(winner, _ms(c), _noise(c), c.id) for c in race[1:] if c not in tied]
     slower = [c.id for c in judged if c.status == "ok" and prefer not in _LEAST and _parent(c, judged) is not None]
@@ -191,7 +191,7 @@ def _apart(one: Candidate, other: Candidate) -> bool:
 
 def _tie_break(winner: Candidate, other: Candidate) -> str:
     if winner.size_bytes is not None and winner.size_bytes < _or_worst(other.size_bytes):
-        return f"smaller ({megabytes(winner.size_bytes)} against {megabytes(other.size_bytes) if other.size_bytes else 'an unknown size'})"
+        return f"smaller ({size(winner.size_bytes)} against {size(other.size_bytes) if other.size_bytes else 'an unknown size'})"
     return "first by name at the same size"
 
 
@@ -212,7 +212,7 @@ def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Cand
     elif candidate not in race:
         reason = "keeps the budget on the items that choose, which are too few to show it"
     elif prefer in _LEAST:
-        reason = f"more {prefer} than {winner.id}: {megabytes(_LEAST[prefer](candidate))} against {megabytes(_LEAST[prefer](winner))}"
+        reason = f"more {prefer} than {winner.id}: {size(_LEAST[prefer](candidate))} against {size(_LEAST[prefer](winner))}"
     elif candidate in _tied(race):
         reason = f"tied with {winner.id} within the noise ({times}), which is {_tie_break(winner, candidate)}"
     elif not _apart(candidate, winner):

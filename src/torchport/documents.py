@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
 from .types import Accuracy, Candidate, CandidateStatus, Choice, Distance, Met, Parity, Reference, Timing, Value
+
+if TYPE_CHECKING:
+    from .tasks import Task
 
 VERSION = 1
 """Version of every document: within it fields are only added."""
@@ -119,7 +122,8 @@ class PredictDocument(Value, frozen=True):
 
 
 class TaskRow(Value, frozen=True):
-    """One task: its facts with their defaults and what they mean, its metric, the files it takes, and a line to try."""
+    """One task: its facts with their defaults and what they mean, its metric, the files it takes, and a line to try; `about_data` says what `--data`
+    takes and where labels stand, `about_metric` what is counted."""
 
     name: str
     about: str
@@ -128,12 +132,21 @@ class TaskRow(Value, frozen=True):
     about_facts: dict[str, str]
     suffixes: tuple[str, ...]
     example: str
+    about_data: str = ""
+    about_metric: str = ""
 
 
 class TasksDocument(Value, frozen=True):
     """What `tasks` prints."""
 
     tasks: tuple[TaskRow, ...]
+
+
+class CompletionDocument(Value, frozen=True):
+    """What `completion` prints: a script that the shell runs."""
+
+    shell: str
+    script: str
 
 
 class VariantSize(Value, frozen=True):
@@ -227,6 +240,21 @@ class ErrorDocument(Value, frozen=True):
     error: ErrorRow
 
 
+def task_row(task: Task) -> TaskRow:
+    """The row of a task."""
+    return TaskRow(
+        name=task.name,
+        about=task.about,
+        metric=task.metric,
+        facts=dict(task.defaults),
+        about_facts=dict(task.about_facts),
+        suffixes=task.suffixes,
+        example=task.example,
+        about_data=task.about_data,
+        about_metric=task.about_metric,
+    )
+
+
 def choice(bundle: str | None, made: Choice, eager: Reference) -> ChoiceDocument:
     """The document of a decision."""
     return ChoiceDocument(
@@ -258,6 +286,7 @@ def kinds() -> dict[str, type[Value]]:
     from .verify import Verdict
 
     return {
+        "completion": CompletionDocument,
         "deploy": ChoiceDocument,
         "diff": DiffDocument,
         "doctor": Findings,

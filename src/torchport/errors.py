@@ -21,6 +21,7 @@ never a TorchportError: it ends the command with exit code 1.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "UnsupportedByTarget",
     "UsageError",
     "WeightsError",
+    "did_you_mean",
     "status_of",
 ]
 
@@ -140,6 +142,16 @@ STATUS: dict[type[BaseException], Status] = {
     MissingDependency: Status(6, 501, "UNIMPLEMENTED"),
     KeyboardInterrupt: Status(130, 499, "CANCELLED"),
 }
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The hint of a misspelt name: the known one that is nearest, and where they are not many, or none is near, all that are known."""
+    from difflib import get_close_matches
+
+    names = list(known)
+    near = get_close_matches(word, names, 1, 0.6)
+    said = [f"did you mean {near[0]}?"] if near else []
+    return " ".join([*said, *([f"known: {', '.join(names)}"] if len(names) <= 20 or not near else [])])
 
 
 def status_of(error: BaseException) -> Status:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from .budget import megabytes, milliseconds, points
+from .figures import milliseconds, points, size
 from .types import Accuracy, Budget, Candidate, Parity, Reference, Timing
 
 _ROUNDING = 1e-9
@@ -39,8 +39,8 @@ def axes(budget: Budget) -> list[Axis]:
     """The figures that a budget may limit, accuracy apart."""
     return [
         Axis("latency", budget.latency_ms, _latency, milliseconds, "answers in"),
-        Axis("size", budget.size_bytes, lambda c: c.size_bytes, megabytes, "takes"),
-        Axis("memory", budget.memory_bytes, lambda c: c.memory_bytes, megabytes, "needs memory of"),
+        Axis("size", budget.size_bytes, lambda c: c.size_bytes, size, "takes"),
+        Axis("memory", budget.memory_bytes, lambda c: c.memory_bytes, size, "needs memory of"),
     ]
 
 

@@ -13,7 +13,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from .errors import MissingDependency, UsageError
+from .errors import MissingDependency, UsageError, did_you_mean
 
 T = TypeVar("T")
 
@@ -61,7 +61,7 @@ class Registry(Generic[T]):
             # The entry points are read only for a stranger's name: reading them takes longer than opening a small model.
             entry = self._table.get(name) or self.entries().get(name)
             if entry is None:
-                raise UsageError(f"there is no {self.kind[:-1]} '{name}'", f"known: {', '.join(self.names())}")
+                raise UsageError(f"there is no {self.kind[:-1]} '{name}'", did_you_mean(name, self.names()))
             module, _, attribute = entry.path.partition(":")
             try:
                 made: Any = getattr(import_module(module), attribute)()

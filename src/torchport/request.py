@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from .budget import default, parse
 from .compress import parse as chain
 from .compress import recipes
-from .errors import BadInput, UsageError
+from .errors import BadInput, UsageError, did_you_mean
 from .measure import quick_by_default
 from .targets import targets as known
 from .targets.base import PROFILES
+from .tasks import tasks
 from .types import Budget
 
 if TYPE_CHECKING:
@@ -94,23 +95,34 @@ class Request:
     def __post_init__(self) -> None:
         _ = self.limits  # an unreadable budget is refused before any work
         if self.profile not in (*PROFILES, "any"):
-            raise UsageError(f"there is no profile '{self.profile}'", f"--for takes {', '.join(PROFILES)} or any")
+            raise UsageError(f"there is no profile '{self.profile}' for --for", did_you_mean(self.profile, (*PROFILES, "any")))
         if self.keep not in KEEP:
-            raise UsageError(f"--keep {self.keep} is unknown", f"it takes {', '.join(KEEP)}")
+            raise UsageError(f"--keep {self.keep} is unknown", did_you_mean(self.keep, KEEP))
         for flag, registry, names in (("--targets", known, self.targets), ("--recipes", recipes, None if self.searching else self.recipes)):
             if names is not None and not names:
                 raise UsageError(f"{flag} names nothing", f"it takes names separated by commas, or auto; known: {', '.join(registry.names())}")
             unknown = {part.partition("@")[0] for name in names or () for part in name.split("+")} - set(registry.names())
             if unknown:
-                raise UsageError(f"there is no {registry.kind[:-1]} '{min(unknown)}'", f"known: {', '.join(registry.names())}")
+                raise UsageError(f"there is no {registry.kind[:-1]} '{min(unknown)}'", did_you_mean(min(unknown), registry.names()))
         for name in () if self.searching else self.recipes or ():
             chain(name)
         if self.prefer not in PREFER:
-            raise UsageError(f"--prefer {self.prefer} is unknown", f"it takes {', '.join(PREFER)}")
+            raise UsageError(f"--prefer {self.prefer} is unknown", did_you_mean(self.prefer, PREFER))
         for flag, path in (("--calibration", self.calibration), ("--test", self.test)):
             if path is not None and not path.exists():
                 raise BadInput(f"{flag} {path}: there is no such file or folder", f"{flag} takes what --data takes")
+        self._check_task()
         if isinstance(self.golden, Path) and not self.golden.exists():
             raise BadInput(f"--golden {self.golden}: neither a number nor a folder that exists", "write --golden 4, --golden none, or name a folder of inputs")
         if not self.limit_s > 0:
             raise UsageError(f"--limit {self.limit_s:g}: not a time", "give seconds, as in --limit 600")
+
+    def _check_task(self) -> None:
+        """A misspelt task or setting is refused before the model is opened, which takes seconds."""
+        if self.task is not None:
+            tasks.get(self.task).check_names(self.settings)
+            return
+        every = [tasks.get(name) for name in tasks.names()] if self.settings else []
+        unknown = sorted(set(self.settings) - {fact for task in every for fact in task.defaults})
+        if unknown:
+            raise UsageError(f"no task has a setting '{unknown[0]}'", did_you_mean(unknown[0], sorted({fact for task in every for fact in task.defaults})))

@@ -22,10 +22,11 @@ CLEARLY_SLOWER = 1.6
 
 @dataclass(frozen=True)
 class Look:
-    """What a chain's own Program showed: `reason` says why it goes no further, None that its answers keep the budget."""
+    """What a chain's own Program showed: `reason` says why it goes no further, None that its answers keep the budget; not `tried` where the time was up before."""
 
     chain: Chain
     reason: str | None = None
+    tried: bool = True
 
     @property
     def keeps(self) -> bool:
@@ -63,7 +64,7 @@ class Search:
             for name in finals:
                 chain = parse(f"{base.name}+{name}" if base.links else name)
                 if chain.quantised and self.work.left() <= 0:
-                    self.seen[chain.name] = Look(chain, "out of time before it was tried")
+                    self.seen[chain.name] = Look(chain, "out of time before it was tried", tried=False)
                 elif not chain.quantised or self._look(parse(chain.standard)).keeps:
                     chains.append(chain)
         return chains

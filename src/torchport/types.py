@@ -217,6 +217,11 @@ CandidateStatus = Literal["chosen", "ok", "rejected", "failed", "absent"]
 Met = Literal["yes", "no", "not shown"]
 
 
+def status_word(status: CandidateStatus) -> str:
+    """What people are told of a status: what is absent was not tried."""
+    return "not tried" if status == "absent" else status
+
+
 class Candidate(Value, frozen=True):
     """One row of the table: a target x recipe, with everything that was measured about it.
 
@@ -251,6 +256,11 @@ class Candidate(Value, frozen=True):
     same_as: str | None = None
     parity_of: str | None = None
     distance: Distance | None = None
+
+    @property
+    def word(self) -> str:
+        """What people are told of `status`: `same as fp32` where the recipe changed nothing."""
+        return f"same as {self.same_as.removeprefix(f'{self.target}-')}" if self.same_as else status_word(self.status)
 
 
 class Reference(Value, frozen=True):

@@ -26,7 +26,7 @@ def with_evidence(**accuracy: object):
 
 def test_it_says_what_it_was_measured_on_and_what_was_assumed() -> None:
     text = readme.text(with_evidence())
-    assert "top-1 of the chosen variant: 90.0 % on the data it was chosen with, 20 items; -16.1 to +16.1 points beside the original (95 % interval)" in text
+    assert "top-1 of the chosen variant: 90 % on the data it was chosen with, 20 items; -16.1 to +16.1 points beside the original (95 % interval)" in text
     for words in ("made from `net.py:Net`", "assumed: color, mean", "inputs were made up", "Some CPU", "## Licence", "| input | x | float32 | [batch, 4] |"):
         assert words in text
 

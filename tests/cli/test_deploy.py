@@ -103,7 +103,7 @@ def test_a_budget_nothing_meets(place: Path) -> None:
     ran = torchport("deploy", "net.py:Net", *TENSOR, "--budget", "latency<=0.000001ms", "-o", "b.tport", cwd=place)
     assert ran.code == 4 and ran.out["met"] == "no" and ran.out["bundle"] is None
     assert not (place / "b.tport").exists() and (place / "b.tport.report.html").is_file()
-    assert "1e-06 ms allowed" in ran.err and left(place, "b.tport") == []
+    assert "0.001 us allowed" in ran.err and left(place, "b.tport") == []
 
 
 HELD = """

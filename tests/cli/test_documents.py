@@ -110,6 +110,10 @@ def test_what_needs_no_bundle(tmp_path: Path, verb: str) -> None:
     follows(torchport(verb, cwd=tmp_path).out, verb)
 
 
+def test_completion(tmp_path: Path) -> None:
+    follows(torchport("completion", "zsh", cwd=tmp_path).out, "completion")
+
+
 def test_an_error(tmp_path: Path) -> None:
     ran = torchport("verify", "nowhere.tport", cwd=tmp_path)
     follows(ran.out, "error")

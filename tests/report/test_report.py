@@ -208,6 +208,6 @@ def test_an_unknown_language_is_refused():
 
 def test_the_environment_is_readable():
     text = Page(render(sample())).text
-    assert "cpu AMD EPYC 9B14" in text and "usable cores 2" in text and "memory 16.0 GB" in text
+    assert "cpu AMD EPYC 9B14" in text and "usable cores 2" in text and "memory 16 GB" in text
     assert "instruction sets avx2, avx512f, avx512_vnni" in text
     assert f"weights.sha256 {'9f2c' * 16}" in text

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..budget import percent
 from ..errors import TorchportError
+from ..figures import percent
 from ..tasks import tasks
 from ..types import Accuracy, Signature, Step, TensorSpec
 from .manifest import Manifest

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from importlib import import_module
+from typing import Any
 
 VERBS = {
-    "bench": "time every variant of a Bundle here, beside the eager model",
+    "bench": "time every variant of a Bundle here",
+    "completion": "a script that lets your shell complete commands",
     "demo": "deploy a real image classifier and name what is in a photo",
     "deploy": "from a trained model to a chosen, verified Bundle",
-    "diff": "the gate between an old Bundle and a new one: accuracy, latency, size, memory, changed answers",
-    "doctor": "what this machine has, which targets work, and what to mend",
+    "diff": "compare an old Bundle with a new one, as a gate",
+    "doctor": "what this machine has, and what to mend",
     "export": "convert a model without choosing: one folder a target",
-    "inspect": "the manifest of a Bundle",
-    "optimize": "as deploy, with quantisation, pruning and lower precision searched for",
-    "pack": "a smaller Bundle from a Bundle: fewer variants, no golden vectors, coded files, one file",
-    "predict": "answer pictures, tensors or other raw inputs with a Bundle",
+    "inspect": "what a Bundle is, in ten lines",
+    "optimize": "deploy with a search: quantise, prune, distil",
+    "pack": "a smaller Bundle from a Bundle",
+    "predict": "answer pictures, texts, sound and more with a Bundle",
     "targets": "the support matrix: what can be made and run here",
-    "tasks": "the tasks, with a runnable example each",
-    "verify": "check every file of a Bundle and every variant against its golden vectors",
+    "tasks": "the tasks, and what can be set of each",
+    "verify": "check every file and variant of a Bundle",
 }
 
+COMPLETE = "_TORCHPORT_COMPLETE"
+"""Environment variable that a shell sets when it asks what may come next."""
 
-def app(verbs: list[str]) -> object:
-    """A typer application with these verbs only."""
+
+def app(verb: str | None) -> Any:
+    """A typer application with every verb, of which only the one that is called is loaded."""
     import typer
 
     made = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
@@ -33,19 +39,42 @@ def app(verbs: list[str]) -> object:
     def root() -> None:
         pass
 
-    for verb in verbs:
-        made.command(verb, help=VERBS[verb])(import_module(f"torchport.cli.{verb}").run)
+    for name, about in VERBS.items():
+        made.command(name, help=about)(import_module(f"torchport.cli.{name}").run if name == verb else _not_called)
     return made
+
+
+def _not_called() -> None:
+    """Stands for a verb that is only listed."""
 
 
 def main() -> None:
     """The entry point of the `torchport` command."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a label, or the name of a file, need not fit the terminal
-    verb = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
-    if sys.argv[1:] == ["--version"]:
+    words = sys.argv[1:]
+    if words == ["--version"]:
         from .. import __version__
 
         print(f"torchport {__version__}")
         return
-    app([verb] if verb in VERBS else list(VERBS))()  # type: ignore[operator]
+    if COMPLETE in os.environ:  # the shell's own words, of which the command's name is the first
+        words = os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()[1:]
+    _start(next((word for word in words if not word.startswith("-")), None))
+
+
+def _start(verb: str | None) -> None:
+    from ..errors import UsageError, did_you_mean
+    from .shared import CLICK, fail, misused
+
+    as_json = "--json" in sys.argv
+    if COMPLETE in os.environ:
+        from typer.completion import completion_init  # type: ignore[attr-defined]  # not in its list of exports
+
+        completion_init()
+    elif verb is not None and verb not in VERBS:
+        fail(UsageError(f"there is no command '{verb}'", did_you_mean(verb, VERBS)), as_json=as_json)
+    try:
+        raise SystemExit(app(verb)(prog_name="torchport", standalone_mode=False))
+    except CLICK as exc:
+        misused(exc, as_json=as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .shared import BundlePath, Json, Progress, Quick, Trust, document, verb
+from .shared import BundlePath, Json, Progress, Quick, Trust, document, typed, verb
 
 
 @verb
@@ -19,5 +19,5 @@ def run(bundle: BundlePath, trust: Trust = False, quick: Quick = None, as_json: 
         document(documents.choice(str(bundle), choice, reference))
         return
     tables.candidates(choice, reference)
-    print(f"chosen: {choice.chosen}. {choice.why}")
-    print(f"next:   torchport predict {bundle} YOUR_INPUT")
+    tables.said([tables.chosen(choice)])
+    print(f"next:   {typed('torchport', 'predict', bundle)} YOUR_INPUT")

@@ -19,7 +19,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadInput, UsageError
+from ..errors import BadInput, UsageError, did_you_mean
 
 NAME = "torchport.toml"
 KINDS: dict[str, tuple[type, ...]] = {
@@ -45,7 +45,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "output": (str,),
 }
 KEYS = tuple(KINDS)
-WORDS = {bool: "true or false", str: "a text", list: "a list of texts", dict: "a table", int: "a whole number", float: "a number"}
+WORDS = {bool: "true or false", str: "text", list: "a list of texts", dict: "a table", int: "a whole number", float: "a number"}
 PATHS = ("weights", "data", "calibration", "test", "output")
 
 
@@ -65,9 +65,10 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     table, task = found.get("deploy", {}), found.get("task", {})
     for name, value in (("deploy", table), ("task", task)):
         _require(name, value, (dict,))
-    unknown = [*(set(found) - {"deploy", "task"}), *(f"deploy.{key}" for key in set(table) - set(KEYS))]
-    if unknown:
-        raise UsageError(f"{NAME}: unknown key '{sorted(unknown)[0]}'", f"[deploy] takes {', '.join(KEYS)}; [task] takes name and the task's facts")
+    for unknown in sorted(set(found) - {"deploy", "task"}):
+        raise UsageError(f"{NAME}: unknown table '{unknown}'", did_you_mean(unknown, ("deploy", "task")))
+    for unknown in sorted(set(table) - set(KEYS)):
+        raise UsageError(f"{NAME}: unknown key 'deploy.{unknown}'", did_you_mean(unknown, KEYS))
     for key, value in table.items():
         _require(f"deploy.{key}", value, KINDS[key])
     _require("task.name", task.get("name", ""), (str,))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .shared import Json, verb
+from .shared import Json, typed, verb
 
 Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the photos and the Bundle.")]
 
@@ -39,4 +39,4 @@ def run(output: Folder = Path("build/demo"), as_json: Json = False) -> None:
         print(f"\n{photo}, answered by {predictor.variant.id}:")
     for line in lines:
         print(f"  {line}")
-    print(f"\nnext:   torchport predict {request.output} YOUR_PHOTO.jpg\n        torchport verify {request.output}")
+    print(f"\nnext:   {typed('torchport', 'predict', request.output)} YOUR_PHOTO.jpg\n        {typed('torchport', 'verify', request.output)}")

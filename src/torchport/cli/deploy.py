@@ -7,21 +7,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..request import KEEP, PREFER
+from ..targets.base import PROFILES
 from . import options
-from .shared import Json, Progress, Quick, RequireShown, Verbose, document, note, verb
+from .shared import Json, Progress, Quick, RequireShown, Verbose, document, note, typed, verb
 
 if TYPE_CHECKING:
     from ..deploy import Outcome
     from ..request import Request
 
 Budget = Annotated[str | None, typer.Option(help='What must hold, as in "accuracy>=99%,latency<=10ms,size<=8MB,memory<=200MB".')]
-Prefer = Annotated[str | None, typer.Option(help="What decides between candidates that keep the budget: latency, size or memory.")]
+Prefer = Annotated[str | None, typer.Option(autocompletion=options.of(lambda: PREFER), help="What decides between candidates that keep the budget: latency, size or memory.")]
 Calibration = Annotated[Path | None, typer.Option(help="Data that recipes learn from, as --data; a part of a large --data where it is not given.")]
 Test = Annotated[Path | None, typer.Option(help="Data that chooses nothing, answered once by what was chosen; a part of a large --data where it is not given.")]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice.")]
 Time = Annotated[str | None, typer.Option(help="Time for recipes that train and for the search, as in 20m; the best so far is taken then.")]
-For = Annotated[str | None, typer.Option("--for", help="Where it will run: python, server, web, android, ios or any.")]
-Keep = Annotated[str | None, typer.Option(help="Variants to keep: front, chosen or all.")]
+For = Annotated[str | None, typer.Option("--for", autocompletion=options.of(lambda: (*PROFILES, "any")), help="Where it will run: python, server, web, android, ios or any.")]
+Keep = Annotated[str | None, typer.Option(autocompletion=options.of(lambda: KEEP), help="Variants to keep: front, chosen or all.")]
 Golden = Annotated[str | None, typer.Option(help="Golden vectors to keep: how many, none, or a folder of inputs to use.")]
 
 
@@ -88,14 +90,25 @@ def finish(outcome: Outcome, request: Request, *, as_json: bool) -> None:
         tables.candidates(outcome.choice, outcome.reference)
     if outcome.bundle is None:
         raise outcome.not_met()
-    say = note if as_json else print
-    say(f"chosen: {outcome.choice.chosen}. {outcome.choice.why}")
-    say(f"budget met: {outcome.choice.met}. {outcome.choice.met_because}")
-    for warning in outcome.choice.warnings:
+    choice, log = outcome.choice, log_name(request.output)
+    lines = [tables.chosen(choice), ("budget met:", f"{choice.met}. {choice.met_because}"), ("report:", str(outcome.report))]
+    lines += [("log:", f"{log} (what converters printed)")] if log.is_file() else []
+    for warning in choice.warnings:
         if request.profile in (*ELSEWHERE, "any") or not warning.startswith(ELSEWHERE):
             note(f"note: {warning}")
-    say(f"report: {outcome.report}")
-    log = log_name(request.output)
-    if log.is_file():
-        say(f"log:    {log} (what converters printed)")
-    say(f"next:   torchport predict {request.output} {request.data or 'YOUR_INPUT'}")
+    if as_json:
+        for heading, text in lines:
+            note(f"{heading} {text}")
+    else:
+        tables.said(lines)
+    (note if as_json else print)(f"next:   {next_step(request, outcome)}")
+
+
+def next_step(request: Request, outcome: Outcome) -> str:
+    """A command that works as it stands: answer the data, where it can be answered file by file, or else verify the Bundle."""
+    from ..tasks import tasks
+
+    takes = tasks.need(outcome.manifest.task.name).suffixes if outcome.manifest else ()
+    if request.data is not None and (request.data.is_dir() or request.data.suffix.lower() in takes):
+        return typed("torchport", "predict", request.output, request.data)
+    return typed("torchport", "verify", request.output)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import BudgetNotMet
-from .shared import Json, Progress, RequireShown, Trust, document, note, verb
+from .shared import Json, Progress, RequireShown, Trust, document, note, typed, verb
 
 Old = Annotated[Path, typer.Argument(metavar="OLD", help="The Bundle in use.")]
 New = Annotated[Path, typer.Argument(metavar="NEW", help="The Bundle that is to replace it.")]
@@ -39,4 +39,4 @@ def run(old: Old, new: New, budget: Budget = "", data: Data = None, variant: Var
         raise BudgetNotMet(f"{new.name} is not shown to keep {found.budget or 'a budget'}: {found.met_because}", "give more --data, or leave out --require-shown to take what is not refuted")
     if not as_json:
         print(f"budget kept: {found.met}. {found.met_because}" if found.budget else "no --budget was given, so nothing was asked of NEW")
-        print(f"next:   torchport verify {new}")
+        print(f"next:   {typed('torchport', 'verify', new)}")

@@ -19,9 +19,7 @@ def run(as_json: Json = False) -> None:
         return
     for key, value in msgspec.structs.asdict(found.machine).items():
         print(f"{key:>14}: {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
-    tables.show(
-        "", ["target", "status", "version", "reason", "install"], [[r.name, r.status, r.version or "", r.reason or "", r.install if r.status != "ok" else ""] for r in found.targets], wrap=["reason"]
-    )
+    tables.targets(found.targets)
     for finding in found.findings:
         print(f"- {finding}")
     print("next:   torchport demo")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from . import options
-from .shared import Json, Progress, Verbose, document, verb
+from .shared import Json, Progress, Verbose, document, typed, verb
 
 
 @verb
@@ -39,10 +40,15 @@ def run(
     if as_json:
         document(ExportDocument(folder=str(request.output), artifacts=tuple(rows)))
         return
-    tables.show(
-        "",
-        ["id", "status", "files", "max_rel", "reason"],
-        [[r.id, r.status, ", ".join(r.files), "" if r.max_rel is None else f"{r.max_rel:.0e}", r.reason or ""] for r in rows],
-        wrap=["files", "reason"],
-    )
-    print(f"next:   torchport deploy {source} -o {request.output.name}.tport   (measures and chooses)")
+    tables.exported(rows)
+    print(f"next:   {typed('torchport', *deploying(sys.argv[1:], request.output))}")
+
+
+def deploying(words: list[str], output: Path) -> list[str]:
+    """What was typed, as a deploy, which measures and chooses: into a Bundle beside the folder."""
+    kept, skip = [], False
+    for word in words[words.index("export") + 1 :]:
+        if not skip and word != "--json" and not word.startswith(("-o", "--output")):
+            kept.append(word)
+        skip = word in ("-o", "--output")
+    return ["deploy", *kept, "-o", f"{output}.tport"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,15 +19,43 @@ INPUT = (
     'bounds it, "/32" asks for multiples. Without --data it is made up, beside --data it says which axes are free; repeatable.'
 )
 
+
+def of(known: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """What a shell offers for an option that takes these names, of which several may be given with commas between them."""
+
+    def offered(incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",")
+        return [f"{before}{comma}{name}" for name in known() if name.startswith(last)]
+
+    return offered
+
+
+def tasks() -> list[str]:
+    """Names of the tasks."""
+    return _names("tasks")
+
+
+def _names(package: str, registry: str = "") -> list[str]:
+    return list(getattr(import_module(f"torchport.{package}"), registry or package).names())
+
+
+def _facts() -> list[str]:
+    from ..tasks import tasks as known
+
+    return sorted({f"{fact}=" for name in known.names() for fact in known.get(name).defaults})
+
+
 Source = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="package.module:name, file.py:Name, a .pt2, a TorchScript .pt, or a Hugging Face folder (hf:DIR, or DIR).")]
 Weights = Annotated[Path | None, typer.Option(help="A .safetensors or .pt state dict for the model that SOURCE builds.")]
 Arg = Annotated[list[str] | None, typer.Option("--arg", help="key=value for the class or factory; repeatable.")]
-Task = Annotated[str | None, typer.Option(help="What the model is for; see `torchport tasks`. A Hugging Face folder says it by itself.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="key=value of a task fact; repeatable.")]
+Task = Annotated[str | None, typer.Option(autocompletion=of(tasks), help="What the model is for; see `torchport tasks`. A Hugging Face folder says it by itself.")]
+Set = Annotated[list[str] | None, typer.Option("--set", autocompletion=of(_facts), help="key=value of a fact of the task; repeatable; `torchport tasks NAME` explains each.")]
 Data = Annotated[Path | None, typer.Option(help="The task's data: a folder or a file.")]
 Input = Annotated[list[str] | None, typer.Option("--input", help=INPUT)]
-Targets = Annotated[str | None, typer.Option(help="Comma-separated targets, or auto for every one that works here.")]
-Recipes = Annotated[str | None, typer.Option(help="Comma-separated recipes or chains of them, as in int8_weights,prune@0.5+distil; auto searches.")]
+Targets = Annotated[str | None, typer.Option(autocompletion=of(lambda: [*_names("targets"), "auto"]), help="Comma-separated targets, or auto for every one that works here.")]
+Recipes = Annotated[
+    str | None, typer.Option(autocompletion=of(lambda: [*_names("compress", "recipes"), "auto"]), help="Comma-separated recipes or chains of them, as in int8_weights,prune@0.5+distil; auto searches.")
+]
 Limit = Annotated[float | None, typer.Option(help="Wall-clock limit of one export, and of one verification, in seconds.")]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.")]
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..errors import UsageError
-from .shared import BundlePath, Json, document, verb
+from .shared import BundlePath, Json, document, typed, verb
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="The new Bundle.")]
 For = Annotated[str | None, typer.Option("--for", help="Only what runs there (python, server, web, android, ios), without the eager reference.")]
@@ -21,6 +21,7 @@ Zip = Annotated[bool, typer.Option("--zip", help="One file instead of a folder."
 @verb
 def run(bundle: BundlePath, output: Output, for_: For = None, keep: Keep = "all", golden: Golden = None, as_zip: Zip = False, smallest: Smallest = False, as_json: Json = False) -> None:
     """A smaller Bundle from a Bundle: fewer variants, no golden vectors, coded files, one file."""
+    from .. import figures
     from ..bundle import Bundle
     from ..documents import PackDocument
     from ..repack import Wish, repack, sizes
@@ -37,5 +38,5 @@ def run(bundle: BundlePath, output: Output, for_: For = None, keep: Keep = "all"
         document(PackDocument(bundle=str(output), variants=tuple(v.id for v in manifest.variants), size_bytes=size, decoded_bytes=decoded, sizes=tuple(rows)))
         return
     tables.sizes(rows)
-    print(f"{output}: {len(manifest.variants)} variants, {tables.size(size)} on disk{f', {tables.size(decoded)} decoded' if decoded != size else ''}")
-    print(f"next:   torchport verify {output}")
+    print(f"{output}: {len(manifest.variants)} variants, {figures.size(size)} on disk{f', {figures.size(decoded)} decoded' if decoded != size else ''}")
+    print(f"next:   {typed('torchport', 'verify', output)}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import sys
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +13,13 @@ from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
 
-from ..errors import TorchportError, UsageError, status_of
+from ..errors import TorchportError, UsageError, did_you_mean, status_of
+from .progress import Progress as Progress
 
 P = ParamSpec("P")
+
+CLICK: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+"""What typer raises of a call that it cannot read: of its own copy of click, which it does not name in public."""
 
 Quick = Annotated[bool | None, typer.Option("--quick", help="Time everything for a moment only: sooner done, less sure. TORCHPORT_QUICK=1 stands for it.", show_default=False)]
 RequireShown = Annotated[bool, typer.Option("--require-shown", help="Exit code 4 also where the budget is not shown to be kept; without it, 0 means not refuted.", show_default=False)]
@@ -47,6 +51,19 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
         leave(0)
 
     return wrapped
+
+
+def misused(error: Any, *, as_json: bool) -> NoReturn:
+    """What the command line's own reader refused, as one line and a document like any other UsageError."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        error.show()
+        leave(2)
+    context, option = error.ctx, getattr(error, "option_name", None)
+    where = context.command_path if context else "torchport"
+    if option is None:
+        fail(UsageError(error.format_message().rstrip("."), f"see `{where} --help`"), as_json=as_json)
+    known = sorted({name for one in context.command.params for name in one.opts if name.startswith("--")})
+    fail(UsageError(f"{where} has no option {option}", did_you_mean(option, known)), as_json=as_json)
 
 
 def fail(error: TorchportError, *, as_json: bool) -> NoReturn:
@@ -93,6 +110,11 @@ def note(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
+def typed(*words: object) -> str:
+    """Words as they are typed in a shell: quoted where they have to be."""
+    return shlex.join(map(str, words))
+
+
 def pairs(texts: list[str], flag: str) -> dict[str, str]:
     """`key=value` texts as a dict; UsageError for anything else."""
     found = {}
@@ -109,38 +131,3 @@ def names(text: str | None) -> list[str] | None:
     if text is None or text == "auto":
         return None
     return [part.strip() for part in text.split(",") if part.strip()]
-
-
-class Progress:
-    """Stages and details as they come: a live line on a terminal, one line a stage elsewhere.
-
-    It writes to a copy of standard error, which stays the user's while the noise of converters is sent elsewhere.
-    """
-
-    def __init__(self) -> None:
-        self._stage = ""
-        self._out = os.fdopen(os.dup(2), "w", encoding="utf-8")
-        self._began = time.perf_counter()
-        self._status: Any = None
-        if sys.stderr.isatty():
-            from rich.console import Console
-
-            self._status = Console(file=self._out).status("starting")
-
-    def __enter__(self) -> Progress:
-        if self._status:
-            self._status.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._status:
-            self._status.stop()
-        self._out.close()
-
-    def tell(self, stage: str, detail: str) -> None:
-        """Show what is being done now."""
-        if self._status:
-            self._status.update(f"{stage}: {detail}")
-        if stage != self._stage:
-            self._stage = stage
-            print(f"{time.perf_counter() - self._began:6.1f} s  {stage}", file=self._out, flush=True)

@@ -1,79 +1,139 @@
-"""The tables that people read, made with rich, which is loaded only for them."""
+"""The tables that people read, as wide as their terminal; see `layout`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from .. import budget
+from ..doctor import TargetRow
 from ..documents import DiffDocument, VariantSize
-from ..types import Accuracy, Candidate, Choice, Reference
+from ..export import Exported
+from ..figures import interval, milliseconds, percent, size
+from ..tasks import Task
+from ..types import Accuracy, Candidate, Choice, Reference, status_word
+from .layout import Column, columns_of, pairs, table
 
 SHOWN_ANSWERS = 20
 
+_SPEED = {"faster": "faster", "slower": "slower", "not shown": "no more than equal files differ by"}
 
-def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, wrap: Sequence[str] = ()) -> None:
-    """Print a table on standard output, as wide as it needs to be where that is not a terminal."""
-    import sys
+_ORDER = {"chosen": 0, "ok": 1, "rejected": 2, "failed": 3, "absent": 4}
 
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
 
-    table = Table(title=title, box=box.SIMPLE, title_justify="left", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold" if column in wrap else "ellipsis", no_wrap=column not in wrap)
-    for row in rows:
-        table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False).print(table)
+def show(columns: Sequence[Column], rows: Sequence[Sequence[str]], note: Column | None = None) -> None:
+    """Print a table on standard output without the columns that are empty."""
+    used = [i for i, column in enumerate(columns) if column.kept or any(row[i] for row in rows)]
+    kept = [[*(row[i] for i in used), *row[len(columns) :]] for row in rows]
+    print(table([columns[i] for i in used], kept, columns_of(), note))
+    print()
 
 
 def candidates(choice: Choice, reference: Reference) -> None:
     """The candidate table: the chosen row first, then by latency, with the eager model as the last row."""
-    order = {"chosen": 0, "ok": 1, "rejected": 2, "failed": 3, "absent": 4}
-    rows = sorted(choice.candidates, key=lambda c: (order[c.status], c.latency_ms.median if c.latency_ms else 1e9, c.id))
-    cells = [[c.target, c.recipe, size(c.size_bytes), latency(c), accuracy(c), parity(c), memory(c.memory_bytes), c.status, c.reason or ""] for c in rows]
-    eager = ["eager", "-", size(reference.size_bytes), ms(reference.latency_ms), percent(reference.accuracy), "reference", "", "", ""]
-    show("", ["target", "recipe", "size", "latency", "accuracy", "parity", "memory", "chosen", "why not"], [*cells, eager], wrap=["why not"])
+    rows = sorted(choice.candidates, key=lambda c: (_ORDER[c.status], c.latency_ms.median if c.latency_ms else 1e9, c.id))
+    cells = [[c.id, c.word, _size(c.size_bytes), _ms(c), _value(c.accuracy), _threads(c), _size(c.memory_bytes), parity(c), _interval(c.accuracy), _tested(c.test), c.reason or ""] for c in rows]
+    known = "" if reference.accuracy is None else percent(reference.accuracy)
+    tested = "" if reference.test_accuracy is None else percent(reference.test_accuracy)
+    cells.append(["eager PyTorch", "reference", _size(reference.size_bytes), milliseconds(reference.latency_ms), known, "", "", "", "", tested, ""])
+    columns = [
+        Column("variant", kept=True),
+        Column("status", kept=True),
+        Column("size", kept=True, right=True),
+        Column("latency", kept=True, right=True),
+        Column("accuracy", label="accuracy"),
+        Column("threads", right=True, label="threads"),
+        Column("memory", right=True, label="memory"),
+        Column("parity", label="parity"),
+        Column("difference (95 %)", label="differs by"),
+        Column("test split", label="test split"),
+    ]
+    show(columns, cells, Column("reason"))
 
 
-def size(count: int | None) -> str:
-    """Bytes as MB or kB."""
-    if count is None:
-        return ""
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+def targets(rows: Sequence[TargetRow]) -> None:
+    """The support matrix: each target with its status, and what stands in the way of those that do not work."""
+    cells = []
+    for row in rows:
+        where = ", ".join(row.profiles) or ("where PyTorch is" if row.status == "ok" else "")
+        why = f"{row.reason or row.status}; {row.install}" if row.status != "ok" else ""
+        cells.append([row.name, row.status, row.version or "", where, why or row.about, ", ".join(row.precisions)])
+    columns = [Column("target", kept=True), Column("status", kept=True), Column("version", kept=True), Column("runs on", label="runs on"), Column("what it is")]
+    show(columns, cells, Column("precisions", label="precisions:"))
 
 
-def memory(count: int | None) -> str:
-    """Bytes of memory as MB."""
-    return "" if count is None else f"{count / 1e6:.0f} MB"
+def tasks(known: Sequence[Task]) -> None:
+    """The tasks, a line each."""
+    show([Column("task", kept=True), Column("judged by", kept=True)], [[task.name, task.metric, task.about] for task in known], Column("what it answers"))
 
 
-def ms(value: float | None) -> str:
-    """Milliseconds with three figures."""
-    return "" if value is None else f"{value:.3g} ms"
+def task(one: Task) -> None:
+    """Everything that a user may want to know of a task."""
+    said([("task", f"{one.name}: {one.about}"), ("--data", one.about_data), ("judged by", one.about_metric)])
+    rows = [[f"--set {fact}=", _written(value), one.about_facts.get(fact, "")] for fact, value in one.defaults.items()]
+    if rows:
+        show([Column("fact", kept=True), Column("default", kept=True)], rows, Column("what it is"))
 
 
-def percent(value: float | None) -> str:
-    """A fraction as per cent; nothing where there is none."""
-    return "" if value is None else budget.percent(value)
+def said(lines: Sequence[tuple[str, str]]) -> None:
+    """Headings with what is to be said of each, wrapped beside them."""
+    print(pairs(lines, columns_of()))
+    print()
 
 
-def latency(c: Candidate) -> str:
-    """Median with the threads it was taken with."""
-    return f"{ms(c.latency_ms.median)} ({c.threads} thr)" if c.latency_ms else ""
+def _written(value: Any) -> str:
+    """A value as `--set` takes it."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(_written, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
-def accuracy(c: Candidate) -> str:
-    """Value, items and the interval of the paired difference, in points; after it that on items that chose nothing."""
-    if c.accuracy is None:
-        return ""
-    return f"{_accuracy(c.accuracy)}; test {_accuracy(c.test)}" if c.test else _accuracy(c.accuracy)
+def chosen(choice: Choice) -> tuple[str, str]:
+    """The line that says what won and why; the reason mostly begins with the winner's name."""
+    return "chosen:", choice.why if choice.chosen and choice.why.startswith(choice.chosen) else f"{choice.chosen}. {choice.why}"
 
 
-def _accuracy(one: Accuracy) -> str:
-    low, high = one.interval
-    return f"{percent(one.value)} of {one.items} [{100 * low:+.1f}, {100 * high:+.1f}]"
+def exported(rows: Sequence[Exported]) -> None:
+    """The table of `export`."""
+    cells = [[r.id, status_word(r.status), "" if r.max_rel is None else f"{r.max_rel:.0e}", r.reason or ", ".join(r.files)] for r in rows]
+    show([Column("variant", kept=True), Column("status", kept=True), Column("max_rel", kept=True, right=True)], cells, Column("files"))
+
+
+def verdicts(rows: Sequence[Any]) -> None:
+    """The table of `verify`."""
+    cells = [[r.id, r.status, "" if r.max_rel is None else f"{r.max_rel:.1e}", "" if r.snr_db is None else f"{r.snr_db:.0f} dB", r.reason or ""] for r in rows]
+    show([Column("variant", kept=True), Column("status", kept=True), Column("max_rel", right=True, label="max_rel"), Column("SNR", right=True, label="SNR")], cells, Column("reason"))
+
+
+def sizes(rows: Sequence[VariantSize]) -> None:
+    """The table of `pack`."""
+    columns = [Column("variant", kept=True), *(Column(head, right=True, label=head) for head in ("on disk", "to download", "opened", "memory"))]
+    show(columns, [[r.id, _size(r.size_bytes), _size(r.download_bytes), _size(r.decoded_bytes), _size(r.memory_bytes)] for r in rows])
+
+
+def difference(found: DiffDocument) -> None:
+    """The tables of `diff`: the figures, then the answers that changed."""
+    old, new = found.old, found.new
+    points = f"{100 * found.accuracy_change:+.1f} points of {found.items} items [{interval(*found.interval)}]"
+    rows = [
+        [found.metric, percent(old.accuracy), percent(new.accuracy), points],
+        ["latency", milliseconds(old.latency_ms.median), milliseconds(new.latency_ms.median), f"{change(old.latency_ms.median, new.latency_ms.median)} ({_SPEED[found.speed]})"],
+        ["size on disk", size(old.size_bytes), size(new.size_bytes), change(old.size_bytes, new.size_bytes)],
+        ["to download", _size(old.download_bytes), _size(new.download_bytes), change(old.download_bytes, new.download_bytes)],
+        ["memory", _size(old.memory_bytes), _size(new.memory_bytes), change(old.memory_bytes, new.memory_bytes)],
+        ["answered alike", "", percent(found.agreement), ""],
+    ]
+    show([Column("", kept=True), *(Column(head, kept=True, right=True) for head in (f"{old.variant} (old)", f"{new.variant} (new)"))], rows, Column("change"))
+    marks = {True: " (right)", False: " (wrong)", None: ""}
+    cells = [[one.item, one.label or "", f"{one.old or 'no answer'}{marks[one.old_right]}", f"{one.new or 'no answer'}{marks[one.new_right]}"] for one in found.changed[:SHOWN_ANSWERS]]
+    if cells:
+        more = len(found.changed) - len(cells)
+        print(f"answers that changed{f' ({more} more with --json)' if more else ''}\n")
+        show([Column("item", kept=True), *(Column(head, label=f"{head}:") for head in ("label", "old", "new"))], cells)
+
+
+def change(old: float | None, new: float | None) -> str:
+    """How much more or less the new figure is, in per cent of the old one."""
+    return "" if not old or new is None else f"{100 * (new / old - 1):+.1f} %"
 
 
 def parity(c: Candidate) -> str:
@@ -86,41 +146,25 @@ def parity(c: Candidate) -> str:
     return f"{c.parity.max_rel:.0e} own; {trained} to trained"
 
 
-def verdicts(rows: Sequence[Any]) -> None:
-    """The table of `verify`."""
-    cells = [[r.id, r.status, "" if r.max_rel is None else f"{r.max_rel:.1e}", "" if r.snr_db is None else f"{r.snr_db:.0f} dB", r.reason or ""] for r in rows]
-    show("", ["variant", "status", "max_rel", "SNR", "reason"], cells, wrap=["reason"])
+def _size(count: int | None) -> str:
+    return "" if count is None else size(count)
 
 
-def sizes(rows: Sequence[VariantSize]) -> None:
-    """The table of `pack`."""
-    cells = [[r.id, size(r.size_bytes), size(r.download_bytes), size(r.decoded_bytes), memory(r.memory_bytes)] for r in rows]
-    show("", ["variant", "on disk", "to download", "opened", "memory"], cells)
+def _ms(c: Candidate) -> str:
+    return milliseconds(c.latency_ms.median) if c.latency_ms else ""
 
 
-def difference(found: DiffDocument) -> None:
-    """The tables of `diff`: the figures, then the answers that changed."""
-    old, new = found.old, found.new
-    low, high = found.interval
-    rows = [
-        [found.metric, percent(old.accuracy), percent(new.accuracy), f"{100 * found.accuracy_change:+.1f} points of {found.items} items [{100 * low:+.1f}, {100 * high:+.1f}]"],
-        ["latency", ms(old.latency_ms.median), ms(new.latency_ms.median), f"{change(old.latency_ms.median, new.latency_ms.median)} ({_SPEED[found.speed]})"],
-        ["size on disk", size(old.size_bytes), size(new.size_bytes), change(old.size_bytes, new.size_bytes)],
-        ["to download", size(old.download_bytes), size(new.download_bytes), change(old.download_bytes, new.download_bytes)],
-        ["memory", memory(old.memory_bytes), memory(new.memory_bytes), change(old.memory_bytes, new.memory_bytes)],
-        ["answered alike", "", percent(found.agreement), ""],
-    ]
-    show("", ["", f"{old.variant} (old)", f"{new.variant} (new)", "change"], rows)
-    marks = {True: " (right)", False: " (wrong)", None: ""}
-    cells = [[one.item, one.label or "", f"{one.old or 'no answer'}{marks[one.old_right]}", f"{one.new or 'no answer'}{marks[one.new_right]}"] for one in found.changed[:SHOWN_ANSWERS]]
-    if cells:
-        more = len(found.changed) - len(cells)
-        show(f"answers that changed{f' ({more} more with --json)' if more else ''}", ["item", "label", "old", "new"], cells, wrap=["item", "label", "old", "new"])
+def _threads(c: Candidate) -> str:
+    return str(c.threads) if c.latency_ms and c.threads else ""
 
 
-_SPEED = {"faster": "faster", "slower": "slower", "not shown": "no more than equal files differ by"}
+def _value(one: Accuracy | None) -> str:
+    return "" if one is None else f"{percent(one.value)} of {one.items}"
 
 
-def change(old: float | None, new: float | None) -> str:
-    """How much more or less the new figure is, in per cent of the old one."""
-    return "" if not old or new is None else f"{100 * (new / old - 1):+.1f} %"
+def _interval(one: Accuracy | None) -> str:
+    return "" if one is None else interval(*one.interval)
+
+
+def _tested(one: Accuracy | None) -> str:
+    return "" if one is None else f"{_value(one)} ({_interval(one)})"

@@ -15,11 +15,6 @@ def run(as_json: Json = False) -> None:
     if as_json:
         document(TargetsDocument(targets=tuple(rows)))
         return
-    tables.show(
-        "",
-        ["target", "status", "version", "precisions", "runs on", "about"],
-        [[r.name, r.status, r.version or "", ", ".join(r.precisions), ", ".join(r.profiles) or "where torch is", r.about] for r in rows],
-        wrap=["about", "runs on"],
-    )
+    tables.targets(rows)
     missing = [r for r in rows if r.status != "ok"]
     print(f"next:   {missing[0].install}" if missing else "next:   torchport deploy SOURCE -o NAME.tport")

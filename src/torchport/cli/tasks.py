@@ -1,23 +1,30 @@
-"""`torchport tasks`: the tasks, with a runnable example each."""
+"""`torchport tasks`: the tasks, and what can be set of each."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
+import typer
+
+from . import options
 from .shared import Json, document, verb
+
+Name = Annotated[str | None, typer.Argument(metavar="[NAME]", autocompletion=options.of(options.tasks), help="A task: what can be set, the data it takes, how it is judged.")]
 
 
 @verb
-def run(as_json: Json = False) -> None:
-    """The tasks, with a runnable example each."""
-    from ..documents import TaskRow, TasksDocument
+def run(name: Name = None, as_json: Json = False) -> None:
+    """The tasks, and what can be set of each."""
+    from ..documents import TasksDocument, task_row
     from ..tasks import tasks
+    from . import tables
 
-    known = [tasks.get(name) for name in tasks.names()]
+    known = [tasks.get(one) for one in ([name] if name else tasks.names())]
     if as_json:
-        rows = [TaskRow(name=t.name, about=t.about, metric=t.metric, facts=dict(t.defaults), about_facts=dict(t.about_facts), suffixes=t.suffixes, example=t.example) for t in known]
-        document(TasksDocument(tasks=tuple(rows)))
-        return
-    for task in known:
-        print(f"{task.name}: {task.about}; judged by {task.metric}")
-        for key, value in task.defaults.items():
-            print(f"  --set {key}={value}")
-        print(f"  {task.example}\n")
+        document(TasksDocument(tasks=tuple(map(task_row, known))))
+    elif name:
+        tables.task(known[0])
+        print(f"next:   {known[0].example}")
+    else:
+        tables.tasks(known)
+        print("next:   torchport tasks NAME")

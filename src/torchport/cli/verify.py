@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ParityError
-from .shared import BundlePath, Json, Progress, Trust, document, note, verb
+from .shared import BundlePath, Json, Progress, Trust, document, note, typed, verb
 
 
 @verb
@@ -31,4 +31,4 @@ def run(bundle: BundlePath, trust: Trust = False, as_json: Json = False) -> None
     elif not as_json:
         print(f"checked all {checked} variants: ok")
     if not as_json:
-        print(f"next:   torchport predict {bundle} YOUR_INPUT")
+        print(f"next:   {typed('torchport', 'predict', bundle)} YOUR_INPUT")

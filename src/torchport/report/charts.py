@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
 
+from ..figures import milliseconds, percent, size
 from ..types import Candidate, Choice, Reference, Timing
-from .figures import milliseconds, percent
 from .markup import Html, el, join
 from .phrases import Say
 
@@ -60,8 +60,8 @@ def scatter(choice: Choice, reference: Reference, say: Say) -> Html | None:
         return bottom - (bottom - top) * size / most
 
     drawn: list[Html] = []
-    for size in (step * i for i in range(round(most / step) + 1)):
-        drawn += [_rule(left, y(size), _WIDTH - right, y(size)), _label(left - 8, y(size) + 4, f"{size:g}", anchor="end")]
+    for at in (step * i for i in range(round(most / step) + 1)):
+        drawn += [_rule(left, y(at), _WIDTH - right, y(at)), _label(left - 8, y(at) + 4, f"{at:g}", anchor="end")]
     for ms in _ticks(low, high):
         drawn += [_rule(x(ms), top, x(ms), bottom), _label(x(ms), bottom + 18, f"{ms:g}", anchor="middle")]
     drawn.append(_label((left + _WIDTH - right) / 2, height - 12, say("axis_latency"), anchor="middle"))
@@ -71,7 +71,7 @@ def scatter(choice: Choice, reference: Reference, say: Say) -> Html | None:
         drawn.append(el("polyline", points=" ".join(f"{x(d.ms):.1f},{y(d.size):.1f}" for d in front), class_="front"))
     places = {dot: (x(dot.ms), y(dot.size)) for dot in dots}
     for dot, (cx, cy) in places.items():
-        about = f"{dot.id}: {milliseconds(dot.ms)}, {dot.size:.3g} MB, {percent(dot.accuracy)}"
+        about = f"{dot.id}: {milliseconds(dot.ms)}, {size(dot.size * 1e6)}, {percent(dot.accuracy)}"
         if dot.look == "chosen":
             drawn.append(el("circle", cx=cx, cy=cy, r=11, class_="ring"))
         drawn.append(el("circle", el("title", about), cx=cx, cy=cy, r=6, class_=f"dot {dot.look} loss-{dot.loss}"))

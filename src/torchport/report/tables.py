@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..figures import DASH, decibels, interval, milliseconds, percent, relative, size
 from ..types import Candidate, OutputParity, Timing
 from .data import ReportData
-from .figures import DASH, decibels, interval, megabytes, milliseconds, percent, relative
 from .markup import Child, Html, el, join
 from .phrases import Say
 
@@ -80,10 +80,10 @@ def _cells(c: Candidate, data: ReportData, say: Say) -> list[Cell]:
         (el("span", say(c.status), class_=f"chip {c.status}"), c.status),
         (el("b", c.target), c.target),
         (c.recipe if c.recipe == c.precision else join([c.recipe, _small(c.precision)]), c.recipe),
-        (join([megabytes(c.size_bytes), _small(say("downloads", size=megabytes(c.download_bytes)) if c.download_bytes else None)]), c.size_bytes),
+        (join([size(c.size_bytes), _small(say("downloads", size=size(c.download_bytes)) if c.download_bytes else None)]), c.size_bytes),
         (join([milliseconds(timing.median), _small(say("p90", value=milliseconds(timing.p90))), _small(say("threads_of", threads=c.threads or DASH))]), timing.median) if timing else (DASH, None),
         (f"{speed:.2f}\N{MULTIPLICATION SIGN}" if speed else DASH, speed),
-        (megabytes(c.memory_bytes), c.memory_bytes),
+        (size(c.memory_bytes), c.memory_bytes),
         (join([percent(accuracy.value), _small(say("items_of", items=accuracy.items)), _small(interval(*accuracy.interval)), _tested(c, say)]), accuracy.value) if accuracy else (DASH, None),
         (percent(c.agreement), c.agreement),
         _parity(c, say),
@@ -111,7 +111,7 @@ def _reference(data: ReportData, say: Say) -> Html:
     eager = data.reference
     latency = join([milliseconds(eager.latency_ms), _small(say("p90", value=milliseconds(eager.latency.p90)) if eager.latency else None)])
     tested = None if eager.test_accuracy is None else _small(say("tested_eager", value=percent(eager.test_accuracy)))
-    shown = [say("reference"), el("b", say("original")), "", megabytes(eager.size_bytes), latency, DASH, DASH, join([percent(eager.accuracy), tested]), DASH, DASH, ""]
+    shown = [say("reference"), el("b", say("original")), "", size(eager.size_bytes), latency, DASH, DASH, join([percent(eager.accuracy), tested]), DASH, DASH, ""]
     return el("tr", *(el("td", cell) for cell in shown))
 
 
@@ -150,7 +150,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         elif isinstance(value, list | tuple):
             yield f"{prefix}{key}", ", ".join(map(str, value)) or DASH
         elif key.endswith("_bytes") and isinstance(value, int):
-            yield f"{prefix}{key.removesuffix('_bytes')}", megabytes(value)
+            yield f"{prefix}{key.removesuffix('_bytes')}", size(value)
         else:
             yield f"{prefix}{key}", DASH if value is None else str(value)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from statistics import median
 
+from ..figures import milliseconds, percent, signed_points, size
 from ..stats import told_apart
 from ..types import Candidate
 from .data import ReportData
-from .figures import megabytes, milliseconds, percent, points
 from .markup import Child, Html, el, join
 from .phrases import Say
 
@@ -41,7 +41,7 @@ def rests(data: ReportData, say: Say) -> Html:
     lines: list[Child] = []
     if shown and shown.accuracy:
         low, high = shown.accuracy.interval
-        lines.append(say("rests_accuracy", items=shown.accuracy.items, id=shown.id, low=points(low), high=points(high), loss=points(max(-low, 0.0)).lstrip("+")))
+        lines.append(say("rests_accuracy", items=shown.accuracy.items, id=shown.id, low=signed_points(low), high=signed_points(high), loss=signed_points(max(-low, 0.0)).lstrip("+")))
         if not shown.accuracy.labelled:
             lines.append(say("rests_agreement", items=shown.accuracy.items))
     else:
@@ -65,7 +65,7 @@ def _sentence(data: ReportData, winner: Candidate | None, say: Say) -> Html:
         noise = max(winner.latency_ms.noise, data.reference.latency.noise if data.reference.latency else 0.0)
         apart = told_apart(winner.latency_ms.median, data.reference.latency_ms, noise)
         parts.append(say("alike") if not apart else say("faster", times=f"{times:.1f}") if times >= 1 else say("slower", times=f"{1 / times:.1f}"))
-    parts.append(megabytes(winner.size_bytes))
+    parts.append(size(winner.size_bytes))
     if winner.accuracy:
         parts.append(say("accuracy_of", metric=winner.accuracy.metric, value=percent(winner.accuracy.value), items=winner.accuracy.items))
     if winner.parity is not None and winner.parity.ok:
@@ -79,11 +79,11 @@ def _tiles(data: ReportData, winner: Candidate, say: Say) -> Html:
     if winner.latency_ms:
         under = say("tile_p90", p90=milliseconds(winner.latency_ms.p90), eager=milliseconds(eager.latency_ms))
         tiles.append((say("tile_latency"), milliseconds(winner.latency_ms.median), under))
-    tiles.append((say("tile_size"), megabytes(winner.size_bytes), say("tile_download", download=megabytes(winner.download_bytes), eager=megabytes(eager.size_bytes))))
+    tiles.append((say("tile_size"), size(winner.size_bytes), say("tile_download", download=size(winner.download_bytes), eager=size(eager.size_bytes))))
     if winner.accuracy:
         tiles.append((say("tile_accuracy"), percent(winner.accuracy.value), say("tile_interval", eager=percent(eager.accuracy), items=winner.accuracy.items)))
     if winner.memory_bytes is not None:
-        tiles.append((say("tile_memory"), megabytes(winner.memory_bytes), say("tile_peak")))
+        tiles.append((say("tile_memory"), size(winner.memory_bytes), say("tile_peak")))
     return el("div", *(el("div", el("span", name), el("b", value), el("small", under), class_="tile") for name, value, under in tiles), class_="tiles")
 
 

@@ -100,6 +100,8 @@ class Task(abc.ABC):
     Class attributes:
         name, about: as in the table.
         metric: name of what `score` averages to (`top-1`, `agreement`).
+        about_data: what `--data` takes, and where the labels stand.
+        about_metric: what the metric counts, and what agreement means where there are no labels.
         answer: the fields that `present` adds to one element of predict's results.
         suffixes: file suffixes that `items` picks up in a folder.
         mime: content type of raw bytes -> suffix.
@@ -116,6 +118,8 @@ class Task(abc.ABC):
     name: ClassVar[str]
     about: ClassVar[str]
     metric: ClassVar[str]
+    about_data: ClassVar[str] = ""
+    about_metric: ClassVar[str] = ""
     suffixes: ClassVar[tuple[str, ...]] = ()
     mime: ClassVar[Mapping[str, str]] = {}
     example: ClassVar[str] = ""
@@ -136,14 +140,18 @@ class Task(abc.ABC):
         Raises:
             UsageError: an unknown setting or an impossible value.
         """
-        from ..errors import UsageError
-
-        unknown = sorted(set(settings) - set(self.defaults))
-        if unknown:
-            raise UsageError(f"{self.name} has no setting '{unknown[0]}'", f"it has {', '.join(sorted(self.defaults))}")
+        self.check_names(settings)
         facts = {**self.defaults, **{k: v for k, v in source.items() if k in self.defaults}, **settings}
         assumed = tuple(sorted(k for k in self.defaults if k not in settings and k not in source))
         return self.check(facts), assumed
+
+    def check_names(self, settings: Mapping[str, Any]) -> None:
+        """See that every setting is a fact of this task; raises UsageError with the fact that is nearest."""
+        from ..errors import UsageError, did_you_mean
+
+        unknown = sorted(set(settings) - set(self.defaults))
+        if unknown:
+            raise UsageError(f"{self.name} has no setting '{unknown[0]}'", did_you_mean(unknown[0], sorted(self.defaults)) if self.defaults else "it takes none")
 
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""

@@ -35,6 +35,8 @@ class EmbeddingTask(Task):
     name = "embedding"
     about = "a text -> a vector to compare with others"
     metric = "agreement"
+    about_data = "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table or with text files. Labels are not used."
+    about_metric = "agreement: the share of texts whose vector points where the reference's does (cosine at least 0.999)."
     suffixes = texts.SUFFIXES
     mime = texts.MIME
     answer = Embedding

@@ -56,6 +56,12 @@ class ImageRecognition(Task):
     name = "image-recognition"
     about = "a picture -> who or what it shows, of those enrolled; or the text in it"
     metric = "right answers"
+    about_data = (
+        "One picture; a folder of pictures; or a CSV file with the columns file (relative to the CSV) and label. "
+        "A label is who or what is shown (unknown: a stranger), or the text that is written there: in the CSV, as"
+        " the sub-folder's name, or as photo_LABEL.jpg."
+    )
+    about_metric = "right answers: the share of pictures with the right name, or the right text to the letter. Without labels, the share answered as by the reference."
     suffixes = SUFFIXES
     mime = picture_chain.MIME
     answer = Recognised

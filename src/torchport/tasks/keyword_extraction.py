@@ -42,6 +42,10 @@ class KeywordExtraction(Task):
     name = "keyword-extraction"
     about = "a text -> its keywords"
     metric = "precision"
+    about_data = (
+        "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table or with text files. A label is the text's keywords with semicolons between them."
+    )
+    about_metric = "precision: the share of the keywords found that are among the labelled ones. Without labels, the share of texts with the reference's keywords in the same order."
     suffixes = texts.SUFFIXES
     mime = texts.MIME
     answer = Keywords

@@ -54,6 +54,15 @@ class ObjectDetection(Task):
     name = "object-detection"
     about = "a picture -> labelled boxes"
     metric = "F1 at IoU 0.5"
+    about_data = (
+        "One picture; a COCO file with its pictures beside it or in images/; or a folder with one COCO file, or "
+        "of pictures, each with its boxes in NAME.json beside NAME.png as `predict --json` answers them."
+    )
+    about_metric = (
+        "F1 at IoU 0.5: per picture, of boxes of the right class that overlap a labelled one by half, the "
+        "harmonic mean of precision and recall; then the mean. Without boxes, the share of pictures in which the "
+        "reference's boxes are found again to a pixel."
+    )
     suffixes = SUFFIXES
     mime: ClassVar[Mapping[str, str]] = MIME
     answer = Boxes

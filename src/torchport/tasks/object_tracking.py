@@ -80,6 +80,15 @@ class ObjectTracking(Task):
     name = "object-tracking"
     about = "a video -> numbered boxes, frame by frame"
     metric = "MOTA"
+    about_data = (
+        "One video; a folder of frames (also the MOTChallenge's); or a folder of either. The true tracks lie "
+        "beside a video as NAME.mot.txt, in a folder of frames as gt/gt.txt, gt.txt or instances.json (COCO with "
+        "track_id)."
+    )
+    about_metric = (
+        "MOTA: 1 minus misses, false tracks and switched identities as a share of the true boxes, not below 0. "
+        "Without true tracks, the share of videos whose tracks are the reference's to 98 % of MOTA."
+    )
     suffixes = video.SUFFIXES
     mime: ClassVar[Mapping[str, str]] = video.MIME
     answer = Tracks

@@ -50,6 +50,11 @@ class SpeechRecognition(Task):
     name = "speech-recognition"
     about = "a recording -> what is said in it, with times"
     metric = "word accuracy"
+    about_data = "One recording; a folder of recordings, each with its transcript in NAME.txt beside NAME.wav; or a CSV file with the columns file and text."
+    about_metric = (
+        "word accuracy: 1 minus the word error rate (of characters where a script has no spaces), not below 0. "
+        "Without transcripts, the share of recordings transcribed to the letter as by the reference."
+    )
     suffixes = audio.SUFFIXES
     mime: ClassVar[Mapping[str, str]] = audio.MIME
     answer = Transcript

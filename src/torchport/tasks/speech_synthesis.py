@@ -47,6 +47,8 @@ class SpeechSynthesis(Task):
     name = "speech-synthesis"
     about = "a text -> speech"
     metric = "agreement"
+    about_data = "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table or with text files. Labels are not used."
+    about_metric = "agreement: the share of texts said with the reference's phonemes, in as many samples, as loud to 1 dB in every tenth of a second."
     suffixes = texts.SUFFIXES
     mime: ClassVar[Mapping[str, str]] = texts.MIME
     answer = Speech

@@ -30,6 +30,12 @@ class TextClassification(Task):
     name = "text-classification"
     about = "a text -> labelled scores; zero-shot with an embedder"
     metric = "top-1"
+    about_data = (
+        "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such "
+        "table or with text files. A text is labelled by a column label or by its sub-folder, with a class's name"
+        " or number."
+    )
+    about_metric = "top-1: the share of texts whose most likely class is the right one. Without labels, the share of texts on which a variant names the same one first as the reference."
     suffixes = texts.SUFFIXES
     mime = texts.MIME
     answer = label_scores.Labels

@@ -51,6 +51,10 @@ class TextGeneration(Task):
     name = "text-generation"
     about = "the beginning of a text -> its continuation"
     metric = "chrF"
+    about_data = (
+        "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table or with text files. A column label holds the continuation that is wanted."
+    )
+    about_metric = "chrF against that continuation, 0 to 1. Without one, 1/perplexity: how likely the model finds the text itself; agreement is the same continuation token by token."
     suffixes = texts.SUFFIXES
     mime: ClassVar[Mapping[str, str]] = texts.MIME
     answer = Continuation

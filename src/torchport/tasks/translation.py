@@ -54,6 +54,8 @@ class TranslationTask(Task):
     name = "translation"
     about = "a text -> the same in another language"
     metric = "chrF"
+    about_data = "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table or with text files. A column label holds a translation to compare with."
+    about_metric = "chrF: how much the characters of an answer are those of the translation given, 0 to 1. Without one, the share of texts translated token by token as by the reference."
     suffixes = texts.SUFFIXES
     mime: ClassVar[Mapping[str, str]] = texts.MIME
     answer = Translation

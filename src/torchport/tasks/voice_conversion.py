@@ -47,6 +47,8 @@ class VoiceConversion(Task):
     name = "voice-conversion"
     about = "speech -> the same words in another voice"
     metric = "agreement"
+    about_data = "One recording, or a folder of recordings. Labels are not used."
+    about_metric = "agreement: the share of recordings with as many samples as the reference's answer, every band as loud to 0.2 dB, every tenth of a second to 1 dB."
     suffixes = audio.SUFFIXES
     mime: ClassVar[Mapping[str, str]] = audio.MIME
     answer = Converted

@@ -1,0 +1,69 @@
+"""Figures as people read them: three digits, a unit, never an exponent, and a dash where nothing was measured. Tables, budgets and reports all write them through here."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+DASH = "\N{EN DASH}"
+"""What stands for a figure that was not measured."""
+
+_MINUS = "\N{MINUS SIGN}"
+
+
+def size(count: float | None) -> str:
+    """Bytes in decimal units: `90 B`, `4.2 kB`, `500 kB`, `18.7 MB`, `1.5 GB`."""
+    if count is None:
+        return DASH
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if abs(count) >= factor * (1 - 5e-4):  # 999,600 bytes round to 1 MB, not to 1000 kB
+            return f"{number(count / factor)} {unit}"
+    return f"{count:.0f} B"
+
+
+def milliseconds(value: float | None) -> str:
+    """A time: `5.72 ms`, `0.0213 ms`, `1250 ms`; microseconds where a millisecond has too many noughts, as in `0.5 us`."""
+    if value is None:
+        return DASH
+    return f"{number(value * 1e3)} us" if 0 < abs(value) < 1e-3 else f"{number(value)} ms"
+
+
+def percent(value: float | None) -> str:
+    """A fraction: `90 %`, `99.5 %`, never `100 %` of what is less; three digits of one below a tenth, as one over a perplexity is: `0.904 %`."""
+    if value is None:
+        return DASH
+    if 0 < abs(value) < 0.1:
+        return f"{number(value * 100)} %"
+    return f"{min(value * 100, 99.99):.2f} %" if 0.9995 <= value < 1 else f"{round(value * 100, 1):g} %"
+
+
+def points(value: float) -> str:
+    """A difference of accuracies (a fraction) in words: `1.5 points`, `1 point`."""
+    text = f"{value * 100:.2g}" if abs(value) < 0.1 else f"{value * 100:.1f}"
+    return f"{text} point" if text == "1" else f"{text} points"
+
+
+def signed_points(value: float) -> str:
+    """A difference of fractions in percentage points with a real minus sign: `+0.4 pt`, `0 pt`."""
+    rounded = round(value * 100, 1)
+    sign = _MINUS if rounded < 0 else "+" if rounded > 0 else ""
+    return f"{sign}{abs(rounded):g} pt"
+
+
+def interval(low: float, high: float) -> str:
+    """The range of a difference of fractions, as in `-16.1 .. +16.1 pt` with a real minus sign."""
+    return f"{signed_points(low).removesuffix(' pt')} .. {signed_points(high)}"
+
+
+def relative(value: float) -> str:
+    """A relative difference, which is small: `0`, `3.1e-06`."""
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def decibels(value: float) -> str:
+    """A signal-to-noise ratio."""
+    return f"{value:.0f} dB"
+
+
+def number(value: float) -> str:
+    """Three significant digits without an exponent; whole numbers of more digits stay whole: `1250`, `18.7`, `0.0213`, `8`."""
+    return f"{value:.0f}" if abs(value) >= 999.5 else f"{Decimal(f'{value:.3g}'):f}"
