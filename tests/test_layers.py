@@ -15,18 +15,39 @@ from torchport.tasks import tasks
 ROOT = Path(__file__).parents[1] / "src" / "torchport"
 
 LAYERS = (
-    ("errors", "types", "registry", "isolate", "machine", "cache", "disk", "stats", "budget", "feed", "figures"),
+    ("errors", "types", "registry", "isolate", "machine", "cache", "disk", "stats", "budget", "clock", "feed", "figures"),
     ("targets", "tasks", "capture", "compress", "converted"),
     ("bench", "bundle", "calibrate", "lower", "measure", "search", "verify"),
     ("choose", "limits", "gallery", "predict"),
     ("report",),
     ("batch", "serve"),
-    ("attempt", "demo", "deploy", "diff", "doctor", "documents", "export", "pack", "rebench", "repack", "request", "testing"),
+    ("attempt", "rows", "demo", "deploy", "diff", "doctor", "documents", "export", "pack", "rebench", "repack", "request", "testing"),
     ("__main__", "api", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 
-STAGES = ("attempt", "batch", "bench", "bundle", "choose", "limits", "cli", "deploy", "diff", "export", "measure", "pack", "predict", "rebench", "repack", "report", "search", "serve", "verify")
+STAGES = (
+    "attempt",
+    "rows",
+    "batch",
+    "bench",
+    "bundle",
+    "choose",
+    "limits",
+    "cli",
+    "deploy",
+    "diff",
+    "export",
+    "measure",
+    "pack",
+    "predict",
+    "rebench",
+    "repack",
+    "report",
+    "search",
+    "serve",
+    "verify",
+)
 """These compare and index by no name of a target, recipe or task: a new one must need no change here."""
 
 BUILD = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,18 +12,20 @@ import msgspec
 
 from . import cache, isolate
 from .calibrate import Parts, check_enough, feeds, split
+from .clock import SEARCH_SHARE, Clock
 from .compress import Chain, Link, Workshop
 from .errors import MissingDependency, ParityError, RunError, TorchportError
 from .limits import answers_short
-from .lower import Lowered, chains_of, lower, rows_of, wanted
+from .lower import Lowered, Lowering, chains_of, ordered, rows_of, wanted
 from .request import Request
+from .rows import INTERRUPTED, OUT_OF_TIME, Rows
 from .search import Look, Search, usable
 from .targets import targets
 from .targets.base import ExportOptions, Target
 from .tasks import Item, Task, task_for, tasks
 from .types import PLAIN, Artifact, Candidate, Reference
 from .verify.accuracy import judge
-from .verify.prove import Standard, prove, prove_program, prove_reference
+from .verify.prove import Prover, Standard, prove_program, prove_reference
 
 if TYPE_CHECKING:
     from .capture.assemble import Assembled
@@ -44,7 +45,7 @@ class Tried:
         test: the items that chose nothing.
         candidates: one a row, with parity and accuracy; at least one is ok. After them those that a search left out.
         answers: candidate id -> one presented result an item.
-        stopped: a search ended because its time was up.
+        stopped: why not all was tried, in words; empty where all was.
     """
 
     assembled: Assembled
@@ -53,7 +54,7 @@ class Tried:
     lowered: Sequence[Lowered]
     candidates: list[Candidate]
     answers: dict[str, list[Any]]
-    stopped: bool = False
+    stopped: str = ""
 
     @property
     def proven(self) -> Proven:
@@ -66,35 +67,50 @@ class Tried:
         return {low.wanted.id: low.artifact for low in self.lowered if low.artifact}
 
 
-def attempt(request: Request, folder: Path, log: Path, tell: Tell) -> Tried:
+def attempt(request: Request, folder: Path, log: Path, tell: Tell, clock: Clock | None = None) -> Tried:
     """Capture, compress, export into `folder/<id>`, and hold every artefact against the eager model.
 
+    The model as trained goes first, on every target, and training and the search after it. Where the clock runs out or an interrupt comes when
+    one row is proven, that ends it, and what is proven stands.
+
     Raises:
+        KeyboardInterrupt: before one row was proven.
         TorchportError: there is nothing to go on with; see `capture`, `prove_reference` and `need_one`.
     """
-    rows = wanted(request.targets, request.recipes) if not request.searching else []
+    clock = clock or Clock()
+    plain = [] if request.searching else wanted(request.targets, request.recipes)
     assembled = capture(request, tell, log)
     assembled, parts = divide(request, assembled)
     standards = {PLAIN: Standard(prove_reference(assembled, lambda item: tell("reference", item)))}
     with isolate.quiet(log):
-        made = _Made(request, assembled, _workshop(request, assembled, parts, tell), standards)
-        out: list[Candidate] = []
-        stopped = False
+        made = _Made(request, assembled, _workshop(request, assembled, parts, tell, clock), standards)
+
+    def program(chain: Chain) -> Program | TorchportError:
+        with isolate.quiet(log):
+            return made.program(chain)
+
+    rows = Rows(program, Lowering(folder, made.work.feeds, log), Prover(assembled, folder, log), standards, clock, request.limit_s, tell)
+    out: list[Candidate] = []
+    asked = plain
+    try:
         if request.searching:
-            search = Search(made.look, made.work, lambda name: tell("search", name))
-            chains = search.run()
-            rows, out = rows_of(request.targets, chains), [made.left_out(look) for look in search.left_out()]
-            stopped = made.work.left() <= 0
-        else:
-            chains = chains_of(request.recipes)
-        for chain in chains:
-            made.program(chain)
-    lowered = lower(made.programs, rows, folder, made.work.feeds, log=log, limit_s=request.limit_s, tell=lambda row: tell("export", row))
-    candidates, answers = prove(lowered, assembled, standards, folder, log=log, limit_s=request.limit_s, tell=lambda row: tell("verify", row))
-    if request.searching:
-        candidates = [made.sifted(candidate) for candidate in candidates]
-    need_one(candidates, lowered)
-    return Tried(assembled, standards, parts.test, lowered, [*candidates, *out], answers, stopped)
+            rows.take(ordered(rows_of(request.targets, [Chain()])))
+            with isolate.quiet(log):
+                search = Search(made.look, made.work, lambda name: tell("search", name))
+                chains = search.run()
+            out = [made.left_out(look) for look in search.left_out()]
+            asked = rows_of(request.targets, chains)
+        rows.take(ordered(asked))
+    except KeyboardInterrupt:
+        if not rows.proven:
+            raise
+        tell("interrupted", "what is proven so far is measured and written; interrupt again to drop it")
+        rows.stopped = INTERRUPTED
+        rows.take(asked)
+    candidates = [made.sifted(candidate) for candidate in rows.candidates] if request.searching else rows.candidates
+    need_one(candidates, rows.lowered)
+    stopped = rows.stopped or (OUT_OF_TIME if request.searching and made.work.left() <= 0 else "")
+    return Tried(assembled, standards, parts.test, rows.lowered, [*candidates, *out], rows.answers, stopped)
 
 
 def divide(request: Request, assembled: Assembled) -> tuple[Assembled, Parts]:
@@ -110,12 +126,11 @@ def divide(request: Request, assembled: Assembled) -> tuple[Assembled, Parts]:
     return replace(assembled, items=parts.selection), parts
 
 
-def _workshop(request: Request, assembled: Assembled, parts: Parts, tell: Tell) -> Workshop:
+def _workshop(request: Request, assembled: Assembled, parts: Parts, tell: Tell, clock: Clock) -> Workshop:
     """What the recipes may use; calibration items are read only where a chain learns from them."""
     learning = request.searching or any(chain.needs_data for chain in chains_of(request.recipes))
     fed, labels = feeds(assembled, parts.calibration) if learning and parts.calibration else ({}, [])
-    deadline = None if request.time_s is None else time.monotonic() + request.time_s
-    return Workshop(assembled.program, fed, labels, request.seed, deadline, cache.folder(), lambda text: tell("compress", text))
+    return Workshop(assembled.program, fed, labels, request.seed, clock.deadline(SEARCH_SHARE), cache.folder(), lambda text: tell("compress", text))
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -12,9 +12,11 @@ from . import isolate, machine, pack
 from .attempt import Tell, Tried, attempt, keep_reference, log_name, need_one
 from .bundle import Manifest, trust, writer
 from .choose import choose
+from .clock import FULL_TIMING_S, Clock
 from .errors import BudgetNotMet
-from .measure import doubts, measure_all
+from .measure import Pace, doubts, measure_all
 from .request import Request
+from .rows import INTERRUPTED
 from .types import Artifact, Candidate, Choice, Reference
 from .verify.accuracy import Answered, mean_grade
 from .verify.prove import answer_test, golden_traces, prove_test
@@ -22,13 +24,18 @@ from .verify.prove import answer_test, golden_traces, prove_test
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a deploy ended with; `bundle` and `manifest` are None where nothing met the budget, or was shown to where that was required."""
+    """What a deploy ended with; `bundle` and `manifest` are None where nothing met the budget, or was shown to where that was required.
+
+    `interrupted` says that an interrupt ended it early: it holds what was proven by then. A Bundle that was there before is then left alone,
+    and the new one lies beside it, with `.interrupted` in its name.
+    """
 
     bundle: Path | None
     report: Path
     choice: Choice
     reference: Reference
     manifest: Manifest | None
+    interrupted: bool = False
 
     def not_met(self) -> BudgetNotMet:
         """The error of a deploy without a Bundle, with the nearest misses, or with what is not shown."""
@@ -50,30 +57,52 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
     Raises:
         TorchportError: there is no Bundle for another reason; the previous one is untouched.
     """
+    clock = Clock(request.time_s)
     with writer.staging(request.output) as folder, isolate.log_file(request.log, log_name(request.output)) as noise:
-        tried = attempt(request, folder / "variants", noise.path, tell)
+        tried = attempt(request, folder / "variants", noise.path, tell, clock)
         with isolate.quiet(noise.path):
             reference = keep_reference(tried.assembled, folder)
         writer.check_space(folder, request.output)
         busy = machine.busy()
         golden = {name: golden_traces(standard.proven, request.golden) for name, standard in tried.standards.items()}
-        candidates, eager = measure_all(
-            tried.candidates, tried.artifacts, reference, tried.proven, folder, lambda text: tell("measure", text), short=request.searching and not request.quick, quick=request.quick
-        )
+        candidates, eager, tried = timed(request, tried, reference, folder, clock, tell)
         need_one(candidates, tried.lowered)
         noise.keep = any(c.status == "failed" for c in candidates)
         choice, eager = decide(candidates, eager, tried, request, folder / "variants", noise.path, tell)
-        choice = msgspec.structs.replace(choice, warnings=doubts(busy, choice.candidates, choice.chosen_for))
+        choice = msgspec.structs.replace(choice, warnings=doubts(busy, choice.candidates, choice.chosen_for, eager))
+        interrupted = tried.stopped == INTERRUPTED
+        request = spared(request) if interrupted else request
         made = pack.Made(request, tried, choice, eager, reference, golden)
         if choice.chosen is None or (request.require_shown and choice.met != "yes"):
             report = request.output.with_name(f"{request.output.name}.report.html")
             pack.report(made, report)
-            return Outcome(None, report, choice, eager, None)
+            return Outcome(None, report, choice, eager, None, interrupted)
         tell("pack", request.output.name)
         manifest = pack.fill(made, folder)
         writer.publish(folder, request.output)
     trust.remember_path(request.output)
-    return Outcome(request.output, request.output / "report.html", choice, eager, manifest)
+    return Outcome(request.output, request.output / "report.html", choice, eager, manifest, interrupted)
+
+
+def spared(request: Request) -> Request:
+    """The request with an output beside the one asked for, where that is there: less than all takes no whole Bundle's place."""
+    if not request.output.exists():
+        return request
+    return replace(request, output=request.output.with_name(f"{request.output.name.removesuffix('.tport')}.interrupted.tport"))
+
+
+def timed(request: Request, tried: Tried, reference: Artifact, folder: Path, clock: Clock, tell: Tell) -> tuple[list[Candidate], Reference, Tried]:
+    """Every proven row measured, as long as the clock allows; after an interrupt, for a moment each."""
+
+    def measured(quick: bool) -> tuple[list[Candidate], Reference]:
+        pace = Pace(quick, short=request.searching and not quick, limit_s=clock.within(request.limit_s))
+        return measure_all(tried.candidates, tried.artifacts, reference, tried.proven, folder, lambda text: tell("measure", text), pace)
+
+    try:
+        return *measured(request.quick or bool(tried.stopped) or clock.left() < FULL_TIMING_S), tried
+    except KeyboardInterrupt:
+        tell("interrupted", "each is measured for a moment; interrupt again to drop it")
+        return *measured(True), replace(tried, stopped=INTERRUPTED)
 
 
 def decide(candidates: Sequence[Candidate], eager: Reference, tried: Tried, request: Request, folder: Path, log: Path, tell: Tell) -> tuple[Choice, Reference]:
@@ -94,7 +123,7 @@ def decide(candidates: Sequence[Candidate], eager: Reference, tried: Tried, requ
         because = f"no budget was given; by the default one, {request.limits.text}: {choice.met_because}"
         choice = msgspec.structs.replace(choice, met="not shown", met_because=because)
     more = ["timed for a moment only, as asked for by --quick"] if request.quick and choice.chosen else []
-    more += ["the time given was up before all was tried: the best so far"] if tried.stopped else []
+    more += [f"{tried.stopped}: the best so far"] if tried.stopped else []
     return msgspec.structs.replace(choice, why="; ".join([choice.why, *more])), eager
 
 

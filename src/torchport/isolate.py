@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import warnings
@@ -65,6 +66,7 @@ def call(function: Callable[..., R], *args: Any, log: Path | None = None, limit_
 
 def _child(pipe: Any, function: Callable[..., Any], args: tuple[Any, ...], log: Path | None) -> None:
     die_with_parent()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent may take it for an interrupt
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)  # OpenMP's thread pool does not survive a fork: without it nothing waits for its threads
@@ -92,15 +94,12 @@ def die_with_parent() -> None:
     """End this process when its parent ends, however that came about (Linux only): nobody is left to write for."""
     if sys.platform == "linux":
         import ctypes
-        import signal
 
         set_death_signal = 1
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
 
 
 def _exit_name(code: int | None) -> str:
-    import signal
-
     if code is not None and code < 0:
         with contextlib.suppress(ValueError):
             return signal.Signals(-code).name

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,38 +86,65 @@ def chains_of(names: Sequence[str] | None) -> list[Chain]:
     return [parse(name) for name in dict.fromkeys(names or (name for name in recipes.names() if recipes.get(name).plain))]
 
 
-def lower(
-    programs: Mapping[str, Program | TorchportError], rows: Iterable[Wanted], folder: Path, feeds: Mapping[str, Sequence[Arrays]], *, log: Path, limit_s: float, tell: Callable[[str], None]
-) -> list[Lowered]:
-    """Export every row into `folder/<id>`.
+def ordered(rows: Sequence[Wanted]) -> list[Wanted]:
+    """The rows in the order in which they are made: quick targets come first and slow ones last, the model as trained comes before its compressed forms,
+    and a row comes before those that start from its artefact."""
+    by_id = {row.id: row for row in rows}
 
-    Args:
-        programs: chain name -> the Program it made, or why it made none.
+    def rank(row: Wanted) -> tuple[bool, bool, int, int]:
+        plain = row.recipe.name == PLAIN
+        try:
+            target = targets.get(row.target)
+        except MissingDependency:
+            return False, not plain, 1, 0
+        needed = target.needs(row.recipe.precision)
+        parent = by_id.get(f"{needed[0]}-{row.recipe.standard}") if needed else None
+        if parent is None:
+            return target.turn > 1, not plain, target.turn, 0
+        slow, _, turn, depth = rank(parent)
+        return slow or target.turn > 1, not plain, max(turn, target.turn), depth + 1
+
+    return sorted(rows, key=rank)
+
+
+@dataclass
+class Lowering:
+    """Makes artefacts in a folder, row by row.
+
+    Attributes:
+        folder: each row's artefact goes into a folder called by its id.
         feeds: graph -> calibration feeds, for targets whose quantisers learn from them.
         log: file that the converters' noise is appended to.
-        limit_s: wall-clock limit of one export, in seconds.
-        tell: called with the id of the row that begins.
-
-    Raises:
-        OutputError: the folder cannot be written.
     """
-    made: dict[str, Lowered] = {}
-    for row in rows:
-        tell(row.id)
+
+    folder: Path
+    feeds: Mapping[str, Sequence[Arrays]]
+    log: Path
+    made: dict[str, Lowered] = field(default_factory=dict)
+
+    def row(self, row: Wanted, program: Program | TorchportError, limit_s: float) -> Lowered:
+        """Export one row into `folder/<id>`.
+
+        Args:
+            program: what its chain of recipes made, or why it made none.
+            limit_s: wall-clock limit of one export, in seconds.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
         start = time.perf_counter()
         try:
-            program = programs[row.recipe.name]
             if isinstance(program, TorchportError):
                 raise program
-            artifact = _one(program, row, folder, feeds, made, log, limit_s)
-            same_as = _twin(row, artifact, folder, made)
-            made[row.id] = Lowered(row, artifact, None, time.perf_counter() - start, same_as)
+            artifact = _one(program, row, self.folder, self.feeds, self.made, self.log, limit_s)
+            same_as = _twin(row, artifact, self.folder, self.made)
+            self.made[row.id] = Lowered(row, artifact, None, time.perf_counter() - start, same_as)
         except OutputError:
             raise  # the disk failed, not the target
         except TorchportError as exc:
-            shutil.rmtree(folder / row.id, ignore_errors=True)
-            made[row.id] = Lowered(row, None, exc, time.perf_counter() - start)
-    return list(made.values())
+            shutil.rmtree(self.folder / row.id, ignore_errors=True)
+            self.made[row.id] = Lowered(row, None, exc, time.perf_counter() - start)
+        return self.made[row.id]
 
 
 def _twin(row: Wanted, artifact: Artifact, folder: Path, made: Mapping[str, Lowered]) -> str | None:

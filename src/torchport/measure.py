@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from .bench import Job, Measurement, measure, summarise, thread_counts
 from .bench.protocol import Chain
-from .errors import BadInput, MissingDependency
+from .errors import BadInput
 from .machine import describe, usable_cores
 from .search import worth_measuring
 from .stats import EQUAL_FILES
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from .verify.traces import Plan, Trace
 
 EAGER = "reference"
+
+LIMIT_S = 900.0
+"""How long one answer of a timing process may take where nobody says otherwise, in seconds."""
 
 ELSEWHERE = ("web", "android", "ios")
 """Profiles whose candidates are timed here although they will run on another device."""
@@ -52,6 +55,21 @@ QUICK = "TORCHPORT_QUICK"
 def quick_by_default() -> bool:
     """Whether the environment asks for brief timings."""
     return os.environ.get(QUICK, "0") not in ("", "0")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long timing may take.
+
+    Attributes:
+        quick: a moment each.
+        short: a moment each first, after which what is clearly beaten is left out.
+        limit_s: wall-clock limit of one answer of a timing process, in seconds.
+    """
+
+    quick: bool = False
+    short: bool = False
+    limit_s: float = LIMIT_S
 
 
 @dataclass(frozen=True)
@@ -117,15 +135,17 @@ def made_up(signature: Signature) -> dict[str, np.ndarray]:
     return feed
 
 
-def time_all(opened: Sequence[Opened], work: Workload, tell: Callable[[str], None], *, quick: bool = False) -> dict[str, dict[int, Measurement]]:
+def time_all(opened: Sequence[Opened], work: Workload, tell: Callable[[str], None], *, quick: bool = False, limit_s: float = LIMIT_S) -> dict[str, dict[int, Measurement]]:
     """id -> threads -> measurement: all interleaved in one run, then those that may win again in run-offs of their own.
 
     Args:
         quick: a moment each, on all cores, without run-offs.
+        limit_s: wall-clock limit of one answer of a timing process: importing, opening or one turn.
     """
     counts = thread_counts(usable_cores())[-1 if quick else 0 :]
     jobs = [Job(one.id, one.artifact.target, one.artifact, one.folder, work.signature, work.file, threads, work.graph, chain=work.chain) for one in opened for threads in counts]
-    found = measure(jobs, rounds=3, seconds=0.3, most_s=10.0, progress=tell) if quick else measure(jobs, progress=tell)
+    how: dict[str, Any] = {"rounds": 3, "seconds": 0.3, "most_s": 10.0} if quick else {}
+    found = measure(jobs, progress=tell, limit_s=limit_s, **how)
     near = [] if quick else _near(jobs, found, {one.id: one.profiles for one in opened})
     if len({job.id for job in near}) > 1:
         _run_off(near, found, tell)
@@ -204,7 +224,7 @@ def deflated(folder: Path) -> int:
     return packed
 
 
-def doubts(busy: str | None, rows: Sequence[Candidate], chosen_for: Mapping[str, str]) -> tuple[str, ...]:
+def doubts(busy: str | None, rows: Sequence[Candidate], chosen_for: Mapping[str, str], eager: Reference | None = None) -> tuple[str, ...]:
     """What makes measured latencies less sure than they look, one sentence each.
 
     Args:
@@ -212,6 +232,8 @@ def doubts(busy: str | None, rows: Sequence[Candidate], chosen_for: Mapping[str,
         chosen_for: profile -> winner.
     """
     found = [busy] if busy else []
+    if eager is not None and eager.reason:
+        found.append(f"the eager reference could not be timed ({eager.reason}): what was verified is kept, and nothing is said of speed beside it")
     noises = [c.latency_ms.noise for c in rows if c.latency_ms]
     if noises and median(noises) > EQUAL_FILES:
         found.append(f"latencies are noisy: those of one file differ by {median(noises):.0%} from round to round; measure again on a quiet machine")
@@ -222,14 +244,10 @@ def doubts(busy: str | None, rows: Sequence[Candidate], chosen_for: Mapping[str,
 
 
 def eager_reference(by_threads: Mapping[int, Measurement], accuracy: float | None, size: int | None) -> Reference:
-    """The eager model at its fastest number of threads.
-
-    Raises:
-        MissingDependency: eager could not be timed at all.
-    """
+    """The eager model at its fastest number of threads; without a latency, and with the reason, where it could not be timed."""
     good = [m.timing for m in by_threads.values() if m.timing]
     if not good:
-        raise MissingDependency(f"the eager reference could not be timed: {next((m.error for m in by_threads.values()), '')}", "see `torchport doctor`")
+        return Reference(latency_ms=None, accuracy=accuracy, size_bytes=size, reason=next((m.error for m in by_threads.values() if m.error), "not timed"))
     best = min(good, key=lambda timing: timing.median)
     return Reference(latency_ms=best.median, accuracy=accuracy, size_bytes=size, latency=best)
 
@@ -241,16 +259,13 @@ def measure_all(
     proven: Proven,
     folder: Path,
     tell: Callable[[str], None],
-    *,
-    short: bool = False,
-    quick: bool = False,
+    pace: Pace,
 ) -> tuple[list[Candidate], Reference]:
     """Latency, memory and size of every candidate that answers right, beside the eager reference.
 
     Args:
         folder: the Bundle in the making, with `variants/<id>/` and `reference/`.
-        short: time each for a moment first, and leave out what is clearly beaten.
-        quick: see `time_all`.
+        pace: how long everything may take.
     """
     with ThreadPoolExecutor(usable_cores()) as pool:  # zlib lets other threads run
         candidates = list(pool.map(lambda c: weighed(c, folder / "variants" / c.id) if c.id in artifacts else c, candidates))
@@ -258,11 +273,11 @@ def measure_all(
     with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
         work = workload(proven.plan, proven.traces[0], Path(scratch))
         opened = [Opened(c.id, artifacts[c.id], folder / "variants" / c.id, c.profiles) for c in good]
-        if short:
+        if pace.short:
             candidates = worth_measuring(candidates, _glance(opened, work, tell))
             going = {c.id for c in candidates if c.status == "ok"}
             opened = [one for one in opened if one.id in going]
         opened.append(Opened(EAGER, reference, folder / "reference"))
-        found = time_all(opened, work, tell, quick=quick)
+        found = time_all(opened, work, tell, quick=pace.quick, limit_s=pace.limit_s)
     rows = [timed(c, found[c.id]) if c.id in found else c for c in candidates]
     return rows, eager_reference(found[EAGER], proven.accuracy, size_of(folder / "reference"))

@@ -265,7 +265,7 @@ class Candidate(Value, frozen=True):
 
 class Reference(Value, frozen=True):
     """The eager model: what every candidate is held against. `measured` says when the latency was taken; `test_accuracy` is of
-    the items that chose nothing, where there are such."""
+    the items that chose nothing, where there are such; `reason` says why there is no latency."""
 
     latency_ms: float | None
     accuracy: float | None
@@ -273,6 +273,7 @@ class Reference(Value, frozen=True):
     test_accuracy: float | None = None
     measured: Literal["now", "at deploy"] = "now"
     latency: Timing | None = None
+    reason: str | None = None
 
 
 class Choice(Value, frozen=True):

@@ -108,15 +108,44 @@ def test_a_budget_nothing_meets(place: Path) -> None:
 
 HELD = """
 import sys, time
-import torchport.measure
+from torchport import measure
+from torchport.bench import Measurement
 from torchport.cli import main
-def held(jobs, **how):
-    print("held", file=sys.stderr, flush=True)
-    time.sleep(60)
-torchport.measure.measure = held
+from torchport.types import Timing
+from torchport.verify.prove import Prover
+
+where, calls = sys.argv.pop(1), []
+
+def hold(stage):
+    if stage == where:
+        calls.append(stage)
+        if len(calls) == (1 if stage == "measure" else 2):
+            print("held", file=sys.stderr, flush=True)
+            time.sleep(60)
+
+def timed(jobs, **how):
+    hold("measure")
+    return {job.key: Measurement(timing=Timing(median=1.0, p90=1.0, noise=0.0, rounds=((1.0,),))) for job in jobs}
+
+def proven(self, *args, prove=Prover.prove):
+    hold("prove")
+    return prove(self, *args)
+
+measure.measure, Prover.prove = timed, proven
 main()
 """
-"""The command line, but timing, where all else of a deploy is done, goes on until it is interrupted."""
+"""The command line, held until it is interrupted: where the first timing begins, or as the second row is proven."""
+
+
+def interrupted(place: Path, where: str, sign: signal.Signals) -> tuple[int, str]:
+    """The exit code, and what was said, of a deploy that a signal meets at that point."""
+    words = ("deploy", "net.py:Net", "--task", "tensor", "--data", "x.safetensors", "--targets", "openvino,onnx", "-o", "net.tport")
+    with subprocess.Popen([sys.executable, "-c", HELD, where, *words], cwd=place, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
+        assert child.stderr is not None
+        next(line for line in child.stderr if "held" in line)
+        child.send_signal(sign)
+        said = child.stderr.read()
+        return child.wait(60), said
 
 
 class Evil:
@@ -170,16 +199,26 @@ def test_interrupted_or_killed_leaves_the_previous_bundle(deployed: Ran, place: 
     shutil.copytree(place, tmp_path, dirs_exist_ok=True)
     place = tmp_path
     before = (place / "net.tport/torchport.json").read_bytes()
-    command = [sys.executable, "-c", HELD, "deploy", "net.py:Net", "--task", "tensor", "--data", "x.safetensors", "--targets", "onnx,openvino", "-o", "net.tport"]
-    with subprocess.Popen(command, cwd=place, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
-        assert child.stderr is not None
-        next(line for line in child.stderr if "held" in line)
-        child.send_signal(sign)
-        assert child.wait(60) == (130 if sign == signal.SIGINT else -signal.SIGKILL)
+    code, said = interrupted(place, "measure", sign)
+    assert code == (130 if sign == signal.SIGINT else -signal.SIGKILL)
     assert (place / "net.tport/torchport.json").read_bytes() == before
-    assert sign == signal.SIGKILL or left(place, "net.tport") == []
+    if sign == signal.SIGINT:
+        assert left(place, "net.tport") == []
+        assert "net.interrupted.tport holds what was proven by then" in said
+        assert torchport("verify", "net.interrupted.tport", cwd=place).code == 0
     again = torchport("deploy", "net.py:Net", *TENSOR, "-o", "net.tport", cwd=place)
     assert again.code == 0 and left(place, "net.tport") == [], again.err
+
+
+def test_terminated_keeps_what_is_proven_and_says_how_to_go_on(place: Path, tmp_path: Path) -> None:
+    for name in ("net.py", "x.safetensors"):
+        shutil.copy(place / name, tmp_path)
+    code, said = interrupted(tmp_path, "prove", signal.SIGTERM)
+    assert code == 130
+    assert "run it again: torchport deploy net.py:Net" in said
+    rows = {c["id"]: c for c in json.loads((tmp_path / "net.tport/torchport.json").read_text())["evidence"]["candidates"]}
+    assert rows["onnx-fp32"]["status"] == "chosen", "the quick target goes first, in whatever order they were named"
+    assert (rows["openvino-fp32"]["status"], rows["openvino-fp32"]["reason"]) == ("absent", "not tried: interrupted before all was tried")
 
 
 def test_an_unwritable_output(place: Path) -> None:

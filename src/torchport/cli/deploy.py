@@ -10,7 +10,7 @@ import typer
 from ..request import KEEP, PREFER
 from ..targets.base import PROFILES
 from . import options
-from .shared import Json, Progress, Quick, RequireShown, Verbose, document, note, typed, verb
+from .shared import Json, Progress, Quick, RequireShown, Verbose, again, document, leave, note, typed, verb
 
 if TYPE_CHECKING:
     from ..deploy import Outcome
@@ -62,7 +62,11 @@ def run(
         "budget": budget, "prefer": prefer, "calibration": calibration, "test": test, "seed": seed, "time": time, "for": for_, "keep": keep, "golden": golden, "limit": limit, "quick": quick, "require_shown": require_shown or None, "output": output,
     }  # fmt: skip
     request = Request(**options.resolve(flags, task, set_), log=Path("/dev/stderr") if verbose else None)
-    finish(build(request), request, as_json=as_json)
+    outcome = build(request)
+    finish(outcome, request, as_json=as_json)
+    if outcome.interrupted:
+        note(f"interrupted: {outcome.bundle} holds what was proven by then. To try the rest, run it again: {again()}")
+        leave(130)
 
 
 def build(request: Request) -> Outcome:
@@ -110,5 +114,5 @@ def next_step(request: Request, outcome: Outcome) -> str:
 
     takes = tasks.need(outcome.manifest.task.name).suffixes if outcome.manifest else ()
     if request.data is not None and (request.data.is_dir() or request.data.suffix.lower() in takes):
-        return typed("torchport", "predict", request.output, request.data)
-    return typed("torchport", "verify", request.output)
+        return typed("torchport", "predict", outcome.bundle, request.data)
+    return typed("torchport", "verify", outcome.bundle)

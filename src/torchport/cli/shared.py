@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import os
 import shlex
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -39,11 +41,12 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
             warnings.filterwarnings("always", category=RuntimeWarning, module=r"torchport(\..*)?")
             warnings.showwarning = lambda message, *_, **__: note(f"note: {message}")
             try:
+                heed_termination()
                 function(*args, **kwargs)
             except TorchportError as exc:
                 fail(exc, as_json=bool(kwargs.get("as_json")))
             except KeyboardInterrupt:
-                note("interrupted; nothing was changed")
+                note(f"interrupted; nothing was changed. To go on, run it again: {again()}")
                 leave(130)
             except BrokenPipeError:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -51,6 +54,17 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
         leave(0)
 
     return wrapped
+
+
+def heed_termination() -> None:
+    """Take SIGTERM as Ctrl-C is taken: what is proven is kept, and what is half done is swept."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def again() -> str:
+    """The command as it was typed, to run once more."""
+    return shlex.join(["torchport", *sys.argv[1:]])
 
 
 def misused(error: Any, *, as_json: bool) -> NoReturn:

@@ -219,7 +219,7 @@ class Target(abc.ABC):
         precisions: what a recipe may ask for.
         tolerances: greatest `max_rel` of the model graph from the same tensor, by `(precision, device)`; none for integers.
         profiles: where artefacts of this target can run; `python` and `server` only if torch is not needed.
-        reference: the row is what others are compared with, never a candidate.
+        reference: what others are compared with, never a candidate; turn: when its rows are made, from 0 (converts in seconds) to 2 (may take minutes).
         executes_code: opening or running a file of a stranger may run the stranger's code.
         xfail: conformance check, `check_parity` or for one toy `check_export[scripted]` -> why it is expected to fail (strict).
     """
@@ -233,6 +233,7 @@ class Target(abc.ABC):
     tolerances: ClassVar[Mapping[tuple[str, str], float]] = {("fp32", "cpu"): 1e-4}
     profiles: ClassVar[tuple[str, ...]] = ()
     reference: ClassVar[bool] = False
+    turn: ClassVar[int] = 1
     executes_code: ClassVar[bool] = False
     xfail: ClassVar[Mapping[str, str]] = {}
     runner: ClassVar[type[Runner]]
@@ -265,8 +266,7 @@ class Target(abc.ABC):
         return {}
 
     def tolerance(self, precision: str, device: str = "cpu") -> float | None:
-        """Greatest allowed `max_rel` of the model graph, from the same input tensor; None where arithmetic is the runtime's
-        own (integers), which is judged by its ratio of signal to noise and by its answers."""
+        """Greatest allowed `max_rel` of the model graph from the same input; None for a runtime's own integers, judged by noise and answers."""
         return self.tolerances.get((precision, device))
 
     def export(self, program: Program, folder: Path, options: ExportOptions, parent: Artifact | None = None) -> Artifact:

@@ -88,6 +88,7 @@ class ExecuTorch(Target):
 
     name = "executorch"
     suffix = "pte"
+    turn = 2
     module = "executorch"
     packages = ("executorch",)
     build_modules = ("torch", "torchao")

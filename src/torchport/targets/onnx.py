@@ -113,6 +113,7 @@ class Onnx(Target):
 
     name = "onnx"
     suffix = "onnx"
+    turn = 0
     module = "onnxruntime"
     packages = ("onnxruntime",)
     build_modules = ("torch", "onnx", "onnxscript", "onnxslim")

@@ -166,62 +166,53 @@ def golden_traces(proven: Proven, wanted: int | Path) -> list[Trace]:
     return [trace(proven.plan, item, proven.runners, both=True) for item in items]
 
 
-def prove(
-    lowered: Sequence[Lowered],
-    assembled: Assembled,
-    standards: Mapping[str, Standard],
-    folder: Path,
-    *,
-    log: Path,
-    limit_s: float,
-    tell: Callable[[str], None],
-) -> tuple[list[Candidate], dict[str, list[Any]]]:
-    """A candidate for every row, with parity and accuracy; and what each artefact answered, by id.
+@dataclass(frozen=True)
+class Prover:
+    """Holds artefacts against the model, each in a child process.
 
-    Args:
-        standards: chain name -> what its artefacts are held against; `fp32` is what accuracy and agreement are.
+    Attributes:
         folder: where the artefacts lie, each in a folder called by its id.
         log: file that the runtimes' noise is appended to.
-        limit_s: wall-clock limit of one artefact, in seconds.
-        tell: called with the id of the row that begins.
     """
-    answers: dict[str, list[Any]] = {}
-    candidates = []
-    for low in lowered:
-        tell(low.wanted.id)
-        candidate, found = _one(low, assembled, standards, folder / low.wanted.id, log, limit_s)
-        candidates.append(candidate)
-        if found is not None:
-            answers[candidate.id] = found
-    return candidates, answers
 
+    assembled: Assembled
+    folder: Path
+    log: Path
 
-def _one(low: Lowered, assembled: Assembled, standards: Mapping[str, Standard], place: Path, log: Path, limit_s: float) -> tuple[Candidate, list[Any] | None]:
-    row = low.wanted
-    base = Candidate(id=row.id, target=row.target, recipe=row.recipe.name, precision=row.recipe.precision)
-    if low.artifact is None:
-        status = "absent" if isinstance(low.error, MissingDependency) else "failed"
-        return msgspec.structs.replace(base, status=status, reason=str(low.error)), None
-    target, standard, original = targets.get(row.target), standards[row.recipe.standard], standards[PLAIN].proven
-    base = msgspec.structs.replace(base, profiles=target.profiles, notes=low.artifact.notes)
-    if low.same_as:
-        return msgspec.structs.replace(base, status="rejected", same_as=low.same_as, reason=f"same as {low.same_as}: the recipe changed nothing in this file"), None
-    allowed = Allowed(target.tolerance(low.artifact.precision), standard.allowed(target, low.artifact.precision))
-    own = standard.proven is not original
-    trained = original.traces if own else []
-    base = msgspec.structs.replace(base, parity_of=row.recipe.standard if own else None)
-    try:
-        found: Examined = isolate.call(examine, target, low.artifact, place, original.plan, standard.proven.traces, assembled.items, allowed, trained, log=log, limit_s=limit_s, what=row.id)
-    except TorchportError as exc:
-        return msgspec.structs.replace(base, status="failed", reason=str(exc)), None
-    base = msgspec.structs.replace(base, distance=found.distance)
-    parity = msgspec.structs.replace(found.parity, made_up=assembled.made_up)
-    if parity.ok and standard.least_db:
-        parity = _agreeing(parity, judge(assembled.task, found.answers, standard.proven.answers)[1])
-    if not parity.ok:
-        return msgspec.structs.replace(base, status="failed", parity=parity, reason=f"{parity.stage}: {parity.reason}"), None
-    accuracy, agreement = judge(assembled.task, found.answers, original.answers)
-    return msgspec.structs.replace(base, parity=parity, accuracy=accuracy, agreement=agreement), results_of(found.answers)
+    def prove(self, low: Lowered, standards: Mapping[str, Standard], limit_s: float) -> tuple[Candidate, list[Any] | None]:
+        """A candidate with parity and accuracy; and what its artefact answered, None where it did not.
+
+        Args:
+            standards: chain name -> what its artefacts are held against; `fp32` is what accuracy and agreement are.
+            limit_s: wall-clock limit, in seconds.
+        """
+        row = low.wanted
+        base = Candidate(id=row.id, target=row.target, recipe=row.recipe.name, precision=row.recipe.precision)
+        if low.artifact is None:
+            status = "absent" if isinstance(low.error, MissingDependency) else "failed"
+            return msgspec.structs.replace(base, status=status, reason=str(low.error)), None
+        target, standard, original = targets.get(row.target), standards[row.recipe.standard], standards[PLAIN].proven
+        base = msgspec.structs.replace(base, profiles=target.profiles, notes=low.artifact.notes)
+        if low.same_as:
+            return msgspec.structs.replace(base, status="rejected", same_as=low.same_as, reason=f"same as {low.same_as}: the recipe changed nothing in this file"), None
+        allowed = Allowed(target.tolerance(low.artifact.precision), standard.allowed(target, low.artifact.precision))
+        own = standard.proven is not original
+        trained = original.traces if own else []
+        base = msgspec.structs.replace(base, parity_of=row.recipe.standard if own else None)
+        try:
+            found: Examined = isolate.call(
+                examine, target, low.artifact, self.folder / row.id, original.plan, standard.proven.traces, self.assembled.items, allowed, trained, log=self.log, limit_s=limit_s, what=row.id
+            )
+        except TorchportError as exc:
+            return msgspec.structs.replace(base, status="failed", reason=str(exc)), None
+        base = msgspec.structs.replace(base, distance=found.distance)
+        parity = msgspec.structs.replace(found.parity, made_up=self.assembled.made_up)
+        if parity.ok and standard.least_db:
+            parity = _agreeing(parity, judge(self.assembled.task, found.answers, standard.proven.answers)[1])
+        if not parity.ok:
+            return msgspec.structs.replace(base, status="failed", parity=parity, reason=f"{parity.stage}: {parity.reason}"), None
+        accuracy, agreement = judge(self.assembled.task, found.answers, original.answers)
+        return msgspec.structs.replace(base, parity=parity, accuracy=accuracy, agreement=agreement), results_of(found.answers)
 
 
 def _agreeing(parity: Parity, agreement: float) -> Parity:
