@@ -24,7 +24,8 @@ from .measure import doubts, timed, workload
 from .predict import Predictor
 from .repack import sizes
 from .stats import told_apart
-from .tasks import Item, tasks
+from .tasks import Item, Task, tasks
+from .tasks.base import Facts
 from .types import Budget, Candidate, Reference, Timing
 from .verify import golden_of
 from .verify.accuracy import Answered, answered, judge, results_of
@@ -111,7 +112,7 @@ def diff(old: Path, new: Path, *, budget: str = "", data: Path | None = None, va
         met=choice.met,
         met_because=choice.met_because,
         broken=choice.nearest,
-        changed=tuple(_changed(items, answers, task.agree, task.words, task.score)),
+        changed=tuple(_changed(items, answers, task, sides[0].bundle.facts())),
         speed=_speed(before.latency_ms, after.latency_ms),
         warnings=warnings,
     )
@@ -247,13 +248,13 @@ def _row(side: Side, one: Candidate, accuracy: float) -> DiffSide:
     )
 
 
-def _changed(items: Sequence[Item], answers: Answers, agree: Callable[[Any, Any], bool], words: Callable[[Any], str], score: Callable[[Any, Any], float]) -> list[ChangedAnswer]:
+def _changed(items: Sequence[Item], answers: Answers, task: Task, facts: Facts) -> list[ChangedAnswer]:
     rows = []
     for item, old, new in zip(items, results_of(answers.old), results_of(answers.new), strict=True):
-        if old is new is None or (old is not None and new is not None and agree(new, old)):
+        if old is new is None or (old is not None and new is not None and task.agree(new, old)):
             continue
-        said = [None if one is None else words(one) for one in (old, new)]
-        right = [None if item.label is None else one is not None and score(one, item.label) >= RIGHT for one in (old, new)]
-        label = None if item.label is None else str(item.label)
+        said = [None if one is None else task.words(one) for one in (old, new)]
+        right = [None if item.label is None else one is not None and task.score(one, item.label) >= RIGHT for one in (old, new)]
+        label = None if item.label is None else task.label_words(item.label, facts)
         rows.append(ChangedAnswer(item=item.name, label=label, old=said[0], new=said[1], old_right=right[0], new_right=right[1]))
     return rows

@@ -21,6 +21,7 @@ never a TorchportError: it ends the command with exit code 1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -42,6 +43,7 @@ __all__ = [
     "UsageError",
     "WeightsError",
     "did_you_mean",
+    "plain",
     "status_of",
 ]
 
@@ -142,6 +144,22 @@ STATUS: dict[type[BaseException], Status] = {
     MissingDependency: Status(6, 501, "UNIMPLEMENTED"),
     KeyboardInterrupt: Status(130, 499, "CANCELLED"),
 }
+
+
+_INNER = re.compile(
+    r"""\s*[\[(]?\s*While\s+executing\s+%.*      # torch.fx: the node of a graph that nobody has seen, to the end
+    |\s*Traceback\s+\(most\s+recent\s+call\s+last\).*
+    |\s+(?:object\s+)?at\s+0x[0-9a-fA-F]+       # the address of an object
+    |\s*File\s+"[^"]*",\s+line\s+\d+,\s+in\s+\S+
+    |(?<![\w./])(?:[a-z_]\w*\.)+(?=[A-Z]\w+)       # the modules that a class lies in""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+def plain(words: str) -> str:
+    """A library's message without the inner text of its interpreter: nodes of its graphs, tracebacks, addresses, paths of classes."""
+    said = re.sub(r"<(?:class|function|built-in method|bound method) '?(?:[\w.]*\.)?(\w+)[^>]*>", r"\1", words)
+    return _INNER.sub("", said).strip()
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

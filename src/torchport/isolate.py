@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import ExportError, TorchportError
+from .errors import ExportError, TorchportError, plain
 
 R = TypeVar("R")
 
@@ -84,7 +84,7 @@ def _child(pipe: Any, function: Callable[..., Any], args: tuple[Any, ...], log: 
             with log.open("a", encoding="utf-8") as out:
                 traceback.print_exc(file=out)
         line = next((x.strip() for x in str(exc).splitlines() if x.strip()), "")
-        answer = (False, ExportError(f"{type(exc).__name__}: {line}"[:300]))
+        answer = (False, ExportError(f"{type(exc).__name__}: {plain(line)}"[:300]))
     pipe.send(answer)
     pipe.close()
     os._exit(0)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from . import __version__, budget, machine
+from .again import command
 from .bundle import Evidence, Golden, Manifest, TaskRecord, Variant, readme, writer
 from .bundle.manifest import SCHEMA
 from .compress import parse
@@ -20,7 +21,7 @@ from .report import Answer, PictureRow, ReportData, Skipped, write
 from .request import Request
 from .targets import targets
 from .targets.base import PROFILES
-from .tasks import assets
+from .tasks import Item, assets
 from .types import PLAIN, Artifact, Candidate, Choice, Reference
 from .verify import traces
 from .verify.parity import key_of
@@ -163,7 +164,7 @@ def versions(made: Made) -> dict[str, str]:
 
 
 def report(made: Made, path: Path) -> None:
-    """Write the HTML report; pictures are shown only for golden items, which the Bundle holds anyway."""
+    """Write the HTML report."""
     assembled, choice = made.tried.assembled, made.choice
     skipped = [Skipped(what=c.id, why=c.reason or "") for c in choice.candidates if c.status in ("absent", "failed")]
     skipped += [Skipped(what=name, why=why) for name, why in made.tried.proven.unreadable.items()]
@@ -179,49 +180,31 @@ def report(made: Made, path: Path) -> None:
         versions=versions(made),
         source=dict(assembled.program.source),
         command=command(made.request),
-        pictures=tuple(_pictures(made)),
+        pictures=tuple(_items(made)),
         skipped=tuple(skipped),
         stages={"host steps": made.tried.proven.host} if made.tried.proven.host.outputs else {},
     )
     write(path, data)
 
 
-def _pictures(made: Made) -> list[PictureRow]:
-    task = made.tried.assembled.task
-    rows: list[PictureRow] = []
-    shown = {one.name: one.host["raw"] for one in made.golden[PLAIN]}
+def _items(made: Made) -> list[PictureRow]:
+    """The items that the report shows: those that somebody answers otherwise or wrongly first, each with its picture where there is one."""
+    task, facts = made.tried.assembled.task, made.tried.assembled.facts
+    rows: list[tuple[Item, Mapping[str, Any], PictureRow]] = []
     for i, (item, reference) in enumerate(zip(made.tried.assembled.items, made.tried.proven.results, strict=True)):
-        if reference is None or len(rows) == SHOWN_ITEMS:
+        if reference is None:
             continue
         answers = {name: got[i] for name, got in made.tried.answers.items()}
-        rows.append(
-            PictureRow(
-                name=item.name,
-                label=None if item.label is None else str(item.label),
-                thumbnail=task.illustrate(shown[item.name], reference) if item.name in shown else None,
-                reference=task.words(reference),
-                right=None if item.label is None else task.score(reference, item.label) >= 0.5,
-                answers={name: Answer(text=task.words(got) if got else "no answer", same=got is not None and task.agree(got, reference)) for name, got in answers.items()},
-            )
+        row = PictureRow(
+            name=item.name,
+            label=None if item.label is None else task.label_words(item.label, facts),
+            thumbnail=None,
+            reference=task.words(reference),
+            right=None if item.label is None else task.score(reference, item.label) >= 0.5,
+            answers={name: Answer(text=task.words(got) if got else "no answer", same=got is not None and task.agree(got, reference)) for name, got in answers.items()},
         )
-    return rows
-
-
-def command(request: Request) -> str:
-    """The command line that makes this Bundle again, with file names instead of paths."""
-    import shlex
-
-    source = request.source if isinstance(request.source, str) else type(request.source).__name__
-    words = ["torchport", "deploy", Path(source).name, *(["--task", request.task] if request.task else [])]
-    for key, value in request.arguments.items():
-        words += ["--arg", f"{key}={value}"]
-    for flag, path in (("--weights", request.weights), ("--data", request.data)):
-        words += [flag, path.name] if path else []
-    for text in request.inputs:
-        words += ["--input", text]
-    for key, value in settings(request)["settings"].items():
-        words += ["--set", f"{key}={value}"]
-    for flag, names in (("--targets", request.targets), ("--recipes", request.recipes)):
-        words += [flag, ",".join(names)] if names else []
-    words += ["--budget", request.budget] if request.budget else []
-    return shlex.join([*words, "--for", request.profile, "-o", request.output.name])
+        rows.append((item, reference, row))
+    rows.sort(key=lambda one: one[2].dull)
+    if made.request.golden == 0:  # who keeps no items in the Bundle shows none in its report
+        return [row for _, _, row in rows[:SHOWN_ITEMS]]
+    return [msgspec.structs.replace(row, thumbnail=task.illustrate(item.read(), reference)) for item, reference, row in rows[:SHOWN_ITEMS]]

@@ -6,6 +6,7 @@ import contextlib
 import os
 import pickle
 import resource
+import shlex
 import shutil
 import subprocess
 import zipfile
@@ -70,8 +71,20 @@ def test_unreadable_items_are_left_out_counted_and_named(pictured: Ran, gallery:
     assert row["accuracy"]["items"] == 5 and row["agreement"] == 1
     report = (gallery / "Augen é.tport/report.html").read_text()
     assert "Abgeschnitten_0.png" in report and "Text_1.jpg" in report
+    assert report.count("data:image/jpeg") == 5, "each item of the report has its picture, golden or not"
+    assert "labelled çiçek 猫" in report and "labelled 1" not in report
     with Bundle(gallery / "Augen é.tport") as bundle:
         assert all(name.startswith("Bild") for name in bundle.manifest.golden[0].items)
+
+
+def test_the_next_line_is_quoted_and_works(pictured: Ran, gallery: Path) -> None:
+    """`gallery` is a folder whose every path has spaces and other letters."""
+    assert pictured.code == 0, pictured.err
+    line = next(line for line in pictured.err.splitlines() if line.startswith("next: ")).removeprefix("next: ").strip()
+    words = shlex.split(line)
+    assert words == ["torchport", "predict", "Augen é.tport", "Fotos 猫"]
+    ran = torchport(*words[1:], cwd=gallery)
+    assert len(ran.out["results"]) == 7 and sum(row["ok"] for row in ran.out["results"]) == 5
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command import Ran, torchport, within
+from command import within
 
 from torchport.cli import COMPLETE, VERBS
 from torchport.cli.export import deploying
@@ -91,16 +91,6 @@ def test_the_script_for_a_shell_asks_this_command(shell: str, tmp_path: Path) ->
 def test_export_says_the_deploy_of_what_was_typed() -> None:
     words = shlex.split("export 'my net.py:Net' --weights w.pt --input 'x:float32[batch,3]' -o 'out dir' --json")
     assert deploying(words, Path("out dir")) == ["deploy", "my net.py:Net", "--weights", "w.pt", "--input", "x:float32[batch,3]", "-o", "out dir.tport"]
-
-
-def test_the_next_line_is_quoted_and_works(pictured: Ran, gallery: Path) -> None:
-    """`gallery` is a folder whose every path has spaces and other letters."""
-    assert pictured.code == 0, pictured.err
-    line = next(line for line in pictured.err.splitlines() if line.startswith("next: ")).removeprefix("next: ").strip()
-    words = shlex.split(line)
-    assert words == ["torchport", "predict", "Augen é.tport", "Fotos 猫"]
-    ran = torchport(*words[1:], cwd=gallery)
-    assert len(ran.out["results"]) == 7 and sum(row["ok"] for row in ran.out["results"]) == 5
 
 
 def test_a_document_of_a_task_explains_it(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def bars(candidates: Sequence[Candidate], reference: Reference, say: Say) -> Htm
     left, right, pitch = 16 + _CHARACTER * max(len(row[0]) for row in rows), _CHARACTER * 26, 28.0
     bottom = 8 + pitch * len(rows)
     spans = {row[0]: _middle(row[2]) for row in rows}
-    most = max(max(row[2].median, spans[row[0]][1]) for row in rows)
+    most = max(max(row[2].median, spans[row[0]][1], *(median(r) for r in row[2].rounds if r)) for row in rows)
     step = _nice(most / 6)
 
     def x(ms: float) -> float:
@@ -112,7 +112,7 @@ def bars(candidates: Sequence[Candidate], reference: Reference, say: Say) -> Htm
             el("rect", el("title", f"{name}: {milliseconds(timing.median)}"), x=left, y=middle - 8, width=max(x(timing.median) - left, 1.0), height=16, rx=3, class_=f"bar {status}"),
             el("line", x1=x(low), y1=middle, x2=x(high), y2=middle, class_="spread"),
             *(el("circle", cx=x(median(r)), cy=middle, r=2.5, class_="round") for r in timing.rounds if r),
-            _label(max(x(timing.median), x(high)) + 8, middle + 4, f"{milliseconds(timing.median)}  ({say('p90', value=milliseconds(timing.p90))})"),
+            _label(x(max(timing.median, high, *(median(r) for r in timing.rounds if r))) + 10, middle + 4, f"{milliseconds(timing.median)}  ({say('p90', value=milliseconds(timing.p90))})"),
         ]
     drawn.append(_label((left + _WIDTH - right) / 2, bottom + 34, say("axis_ms"), anchor="middle"))
     return _svg(bottom + 44, say("bars"), drawn)

@@ -33,6 +33,11 @@ class PictureRow(Value, frozen=True):
     right: bool | None
     answers: dict[str, Answer]
 
+    @property
+    def dull(self) -> tuple[bool, bool]:
+        """What rows are ordered by: those with a differing answer come first, then those whose reference is wrong."""
+        return all(answer.same for answer in self.answers.values()), self.right is not False
+
 
 class Skipped(Value, frozen=True):
     """Something that was not done (a target, a recipe, a check) and why."""

@@ -15,7 +15,7 @@ def items(data: ReportData, say: Say) -> Html | None:
     """A card an item, those with a difference first; None without items."""
     if not data.pictures:
         return None
-    rows = sorted(data.pictures, key=lambda row: all(answer.same for answer in row.answers.values()))
+    rows = sorted(data.pictures, key=lambda row: row.dull)
     left = rows[_MOST:]
     differ = sum(not all(answer.same for answer in row.answers.values()) for row in left)
     return el(

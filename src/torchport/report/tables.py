@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..errors import plain
 from ..figures import DASH, decibels, interval, milliseconds, percent, relative, size
 from ..types import Candidate, OutputParity, Timing
 from .data import ReportData
@@ -17,7 +18,7 @@ Cell = tuple[Child, float | str | None]
 
 def candidates(data: ReportData, say: Say) -> Html:
     """One row a candidate, sortable, with the reference below."""
-    heads = ["status", "target", "recipe", "size", "latency", "speed", "memory", "accuracy", "agreement", "parity", "why"]
+    heads = ["status", "variant", "size", "latency", "memory", "accuracy", "parity", "why"]
     rows = [_row(_cells(c, data, say), class_=c.status) for c in data.choice.candidates]
     about = el("p", say("candidates_about"), class_="quiet")
     return el("section", el("h2", say("candidates")), about, _table([say(h) for h in heads], rows, foot=_reference(data, say), sort=say))
@@ -41,7 +42,7 @@ def parity(data: ReportData, say: Say) -> Html | None:
     for name, verdict in groups:
         rows += [_row(_parity_cells(name, one, say), class_=None if one.ok else "failed") for one in verdict.outputs]
         if verdict.reason:
-            rows.append(el("tr", el("td", name), el("td", verdict.stage or ""), el("td", verdict.reason, colspan=6), class_="failed"))
+            rows.append(el("tr", el("td", name), el("td", verdict.stage or ""), el("td", plain(verdict.reason), colspan=6), class_="failed"))
     if not rows:
         return None
     return el("section", el("h2", say("parity_title")), el("p", say("parity_about"), class_="quiet"), _table(heads, rows))
@@ -68,24 +69,25 @@ def environment(data: ReportData, say: Say) -> Html:
 
 def skipped(data: ReportData, say: Say) -> Html:
     """What was not done, and why."""
-    lines = [el("li", el("b", one.what), ": ", one.why) for one in data.skipped]
+    lines = [el("li", el("b", one.what), ": ", plain(one.why)) for one in data.skipped]
     return el("section", el("h2", say("skipped")), el("ul", *lines) if lines else el("p", say("nothing_skipped")))
 
 
 def _cells(c: Candidate, data: ReportData, say: Say) -> list[Cell]:
     timing, accuracy, eager = c.latency_ms, c.accuracy, data.reference.latency_ms
     speed = eager / timing.median if timing and eager else None
-    why: list[Child] = [c.reason, *(_small(note) for note in c.notes)]
+    why: list[Child] = [plain(c.reason or ""), *(_small(plain(note)) for note in c.notes)]
+    beside_eager = _small(say("speed", times=f"{speed:.2f}")) if speed else None
+    alike = None if c.agreement is None else _small(say("agreement", share=percent(c.agreement)))
     return [
-        (el("span", say(c.status), class_=f"chip {c.status}"), c.status),
-        (el("b", c.target), c.target),
-        (c.recipe if c.recipe == c.precision else join([c.recipe, _small(c.precision)]), c.recipe),
+        (el("span", c.word, class_=f"chip {c.status}"), c.word),
+        (join([el("b", c.target), _small(c.recipe), _small(None if c.precision == c.recipe else c.precision)]), c.id),
         (join([size(c.size_bytes), _small(say("downloads", size=size(c.download_bytes)) if c.download_bytes else None)]), c.size_bytes),
-        (join([milliseconds(timing.median), _small(say("p90", value=milliseconds(timing.p90))), _small(say("threads_of", threads=c.threads or DASH))]), timing.median) if timing else (DASH, None),
-        (f"{speed:.2f}\N{MULTIPLICATION SIGN}" if speed else DASH, speed),
+        (join([milliseconds(timing.median), _small(say("p90", value=milliseconds(timing.p90))), _small(say("threads_of", threads=c.threads or DASH)), beside_eager]), timing.median)
+        if timing
+        else (DASH, None),
         (size(c.memory_bytes), c.memory_bytes),
-        (join([percent(accuracy.value), _small(say("items_of", items=accuracy.items)), _small(interval(*accuracy.interval)), _tested(c, say)]), accuracy.value) if accuracy else (DASH, None),
-        (percent(c.agreement), c.agreement),
+        (join([percent(accuracy.value), _small(say("items_of", items=accuracy.items)), _small(interval(*accuracy.interval)), alike, _tested(c, say)]), accuracy.value) if accuracy else (DASH, None),
         _parity(c, say),
         (join(why), c.reason),
     ]
@@ -111,7 +113,7 @@ def _reference(data: ReportData, say: Say) -> Html:
     eager = data.reference
     latency = join([milliseconds(eager.latency_ms), _small(say("p90", value=milliseconds(eager.latency.p90)) if eager.latency else None)])
     tested = None if eager.test_accuracy is None else _small(say("tested_eager", value=percent(eager.test_accuracy)))
-    shown = [say("reference"), el("b", say("original")), "", size(eager.size_bytes), latency, DASH, DASH, join([percent(eager.accuracy), tested]), DASH, DASH, ""]
+    shown = [say("reference"), el("b", say("original")), size(eager.size_bytes), latency, DASH, join([percent(eager.accuracy), tested]), DASH, ""]
     return el("tr", *(el("td", cell) for cell in shown))
 
 

@@ -267,6 +267,11 @@ class Task(abc.ABC):
         text = json.dumps(result)
         return text if len(text) <= 80 else text[:77] + "..."
 
+    def label_words(self, label: Any, facts: Facts) -> str:
+        """An item's label in a few words, for tables and reports."""
+        text = str(label)
+        return text if len(text) <= 80 else text[:77] + "..."
+
     def lines(self, result: Mapping[str, Any]) -> list[str]:
         """One presented result for people, a line each."""
         return [self.words(result)]

@@ -138,6 +138,10 @@ class KeywordExtraction(Task):
         """The keywords with commas between them."""
         return ", ".join(one["keyword"] for one in result["keywords"]) or "no keyword"
 
+    def label_words(self, label: Any, facts: Facts) -> str:
+        """The keywords with commas between them."""
+        return ", ".join(label)
+
     def lines(self, result: Mapping[str, Any]) -> list[str]:
         """Every keyword with its cosine, the best first."""
         return [f"{one['keyword']} {one['score']:.3f}" for one in result["keywords"]] or ["no keyword"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,7 +13,7 @@ import numpy as np
 from ..errors import BadInput, RunError
 from ..types import Levels, Signature, Step, Value
 from .base import Driver, Facts, HostStep, Item, Split, Task, TaskGraph, Values
-from .shared import boxes, cascade, detection_facts, draw, letterbox, picture_facts, pictures
+from .shared import boxes, cascade, detection_facts, draw, label_scores, letterbox, picture_facts, pictures
 from .shared.detection_heads import AUTO, CASCADES, HEADS, Head, guess
 from .shared.detection_items import list_items
 from .shared.picture_chain import MIME, shown
@@ -205,10 +206,11 @@ class ObjectDetection(Task):
 
     def words(self, result: Mapping[str, Any]) -> str:
         """How many of what: `10 Car, 2 Chicken`."""
-        counts: dict[str, int] = {}
-        for one in result["boxes"]:
-            counts[one["label"]] = counts.get(one["label"], 0) + 1
-        return ", ".join(f"{count} {label}" for label, count in sorted(counts.items())) or "nothing found"
+        return _counted(one["label"] for one in result["boxes"]) or "nothing found"
+
+    def label_words(self, label: Any, facts: Facts) -> str:
+        """How many of what there are."""
+        return _counted(label_scores.label_words(one["index"], facts["labels"]) for one in label) or "nothing"
 
     def lines(self, result: Mapping[str, Any]) -> list[str]:
         """Each box in a line, the surest first."""
@@ -315,6 +317,10 @@ def _select(values: Values, facts: Facts) -> Values:
     if np.isnan(scores).any():
         raise RunError("the model answered NaN", "check the weights and the preprocessing facts, or use a variant of a higher precision")
     return {"found": boxes.best(np.asarray(values["boxes"])[0], scores, threshold=facts["threshold"], nms=facts["nms"], top=facts["top"])}
+
+
+def _counted(labels: Iterable[str]) -> str:
+    return ", ".join(f"{count} {label}" for label, count in sorted(Counter(labels).items()))
 
 
 def _place(values: Values, facts: Facts) -> Values:

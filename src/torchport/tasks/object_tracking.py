@@ -206,6 +206,10 @@ class ObjectTracking(Task):
         """How many tracks in how many frames."""
         return f"{result['count']} tracks in {len(result['frames'])} frames"
 
+    def label_words(self, label: Any, facts: Facts) -> str:
+        """How many tracks there are in how many frames."""
+        return f"{len({row[1] for row in label})} tracks in {len({row[0] for row in label})} frames"
+
     def lines(self, result: Mapping[str, Any]) -> list[str]:
         """Each track with the frames it was seen in, and what was wrong with the video."""
         spans: dict[int, list[Any]] = {}

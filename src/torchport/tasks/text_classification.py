@@ -127,6 +127,10 @@ class TextClassification(Task):
         """The first label with its score."""
         return label_scores.named(result["labels"][0])
 
+    def label_words(self, label: Any, facts: Facts) -> str:
+        """The name of the class."""
+        return label_scores.label_words(label, facts["labels"])
+
     def lines(self, result: Mapping[str, Any]) -> list[str]:
         """Every label with its score, the most likely first."""
         return [label_scores.named(one) for one in result["labels"]]

@@ -82,6 +82,11 @@ def check_items(items: Sequence[Item], model: Signature) -> None:
             raise BadInput(f"{item.name} is labelled {item.label}, the model answers classes 0..{classes - 1}", "give labels as class numbers, or the model's own list of names")
 
 
+def label_words(label: Any, labels: Sequence[str] | None) -> str:
+    """The name of a class, or its number where classes have none."""
+    return labels[label] if labels and isinstance(label, int) and 0 <= label < len(labels) else str(label)
+
+
 def named(label: Mapping[str, Any]) -> str:
     """One presented class in words."""
     return f"{label['label']} {label['score']:.1%}" if 0 <= label["score"] <= 1 else f"{label['label']} {label['score']:.4g}"

@@ -1,0 +1,65 @@
+"""The command line that repeats a deploy, written from the fields of its Request: a new field is a flag of its name."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from .request import Request
+
+FLAGS = {"arguments": "--arg", "inputs": "--input", "settings": "--set", "profile": "--for", "time_s": "--time", "limit_s": "--limit"}
+"""Fields of a Request whose flags have other names."""
+
+ARGUMENTS = ("source", "output", "log")
+"""Fields that are no flags: what is deployed, and where to."""
+
+
+def command(request: Request) -> str:
+    """`torchport deploy ...` with everything that was asked for; of an absolute path the last part, for a report travels."""
+    source = request.source if isinstance(request.source, str) else type(request.source).__name__
+    words = ["torchport", "deploy", _relative(source)]
+    for one in fields(request):
+        value = getattr(request, one.name)
+        if one.name not in ARGUMENTS and (one.default is MISSING or value != one.default):
+            words += _flag(flag_of(one.name), value)
+    return shlex.join([*words, "-o", _relative(str(request.output))])
+
+
+def flag_of(field: str) -> str:
+    """The flag that fills a field of a Request."""
+    return FLAGS.get(field, f"--{field.replace('_', '-')}")
+
+
+def _flag(flag: str, value: Any) -> Iterator[str]:
+    if isinstance(value, bool):
+        yield from [flag] if value else []
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from (flag, f"{key}={_text(one)}")
+    elif flag == "--input":
+        for one in value:
+            yield from (flag, one)
+    elif value is not None:
+        yield from (flag, "none" if flag == "--golden" and value == 0 else _text(value))
+
+
+def _text(value: Any) -> str:
+    """One value as a flag takes it."""
+    if isinstance(value, Path):
+        return _relative(str(value))
+    if isinstance(value, Mapping) or (isinstance(value, list | tuple) and any(isinstance(one, list | tuple | Mapping) for one in value)):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, list | tuple):
+        return ",".join(map(_text, value))
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _relative(path: str) -> str:
+    """A path as it was typed; the last part of one that tells of its maker's folders."""
+    return Path(path).name if path.startswith(("/", "~", "..")) or Path(path).is_absolute() else path
