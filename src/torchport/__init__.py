@@ -6,6 +6,7 @@ any runtime.
 
 from __future__ import annotations
 
+import os
 import sys
 from types import ModuleType
 from typing import Any
@@ -33,6 +34,11 @@ def __getattr__(name: str) -> Any:
 
     module, _, attribute = _PUBLIC[name].partition(":")
     return getattr(import_module(module), attribute)
+
+
+# ONNX Runtime for Linux keeps a database of what was run and reports to its maker, from its import on, unless this says otherwise
+# before it is loaded; its own `disable_telemetry_events` comes too late. OpenVINO's has no such switch: see targets/openvino.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
 class _Package(ModuleType):

@@ -1,4 +1,7 @@
-"""The user's cache folder: things that can be made again, keyed by content, never needed and never trusted to be there.
+"""The user's cache folder: things that can be made again, keyed by content, never needed, and never trusted.
+
+Whatever is taken from here is checked by its sha256 first: an entry of one file carries it in its name (`find`, `keep`),
+an entry of several files is checked by whoever asks for it.
 
 `TORCHPORT_CACHE` names the folder, or is `off`; else it is `torchport` in `XDG_CACHE_HOME`, in `LOCALAPPDATA` on Windows,
 or in `~/.cache`. Every failure to read or write here is silent by design: the caller does without.
@@ -10,13 +13,24 @@ import contextlib
 import hashlib
 import os
 import shutil
+import time
 from functools import lru_cache
 from pathlib import Path
 
-__all__ = ["digest", "entry", "folder", "publish", "room", "scratch"]
+__all__ = ["digest", "entry", "find", "folder", "keep", "publish", "room", "scratch", "settle"]
 
 LIMIT_BYTES = 2 * 1024**3
 """The greatest total size of one kind of entries; the least recently used go first."""
+
+SPARED_BYTES = 1 << 30
+"""What stays free of the disk, at most."""
+
+IN_USE_S = 120
+"""How long after it was asked for an entry is left alone, in seconds: somebody may be opening it."""
+
+SCRATCH = ".new-"
+ABANDONED_S = 86400
+"""How old a scratch file is that a killed run left, in seconds."""
 
 
 def folder() -> Path | None:
@@ -43,7 +57,7 @@ def digest(path: Path) -> str:
     return _digest(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _digest(path: Path, *_identity: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -63,34 +77,65 @@ def entry(kind: str, *key: str, suffix: str = "") -> Path | None:
     return path
 
 
+def find(place: Path, suffix: str) -> Path | None:
+    """The file that `keep` made the entry, its content checked; a damaged one is removed, and None is returned.
+
+    Args:
+        place: what `entry` gave, without a suffix.
+    """
+    with contextlib.suppress(OSError):
+        for path in place.parent.glob(f"{place.name}-*{suffix}"):
+            if path.is_file() and path.name == f"{place.name}-{digest(path)}{suffix}":
+                os.utime(path)
+                return path
+            _remove(path)
+    return None
+
+
+def keep(written: Path, place: Path, suffix: str) -> None:
+    """Make a finished scratch file the entry of one file that `find` finds; where that fails nothing is kept."""
+    try:
+        publish(written, place.with_name(f"{place.name}-{digest(written)}{suffix}"))
+    except OSError:
+        _remove(written)
+
+
 def room(kind: str, *key: str, size: int) -> Path | None:
-    """The folder of an entry of several files that are used together, made if it is not there; older entries make room.
+    """The folder of an entry of several files that are used together, made if it is not there.
+
+    Nothing makes room for it yet: `settle` does, once its files are known to be what they should be.
 
     Args:
         size: bytes that the files will take in all.
 
     Returns:
-        None where there is no cache folder, it cannot be written, or its disk has not that much left.
+        None where there is no cache folder, it cannot be written, that much is never kept, or a tenth of the disk would not stay free.
     """
     path = entry(kind, *key)
-    if path is None:
+    if path is None or size > LIMIT_BYTES:
         return None
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        _make_room(path.parent, size - _size(path), path)
-        fits = shutil.disk_usage(path).free >= size - _size(path)
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        disk = shutil.disk_usage(path)
+        fits = disk.free - (size - _size(path)) >= min(disk.total // 10, SPARED_BYTES)
     except OSError:
         return None
     return path if fits and os.access(path, os.W_OK) else None
 
 
+def settle(path: Path) -> None:
+    """Let older entries of its kind make room for an entry that `room` gave, and whose files are there now."""
+    with contextlib.suppress(OSError):
+        _make_room(path.parent, path)
+
+
 def scratch(path: Path) -> Path | None:
-    """A free name beside an entry to write to before `publish`; None where the folder cannot be written."""
+    """A free name beside an entry to write to before `publish` or `keep`; None where the folder cannot be written."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError:
         return None
-    return path.parent / f".new-{os.urandom(8).hex()}{path.suffix}" if os.access(path.parent, os.W_OK) else None
+    return path.parent / f"{SCRATCH}{os.urandom(8).hex()}{path.suffix}" if os.access(path.parent, os.W_OK) else None
 
 
 def publish(written: Path, path: Path) -> None:
@@ -102,13 +147,15 @@ def publish(written: Path, path: Path) -> None:
         _remove(written)
 
 
-def _make_room(kind: Path, coming: int = 0, spared: Path | None = None) -> None:
-    """Remove the least recently used entries of a kind, but for the spared one, beyond the limit; `coming` bytes are on their way."""
-    found = sorted(((p.stat().st_mtime_ns, p) for p in kind.iterdir()), reverse=True)
-    total = coming
-    for _, path in found:
+def _make_room(kind: Path, spared: Path | None = None) -> None:
+    """Remove the least recently used entries of a kind beyond the limit, but for the spared one and those in use; and what killed runs left."""
+    now = time.time()
+    found = sorted(((p.stat().st_mtime, p) for p in kind.iterdir()), reverse=True)
+    total = 0
+    for used, path in found:
         total += _size(path)
-        if total > LIMIT_BYTES and path != spared:
+        abandoned = path.name.startswith(SCRATCH) and now - used > ABANDONED_S
+        if abandoned or (total > LIMIT_BYTES and path != spared and now - used > IN_USE_S):
             _remove(path)
 
 

@@ -94,7 +94,10 @@ def recall(kept: Path, folder: Path) -> Converted | None:
         OutputError: the folder cannot be written.
     """
     try:
-        found = msgspec.json.decode((kept / _INDEX).read_bytes(), type=Converted)
+        digest, _, index = (kept / _INDEX).read_bytes().partition(b"\n")
+        if hashlib.sha256(index).hexdigest().encode() != digest:
+            return None
+        found = msgspec.json.decode(index, type=Converted)
         contents = {name: (kept / name).read_bytes() for name in found.sha256}
     except (OSError, msgspec.MsgspecError):
         return None
@@ -116,7 +119,8 @@ def keep(kept: Path, folder: Path, graph: GraphFile, notes: Sequence[str]) -> No
         for name in graph.files:
             (fresh / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, fresh / name)
-        (fresh / _INDEX).write_bytes(msgspec.json.encode(Converted(graph, tuple(notes), {name: cache.digest(fresh / name) for name in graph.files})))
+        index = msgspec.json.encode(Converted(graph, tuple(notes), {name: cache.digest(fresh / name) for name in graph.files}))
+        (fresh / _INDEX).write_bytes(hashlib.sha256(index).hexdigest().encode() + b"\n" + index)
         if kept.exists():  # damaged, or made by another process meanwhile
             shutil.rmtree(kept, ignore_errors=True)
     cache.publish(fresh, kept)

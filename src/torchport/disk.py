@@ -7,9 +7,11 @@ import contextlib
 import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import OutputError
 
@@ -30,6 +32,26 @@ def writing(path: Path) -> Iterator[None]:
 def full(path: Path) -> OutputError:
     """The error of a disk without room for that output."""
     return OutputError(f"cannot write {path.name}: the disk is full", "free some space, or choose another output; nothing was changed")
+
+
+def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
+    """A regular file opened for reading: a FIFO or a device is never waited for.
+
+    Args:
+        follow: whether the path may be a link; its folders may.
+
+    Raises:
+        OSError: it cannot be read, is something else than a file, or is a link.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    handle = os.open(path, flags if follow else flags | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
 
 
 def write_file(path: Path, data: bytes | memoryview) -> None:

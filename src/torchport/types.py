@@ -13,6 +13,9 @@ import msgspec
 PLAIN = "fp32"
 """The recipe, and the precision, of a model as it was trained."""
 
+IMPORTS = ("torchao.quantization.pt2e",)
+"""The only modules that an artefact may ask to be imported before it is opened: they define operators of quantised programs."""
+
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
     """Base of every value below: immutable, built by keyword, strict when decoded."""
@@ -110,7 +113,7 @@ class Artifact(Value, frozen=True):
     Attributes:
         target, recipe, precision: names; `precision` is what the weights and arithmetic really are.
         graphs: graph name -> files.
-        imports: modules that must be imported before the artefact loads.
+        imports: modules that must be imported before the artefact loads; of `IMPORTS` only.
         requires: package -> version it was made with.
         notes: one line each, for the report ("traced: scripting failed because ...").
     """

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from torchport.bundle import Bundle, Manifest, TaskRecord, Variant, writer
 from torchport.bundle.manifest import decode, encode, json_schema
-from torchport.bundle.reader import check_inside
+from torchport.bundle.rules import check_inside
 from torchport.errors import BundleError, OutputError
 from torchport.types import Artifact, GraphFile, Signature, Step, TensorIO, TensorSpec
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import sys
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,13 +142,42 @@ def test_what_somebody_did_to_the_cache_is_mended(coded: Path, own_cache: Path, 
     assert answer(coded) == first
 
 
-def test_the_cache_makes_room(plain: Path, coded: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "LIMIT_BYTES", LARGE // 2)  # less than the one that is being used
-    other = own_cache / "decoded/older"
+def older(root: Path, size: int = 1000) -> Path:
+    """An entry of another Bundle that nobody asked for lately."""
+    other = root / "decoded/older"
     other.mkdir(parents=True)
-    (other / "model.json").write_text("x" * 1000)
+    (other / "model.json").write_text("x" * size)
+    os.utime(other, (time.time() - 2 * cache.IN_USE_S,) * 2)
+    return other
+
+
+def test_the_cache_makes_room(plain: Path, coded: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "LIMIT_BYTES", LARGE + 2000)
+    other = older(own_cache, 3000)
     assert answer(coded) == answer(plain)
     assert not other.exists() and decoded(own_cache)
+
+
+def test_a_bundle_larger_than_the_cache_verifies_and_leaves_the_cache_alone(plain: Path, coded: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "LIMIT_BYTES", LARGE // 2)
+    other = older(own_cache)
+    assert answer(coded) == answer(plain)
+    with Bundle(coded) as opened:
+        assert verify(opened).ok
+    assert decoded(own_cache) == [other / "model.json"]
+
+
+def test_a_lie_about_the_decoded_size_does_not_empty_the_cache(coded: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "LIMIT_BYTES", 2 * LARGE)
+    other = older(own_cache)
+    with pytest.raises(BundleError, match="damaged"):
+        answer(retold(coded, size=2 * LARGE - 100))
+    assert other.exists()
+
+
+def test_a_size_that_no_coded_file_has_is_refused(coded: Path) -> None:
+    with pytest.raises(BundleError, match="cannot be a coded file of"):
+        Bundle(retold(coded, size=1 << 40))
 
 
 def test_a_disk_without_room_says_so(coded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +237,7 @@ def test_a_coded_file_stays_inside(coded: Path, path: str) -> None:
 
 
 def test_two_files_of_one_name_are_refused(coded: Path) -> None:
-    with pytest.raises(BundleError, match="twice"):
+    with pytest.raises(BundleError, match="two files are called"):
         Bundle(retold(coded, path=f"variants/{VARIANT}/model.safetensors"))
 
 

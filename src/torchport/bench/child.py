@@ -18,6 +18,7 @@ from ..isolate import die_with_parent
 from ..targets import targets
 from ..tasks import Pipeline, tasks
 from ..tasks.assets import attach
+from ..types import IMPORTS
 from . import memory, protocol
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ class Child:
         from safetensors.numpy import load_file
 
         for module in command.imports:
-            importlib.import_module(module)
+            if module in IMPORTS:
+                importlib.import_module(module)
         targets.get(command.target).load_library()
         if command.chain is None:
             self._feed = load_file(command.feed)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from .. import cache
 from ..errors import BundleError, MissingDependency
+from . import rules
 from .manifest import Coded, FileEntry
 
 SUFFIX = ".zst"
@@ -39,7 +42,8 @@ def code(folder: Path) -> dict[str, Coded]:
         stored, size = path.with_name(path.name + SUFFIX), path.stat().st_size
         with path.open("rb") as source, stored.open("wb") as target:
             zstd.ZstdCompressor(level=LEVEL).copy_stream(source, target, size=size)
-        if stored.stat().st_size > WORTH * size:
+        packed = stored.stat().st_size
+        if packed > WORTH * size or size > rules.MOST_RATIO * packed + (1 << 20):
             stored.unlink()
             continue
         found[stored.relative_to(folder).as_posix()] = Coded(coding="zstd", path=path.relative_to(folder).as_posix(), size=size, sha256=cache.digest(path))
@@ -57,6 +61,8 @@ def bring(stored: Path, entry: FileEntry, target: Path, where: str) -> None:
     """
     scratch, size, sha256 = target.with_name(f".new-{os.urandom(8).hex()}"), 0, hashlib.sha256()
     damaged = tuple[type[Exception], ...]()
+    if shutil.disk_usage(target.parent).free < entry.content_size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     try:
         with stored.open("rb") as source, scratch.open("wb") as out:
             reader: Any = source
@@ -70,6 +76,8 @@ def bring(stored: Path, entry: FileEntry, target: Path, where: str) -> None:
                 out.write(piece)
         if size > entry.content_size:
             raise BundleError(f"{where}: {entry.path} holds more than the {entry.content_size} bytes that are listed", "do not use this Bundle: ask for it from somebody you trust")
+        if size < entry.content_size:
+            raise BundleError(f"{where}: {entry.path} is damaged (it holds {size} bytes, {entry.content_size} are listed)", "ask for the Bundle again")
         if sha256.hexdigest() != entry.content_sha256:
             raise BundleError(f"{where}: {entry.path} is damaged (the sha256 of what it holds differs)", "ask for the Bundle again")
         scratch.replace(target)

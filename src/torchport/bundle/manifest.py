@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
 import msgspec
@@ -14,6 +13,10 @@ SCHEMA = 3
 """Version of the manifest written here; every older one stays readable."""
 
 NAME = "torchport.json"
+
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError, ValueError)
+"""What the JSON reader raises on bytes that are no JSON, no text, nested without end, or of numbers without end."""
 
 
 class Coded(Value, frozen=True):
@@ -162,69 +165,20 @@ def decode(raw: bytes, where: str) -> Manifest:
     """
     try:
         version = msgspec.json.decode(raw, type=_Version).schema
-    except msgspec.DecodeError as exc:
-        raise BundleError(f"{where}: {NAME} is not a manifest ({exc})", "ask for the Bundle again") from exc
+    except UNREADABLE as exc:
+        raise BundleError(f"{where}: {NAME} is not a manifest ({_said(exc)})", "ask for the Bundle again") from exc
+    if version < 1:
+        raise BundleError(f"{where}: there is no schema {version}", "ask for the Bundle again")
     if version > SCHEMA:
         raise BundleError(f"{where}: made by a newer torchport (schema {version}, this one reads up to {SCHEMA})", "pip install --upgrade torchport")
     try:
         return msgspec.json.decode(raw, type=Manifest)
-    except msgspec.DecodeError as exc:
-        raise BundleError(f"{where}: {NAME} does not follow its schema ({exc})", "ask for the Bundle again") from exc
+    except UNREADABLE as exc:
+        raise BundleError(f"{where}: {NAME} does not follow its schema ({_said(exc)})", "ask for the Bundle again") from exc
 
 
-def check(manifest: Manifest, where: str) -> None:
-    """See that the parts of a manifest fit each other, so that nothing is looked up in vain later.
-
-    Raises:
-        BundleError: a step takes a value that no step before it makes, or names a graph that is not described; a variant
-            has no file or no io for a graph.
-    """
-
-    def broken(what: str) -> BundleError:
-        return BundleError(f"{where}: {what}", "ask for the Bundle again")
-
-    known = {"raw"}
-    for step in manifest.steps:
-        missing = sorted({name for own, name in step.inputs.items() if own not in step.state.values()} - known)
-        if missing:
-            raise broken(f"step {step.name} takes '{missing[0]}', which no step before it makes")
-        if step.graph is None and step.host is None:
-            raise broken(f"step {step.name} names neither a graph nor a host step")
-        if step.drives and step.host is None:
-            raise broken(f"step {step.name} drives graphs and names no host step")
-        if step.graph is not None:
-            _check_graph(manifest, step, broken)
-        for graph, state in step.drives.items():
-            _check_driven(manifest, graph, state, broken)
-        known |= {*step.outputs.values()}
-    if "result" not in known:
-        raise broken("no step makes the result")
-
-
-def _check_graph(manifest: Manifest, step: Step, broken: Callable[[str], BundleError]) -> None:
-    signature = manifest.graphs.get(step.graph or "")
-    if signature is None:
-        raise broken(f"step {step.name} names graph '{step.graph}', which is not described")
-    takes, gives = {spec.name for spec in signature.inputs}, {spec.name for spec in signature.outputs}
-    if {*step.inputs, *step.state.values()} != takes or not {*step.outputs, *step.state} <= gives:
-        raise broken(f"step {step.name} does not fit the tensors of graph '{step.graph}'")
-    for variant in manifest.variants:
-        graph = variant.artifact.graphs.get(step.graph or "")
-        if graph is None or not takes | gives <= {*graph.io}:
-            raise broken(f"variant {variant.id} does not fit graph '{step.graph}'")
-
-
-def _check_driven(manifest: Manifest, graph: str, state: dict[str, str], broken: Callable[[str], BundleError]) -> None:
-    signature = manifest.graphs.get(graph)
-    if signature is None:
-        raise broken(f"a step drives graph '{graph}', which is not described")
-    takes, gives = {spec.name for spec in signature.inputs}, {spec.name for spec in signature.outputs}
-    if not {*state} <= gives or not {*state.values()} <= takes:
-        raise broken(f"the state that is carried does not fit the tensors of graph '{graph}'")
-    for variant in manifest.variants:
-        made = variant.artifact.graphs.get(graph)
-        if made is None or not takes | gives <= {*made.io}:
-            raise broken(f"variant {variant.id} does not fit graph '{graph}'")
+def _said(exc: BaseException) -> str:
+    return "".join(c if c.isprintable() else "_" for c in str(exc))[:200] or type(exc).__name__
 
 
 def json_schema() -> dict[str, Any]:

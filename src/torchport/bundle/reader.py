@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from .. import cache
+from ..disk import open_regular
 from ..errors import BundleError, OutputError
-from . import coding
+from . import coding, rules
 from . import manifest as m
-
-DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
-"""What a zip file raises that was cut off or changed; RuntimeError where that made it look encrypted."""
+from .zipped import DAMAGED, open_zip
 
 MADE_BY = "give a .tport folder or file made by `torchport deploy`"
 
@@ -27,9 +26,12 @@ MADE_BY = "give a .tport folder or file made by `torchport deploy`"
 class Bundle:
     """An opened Bundle.
 
-    Opening checks that every listed path stays inside, is there and has its size; a file is hashed when it is first
-    handed out. Nothing is ever written into a Bundle; a zip is unpacked, file by file, into a temporary folder, and coded
+    Opening checks the whole manifest (`rules`), and that every listed path stays inside, is no link, is there and has its
+    size; a file is hashed when it is first handed out. Nothing is ever written into a Bundle; a zip is unpacked, file by file, into a temporary folder, and coded
     files are decoded into the user's cache folder, or into a temporary one where there is none.
+
+    Args:
+        whole: whether every listed file must be there.
 
     Attributes:
         entries: what each listed file is called in the manifest -> its entry.
@@ -38,18 +40,21 @@ class Bundle:
         BundleError: the Bundle is missing, damaged, unsafe or too new.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, whole: bool = True) -> None:
         self.path = Path(path)
+        self.name = rules.printable(self.path.name) or "Bundle"
         self._checked: set[str] = set()
         self._homes: dict[str, Path] = {}
+        self._modes: dict[Path, int] = {}
         with ExitStack() as stack:
             self._zip, self.root = self._open(stack)
             raw = self._manifest_bytes()
             self.digest = hashlib.sha256(raw).hexdigest()
-            self.manifest = m.decode(raw, self.path.name)
+            self.manifest = m.decode(raw, self.name)
+            rules.check(self.manifest, self.name)
             self.entries = {entry.name: entry for entry in self.manifest.files}
-            self._check_listing()
-            m.check(self.manifest, self.path.name)
+            if whole:
+                self._check_listing()
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Bundle:
@@ -66,17 +71,19 @@ class Bundle:
         """Where a listed file lies, its content checked against its sha256 the first time."""
         entry = self.entries.get(path)
         if entry is None:
-            raise BundleError(f"{self.path.name}: {path} is not listed in {m.NAME}", "ask for the Bundle again")
+            raise BundleError(f"{self.name}: {path} is not listed in {m.NAME}", rules.AGAIN)
         top = _top(path)
-        target = self._home(top) / path.removeprefix(f"{top}/")
-        if path not in self._checked:
-            if target == self.root / entry.path:
+        home = self._home(top)
+        target = home / path.removeprefix(f"{top}/")
+        if target == self.root / entry.path:
+            if path not in self._checked:
                 self._stored(entry)
-            elif not (target.is_file() and cache.digest(target) == entry.content_sha256):
-                with self._writing(path):
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    coding.bring(self._stored(entry), entry, target, self.path.name)
-            self._checked.add(path)
+                self._checked.add(path)
+        elif not (target.is_file() and target.stat().st_size == entry.content_size and cache.digest(target) == entry.content_sha256):  # another process may have made room
+            with self._writing(path):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                coding.bring(self._stored(entry), entry, target, self.name)
+            cache.settle(home)
         return target
 
     def _stored(self, entry: m.FileEntry) -> Path:
@@ -85,7 +92,7 @@ class Bundle:
         if self._zip is not None and not target.exists():
             self._unpack(self._zip, entry.path, target)
         if cache.digest(target) != entry.sha256:
-            raise BundleError(f"{self.path.name}: {entry.path} is damaged (its sha256 differs)", "ask for the Bundle again")
+            raise BundleError(f"{self.name}: {entry.path} is damaged (its sha256 differs)", rules.AGAIN)
         return target
 
     def _home(self, top: str) -> Path:
@@ -96,22 +103,24 @@ class Bundle:
         return self._homes[top]
 
     def _room(self, files: list[m.FileEntry]) -> Path:
-        """The cache's folder for files of this content, else a temporary one."""
-        kept = cache.room("decoded", *(text for entry in files for text in (entry.name.removeprefix(_top(entry.name)), entry.content_sha256)), size=sum(entry.content_size for entry in files))
+        """The cache's folder for files of this content, else a temporary one: the cache must hold all that this Bundle decodes at once."""
+        key = [text for entry in files for text in (entry.name.removeprefix(_top(entry.name)), entry.content_sha256)]
+        kept = cache.room("decoded", *key, size=sum(entry.content_size for entry in self.entries.values() if entry.coded))
         return kept or Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="torchport-")))
 
     def _open(self, stack: ExitStack) -> tuple[zipfile.ZipFile | None, Path]:
         """The archive of a zipped Bundle, and the folder that files are handed out from."""
-        if self.path.is_dir():
-            return None, self.path
+        shown = rules.printable(str(self.path))
         try:
-            archive = stack.enter_context(zipfile.ZipFile(self.path))
+            if self.path.is_dir():
+                return None, self.path
+            archive = open_zip(stack.enter_context(open_regular(self.path)), self.name, rules.MOST["files"] + 1)
         except FileNotFoundError as exc:
-            raise BundleError(f"{self.path}: there is no such Bundle", MADE_BY) from exc
+            raise BundleError(f"{shown}: there is no such Bundle", MADE_BY) from exc
         except OSError as exc:
-            raise BundleError(f"{self.path}: cannot be read ({exc.strerror or exc})", MADE_BY) from exc
+            raise BundleError(f"{shown}: cannot be read ({exc.strerror or exc})", MADE_BY) from exc
         except DAMAGED as exc:
-            raise BundleError(f"{self.path}: not a Bundle, or one that was cut off", MADE_BY) from exc
+            raise BundleError(f"{shown}: not a Bundle, or one that was cut off", MADE_BY) from exc
         return archive, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torchport-")))
 
     def _unpack(self, archive: zipfile.ZipFile, path: str, target: Path) -> None:
@@ -121,14 +130,14 @@ class Bundle:
                 with archive.open(path) as packed, target.open("wb") as out:
                     shutil.copyfileobj(packed, out, 1 << 20)
         except DAMAGED as exc:
-            raise BundleError(f"{self.path.name}: {path} cannot be unpacked ({exc})", "ask for the Bundle again") from exc
+            raise BundleError(f"{self.name}: {path} cannot be unpacked ({exc})", rules.AGAIN) from exc
 
     @contextmanager
     def _writing(self, path: str) -> Iterator[None]:
         try:
             yield
         except OSError as exc:
-            raise OutputError(f"{self.path.name}: {path} cannot be unpacked ({exc.strerror or exc})", "free some space, or set TMPDIR to a folder that has some") from exc
+            raise OutputError(f"{self.name}: {path} cannot be unpacked ({exc.strerror or exc})", "free some space, or set TMPDIR to a folder that has some") from exc
 
     def variant_folder(self, variant: m.Variant, graphs: Iterable[str]) -> Path:
         """The folder of a variant, with every file of the named graphs checked."""
@@ -162,56 +171,72 @@ class Bundle:
             self._stored(entry)
             self.file(path)
 
+    def strange(self) -> str | None:
+        """The first file, link or folder inside that is not listed; None where there is nothing else."""
+        listed = {m.NAME, *(entry.path for entry in self.manifest.files)}
+        if self._zip is not None:
+            return next((name for name in self._zip.namelist() if name not in listed), None)
+        folders = {parent for path in listed for parent in Path(path).parents}
+        for place, inner, files in os.walk(self.root):
+            for name in (*inner, *files):
+                path = Path(place, name)
+                known = path.relative_to(self.root) in folders if name in inner else path.relative_to(self.root).as_posix() in listed
+                if path.is_symlink() or not known:
+                    return path.relative_to(self.root).as_posix()
+        return None
+
     def _manifest_bytes(self) -> bytes:
         try:
-            return self._zip.read(m.NAME) if self._zip else (self.root / m.NAME).read_bytes()
-        except (OSError, KeyError, *DAMAGED) as exc:
-            raise BundleError(f"{self.path.name}: no {m.NAME} inside", MADE_BY) from exc
+            if self._zip is not None:
+                size = self._zip.getinfo(m.NAME).file_size
+                raw = b"" if size > rules.MOST_BYTES else self._zip.read(m.NAME)
+            else:
+                with open_regular(self.root / m.NAME, follow=False) as file:
+                    size = file.seek(0, 2)
+                    file.seek(0)
+                    raw = b"" if size > rules.MOST_BYTES else file.read(size)
+        except (FileNotFoundError, KeyError) as exc:
+            raise BundleError(f"{self.name}: no {m.NAME} inside", MADE_BY) from exc
+        except (OSError, *DAMAGED) as exc:
+            said = exc.strerror if isinstance(exc, OSError) else type(exc).__name__
+            raise BundleError(f"{self.name}: {m.NAME} cannot be read as a plain file ({said})", MADE_BY) from exc
+        if size > rules.MOST_BYTES:
+            raise BundleError(f"{self.name}: {m.NAME} has {size} bytes; at most {rules.MOST_BYTES} are allowed", rules.DISTRUST)
+        return raw
 
     def _check_listing(self) -> None:
-        if len(self.entries) != len(self.manifest.files):
-            raise BundleError(f"{self.path.name}: {m.NAME} lists a file twice", "ask for the Bundle again")
-        for name, entry in self.entries.items():
-            check_inside(entry.path, self.path.name)
-            check_inside(name, self.path.name)
+        for entry in self.manifest.files:
             size = self._size(entry.path)
             if size is None:
-                raise BundleError(f"{self.path.name}: {entry.path} is missing", "ask for the Bundle again")
+                raise BundleError(f"{self.name}: {entry.path} is missing", rules.AGAIN)
             if size != entry.size:
-                raise BundleError(f"{self.path.name}: {entry.path} has {size} bytes, {entry.size} are listed", "ask for the Bundle again")
-        artifacts = {f"variants/{v.id}": v.artifact for v in self.manifest.variants}
-        if self.manifest.reference is not None:
-            artifacts["reference"] = self.manifest.reference
-        for folder, artifact in artifacts.items():
-            check_inside(folder, self.path.name)
-            for name in {name for graph in artifact.graphs.values() for name in (graph.entry, *graph.files)}:
-                check_inside(name, self.path.name)
-                if f"{folder}/{name}" not in self.entries:
-                    raise BundleError(f"{self.path.name}: {folder} names {name}, which is not listed", "ask for the Bundle again")
+                raise BundleError(f"{self.name}: {entry.path} has {size} bytes, {entry.size} are listed", rules.AGAIN)
 
     def _size(self, path: str) -> int | None:
+        """Bytes of a stored file, None where it is missing; every part of its path is looked at, for one may be a link."""
         if self._zip is not None:
             try:
                 return self._zip.getinfo(path).file_size
             except KeyError:
                 return None
         try:
+            for folder in reversed((self.root / path).relative_to(self.root).parents):
+                if folder.parts and not stat.S_ISDIR(self._folder_mode(folder)):
+                    raise BundleError(f"{self.name}: {folder.as_posix()} is a link or no folder", "a Bundle holds plain files and folders only: ask for it again")
             found = (self.root / path).lstat()
         except OSError:
             return None
         if not stat.S_ISREG(found.st_mode):
-            raise BundleError(f"{self.path.name}: {path} is a link or a device", "a Bundle holds plain files only: ask for it again")
+            raise BundleError(f"{self.name}: {path} is a link or a device", "a Bundle holds plain files only: ask for it again")
         return found.st_size
+
+    def _folder_mode(self, folder: Path) -> int:
+        if folder not in self._modes:
+            self._modes[folder] = (self.root / folder).lstat().st_mode
+        return self._modes[folder]
 
 
 def _top(path: str) -> str:
     """The folder whose files are handed out together: `variants/<id>`, `reference`, ...; empty for a file at the top."""
     folders = path.split("/")[:-1]
     return "/".join(folders[: 2 if folders[:1] == ["variants"] else 1])
-
-
-def check_inside(path: str, where: str) -> None:
-    """Refuse a listed path that could leave the Bundle."""
-    parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in parts[0] or PurePosixPath(*parts).as_posix() != path:
-        raise BundleError(f"{where}: the path '{path}' leaves the Bundle", "do not use this Bundle: ask for it from somebody you trust")

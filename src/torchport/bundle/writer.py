@@ -16,8 +16,10 @@ import msgspec
 
 from .. import cache
 from ..disk import FULL, full, writing
-from ..errors import OutputError
+from ..errors import OutputError, TorchportError
 from . import manifest as m
+from . import rules
+from .reader import Bundle
 
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR)
 TRIES = 10
@@ -31,8 +33,8 @@ def staging(target: Path) -> Iterator[Path]:
         OutputError: the output is in the way, cannot be written, or the disk is full.
     """
     target = Path(os.path.abspath(target))  # noqa: PTH100 - resolve() would follow a link that stands at the output
-    if _in_the_way(target):
-        raise OutputError(f"{target.name} exists and is not a Bundle", "choose another -o, or remove it yourself")
+    if (why := _in_the_way(target)) is not None:
+        raise OutputError(f"{rules.printable(target.name)} exists and {why}", "choose another -o, or remove it yourself")
     folder = target.parent / f".{target.name}.{os.getpid()}.tmp"
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -48,13 +50,30 @@ def staging(target: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _in_the_way(target: Path) -> bool:
-    """Whether something else than a Bundle stands there; looked at again, for another run may be replacing a Bundle just now."""
+def _in_the_way(target: Path) -> str | None:
+    """Why what stands there is not to be replaced, None where it may be; looked at again, for another run may be replacing a Bundle just now."""
+    why = None
     for _ in range(TRIES):
-        if not target.exists() or (target / m.NAME).is_file() or zipfile.is_zipfile(target):
-            return False
+        with writing(target):
+            if not os.path.lexists(target):
+                return None
+        why = _not_ours(target)
+        if why is None:
+            return None
         time.sleep(0.01)
-    return True
+    return why
+
+
+def _not_ours(target: Path) -> str | None:
+    """Why something is no Bundle of which every file is listed, None where it is one: nothing but such a Bundle is ever removed."""
+    if target.is_symlink():
+        return "is a link"
+    try:
+        with Bundle(target, whole=False) as bundle:
+            strange = bundle.strange()
+    except TorchportError:
+        return "is not a Bundle"
+    return None if strange is None else f"holds {rules.printable(strange)}, which is no part of that Bundle"
 
 
 def sweep(target: Path) -> None:
@@ -64,7 +83,7 @@ def sweep(target: Path) -> None:
             _remove(aside)
         else:
             aside.rename(target)
-    for left in _abandoned(target, "tmp"):
+    for left in (*_abandoned(target, "tmp"), *_abandoned(target, "tmp.zip")):
         _remove(left)
 
 
@@ -89,6 +108,7 @@ def listed(folder: Path, manifest: m.Manifest, coded: Mapping[str, m.Coded] = Ma
 def finish(folder: Path, manifest: m.Manifest, coded: Mapping[str, m.Coded] = MappingProxyType({})) -> m.Manifest:
     """Write the manifest with every file of the folder listed, as `listed` does."""
     manifest = listed(folder, manifest, coded)
+    rules.check(manifest, manifest.name)
     (folder / m.NAME).write_bytes(m.encode(manifest))
     return manifest
 

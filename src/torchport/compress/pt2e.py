@@ -14,13 +14,11 @@ from ..capture.binding import argument_names
 from ..capture.ladder import capture_graph
 from ..capture.program import GraphProgram, Program
 from ..errors import TorchportError, UnsupportedByTarget
+from ..types import IMPORTS
 
 if TYPE_CHECKING:
     import torch
     from torch.fx import GraphModule, Node
-
-IMPORTS = ("torchao.quantization.pt2e",)
-"""A quantised program does not load in a fresh process before these are imported: they define its operators."""
 
 Annotate = Callable[["GraphModule"], None]
 

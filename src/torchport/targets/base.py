@@ -22,7 +22,7 @@ import numpy as np
 from ..disk import FULL, full
 from ..errors import BadInput, ExportError, MissingDependency, RunError, TorchportError
 from ..feed import Arrays, Feed, cast, check_feed, is_batched
-from ..types import PLAIN, Artifact, FixedBatch, GraphFile, Signature, TensorIO, TensorSpec, Used
+from ..types import IMPORTS, PLAIN, Artifact, FixedBatch, GraphFile, Signature, TensorIO, TensorSpec, Used
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -356,7 +356,8 @@ class Target(abc.ABC):
         """
         try:
             for module in artifact.imports:
-                importlib.import_module(module)
+                if module in IMPORTS:
+                    importlib.import_module(module)
             importlib.import_module(self.module)
         except ImportError as exc:
             raise MissingDependency(f"{self.name}: {exc}", "see `torchport doctor` for the install line") from exc

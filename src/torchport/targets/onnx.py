@@ -65,20 +65,21 @@ class OnnxRunner(Runner):
         import onnxruntime as ort
 
         here = machine.describe()
-        kept = cache.entry("onnxruntime", cache.digest(path), ort.__version__, repr(self.graph.session), here.cpu, *here.instruction_sets, suffix=".onnx")
+        kept = cache.entry("onnxruntime", cache.digest(path), ort.__version__, repr(self.graph.session), here.cpu, *here.instruction_sets)
         # ONNX Runtime has no common exception of its own, and no cache, however damaged, may keep a good model from opening.
-        if kept and kept.exists():
+        found = kept and cache.find(kept, ".onnx")
+        if found:
             with contextlib.suppress(Exception):
                 options = self._options()
                 options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-                return self._session(kept, CPU, options)
+                return self._session(found, CPU, options)
         fresh = kept and cache.scratch(kept)
         if kept and fresh:
             with contextlib.suppress(Exception):
                 options = self._options()
                 options.optimized_model_filepath = str(fresh)
                 session = self._session(path, CPU, options)
-                cache.publish(fresh, kept)
+                cache.keep(fresh, kept, ".onnx")
                 return session
             fresh.unlink(missing_ok=True)
         return self._session(path, CPU, self._options())

@@ -77,18 +77,19 @@ class OpenVinoRunner(Runner):
 
         here = machine.describe()
         hashes = [cache.digest(path.with_name(name)) for name in self.graph.files]
-        kept = cache.entry("openvino", *hashes, ov.get_version(), repr(settings), here.cpu, *here.instruction_sets, suffix=".blob")
+        kept = cache.entry("openvino", *hashes, ov.get_version(), repr(settings), here.cpu, *here.instruction_sets)
         # OpenVINO has no common exception of its own, and no cache, however damaged, may keep a good model from opening.
-        if kept and kept.exists():
+        found = kept and cache.find(kept, ".blob")
+        if found:
             with contextlib.suppress(Exception):
-                self._blob = ov.Tensor(np.fromfile(kept, np.uint8), shared_memory=True)  # the model takes its weights out of it
+                self._blob = ov.Tensor(np.fromfile(found, np.uint8), shared_memory=True)  # the model takes its weights out of it
                 return core.import_model(self._blob, "CPU", settings)
         compiled = core.compile_model(core.read_model(path), "CPU", settings)
         fresh = kept and cache.scratch(kept)
         if kept and fresh:
             try:
                 fresh.write_bytes(compiled.export_model().getbuffer())
-                cache.publish(fresh, kept)
+                cache.keep(fresh, kept, ".blob")
             except Exception:
                 fresh.unlink(missing_ok=True)
         return compiled

@@ -7,12 +7,11 @@ sentencepiece nor protobuf is needed. `tokenizers` knows the same unigram model 
 from __future__ import annotations
 
 import struct
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ... import cache
+from ... import cache, disk
 from ...errors import MissingDependency, UsageError
 
 SUFFIXES = (".spm", ".model")
@@ -38,17 +37,20 @@ def convert(path: Path) -> Path:
         UsageError: the file is no unigram model of sentencepiece.
         MissingDependency: the package `tokenizers` is not installed.
     """
-    place = cache.entry("tokenizers", cache.digest(path), cache.digest(Path(__file__)), suffix=".json")
-    if place is not None and place.is_file():
-        return place
+    kept = cache.entry("tokenizers", cache.digest(path), cache.digest(Path(__file__)))
+    found = kept and cache.find(kept, ".json")
+    if found:
+        return found
     tokenizer = _tokenizer(path)
-    if place is None:
-        place = Path(tempfile.mkdtemp(prefix="torchport-")) / "tokenizer.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    scratch = place.with_suffix(".new")
-    tokenizer.save(str(scratch))
-    scratch.replace(place)
-    return place
+    fresh = kept and cache.scratch(kept)
+    if kept and fresh:
+        tokenizer.save(str(fresh))
+        cache.keep(fresh, kept, ".json")
+        found = cache.find(kept, ".json")
+    if found is None:
+        found = disk.scratch() / "tokenizer.json"
+        tokenizer.save(str(found))
+    return found
 
 
 def _tokenizer(path: Path) -> Any:
