@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from .bundle import Bundle, Variant, trust
-from .errors import BadInput, BundleError, MissingDependency, TorchportError
+from .errors import BadInput, BundleError, MissingDependency, RunError, TorchportError, UsageError
 from .targets import Runner, targets
 from .tasks import Pipeline, Session, tasks
 from .tasks.batching import answer_many
+from .types import MOST_THREADS
 
 Source = str | Path | bytes
 
@@ -48,6 +49,8 @@ class Predictor:
         trust: bool = False,
         overrides: Mapping[str, Any] | None = None,
     ) -> None:
+        if threads is not None and not 1 <= threads <= MOST_THREADS:
+            raise UsageError(f"{threads} threads", f"give 1 to {MOST_THREADS}, or None for the measured best")
         self._overrides = dict(overrides or {})
         self._stack = ExitStack()
         self.bundle = self._stack.enter_context(Bundle(bundle))
@@ -79,7 +82,7 @@ class Predictor:
 
     def values(self, source: Source) -> dict[str, Any]:
         """Every value of the chain for one input, from `raw` to `result`."""
-        return self.pipeline.answer(self._raw(source))
+        return _whole(self.pipeline.answer(self._raw(source)))
 
     def stream(self, source: Source) -> Generator[dict[str, Any], None, dict[str, Any]]:
         """As `predict`, yielding what can be shown before the answer is complete (tokens, partial text); returns the answer.
@@ -87,7 +90,7 @@ class Predictor:
         Raises:
             BadInput: the input cannot be read or decoded.
         """
-        values = yield from self.pipeline.stream(self._raw(source))
+        values = _whole((yield from self.pipeline.stream(self._raw(source))))
         result: dict[str, Any] = values["result"]
         return result
 
@@ -148,8 +151,7 @@ class Predictor:
             try:
                 on_partial(next(running))
             except StopIteration as done:
-                values: dict[str, Any] = done.value
-                return values
+                return _whole(done.value)
 
     def _select(self, wanted: str | None, profile: str, trusted: bool) -> Variant:
         manifest = self.bundle.manifest
@@ -197,6 +199,13 @@ class Predictor:
             runner = target.open(variant.artifact, folder, manifest.graphs[name], name, device=device, threads=threads)
             runners[name] = self._stack.enter_context(runner)
         return Pipeline(task, facts, manifest.steps, runners, in_graph)
+
+
+def _whole(values: dict[str, Any]) -> dict[str, Any]:
+    """The values of a chain that ends in an answer; RunError where its steps, which a stranger may have wired, end in something else."""
+    if not isinstance(values["result"], dict):
+        raise RunError(f"the steps end in {type(values['result']).__name__}, which is no answer", "ask for the Bundle again")
+    return values
 
 
 def _reasons(refused: Mapping[str, TorchportError]) -> str:

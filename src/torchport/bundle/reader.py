@@ -15,7 +15,7 @@ from typing import Any
 
 from .. import cache
 from ..disk import open_regular
-from ..errors import BundleError, OutputError
+from ..errors import BundleError, OutputError, UsageError
 from . import coding, rules
 from . import manifest as m
 from .zipped import DAMAGED, open_zip
@@ -156,14 +156,24 @@ class Bundle:
         return self._home("reference")
 
     def facts(self) -> dict[str, Any]:
-        """The task's facts; those that are files as Paths of the checked copies.
+        """The task's facts, which the task has checked; those that are files as Paths of the checked copies.
 
         Raises:
-            BundleError: such a file is missing or damaged.
+            BundleError: such a file is missing or damaged, a fact has a value that it cannot have, or a step is none of the task's.
+            MissingDependency: the task is not known here.
         """
-        from ..tasks import assets
+        from ..tasks import assets, tasks
 
-        return assets.attach(self.manifest.task.facts, self.file)
+        task = tasks.need(self.manifest.task.name)
+        for step in self.manifest.steps:
+            known = task.drivers if step.drives else task.host
+            for host in (step.host, step.fit):
+                if host is not None and host not in (task.host if host == step.fit else known):
+                    raise BundleError(f"{self.name}: task {task.name} has no host step '{host}'", "upgrade torchport: the Bundle was made by another version")
+        try:
+            return task.recorded(assets.attach(self.manifest.task.facts, self.file))
+        except UsageError as exc:
+            raise BundleError(f"{self.name}: the facts of task {task.name}: {exc.message}", rules.AGAIN) from exc
 
     def check_all(self) -> None:
         """Hash every listed file, as it is stored and what it decodes to."""

@@ -9,17 +9,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
 from ..errors import BundleError
-from ..types import IMPORTS, Artifact, FixedBatch, GraphFile, Signature, Step, TensorIO, TensorSpec
+from ..types import IMPORTS, MOST_THREADS, Artifact, FixedBatch, GraphFile, Signature, Step, TensorIO, TensorSpec
 from . import manifest as m
 
 MOST_BYTES = 32 << 20
 """The greatest manifest, in bytes."""
 
-MOST = {"variants": 1000, "graphs": 256, "steps": 256, "files": 20_000, "tensors of a graph": 4096, "golden items": 100_000, "axes": 16, "layers of lists": 32, "threads": 1024}
+MOST = {"variants": 1000, "graphs": 256, "steps": 256, "files": 20_000, "tensors of a graph": 4096, "golden items": 100_000, "axes": 16, "layers of lists": 32}
 """The greatest number of each."""
 
 MOST_SIZE = 1 << 50
@@ -152,6 +153,7 @@ class _Rules:
             self._names("dimension", name)
             self._number(f"the least '{name}'", bound.min)
             self._number(f"the greatest '{name}'", bound.max, bound.min)
+            self._number(f"the multiple of '{name}'", bound.multiple, 1)
 
     def _spec(self, graph: str, spec: TensorSpec) -> None:
         self._names("tensor", spec.name)
@@ -224,14 +226,17 @@ class _Rules:
     def _variants(self) -> None:
         one, listed = self._manifest, {entry.name for entry in self._manifest.files}
         self._unique("variants", (variant.id for variant in one.variants))
+        if not one.variants:
+            self._broken(f"{one.name} has no variants")
         for variant in one.variants:
+            check_inside(f"variants/{variant.id}", self._where)
             self._ids("variant", variant.id)
             self._ids("profile", *variant.profiles)
             self._ids("recipe", variant.golden)
             self._number(f"the tolerance of {variant.id}", variant.tolerance, 0, 1)
             for ratio in variant.least_db.values():
                 self._number("a least ratio", ratio, -1000, 1000)
-            self._number(f"threads of {variant.id}", variant.threads, 1, MOST["threads"])
+            self._number(f"threads of {variant.id}", variant.threads, 1, MOST_THREADS)
             self._artifact(f"variants/{variant.id}", variant.artifact, listed)
         if one.reference is not None:
             self._artifact("reference", one.reference, listed)
@@ -283,7 +288,7 @@ class _Rules:
             self._broken(f"{what} has a max_shape that does not fit its {rank} axes")
         if isinstance(io.batch, FixedBatch):
             fixed = io.batch.fixed
-            if not rank or not fixed or fixed[0] < 1 or fixed[-1] > 1 << 20 or not all(a < b for a, b in zip(fixed, fixed[1:], strict=False)):
+            if not rank or not fixed or fixed[0] < 1 or fixed[-1] > 1 << 20 or not all(a < b for a, b in pairwise(fixed)):
                 self._broken(f"{what} has fixed batches that do not ascend from 1 or more")
 
     def _golden(self) -> None:
@@ -317,4 +322,3 @@ class _Rules:
         if evidence.reference is not None:
             for figure in (evidence.reference.latency_ms, evidence.reference.accuracy, evidence.reference.size_bytes, evidence.reference.test_accuracy):
                 self._number("a figure of the reference", figure, -MOST_SIZE)
-

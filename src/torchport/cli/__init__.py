@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from importlib import import_module
@@ -50,8 +49,9 @@ def _not_called() -> None:
 
 def main() -> None:
     """The entry point of the `torchport` command."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a label, or the name of a file, need not fit the terminal
+    from . import terminal
+
+    terminal.prepare()
     words = sys.argv[1:]
     if words == ["--version"]:
         from .. import __version__
@@ -65,7 +65,7 @@ def main() -> None:
 
 def _start(verb: str | None) -> None:
     from ..errors import UsageError, did_you_mean
-    from .shared import CLICK, fail, misused
+    from .shared import CLICK, fail, flushed, guarded, misused
 
     as_json = "--json" in sys.argv
     if COMPLETE in os.environ:
@@ -74,7 +74,8 @@ def _start(verb: str | None) -> None:
         completion_init()
     elif verb is not None and verb not in VERBS:
         fail(UsageError(f"there is no command '{verb}'", did_you_mean(verb, VERBS)), as_json=as_json)
-    try:
-        raise SystemExit(app(verb)(prog_name="torchport", standalone_mode=False))
-    except CLICK as exc:
-        misused(exc, as_json=as_json)
+    with guarded(as_json=as_json):
+        try:
+            raise SystemExit(flushed(app(verb)(prog_name="torchport", standalone_mode=False) or 0))
+        except CLICK as exc:
+            misused(exc, as_json=as_json)

@@ -9,12 +9,13 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from ..types import MOST_THREADS
 from .shared import BundlePath, Json, Trust, document, leave, note, verb
 
 Inputs = Annotated[list[Path] | None, typer.Argument(metavar="[INPUT...]", help="Files or folders that the task takes.")]
 Text = Annotated[list[str] | None, typer.Option("--text", help="An input as text instead of a file; repeatable.")]
 Variant = Annotated[str | None, typer.Option(help="Id of a variant, as in onnx-fp32; the best that runs here if not given.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the runtime.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=MOST_THREADS, help="Threads of the runtime.")]
 Top = Annotated[int | None, typer.Option(min=1, help="How many labels to show.")]
 InGraph = Annotated[bool, typer.Option("--in-graph", help="Use the exported preprocessing instead of the host's.")]
 Save = Annotated[Path | None, typer.Option("--save-outputs", help="Write the model's raw outputs as safetensors, keys <input number>/<output name>.")]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
+import re
 import shlex
 import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
 
-from ..errors import TorchportError, UsageError, did_you_mean, status_of
+from ..disk import FULL
+from ..errors import BadInput, OutputError, TorchportError, UsageError, did_you_mean, status_of
 from .progress import Progress as Progress
+from .terminal import raw
 
 P = ParamSpec("P")
 
@@ -40,17 +44,9 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
             warnings.simplefilter("ignore")
             warnings.filterwarnings("always", category=RuntimeWarning, module=r"torchport(\..*)?")
             warnings.showwarning = lambda message, *_, **__: note(f"note: {message}")
-            try:
+            with guarded(as_json=bool(kwargs.get("as_json"))):
                 heed_termination()
                 function(*args, **kwargs)
-            except TorchportError as exc:
-                fail(exc, as_json=bool(kwargs.get("as_json")))
-            except KeyboardInterrupt:
-                note(f"interrupted; nothing was changed. To go on, run it again: {again()}")
-                leave(130)
-            except BrokenPipeError:
-                os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-                leave(0)
         leave(0)
 
     return wrapped
@@ -65,6 +61,50 @@ def heed_termination() -> None:
 def again() -> str:
     """The command as it was typed, to run once more."""
     return shlex.join(["torchport", *sys.argv[1:]])
+
+
+@contextlib.contextmanager
+def guarded(*, as_json: bool = False) -> Iterator[None]:
+    """Turn whatever the block raises into one line on standard error and an exit code.
+
+    What the place does to us (no folder, no memory, no permission) is bad input; anything else that is no TorchportError
+    is a bug of ours, which ends with 1 and says how to see where.
+    """
+    try:
+        yield
+    except TorchportError as exc:
+        fail(exc, as_json=as_json)
+    except KeyboardInterrupt:
+        note(f"interrupted; nothing was changed. To go on, run it again: {again()}")
+        leave(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        leave(0)
+    except (OSError, MemoryError, RecursionError, UnicodeError) as exc:
+        if DEBUG in os.environ:
+            raise
+        fail(_of_the_place(exc), as_json=as_json)
+    except CLICK:
+        raise
+    except Exception as exc:
+        if DEBUG in os.environ:
+            raise
+        said = f"{type(exc).__name__}: {exc}".replace("\n", " ")[:400]
+        note(f"bug: {said}; this is torchport's fault: please report it with what {DEBUG}=1 shows")
+        leave(1)
+
+
+def _of_the_place(exc: BaseException) -> TorchportError:
+    """What the system said, as an error with a next step."""
+    if isinstance(exc, MemoryError):
+        return BadInput("there is not enough memory", "close other programs, or use a smaller input or model")
+    if isinstance(exc, RecursionError):
+        return BadInput("something is nested too deep to be read", "give a simpler file")
+    if isinstance(exc, OSError) and exc.errno in FULL:
+        return OutputError("the disk is full", "free some space, or write elsewhere")
+    where = f"{str(exc.filename)[-100:]}: " if isinstance(exc, OSError) and exc.filename else ""
+    said = (exc.strerror if isinstance(exc, OSError) else None) or exc
+    return BadInput(f"{where}{said}", f"check the path and its permissions; {DEBUG}=1 shows where it was met")
 
 
 def misused(error: Any, *, as_json: bool) -> NoReturn:
@@ -90,10 +130,24 @@ def fail(error: TorchportError, *, as_json: bool) -> NoReturn:
     leave(status_of(error).exit_code)
 
 
+def flushed(code: int) -> int:
+    """The exit code once all that was printed is written; another where it cannot be written."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except OSError as exc:
+            code = code or status_of(OutputError("")).exit_code
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if stream is sys.stdout:
+                note(f"error: standard output cannot be written: {exc.strerror}; free some space, or write elsewhere")
+    return code
+
+
 def leave(code: int) -> NoReturn:
     """Exit without the interpreter's teardown: some runtimes crash or wait in theirs when the answer is long out."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    code = flushed(code)
     if "pytest" in sys.modules:
         raise SystemExit(code)
     disk = sys.modules.get("torchport.disk")
@@ -103,6 +157,12 @@ def leave(code: int) -> NoReturn:
 
 
 _printed: list[bool] = []
+
+_C1 = re.compile("[\x7f-\x9f]")
+"""The control characters that JSON lets pass, and some terminals obey."""
+
+DEBUG = "TORCHPORT_DEBUG"
+"""With this variable an error that is no TorchportError shows its traceback."""
 
 
 def document(value: Any) -> None:
@@ -116,7 +176,7 @@ def document(value: Any) -> None:
         import json
 
         text = json.dumps(msgspec.to_builtins(value))
-    sys.stdout.write(text + "\n")
+    raw(sys.stdout).write(_C1.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def note(line: str) -> None:

@@ -355,10 +355,8 @@ class Target(abc.ABC):
             RunError: the runtime refuses the file.
         """
         try:
-            for module in artifact.imports:
-                if module in IMPORTS:
-                    importlib.import_module(module)
-            importlib.import_module(self.module)
+            for module in (*(name for name in artifact.imports if name in IMPORTS), self.module):
+                importlib.import_module(module)
         except ImportError as exc:
             raise MissingDependency(f"{self.name}: {exc}", "see `torchport doctor` for the install line") from exc
         try:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 Values = dict[str, Any]
+NAMES_OF_FILES = frozenset({"labels", "gallery", "vocabulary", "tokenizer", "target_tokenizer", "stop_words", "symbols", "lexicon"})
+"""Facts that a user may give as the name of a file."""
+
 HostStep = Callable[[Values, Facts], Values]
 """A host step takes its inputs by its own names and the facts, and answers its outputs by its own names."""
 
@@ -156,6 +159,26 @@ class Task(abc.ABC):
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""
         return facts
+
+    def recorded(self, facts: Facts) -> Facts:
+        """The facts of a Bundle, checked as those of a deploy are; one that is missing has its default.
+
+        No fact is a name of a file any more: it was read when the Bundle was made, or is carried and comes as a Path.
+
+        Raises:
+            UsageError: a fact has a value that it cannot have.
+        """
+        from ..errors import TorchportError, UsageError
+
+        for name in NAMES_OF_FILES & facts.keys():
+            if isinstance(facts[name], str):
+                raise UsageError(f"{name} is text", "it is a list, a table, or a file that the Bundle carries")
+        try:
+            return {**facts, **self.check({**self.defaults, **facts})}
+        except TorchportError as exc:
+            raise UsageError(exc.message, exc.hint) from exc
+        except Exception as exc:  # `check` was written for what a user types: on a value of another kind it may fail in any way
+            raise UsageError(f"a fact is of another kind ({type(exc).__name__}: {str(exc)[:100]})") from exc
 
     def bind(self, facts: Facts, model: Signature) -> Facts:
         """Facts once the model's signature is known; raises BadInput when the two do not fit (1000 outputs, 999 labels)."""

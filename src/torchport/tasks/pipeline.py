@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ..errors import BundleError
+from ..errors import BundleError, RunError, TorchportError
 from ..types import Step
 from .base import Facts, Grade, Task, Values
 
@@ -83,6 +83,14 @@ class Pipeline:
         return outputs
 
     def _take(self, step: Step, values: Values) -> Generator[dict[str, Any], None, None]:
+        try:
+            yield from self._taken(step, values)
+        except (TorchportError, GeneratorExit, MemoryError):
+            raise
+        except Exception as exc:  # a stranger's wiring and facts reach a host step, which may fail on them in any way
+            raise RunError(f"step {step.name} failed: {type(exc).__name__}: {str(exc)[:200]}", "the input or the Bundle is not what its task takes; TORCHPORT_DEBUG=1 shows where it was met") from exc
+
+    def _taken(self, step: Step, values: Values) -> Generator[dict[str, Any], None, None]:
         inputs = {own: values[name] for own, name in step.inputs.items()}
         if self.uses_graph(step):
             made = self._run(step, inputs)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
-from ..errors import BadInput, RunError
+from ..errors import BadInput, RunError, UsageError
 from ..types import Artifact, Signature, Step, Value
 from .base import Facts, HostStep, Item, Task, Values
 
@@ -43,6 +43,13 @@ class TensorTask(Task):
     def bind(self, facts: Facts, model: Signature) -> Facts:
         """Adds `inputs`: name and dtype of each, so that npy and JSON (which carry fewer facts) can be read."""
         return {**facts, "inputs": [[spec.name, spec.dtype] for spec in model.inputs]}
+
+    def recorded(self, facts: Facts) -> Facts:
+        """As `Task.recorded`; `inputs` is the list of names and dtypes that `bind` added."""
+        inputs = facts.get("inputs")
+        if not isinstance(inputs, list) or not all(isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one) for one in inputs):
+            raise UsageError("inputs is no list of names and dtypes", 'such as [["x", "float32"]]')
+        return super().recorded(facts)
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """One item a row, of one file or of each file of a folder; an item's raw bytes are a safetensors file of that row."""
