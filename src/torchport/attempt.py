@@ -115,10 +115,8 @@ def attempt(request: Request, folder: Path, log: Path, tell: Tell, clock: Clock 
 
 def divide(request: Request, assembled: Assembled) -> tuple[Assembled, Parts]:
     """The items by what they are for: all select where no recipe alters an answer, and nothing is left for a test then."""
-    given = [None if path is None else assembled.task.items(path, assembled.facts) for path in (request.calibration, request.test)]
-    for items in given:
-        if items is not None:
-            assembled.task.check_items(items, assembled.program.graphs[assembled.program.weighted[0]].signature)
+    task, facts, model = assembled.task, assembled.facts, assembled.program.graphs[assembled.program.weighted[0]].signature
+    given = [None if path is None else task.settle(path, task.items(path, facts), facts, model).items for path in (request.calibration, request.test)]
     plain = not request.searching and all(chain.plain for chain in chains_of(request.recipes))
     if plain or assembled.made_up:
         return assembled, Parts([], assembled.items, given[1] or [])

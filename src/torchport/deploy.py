@@ -15,6 +15,7 @@ from .choose import choose
 from .clock import FULL_TIMING_S, Clock
 from .errors import BudgetNotMet
 from .measure import Pace, doubts, measure_all
+from .poor import about_data
 from .request import Request
 from .rows import INTERRUPTED
 from .types import Artifact, Candidate, Choice, Reference
@@ -69,7 +70,7 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
         need_one(candidates, tried.lowered)
         noise.keep = any(c.status == "failed" for c in candidates)
         choice, eager = decide(candidates, eager, tried, request, folder / "variants", noise.path, tell)
-        choice = msgspec.structs.replace(choice, warnings=doubts(busy, choice.candidates, choice.chosen_for, eager))
+        choice = msgspec.structs.replace(choice, warnings=(*about_data(tried.assembled, tried.proven), *doubts(busy, choice.candidates, choice.chosen_for, eager)))
         interrupted = tried.stopped == INTERRUPTED
         request = spared(request) if interrupted else request
         made = pack.Made(request, tried, choice, eager, reference, golden)

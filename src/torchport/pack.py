@@ -17,6 +17,7 @@ from .again import command
 from .bundle import Evidence, Golden, Manifest, TaskRecord, Variant, readme, writer
 from .bundle.manifest import SCHEMA
 from .compress import parse
+from .poor import about_data
 from .report import Answer, PictureRow, ReportData, Skipped, write
 from .request import Request
 from .targets import targets
@@ -182,6 +183,7 @@ def report(made: Made, path: Path) -> None:
         command=command(made.request),
         pictures=tuple(_items(made)),
         skipped=tuple(skipped),
+        doubted=about_data(assembled, made.tried.proven),
         stages={"host steps": made.tried.proven.host} if made.tried.proven.host.outputs else {},
     )
     write(path, data)

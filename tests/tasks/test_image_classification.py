@@ -249,7 +249,7 @@ def test_items_of_a_csv_file_and_of_one_picture(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("name,class\na.png,1\n", "file,label"),
+        ("name,class\na.png,1\n", "name, class.*file,label"),
         ("file,label\nnone.png,1\n", "line 2: there is no file 'none.png'"),
         ("file,label\na.png,owl\n", "'owl' is not a label"),
         ("file,label\na.png,9\n", "'9' is not a label"),

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import BadInput, CaptureError, UsageError
 from ..tasks import Item, Task
-from ..tasks.base import Facts, Split, TaskGraph
+from ..tasks.base import Facts, Settled, Split, TaskGraph
 from ..types import Bound, Signature, Step
 from . import axes
 from .dynamic import BATCH
@@ -35,6 +35,7 @@ class Assembled:
         assumed: names of facts that nobody gave.
         items: the user's items, or made-up ones.
         made_up: the items are seeded noise (`--input`), so that parity says less.
+        warnings: what the user should know before believing the result, a sentence each.
     """
 
     program: Program
@@ -44,6 +45,7 @@ class Assembled:
     steps: tuple[Step, ...]
     items: list[Item]
     made_up: bool
+    warnings: tuple[str, ...] = ()
 
     @property
     def graphs(self) -> dict[str, Signature]:
@@ -78,7 +80,7 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
         items = task.items(data, facts)
         split = _split(task, source, facts, items)
         if split is not None:
-            return _assemble_split(split, task, source, items, assumed)
+            return _assemble_split(split, task, source, items, assumed, data)
         if task.takes_tensors:
             example = axes.of_items(task, items, facts, source.input_names(), data, parse(specs))
         else:
@@ -93,12 +95,20 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
         raise UsageError(f"there is nothing to run the model on: {task.name} needs data", f"give --data{instead}")
     model = _capture_model(source, example)
     facts = task.bind(facts, model.signature)
-    task.check_items(example.items, model.signature)
-    steps = task.steps(facts, model.signature)
+    settled = _settle(task, data, example.items, facts, model.signature)
+    facts, steps = settled.facts, task.steps(settled.facts, model.signature)
     graphs: dict[str, GraphProgram] = {"model": model}
     for name, graph in task.graphs(facts, model.signature, example.usable).items():
         graphs[name] = _of_task(name, graph)
-    return Assembled(_program(graphs, steps, source, ("model",)), task, facts, assumed, steps, example.items, data is None)
+    return Assembled(_program(graphs, steps, source, ("model",)), task, facts, _assumed(assumed, settled), steps, settled.items, data is None, settled.warnings)
+
+
+def _settle(task: Task, data: Path | None, items: list[Item], facts: Facts, model: Signature) -> Settled:
+    return Settled(items, facts) if data is None else task.settle(data, items, facts, model)
+
+
+def _assumed(known: Sequence[str], settled: Settled) -> tuple[str, ...]:
+    return tuple(sorted({*known, *settled.assumed}))
 
 
 def _capture_model(source: Source, example: axes.Example) -> GraphProgram:
@@ -128,15 +138,16 @@ def _split(task: Task, source: Source, facts: Facts, items: Sequence[Item]) -> S
     raise error or BadInput("the data holds no items", "check --data")
 
 
-def _assemble_split(split: Split, task: Task, source: Source, items: list[Item], assumed: tuple[str, ...]) -> Assembled:
+def _assemble_split(split: Split, task: Task, source: Source, items: list[Item], assumed: tuple[str, ...], data: Path) -> Assembled:
     graphs = {name: _of_task(name, graph) for name, graph in split.graphs.items()}
     first = next(iter(graphs.values())).signature
     facts = task.bind(split.facts, first)
-    task.check_items(items, first)
+    settled = task.settle(data, items, facts, first)
+    facts, items = settled.facts, settled.items
     steps = task.steps(facts, first)
     for name, graph in task.graphs(facts, first, items[:EXAMPLE_BATCH]).items():
         graphs[name] = _of_task(name, graph)
-    return Assembled(_program(graphs, steps, source, split.graphs), task, facts, assumed, steps, items, False)
+    return Assembled(_program(graphs, steps, source, split.graphs), task, facts, _assumed(assumed, settled), steps, items, False, settled.warnings)
 
 
 def _of_task(name: str, graph: TaskGraph) -> GraphProgram:

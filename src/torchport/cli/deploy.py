@@ -92,14 +92,14 @@ def finish(outcome: Outcome, request: Request, *, as_json: bool) -> None:
         document(documents.choice(str(outcome.bundle) if outcome.bundle else None, outcome.choice, outcome.reference))
     else:
         tables.candidates(outcome.choice, outcome.reference)
-    if outcome.bundle is None:
-        raise outcome.not_met()
     choice, log = outcome.choice, log_name(request.output)
-    lines = [tables.chosen(choice), ("budget met:", f"{choice.met}. {choice.met_because}"), ("report:", str(outcome.report))]
-    lines += [("log:", f"{log} (what converters printed)")] if log.is_file() else []
     for warning in choice.warnings:
         if request.profile in (*ELSEWHERE, "any") or not warning.startswith(ELSEWHERE):
             note(f"note: {warning}")
+    if outcome.bundle is None:
+        raise outcome.not_met()
+    lines = [tables.chosen(choice), ("budget met:", f"{choice.met}. {choice.met_because}"), ("report:", str(outcome.report))]
+    lines += [("log:", f"{log} (what converters printed)")] if log.is_file() else []
     if as_json:
         for heading, text in lines:
             note(f"{heading} {text}")

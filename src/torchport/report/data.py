@@ -64,6 +64,7 @@ class ReportData(Value, frozen=True):
         pictures: the items that were compared.
         skipped: what was not done.
         stages: check -> parity of what is compared beside the candidates' own graphs, such as a host step and its graph.
+        doubted: what the data makes doubtful: guessed labels, a model that is poor on it; a sentence each, among the choice's warnings.
     """
 
     title: str
@@ -80,3 +81,4 @@ class ReportData(Value, frozen=True):
     pictures: tuple[PictureRow, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     stages: dict[str, Parity] = {}
+    doubted: tuple[str, ...] = ()

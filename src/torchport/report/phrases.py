@@ -17,6 +17,7 @@ EN = {
     "reference": "reference",
     "unknown": "not measured",
     # The verdict
+    "warning": "Warning: {text}.",
     "wins": "{id} is chosen",
     "faster": "{times} times as fast as eager PyTorch",
     "slower": "{times} times as slow as eager PyTorch",

@@ -27,6 +27,7 @@ def verdict(data: ReportData, say: Say) -> Html:
         el("h1", data.title),
         el("p", _sentence(data, winner, say), class_="verdict"),
         el("p", data.choice.why),
+        *(el("p", say("warning", text=one), class_="warn") for one in data.doubted),
         el("p", el("span", say("budget", budget=data.budget), " \N{MIDDLE DOT} ", el("b", say(f"met_{met}")), class_=f"chip met-{met.replace(' ', '-')}"), " ", data.choice.met_because),
         _nearest(data, say),
         _tiles(data, winner, say) if winner else None,
@@ -52,7 +53,7 @@ def rests(data: ReportData, say: Say) -> Html:
     lines.append(say("rests_assumed", names=", ".join(data.assumed)) if data.assumed else say("rests_stated"))
     if data.reference.measured == "at deploy":
         lines.append(say("rests_old_reference"))
-    lines += data.choice.warnings
+    lines += [one for one in data.choice.warnings if one not in data.doubted]
     return el("section", el("h2", say("rests")), el("ul", *(el("li", line) for line in lines)))
 
 

@@ -53,6 +53,22 @@ class Grade(NamedTuple):
     value: float
 
 
+class Settled(NamedTuple):
+    """The user's items once the model's outputs are known.
+
+    Attributes:
+        items: with labels that the model can answer.
+        facts: with what the data tells.
+        assumed: names of facts that had to be assumed of the data.
+        warnings: what was assumed, a sentence each.
+    """
+
+    items: list[Item]
+    facts: dict[str, Any]
+    assumed: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True)
 class TaskGraph:
     """A graph that the task adds around the model, to be captured like the model itself.
@@ -94,6 +110,10 @@ class Session(Protocol):
         """The presented result of everything pushed; the session takes no more."""
 
 
+LEAST: Mapping[str, float] = {"word accuracy": 0.2, "chrF": 0.1, "F1 at IoU 0.5": 0.1, "MOTA": 0.1, "precision": 0.1}
+"""Values of metrics below which a model as trained is called poor; what a label is right or wrong by is held against chance instead."""
+
+
 class Task(abc.ABC):
     """What a kind of model is for.
 
@@ -115,6 +135,7 @@ class Task(abc.ABC):
         defaults: every fact that can be set -> its value where nobody states one.
         about_facts: every fact of `defaults` -> what it is, its unit and its allowed values, in one or two sentences.
         at_predict: facts that can still be changed when a Bundle is opened; the others are part of its graphs.
+        suspects: facts that are most likely wrong where a model is poor on labelled data.
         lowered_at_predict: facts that can then only be made smaller, for the graphs were made for the Bundle's value.
     """
 
@@ -131,6 +152,7 @@ class Task(abc.ABC):
     architectures: ClassVar[tuple[str, ...]] = ()
     defaults: ClassVar[Mapping[str, Any]] = {}
     about_facts: ClassVar[Mapping[str, str]] = {}
+    suspects: ClassVar[tuple[str, ...]] = ()
     at_predict: ClassVar[frozenset[str]] = frozenset()
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset()
 
@@ -188,9 +210,9 @@ class Task(abc.ABC):
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's data as items, in a stable order; raises BadInput when there is none."""
 
-    def check_items(self, items: Sequence[Item], model: Signature) -> None:
-        """See that the items' labels fit the model's outputs; raises BadInput where they do not."""
-        return
+    def settle(self, data: Path, items: Sequence[Item], facts: Facts, model: Signature) -> Settled:
+        """The items of `data` with their labels as the model's outputs, and what had to be assumed of them; raises BadInput where they do not fit."""
+        return Settled(list(items), facts)
 
     def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split | None:
         """The graphs of a source that is more than one (build half: needs torch).

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..errors import BadInput
 from ..types import Artifact, Signature, Step, TensorSpec
-from .base import Facts, HostStep, Item, Task, TaskGraph, Values
-from .shared import label_scores, picture_chain, picture_facts, pictures
-from .shared.picture_items import SUFFIXES, list_items
+from .base import Facts, HostStep, Item, Settled, Task, TaskGraph, Values
+from .shared import classes, label_scores, picture_chain, picture_facts, pictures
+from .shared.picture_items import SUFFIXES, is_picture, list_items
 
 IMAGENET = "imagenet-1k"
 ACTIVATIONS = ("softmax", "sigmoid", "none")
@@ -43,6 +43,7 @@ class ImageClassification(Task):
         **label_scores.ABOUT,
         "labels": f"{label_scores.ABOUT['labels'].removesuffix('.')}; {IMAGENET} is a list that torchport has.",
     }
+    suspects: ClassVar[tuple[str, ...]] = ("mean", "std", "scale", "color", "resize", "crop", "labels")
     at_predict: ClassVar[frozenset[str]] = frozenset({"labels", "max_pixels", "top"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
@@ -115,9 +116,9 @@ class ImageClassification(Task):
         """Whether both results name the same class first."""
         return bool(result["labels"][0]["index"] == reference["labels"][0]["index"])
 
-    def check_items(self, items: Sequence[Item], model: Signature) -> None:
-        """Every labelled item has a class that the model answers; raises BadInput naming the first that has not."""
-        label_scores.check_items(items, model)
+    def settle(self, data: Path, items: Sequence[Item], facts: Facts, model: Signature) -> Settled:
+        """See `classes.settle`."""
+        return classes.settle(classes.class_folders(data, (".csv",), is_picture), items, facts, model, from_names=data.is_dir() and len(list(data.glob("*.csv"))) != 1)
 
     def words(self, result: Mapping[str, Any]) -> str:
         """The first label with its score."""

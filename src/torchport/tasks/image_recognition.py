@@ -77,6 +77,7 @@ class ImageRecognition(Task):
         "alphabet": "Of a ctc head: the characters in the order of the model's classes, without the blank.",
         "blank": "Of a ctc head: the index of the class that is no character. A whole number from 0 on.",
     }
+    suspects: ClassVar[tuple[str, ...]] = ("mean", "std", "scale", "color", "resize", "crop", "gallery", "alphabet", "blank")
     at_predict: ClassVar[frozenset[str]] = frozenset({"far", "gallery", "max_pixels", "threshold", "top"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:

@@ -69,6 +69,7 @@ class KeywordExtraction(Task):
         "candidates": "How many words and phrases of a text are compared at most. A whole number from 1 on.",
         "top": "How many keywords are answered, the best first. A whole number from 1 on.",
     }
+    suspects: ClassVar[tuple[str, ...]] = ("tokenizer", "pooling", "language", "words")
     at_predict: ClassVar[frozenset[str]] = frozenset({"candidates", "diversity", "language", "stop_words", "top", "words"})
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"max_length"})
 

@@ -71,6 +71,7 @@ class ObjectDetection(Task):
     example = "torchport deploy net.py:Net --weights net.safetensors --task object-detection --data pictures --set head=yolo --set labels=pictures/instances.json -o net.tport"
     defaults: ClassVar[Mapping[str, Any]] = detection_facts.DEFAULTS
     about_facts: ClassVar[Mapping[str, str]] = detection_facts.ABOUT
+    suspects: ClassVar[tuple[str, ...]] = ("head", "size", "fit", "mean", "std", "scale", "color", "labels", "threshold")
     at_predict: ClassVar[frozenset[str]] = detection_facts.AT_PREDICT
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
@@ -98,9 +99,6 @@ class ObjectDetection(Task):
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's pictures with their boxes; see `shared.detection_items.list_items`."""
         return list_items(data, facts["labels"])
-
-    def check_items(self, items: Sequence[Item], model: Signature) -> None:
-        """Nothing to see: an index is that of a label, and labels fit the outputs."""
 
     def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split | None:
         """The three graphs of a cascade; None for any other model."""

@@ -107,6 +107,7 @@ class ObjectTracking(Task):
         "wrap": "x, y or xy: what leaves the frame at one side comes in at the other; or none.",
         "jump": "Labels whose things may be elsewhere in the next frame: a list, or {label: greatest distance in pixels}; or none.",
     }
+    suspects: ClassVar[tuple[str, ...]] = (*DETECTION.suspects, "high", "start", "track_iou")
     at_predict: ClassVar[frozenset[str]] = DETECTION.at_predict | frozenset(DEFAULTS)
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:

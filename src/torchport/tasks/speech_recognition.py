@@ -88,6 +88,7 @@ class SpeechRecognition(Task):
         "language": "Of a Whisper for many languages: what is spoken, as its tokenizer names it (en, de, ...); none: heard from the recording.",
         "silence": "Decibels of full scale, -200 to 0: what is never louder is not heard.",
     }
+    suspects: ClassVar[tuple[str, ...]] = ("sampling_rate", "language", "tokenizer", "vocabulary", "blank", "normalise")
     at_predict: ClassVar[frozenset[str]] = frozenset({"language", "silence", "timestamps"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step
-from .base import Facts, HostStep, Item, Split, Task, Values
-from .shared import label_scores, text_chain, texts, tokens
+from .base import Facts, HostStep, Item, Settled, Split, Task, Values
+from .shared import classes, label_scores, text_chain, texts, tokens
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +47,7 @@ class TextClassification(Task):
         **label_scores.ABOUT,
         "template": "Describes a class to an embedder, for zero-shot classification; {} stands for the class's name.",
     }
+    suspects: ClassVar[tuple[str, ...]] = ("tokenizer", "labels", "max_length", "pooling", "template")
     at_predict: ClassVar[frozenset[str]] = frozenset({"top"})
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"max_length"})
 
@@ -65,7 +66,9 @@ class TextClassification(Task):
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's texts, see `shared.texts.items_of`; a label is the name of a class or its number."""
-        items = texts.items_of(data)
+        items, folders = texts.items_of(data), classes.class_folders(data, texts.TABLES, texts.is_text)
+        if facts["labels"] is None and folders and not classes.numbered(folders):
+            return [Item(item.name, item.read, folders.index(item.label)) for item in items]
         if facts["labels"] is None and any(item.label is not None and not item.label.isdecimal() for item in items):
             raise BadInput(f"{data.name} has labels, and the model's classes have no names", "give --set labels=FILE in the order of the model's outputs")
         return [Item(item.name, item.read, self._class(item, facts["labels"])) for item in items]
@@ -111,9 +114,9 @@ class TextClassification(Task):
         """`decode`: UTF-8 bytes -> token ids; `present`: scores -> the best labels."""
         return {"decode": text_chain.decode, "present": _present}
 
-    def check_items(self, items: Sequence[Item], model: Signature) -> None:
-        """Every labelled item has a class that the model answers; raises BadInput naming the first that has not."""
-        label_scores.check_items(items, model)
+    def settle(self, data: Path, items: Sequence[Item], facts: Facts, model: Signature) -> Settled:
+        """See `classes.settle`."""
+        return classes.settle(classes.class_folders(data, texts.TABLES, texts.is_text), items, facts, model)
 
     def score(self, result: Mapping[str, Any], label: Any) -> float:
         """1.0 where the first label is the right class, else 0.0."""

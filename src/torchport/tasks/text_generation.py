@@ -81,6 +81,7 @@ class TextGeneration(Task):
         "seed": "Seed of the draws: the same seed gives the same text. A whole number from 0 on.",
         "stop": "Text that ends a continuation and is not part of it; or a list of such texts.",
     }
+    suspects: ClassVar[tuple[str, ...]] = ("tokenizer", "end", "max_new_tokens")
     at_predict: ClassVar[frozenset[str]] = frozenset({"end", "max_new_tokens", "seed", "stop", "suppress", "temperature", "top_k", "top_p"})
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"context"})
 

@@ -88,6 +88,7 @@ class TranslationTask(Task):
         "start": "Token ids that the decoder starts from; none: what the model states.",
         "forced": "Token ids that every answer begins with; none: what the model states.",
     }
+    suspects: ClassVar[tuple[str, ...]] = ("tokenizer", "source", "target", "start", "end")
     at_predict: ClassVar[frozenset[str]] = frozenset({"beams", "end", "forced", "length_penalty", "source", "suppress", "target"})
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"batch", "max_new_tokens", "max_source"})
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import BadInput
 from ..base import Item
+from .columns import LABEL, PICTURE, column
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif", ".jp2", ".tga")
 
@@ -20,7 +21,7 @@ def list_items(data: Path, labels: Sequence[str] | None) -> list[Item]:
     """The pictures of `data` in a stable order, with class indices as labels where there are any.
 
     Args:
-        data: one picture; a CSV file with the columns `file` (relative to the CSV) and `label`; or a folder that holds one CSV file,
+        data: one picture; a CSV file with the columns `file` (or `image`, `path`, `filename`; relative to the CSV) and `label` (or `class`, `target`, `category`); or a folder that holds one CSV file,
             or pictures (labelled if each is called `*_LABEL.ext`), or a sub-folder of pictures per class. Other files are skipped.
         labels: names of the classes, where they are known. A label is a name, or the index of a class.
 
@@ -47,7 +48,7 @@ def _list(data: Path, label: Label, subfolders: Callable[[list[Path]], dict[Path
         return _from_csv(data, label) if data.suffix.lower() == ".csv" else [_item(data, data.name)]
     try:
         listed = sorted(path for path in data.iterdir() if not path.name.startswith("."))
-        tables, pictures = [path for path in listed if path.suffix.lower() == ".csv"], [path for path in listed if _is_picture(path)]
+        tables, pictures = [path for path in listed if path.suffix.lower() == ".csv"], [path for path in listed if is_picture(path)]
         if len(tables) == 1:
             return _from_csv(tables[0], label)
         items = _from_names(pictures, label) if pictures else _from_subfolders(data, [path for path in listed if path.is_dir()], subfolders)
@@ -66,7 +67,7 @@ def _from_names(pictures: list[Path], label: Label) -> list[Item]:
 
 
 def _from_subfolders(data: Path, folders: list[Path], label: Callable[[list[Path]], dict[Path, Any]]) -> list[Item]:
-    found = {folder: sorted(path for path in folder.rglob("*") if _is_picture(path)) for folder in folders}
+    found = {folder: sorted(path for path in folder.rglob("*") if is_picture(path)) for folder in folders}
     found = {folder: pictures for folder, pictures in found.items() if pictures}
     labels = label(list(found))
     return [_item(path, path.relative_to(data).as_posix(), labels[folder]) for folder, pictures in found.items() for path in pictures]
@@ -87,17 +88,17 @@ def _from_csv(table: Path, label: Label) -> list[Item]:
     try:
         with table.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines)
-            if not {"file", "label"} <= set(reader.fieldnames or ()):
-                raise BadInput(f"{table} has the columns {reader.fieldnames}", "its first line must name the columns file,label")
+            file, kind = column(reader.fieldnames, PICTURE, table.name), column(reader.fieldnames, LABEL, table.name, needed=False)
             for row in reader:
                 where = f"{table}, line {reader.line_num}"
-                path, text = table.parent / (row["file"] or ""), (row["label"] or "").strip()
+                name, text = row[file or ""] or "", (row[kind] or "").strip() if kind else ""
+                path = table.parent / name
                 if not path.is_file():
-                    raise BadInput(f"{where}: there is no file '{row['file']}'", "paths are relative to the CSV file")
+                    raise BadInput(f"{where}: there is no file '{name}'", "paths are relative to the CSV file")
                 meant = label(text)
                 if meant is None and text:
                     raise BadInput(f"{where}: '{text}' is not a label", "give a class index, or one of the names that --set labels=FILE lists")
-                items.append(_item(path, row["file"], meant))
+                items.append(_item(path, name, meant))
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
         raise BadInput(f"{table} cannot be read: {exc}", "save it as a CSV file in UTF-8") from exc
     if not items:
@@ -114,7 +115,7 @@ def _index(text: str, labels: Sequence[str] | None) -> int | None:
     return named[0] if len(named) == 1 else None
 
 
-def _is_picture(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 

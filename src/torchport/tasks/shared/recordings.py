@@ -9,6 +9,7 @@ from pathlib import Path
 from ...errors import BadInput
 from ..base import Item
 from .audio import SUFFIXES
+from .columns import RECORDING, TRANSCRIPT, column
 
 _COLUMNS = "a first line with the columns file,text; paths are relative to the table"
 
@@ -43,13 +44,13 @@ def _from_table(table: Path) -> list[Item]:
     items = []
     with table.open(encoding="utf-8-sig", newline="") as lines:
         rows = csv.DictReader(lines)
-        if "file" not in (rows.fieldnames or ()):
-            raise BadInput(f"{table} has the columns {rows.fieldnames}", _COLUMNS)
+        file, said = column(rows.fieldnames, RECORDING, table.name), column(rows.fieldnames, TRANSCRIPT, table.name, needed=False)
         for row in rows:
-            path = table.parent / (row["file"] or "")
+            name = row[file or ""] or ""
+            path = table.parent / name
             if not path.is_file():
-                raise BadInput(f"{table}, line {rows.line_num}: there is no file '{row['file']}'", _COLUMNS)
-            items.append(_item(path, row["file"], row.get("text")))
+                raise BadInput(f"{table}, line {rows.line_num}: there is no file '{name}'", _COLUMNS)
+            items.append(_item(path, name, row[said] if said else None))
     return items
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from ...errors import BadInput
 from ..base import Item
+from .columns import LABEL, TEXT, column
 
 SUFFIXES = (".txt", ".md")
 MIME = {"text/plain": ".txt", "text/markdown": ".md"}
@@ -69,20 +70,22 @@ def _from_folder(folder: Path) -> list[Item]:
     tables = [path for path in listed if path.suffix.lower() in TABLES]
     if len(tables) == 1:
         return list(_from_table(tables[0]))
-    here = [Item(path.name, path.read_bytes) for path in listed if _is_text(path)]
-    below = [(part, path) for part in listed if part.is_dir() for path in sorted(part.rglob("*")) if _is_text(path)]
+    here = [Item(path.name, path.read_bytes) for path in listed if is_text(path)]
+    below = [(part, path) for part in listed if part.is_dir() for path in sorted(part.rglob("*")) if is_text(path)]
     return here or [Item(path.relative_to(folder).as_posix(), path.read_bytes, part.name) for part, path in below]
 
 
-def _is_text(path: Path) -> bool:
+def is_text(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def _from_table(path: Path) -> Iterator[Item]:
     for line, row in _rows(path):
-        text, label = row.get("text"), row.get("label")
+        where = f"{path.name}, line {line}"
+        said, kind = (column(list(row), names, where, needed=False) for names in (TEXT, LABEL))
+        text, label = row[said] if said else None, row[kind] if kind else None
         if not isinstance(text, str):
-            raise BadInput(f"{path.name}, line {line}: there is no text", "name the columns text and, where there are labels, label")
+            raise BadInput(f"{where}: there is no text in the columns {', '.join(map(str, row))}", "name the columns text and, where there are labels, label")
         yield Item(f"{path.name}:{line}", text.encode, None if label is None or label == "" else str(label))
 
 
