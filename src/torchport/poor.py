@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .budget import percent
+from .figures import percent
 from .stats import wilson
 from .tasks import Item
 from .tasks.base import LEAST
