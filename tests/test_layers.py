@@ -21,7 +21,7 @@ LAYERS = (
     ("choose", "limits", "gallery", "predict"),
     ("report",),
     ("batch", "serve"),
-    ("again", "attempt", "rows", "demo", "deploy", "diff", "doctor", "documents", "export", "pack", "rebench", "repack", "request", "testing"),
+    ("again", "attempt", "rows", "demo", "deploy", "diff", "doctor", "documents", "export", "pack", "poor", "rebench", "repack", "request", "testing"),
     ("__main__", "api", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -22,7 +22,7 @@ def said(labels, answers, *, metric="top-1", values=None, names=None):
 def test_a_constant_answer_is_no_better_than_the_most_frequent_label():
     [text] = said([0, 0, 0, 1, 1], [0] * 5)
     assert "3 of 5" in text
-    assert "'0' would be right on 60.0 %" in text
+    assert "'0' would be right on 60 %" in text
     assert "nobody stated mean" in text
 
 
