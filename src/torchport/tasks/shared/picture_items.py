@@ -116,6 +116,7 @@ def _index(text: str, labels: Sequence[str] | None) -> int | None:
 
 
 def is_picture(path: Path) -> bool:
+    """Whether a path is a picture's file, by its suffix."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 

@@ -76,6 +76,7 @@ def _from_folder(folder: Path) -> list[Item]:
 
 
 def is_text(path: Path) -> bool:
+    """Whether a path is a text's file, by its suffix."""
     return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
