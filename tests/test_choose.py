@@ -285,7 +285,7 @@ TESTED = msgspec.structs.replace(REFERENCE, test_accuracy=0.8)
 def test_a_winner_rests_on_the_items_that_chose_nothing():
     choice = decide(unseen("a-int8", 5.0, lost=2, test=accuracy(lost=2)), unseen("a-fp32", 10.0), text="accuracy<=1pt", reference=TESTED)
     assert (choice.chosen, choice.met) == ("a-int8", "yes")
-    assert choice.met_because.startswith("on 1000 items that chose nothing: 1000 items leave a loss of up to")
+    assert choice.met_because.startswith("on the test split: 1000 items leave a loss of up to")
 
 
 def test_what_others_refute_gives_way_to_what_is_shown_to_keep_the_budget():
@@ -301,8 +301,8 @@ def test_what_others_refute_gives_way_to_what_is_shown_to_keep_the_budget():
     found = by_id(choice)
     assert choice.chosen == "c-int8"
     assert set(choice.chosen_for.values()) == set(choice.preferred.values()) == {"c-int8"}
-    assert (found["a-int4"].status, found["a-int4"].reason) == ("rejected", "on items that chose nothing: top-1 0.78 on 1000 items is 1 point below the 0.79 asked for")
-    assert (found["b-int8"].status, found["b-int8"].reason) == ("ok", "keeps the budget on the items that choose, which are too few to show it")
+    assert (found["a-int4"].status, found["a-int4"].reason) == ("rejected", "on the test split: top-1 0.78 on 1000 items is 1 point below the 0.79 asked for")
+    assert (found["b-int8"].status, found["b-int8"].reason) == ("ok", "keeps the budget on the validation split, which is too small to show it")
     assert choice.why.endswith("only what is shown to keep it went on: a-int4")
 
 
@@ -312,7 +312,7 @@ def test_where_nothing_is_shown_the_model_as_trained_is_left():
     assert (choice.chosen, choice.met) == ("c-fp32", "not shown")
     alone = decide(*rows[:2], text="accuracy<=1pt", reference=TESTED)
     assert (alone.chosen, alone.met) == (None, "no")
-    assert alone.nearest == {"accuracy": "a-int4 on items that chose nothing: top-1 0.77 on 100 items is 2 points below the 0.79 asked for"}
+    assert alone.nearest == {"accuracy": "a-int4 on the test split: top-1 0.77 on 100 items is 2 points below the 0.79 asked for"}
 
 
 def test_agreement_is_shown_by_as_many_items_as_it_needs():

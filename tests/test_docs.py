@@ -17,8 +17,8 @@ from cli.command import UNTIMED
 from doc_blocks import RUN, Block, BlockError, commands, compare, parse, run
 
 ROOT = Path(__file__).parents[1]
-TRANSLATION = ROOT / "README.zh-CN.md"
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")])
+TRANSLATIONS = sorted(page for page in (ROOT / "README.zh-CN.md", *(ROOT / "examples").rglob("*.zh-CN.md")))
+PAGES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")} - {*TRANSLATIONS})
 
 
 def photos(folder: Path) -> None:
@@ -140,14 +140,47 @@ SAMPLES: dict[str, Callable[[Path], None]] = {
 }
 
 
-def test_the_translation_says_the_same_to_the_machine():
+def original(translation: Path) -> Path:
+    return translation.with_name(translation.name.replace(".zh-CN.", "."))
+
+
+@pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_translation_says_the_same_to_the_machine(page):
     """Blocks but for their comments; what runs in the one runs in the other."""
 
     def said(page: Path) -> list[object]:
         parts = parse(page.read_text(encoding="utf-8"))
         return [one if isinstance(one, str) else (one.language, one.marks, re.sub(r"\s*# .*", "", one.text)) for one in parts]
 
-    assert said(TRANSLATION) == said(ROOT / "README.md")
+    assert said(page) == said(original(page))
+
+
+@pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_translation_is_built_like_its_original(page):
+    """As many headings, paragraphs and rows of tables, the same names in code and the same links, in the same order."""
+
+    def built(page: Path) -> list[tuple[str, int]]:
+        prose = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S)
+        parts = [part for part in re.split(r"\n\s*\n", prose) if part.strip()]
+        return [(re.match(r"#*|\|", part.strip())[0], part.count("\n|")) for part in parts]
+
+    def named(page: Path) -> list[str]:
+        prose = re.sub(r"```.*?```", "", page.read_text("utf-8"), flags=re.S)
+        links = [link.replace(".zh-CN.", ".") for link in re.findall(r"\]\(([^)]+)\)", prose)]
+        return sorted({*re.findall(r"(?<!`)`([^`\n]+)`(?!`)", prose), *links})
+
+    assert built(page) == built(original(page))
+    assert named(page) == named(original(page))
+
+
+@pytest.mark.parametrize("page", TRANSLATIONS, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_translation_uses_the_words_of_the_field(page):
+    """What a Chinese engineer searches for is there; one thing has one name; no sentence is left in English."""
+    prose = re.sub(r"```.*?```|`[^`]*`|<!--.*?-->|\]\([^)]*\)", "", page.read_text("utf-8"), flags=re.S)
+    wanted = ["部署", "推理", "准确率", "体积"] + (["量化", "剪枝", "蒸馏", "校准", "张量", "延迟"] if page.parent == ROOT else [])
+    assert [word for word in wanted if word not in prose] == []
+    assert [word for word in ("精度", "大小比较", "变成预测", "回答", "事实", "关卡", "配方", "重新蒸馏") if word in prose] == []
+    assert re.findall(r"(?:[A-Za-z]+ ){5,}[A-Za-z]+", prose) == []
 
 
 @pytest.fixture
@@ -172,7 +205,7 @@ def test_every_block_of_a_page_runs(page, tmp_path, untimed_command):
             SAMPLES[part](tmp_path)
 
 
-@pytest.mark.parametrize("page", [*PAGES, TRANSLATION], ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize("page", [*PAGES, *TRANSLATIONS], ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_links_between_pages_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text("utf-8"))
     assert [target for target in targets if not (page.parent / target).exists()] == []

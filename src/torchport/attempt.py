@@ -42,7 +42,7 @@ class Tried:
 
     Attributes:
         standards: chain name -> what its artefacts were held against; `fp32` is the model as trained.
-        test: the items that chose nothing.
+        test: the items of the test split.
         candidates: one a row, with parity and accuracy; at least one is ok. After them those that a search left out.
         answers: candidate id -> one presented result an item.
         stopped: why not all was tried, in words; empty where all was.

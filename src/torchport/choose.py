@@ -24,8 +24,8 @@ def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget
     lowest median latency wins; those within the stated noise of it (at most 3 %) tie, and the smallest of them wins,
     then the first by id. One that is slower than its own float form, where that fits too, is never picked.
 
-    What barely keeps the budget on the items that choose may break it on others. Where a candidate with `test` does, it is rejected, and only
-    those go on that the items that choose show to keep the budget, by the 95 % interval, and the model as trained: picking the next best until
+    What barely keeps the budget on the validation split may break it on the test split. Where a candidate with `test` does, it is rejected, and only
+    those go on that the validation split shows to keep the budget, by the 95 % interval, and the model as trained: picking the next best until
     one passes would leave the pick to chance again.
 
     Args:
@@ -73,7 +73,7 @@ def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget
 
 
 def _sure(candidate: Candidate, reference: Reference, budget: Budget) -> bool:
-    """Whether it is the model as trained, other items did not refute it, or the items that choose show that it keeps the budget."""
+    """Whether it is the model as trained, the test split did not refute it, or the validation split shows that it keeps the budget."""
     if candidate.recipe == PLAIN or candidate.test is not None:
         return True
     items = candidate.accuracy.items if candidate.accuracy else 0
@@ -170,7 +170,7 @@ def _why(race: Sequence[Candidate], judged: Sequence[Candidate], reference: Refe
     if slower:
         said.append(f"no faster than their float form on this machine: {', '.join(slower)}")
     if refuted:
-        said.append(f"kept the budget on the items that choose and broke it on others, so that only what is shown to keep it went on: {', '.join(refuted)}")
+        said.append(f"kept the budget on the validation split and broke it on the test split, so that only what is shown to keep it went on: {', '.join(refuted)}")
     return "; ".join(said)
 
 
@@ -210,7 +210,7 @@ def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Cand
         verb = "slower" if _apart(candidate, parent) else "no faster"
         reason = f"{verb} than its float form {parent.id} ({milliseconds(_ms(candidate))} against {milliseconds(_ms(parent))})"
     elif candidate not in race:
-        reason = "keeps the budget on the items that choose, which are too few to show it"
+        reason = "keeps the budget on the validation split, which is too small to show it"
     elif prefer in _LEAST:
         reason = f"more {prefer} than {winner.id}: {size(_LEAST[prefer](candidate))} against {size(_LEAST[prefer](winner))}"
     elif candidate in _tied(race):
@@ -223,11 +223,11 @@ def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Cand
 
 
 def _met(winner: Candidate, reference: Reference, budget: Budget) -> tuple[Met, str]:
-    """Whether the winner is shown to keep the budget, and what that rests on: items that chose nothing, where it answered such."""
+    """Whether the winner is shown to keep the budget, and what that rests on: the test split, where it answered that."""
     seen = tested(winner, reference)
     if winner.test and seen:
         met, because = _met(*seen, budget)
-        return met, f"on {winner.test.items} items that chose nothing: {because}"
+        return met, f"on the test split: {because}"
     doubts, proofs = [], []
     for axis in axes(budget):
         value = axis.value(winner)

@@ -107,7 +107,7 @@ def timed(request: Request, tried: Tried, reference: Artifact, folder: Path, clo
 
 
 def decide(candidates: Sequence[Candidate], eager: Reference, tried: Tried, request: Request, folder: Path, log: Path, tell: Tell) -> tuple[Choice, Reference]:
-    """The choice, whose winners answered items that chose nothing, each once; and the reference, which answered them too.
+    """The choice, whose winners answered the test split, each once; and the reference, which answered them too.
 
     Where they refute a winner, another takes its place, and answers them as well.
     """
@@ -129,6 +129,6 @@ def decide(candidates: Sequence[Candidate], eager: Reference, tried: Tried, requ
 
 
 def _winners(choice: Choice, tried: Tried, asked: Collection[str]) -> dict[str, tuple[Candidate, Artifact]]:
-    """What won, for any profile or preference, and has not yet answered items that chose nothing, with its artefact."""
+    """What won, for any profile or preference, and has not yet answered the test split, with its artefact."""
     best = {choice.chosen, *choice.chosen_for.values(), *choice.preferred.values()} - {None, *asked}
     return {c.id: (c, tried.artifacts[c.id]) for c in choice.candidates if c.id in best and c.id in tried.artifacts}

@@ -48,7 +48,7 @@ class CandidateRow(Value, frozen=True):
     """One target x recipe with everything that was measured; null where it was not.
 
     `by_threads` maps numbers of threads to latencies, `threads` is the fastest of them; `agreement` is the share of items
-    answered as by the reference; `test` and `test_agreement` are on items that chose nothing, of winners only; `reason` says why the row was
+    answered as by the reference; `test` and `test_agreement` are on the test split, of winners only; `reason` says why the row was
     not chosen. `same_as` names the row whose files these are, byte for byte. `parity_of` is the chain of recipes whose own
     Program `parity` is held against, null the model as trained; `distance` is then how far the row is from that.
     """
@@ -78,7 +78,7 @@ class CandidateRow(Value, frozen=True):
 
 
 class ReferenceRow(Value, frozen=True):
-    """The eager model; `measured` says when its latency was taken, `test_accuracy` is on items that chose nothing."""
+    """The eager model; `measured` says when its latency was taken, `test_accuracy` is on the test split."""
 
     latency_ms: float | None
     accuracy: float | None

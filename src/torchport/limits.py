@@ -78,18 +78,18 @@ def missed(candidate: Candidate, reference: Reference, budget: Budget) -> dict[s
 
 
 def tested(candidate: Candidate, reference: Reference) -> tuple[Candidate, Reference] | None:
-    """Both with the items that chose nothing in place of those that choose, where the candidate answered them."""
+    """Both with the test split in place of the validation split, where the candidate answered them."""
     if candidate.test is None:
         return None
     return replace(candidate, accuracy=candidate.test, agreement=candidate.test_agreement, test=None), replace(reference, accuracy=reference.test_accuracy)
 
 
 def all_missed(candidate: Candidate, reference: Reference, budget: Budget) -> dict[str, tuple[float, str]]:
-    """What a candidate misses on the items that choose; where that is nothing, on those that chose nothing."""
+    """What a candidate misses on the validation split; where that is nothing, on the test split."""
     misses, seen = missed(candidate, reference, budget), tested(candidate, reference)
     if misses or seen is None:
         return misses
-    return {axis: (amount, f"on items that chose nothing: {words}") for axis, (amount, words) in missed(*seen, budget).items()}
+    return {axis: (amount, f"on the test split: {words}") for axis, (amount, words) in missed(*seen, budget).items()}
 
 
 def base_of(accuracy: Accuracy, reference: Reference) -> float | None:

@@ -233,7 +233,7 @@ class Candidate(Value, frozen=True):
 
     Attributes:
         accuracy, agreement: on the items that candidates are compared on.
-        test, test_agreement: on items that chose nothing, answered once when the choice was made; only of what won, for a profile or by size or memory.
+        test, test_agreement: on the test split, answered once when the choice was made; only of what won, for a profile or by size or memory.
         same_as: id of the row whose files these are, byte for byte: the recipe changed nothing, and the row is no candidate.
         parity_of: chain of recipes whose own Program `parity` is held against; None is the model as trained.
         distance: from the model as trained, where `parity_of` is another.
@@ -271,7 +271,7 @@ class Candidate(Value, frozen=True):
 
 class Reference(Value, frozen=True):
     """The eager model: what every candidate is held against. `measured` says when the latency was taken; `test_accuracy` is of
-    the items that chose nothing, where there are such; `reason` says why there is no latency."""
+    the test split, where there is one; `reason` says why there is no latency."""
 
     latency_ms: float | None
     accuracy: float | None

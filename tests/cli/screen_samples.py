@@ -68,7 +68,7 @@ def optimised() -> Outcome:
         row("eager", "prune@0.5+distil+int4_awq@32", status="absent", reason="out of time before it was tried"),
     )
     why = "onnx-prune@0.5+distil+int8_static has the least size of all that keep the budget: 412 kB; answers in 1.91 ms with 2 threads; the time given was up before all was tried: the best so far"
-    because = "on 723 items that chose nothing: 723 items leave a loss of up to 1.2 points open (95 % interval), 2 points allowed"
+    because = "on the test split: 723 items leave a loss of up to 1.2 points open (95 % interval), 2 points allowed"
     chosen = rows[0].id
     choice = Choice(chosen=chosen, chosen_for={"python": chosen}, met="yes", why=why, met_because=because, front=(chosen,), candidates=rows)
     return Outcome(Path("my models/模型.tport"), Path("my models/模型.tport/report.html"), choice, Reference(latency_ms=7.5, accuracy=0.85, size_bytes=1_700_000, test_accuracy=0.875), None)

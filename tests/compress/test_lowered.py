@@ -105,9 +105,9 @@ def test_what_items_that_chose_nothing_refute_is_not_shipped(tmp_path):
     made = torchport.deploy(net, tmp_path / "w.tport", data=tmp_path / "sure.safetensors", test=tmp_path / "border.safetensors", **options)
     small = next(c for c in made.choice.candidates if c.id == "onnx-int4_weights")
     assert (small.status, small.accuracy.value) == ("rejected", 1.0)
-    assert small.reason.startswith("on items that chose nothing: agreement")
+    assert small.reason.startswith("on the test split: agreement")
     assert (made.choice.chosen, made.choice.met) == ("onnx-fp32", "not shown")
-    assert made.choice.met_because.startswith("on 60 items that chose nothing")
+    assert made.choice.met_because.startswith("on the test split: 60 items")
     assert "onnx-int4_weights" in made.choice.why
     assert made.manifest.chosen == "onnx-fp32"
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Budget = Annotated[str | None, typer.Option(help='What must hold, as in "accuracy>=99%,latency<=10ms,size<=8MB,memory<=200MB".')]
 Prefer = Annotated[str | None, typer.Option(autocompletion=options.of(lambda: PREFER), help="What decides between candidates that keep the budget: latency, size or memory.")]
-Calibration = Annotated[Path | None, typer.Option(help="Data that recipes learn from, as --data; a part of a large --data where it is not given.")]
-Test = Annotated[Path | None, typer.Option(help="Data that chooses nothing, answered once by what was chosen; a part of a large --data where it is not given.")]
+Calibration = Annotated[Path | None, typer.Option(help="The calibration split: data that recipes learn from; a part of a large --data where it is not given.")]
+Test = Annotated[Path | None, typer.Option(help="The test split: data that only what was chosen answers, once; a part of a large --data where it is not given.")]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice.")]
 Time = Annotated[str | None, typer.Option(help="Time for recipes that train and for the search, as in 20m; the best so far is taken then.")]
 For = Annotated[str | None, typer.Option("--for", autocompletion=options.of(lambda: (*PROFILES, "any")), help="Where it will run: python, server, web, android, ios or any.")]

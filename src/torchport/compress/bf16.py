@@ -1,4 +1,4 @@
-"""`bf16`: products in 16-bit brain floats, by the targets and on the CPUs that have them."""
+"""`bf16`: products in bfloat16, by the targets and on the CPUs that have them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ class Bf16(TargetRecipe):
     """Brain-float arithmetic: the runtime rounds weights and activations as it multiplies them."""
 
     name = "bf16"
-    about = "arithmetic in 16-bit brain floats where the CPU has them, weights stored in 16 bits: half the size"
+    about = "arithmetic in bfloat16 where the CPU has it, weights stored in 16 bits: half the size"
     precision = "bf16"
     joins = True

@@ -8,7 +8,7 @@ from .base import Recipe
 recipes: Registry[Recipe] = Registry(
     "recipes",
     {
-        "bf16": Entry("torchport.compress.bf16:Bf16", "build", "arithmetic in 16-bit brain floats, where the CPU has them"),
+        "bf16": Entry("torchport.compress.bf16:Bf16", "build", "arithmetic in bfloat16, where the CPU has it"),
         "bf16_stateless": Entry("torchport.compress.bf16_stateless:Bf16Stateless", "build", "bf16 but in graphs that carry a state"),
         "bn_reestimate": Entry("torchport.compress.bn_reestimate:BnReestimate", "build", "statistics of batch normalisation taken anew"),
         "cluster": Entry("torchport.compress.cluster:Cluster", "build", "a few shared values a layer: a smaller download"),

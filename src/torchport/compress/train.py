@@ -90,7 +90,7 @@ def train(graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe:
         graph: whose signature names the feeds.
         student: trained in place.
         epochs: of the schedule: one rise and fall of AdamW's learning rate, the lower the nearer the student starts.
-        mixed: the student may multiply in brain floats, as the teacher does, where the CPU has them.
+        mixed: the student may multiply in bfloat16, as the teacher does, where the CPU has them.
 
     Raises:
         BadInput: there are too few calibration feeds.

@@ -72,8 +72,8 @@ EN = {
     "threads_of": "threads: {threads}",
     "downloads": "download {size}",
     "items_of": "{items} items",
-    "tested": "{value} of {items} that chose nothing {interval}",
-    "tested_eager": "{value} of those that chose nothing",
+    "tested": "test split: {value} of {items} items {interval}",
+    "tested_eager": "test split: {value}",
     "sort": "sort by {column}",
     # The charts
     "scatter": "Size, latency and accuracy",

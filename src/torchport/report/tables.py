@@ -105,7 +105,7 @@ def _parity(c: Candidate, say: Say) -> Cell:
 
 
 def _tested(c: Candidate, say: Say) -> Html | None:
-    """The accuracy on items that chose nothing, where there is one."""
+    """The accuracy on the test split, where there is one."""
     return _small(say("tested", value=percent(c.test.value), items=c.test.items, interval=interval(*c.test.interval))) if c.test else None
 
 

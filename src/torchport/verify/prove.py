@@ -223,7 +223,7 @@ def _agreeing(parity: Parity, agreement: float) -> Parity:
 
 
 def answer_test(proven: Proven, items: Sequence[Item]) -> list[Answered | None]:
-    """What the model as trained answers on items that chose nothing; None for one that cannot be read."""
+    """What the model as trained answers on the test split; None for one that cannot be read."""
     pipeline = proven.plan.pipeline(proven.runners)
     known: list[Answered | None] = []
     for item in items:
@@ -245,7 +245,7 @@ def prove_test(
     limit_s: float,
     tell: Callable[[str], None],
 ) -> dict[str, Candidate]:
-    """What the winners answer on items that chose nothing, beside the model as trained: id -> the candidate with it.
+    """What the winners answer on the test split, beside the model as trained: id -> the candidate with it.
 
     Args:
         winners: candidate id -> the candidate and its artefact.
