@@ -15,10 +15,10 @@ from torchport.tasks import tasks
 ROOT = Path(__file__).parents[1] / "src" / "torchport"
 
 LAYERS = (
-    ("errors", "types", "registry", "isolate", "machine", "cache", "disk", "stats", "budget", "clock", "feed", "figures"),
+    ("errors", "types", "registry", "isolate", "machine", "cache", "disk", "stats", "budget", "clock", "feed", "figures", "notebook", "torch_settings"),
     ("targets", "tasks", "capture", "compress", "converted"),
     ("bench", "bundle", "calibrate", "lower", "measure", "search", "verify"),
-    ("choose", "limits", "gallery", "predict"),
+    ("choose", "limits", "gallery", "in_memory", "predict"),
     ("report",),
     ("batch", "serve"),
     ("again", "attempt", "rows", "demo", "deploy", "diff", "doctor", "documents", "export", "pack", "poor", "rebench", "repack", "request", "testing"),

@@ -47,9 +47,9 @@ def test_files_and_functions_stay_small(path):
     assert [f"{f.name}, line {f.lineno}" for f in functions(tree) if (f.end_lineno or f.lineno) - f.lineno + 1 > MOST_FUNCTION_LINES] == []
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if path.parent.name != "cli"], ids=name_of)
+@pytest.mark.parametrize("path", [path for path in SOURCES if path.parent.name != "cli" and path.name != "api.py"], ids=name_of)
 def test_a_function_takes_at_most_eight_parameters(path):
-    """Not the verbs of the command line, whose parameters are the options."""
+    """Not the verbs of the command line and of Python, whose parameters are the options."""
     assert [f"{f.name}, line {f.lineno}" for f in functions(ast.parse(path.read_text("utf-8"))) if parameters(f) > MOST_PARAMETERS] == []
 
 

@@ -21,10 +21,11 @@ _PUBLIC = {
     "diff": "torchport.api:diff",
     "export": "torchport.api:export",
     "load": "torchport.api:load",
+    "optimize": "torchport.api:optimize",
     "verify": "torchport.api:verify",
 }
 
-__all__ = ["Predictor", "__version__", "bench", "capture", "deploy", "diff", "export", "load", "verify"]
+__all__ = ["Predictor", "__version__", "bench", "capture", "deploy", "diff", "export", "load", "optimize", "verify"]
 
 
 def __getattr__(name: str) -> Any:
@@ -39,6 +40,10 @@ def __getattr__(name: str) -> Any:
 # ONNX Runtime for Linux keeps a database of what was run and reports to its maker, from its import on, unless this says otherwise
 # before it is loaded; its own `disable_telemetry_events` comes too late. OpenVINO's has no such switch: see targets/openvino.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 class _Package(ModuleType):

@@ -1,10 +1,18 @@
-"""The verbs as Python functions: the same names and meanings as on the command line."""
+"""The verbs as Python functions: the same names and meanings as on the command line.
+
+What belongs to the caller (PyTorch's settings, random states, the module's modes) comes back after every call, see `torch_settings`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
+
+from . import torch_settings
 
 if TYPE_CHECKING:
     import torch
@@ -18,49 +26,184 @@ if TYPE_CHECKING:
     from .types import Choice, Reference
     from .verify import Verdict
 
+P = ParamSpec("P")
+R = TypeVar("R")
 
-def _request(source: str | torch.nn.Module, output: str | Path, **fields: Any) -> Request:
-    """A Request; paths may be given as text, and `golden` as on the command line."""
+Tell = Callable[[str, str], None]
+Progress = bool | Tell | None
+"""True prints a line a stage and row on standard error, False nothing; None is True in a notebook; a function is called with stage and row."""
+
+Data = Any
+"""A path; an array or tensor whose first axis counts the items, or a dict of them by input name; a list of items; a DataLoader; see `in_memory.written`."""
+
+
+@contextmanager
+def _asked(source: str | torch.nn.Module, output: str | Path, **fields: Any) -> Iterator[Request]:
+    """A Request for the time of one call; paths may be text, times and golden items as on the command line, data in memory."""
     from .request import Request, golden
 
-    readers = {**dict.fromkeys(("data", "weights", "log", "calibration", "test"), Path), "golden": golden}
+    readers = {**dict.fromkeys(("weights", "log"), Path), "golden": golden}
     given = {name: read(fields[name]) for name, read in readers.items() if isinstance(fields.get(name), str)}
-    return Request(source=source, output=Path(output), **{**fields, **given})
+    with ExitStack() as stack:
+        stack.enter_context(torch_settings.kept(source))
+        for name in ("data", "calibration", "test"):
+            if fields.get(name) is not None:
+                given[name] = _on_disk(fields[name], fields.get("task"), source, stack)
+        known = {name: value for name, value in {**fields, **given}.items() if value is not None}
+        yield Request(source=source, output=Path(output), **known)
 
 
-def load(bundle: str | Path, **options: Any) -> Predictor:
-    """Open a Bundle for prediction; options are those of `Predictor`."""
+def _on_disk(data: Data, task: str | None, source: str | torch.nn.Module, stack: ExitStack) -> Path:
+    if isinstance(data, str | Path):
+        return Path(data)
+    from .in_memory import written
+
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torchport-")))
+    names = None
+    if not isinstance(source, str):
+        from .capture.binding import argument_names
+
+        names = argument_names(source)
+    return written(data, folder, task=task, inputs=names)
+
+
+def _teller(progress: Progress) -> Tell:
+    from .notebook import in_notebook, lines
+
+    if callable(progress):
+        return progress
+    return lines() if progress or (progress is None and in_notebook()) else lambda stage, row: None
+
+
+def load(
+    bundle: str | Path,
+    *,
+    variant: str | None = None,
+    profile: str = "python",
+    threads: int | None = None,
+    device: str = "cpu",
+    in_graph: bool = False,
+    trust: bool = False,
+    overrides: Mapping[str, Any] | None = None,
+) -> Predictor:
+    """Open a Bundle for prediction; see `Predictor`."""
     from .predict import Predictor
 
-    return Predictor(bundle, **options)
+    with torch_settings.kept():
+        return Predictor(bundle, variant=variant, profile=profile, threads=threads, device=device, in_graph=in_graph, trust=trust, overrides=overrides)
 
 
-def capture(source: str | torch.nn.Module, *, task: str | None = None, **options: Any) -> Assembled:
-    """Capture a model with its task; options are the fields of `deploy.Request`."""
+def capture(
+    source: str | torch.nn.Module,
+    *,
+    task: str | None = None,
+    weights: str | Path | None = None,
+    arguments: Mapping[str, str] | None = None,
+    data: Data = None,
+    inputs: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Assembled:
+    """Capture a model with its task."""
     from .attempt import capture as do
 
-    return do(_request(source, "unused.tport", task=task, **options), lambda stage, detail: None)
+    with _asked(source, "capture", task=task, weights=weights, arguments=arguments, data=data, inputs=inputs, settings=settings) as request:
+        return do(request, lambda stage, row: None)
 
 
-def export(source: str | torch.nn.Module, output: str | Path, *, task: str | None = None, targets: Sequence[str] | None = None, **options: Any) -> list[Exported]:
+def export(
+    source: str | torch.nn.Module,
+    output: str | Path,
+    *,
+    task: str | None = None,
+    weights: str | Path | None = None,
+    arguments: Mapping[str, str] | None = None,
+    data: Data = None,
+    inputs: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    targets: Sequence[str] | None = None,
+    recipes: Sequence[str] | None = None,
+    calibration: Data = None,
+    limit_s: float | None = None,
+    log: str | Path | None = None,
+    progress: Progress = None,
+) -> list[Exported]:
     """Convert a model, check every artefact, and write them to a folder."""
     from .export import export as do
 
-    return do(_request(source, output, task=task, targets=targets, **{"recipes": ["fp32"], **options}))
+    fields: dict[str, Any] = {"task": task, "weights": weights, "arguments": arguments, "data": data, "inputs": inputs, "settings": settings}
+    fields |= {"targets": targets, "recipes": recipes or ["fp32"], "calibration": calibration, "limit_s": limit_s, "log": log}
+    with _asked(source, output, **fields) as request:
+        return do(request, _teller(progress))
 
 
-def deploy(source: str | torch.nn.Module, output: str | Path, *, task: str | None = None, settings: Mapping[str, Any] | None = None, **options: Any) -> Outcome:
-    """The whole job; options are the fields of `deploy.Request`.
+def deploy(
+    source: str | torch.nn.Module,
+    output: str | Path,
+    *,
+    task: str | None = None,
+    weights: str | Path | None = None,
+    arguments: Mapping[str, str] | None = None,
+    data: Data = None,
+    inputs: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    targets: Sequence[str] | None = None,
+    recipes: Sequence[str] | None = None,
+    budget: str | None = None,
+    require_shown: bool = False,
+    prefer: Literal["latency", "size", "memory"] | None = None,
+    profile: str | None = None,
+    calibration: Data = None,
+    test: Data = None,
+    seed: int | None = None,
+    time_s: float | None = None,
+    keep: Literal["front", "chosen", "all"] | None = None,
+    golden: int | str | Path | None = None,
+    limit_s: float | None = None,
+    quick: bool | None = None,
+    log: str | Path | None = None,
+    progress: Progress = None,
+) -> Outcome:
+    """The whole job. What is None is as on the command line; see `request.Request`.
+
+    Args:
+        source: `module:name`, `file.py:Name`, a file, a folder, or a module of PyTorch, which is left as it was.
+        data, calibration, test: a path; an array or tensor whose first axis counts the items, or a dict of them by input name; a list of
+            items, each perhaps with its label; or a DataLoader.
+        time_s: bounds the whole call, in seconds.
+
+    Returns:
+        The Outcome; after an interrupt the one of what was proven by then.
 
     Raises:
         BudgetNotMet: nothing met the budget; no Bundle was written, the report names the nearest misses.
     """
     from .deploy import deploy as do
 
-    outcome = do(_request(source, output, task=task, settings=settings or {}, **options))
+    fields: dict[str, Any] = {"task": task, "weights": weights, "arguments": arguments, "data": data, "inputs": inputs, "settings": settings}
+    fields |= {"targets": targets, "recipes": recipes, "budget": budget, "require_shown": require_shown, "prefer": prefer, "profile": profile}
+    fields |= {"calibration": calibration, "test": test, "seed": seed, "time_s": time_s, "keep": keep, "golden": golden}
+    fields |= {"limit_s": limit_s, "quick": quick, "log": log}
+    with _asked(source, output, **fields) as request:
+        outcome = do(request, _teller(progress))
     if outcome.bundle is None:
         raise outcome.not_met()
     return outcome
+
+
+def _searching(function: Callable[P, R]) -> Callable[P, R]:
+    @functools.wraps(function)
+    def searched(*args: P.args, **options: P.kwargs) -> R:
+        from .request import SEARCH
+
+        options["recipes"] = options.get("recipes") or [SEARCH]
+        return function(*args, **options)
+
+    return searched
+
+
+optimize = _searching(deploy)
+"""As `deploy`, with the recipes searched for; `recipes` limits the search to what it names."""
+optimize.__name__ = optimize.__qualname__ = "optimize"
 
 
 def verify(bundle: str | Path, *, trust: bool = False) -> Verdict:
@@ -68,7 +211,7 @@ def verify(bundle: str | Path, *, trust: bool = False) -> Verdict:
     from .bundle import Bundle
     from .verify import verify as do
 
-    with Bundle(bundle) as opened:
+    with torch_settings.kept(), Bundle(bundle) as opened:
         return do(opened, trusted=trust)
 
 
@@ -77,12 +220,24 @@ def bench(bundle: str | Path, *, trust: bool = False, quick: bool | None = None)
     from .bundle import Bundle
     from .rebench import bench as do
 
-    with Bundle(bundle) as opened:
+    with torch_settings.kept(), Bundle(bundle) as opened:
         return do(opened, trusted=trust, quick=quick)
 
 
-def diff(old: str | Path, new: str | Path, *, data: str | Path | None = None, **options: Any) -> DiffDocument:
-    """Compare an old Bundle with a new one; options are those of `torchport.diff.diff`: `budget`, `variant`, `trusted`, `tell`."""
+def diff(
+    old: str | Path,
+    new: str | Path,
+    *,
+    data: str | Path | None = None,
+    budget: str = "",
+    variant: str = "",
+    trust: bool = False,
+    progress: Progress = None,
+) -> DiffDocument:
+    """Compare an old Bundle with a new one; see `torchport.diff`."""
     from .diff import diff as do
 
-    return do(Path(old), Path(new), data=None if data is None else Path(data), **options)
+    tell = _teller(progress)
+    path = None if data is None else Path(data)
+    with torch_settings.kept():
+        return do(Path(old), Path(new), data=path, budget=budget, variant=variant, trusted=trust, tell=lambda text: tell("compare", text))

@@ -15,6 +15,7 @@ from .choose import choose
 from .clock import FULL_TIMING_S, Clock
 from .errors import BudgetNotMet
 from .measure import Pace, doubts, measure_all
+from .notebook import summary, table
 from .poor import about_data
 from .request import Request
 from .rows import INTERRUPTED
@@ -23,7 +24,7 @@ from .verify.accuracy import Answered, mean_grade
 from .verify.prove import answer_test, golden_traces, prove_test
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Outcome:
     """What a deploy ended with; `bundle` and `manifest` are None where nothing met the budget, or was shown to where that was required.
 
@@ -37,6 +38,12 @@ class Outcome:
     reference: Reference
     manifest: Manifest | None
     interrupted: bool = False
+
+    def __repr__(self) -> str:
+        return f"<Outcome {self.bundle.name if self.bundle else 'without a Bundle'}: {summary(self.choice)}>"
+
+    def _repr_html_(self) -> str:
+        return table(self.choice, self.reference)
 
     def not_met(self) -> BudgetNotMet:
         """The error of a deploy without a Bundle, with the nearest misses, or with what is not shown."""

@@ -12,12 +12,14 @@ import numpy as np
 
 from .bundle import Bundle, Variant, trust
 from .errors import BadInput, BundleError, MissingDependency, RunError, TorchportError, UsageError
+from .in_memory import raw_of
 from .targets import Runner, targets
 from .tasks import Pipeline, Session, tasks
 from .tasks.batching import answer_many
 from .types import MOST_THREADS
 
-Source = str | Path | bytes
+Source = Any
+"""One input: a path, raw bytes, or what `in_memory.raw_of` takes (an array, a tensor, a picture of Pillow, a dict of arrays)."""
 
 
 class Predictor:
@@ -67,12 +69,16 @@ class Predictor:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        return f"<Predictor {self.bundle.path.name}: {self.variant.id}>"
+
     def close(self) -> None:
         """Release the runtime and forget unpacked files."""
         self._stack.close()
 
     def predict(self, source: Source) -> dict[str, Any]:
-        """The task's answer for one input: a path, or the raw bytes themselves.
+        """The task's answer for one input: a path, the raw bytes themselves, or an array, a tensor, a picture of Pillow or a dict of arrays; see
+        `in_memory.raw_of`.
 
         Raises:
             BadInput: the input cannot be read or decoded.
@@ -137,7 +143,7 @@ class Predictor:
             yield (None, answer) if isinstance(answer, TorchportError) else (answer["result"], None)
 
     def _raw(self, source: Source) -> bytes:
-        return source if isinstance(source, bytes) else read(source, self.pipeline.task.read)
+        return raw_of(source, self.pipeline.task, self.pipeline.facts)
 
     def _raw_or_error(self, source: Source) -> bytes | TorchportError:
         try:

@@ -307,6 +307,16 @@ class Choice(Value, frozen=True):
     preferred: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        from .notebook import summary
+
+        return summary(self)
+
+    def _repr_html_(self) -> str:
+        from .notebook import table
+
+        return table(self)
+
 
 class Levels(Value, frozen=True):
     """How two answers of a step that rounds to levels may differ: a rounding flips where runtimes sum in another order.

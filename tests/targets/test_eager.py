@@ -48,7 +48,7 @@ def test_threads_are_torchs_own() -> None:
     before = torch.get_num_threads()
     try:
         with ModuleRunner(TOYS["mlp"].program().graphs["model"], threads=1) as runner:
-            assert runner.used.threads == torch.get_num_threads() == 1
+            assert (runner.used.threads, torch.get_num_threads()) == (1, before)
     finally:
         torch.set_num_threads(before)
 

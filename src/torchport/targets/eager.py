@@ -5,6 +5,7 @@ Where torch.export captured the graph the file is a `.pt2`; where only TorchScri
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from ..types import GraphFile, TensorIO, Used
 from .base import Arrays, ExportOptions, Runner, Target, plain_io
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import torch
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class TorchRunner(Runner):
     """Runs a torch module in inference mode: inputs by position in the signature's order, outputs by name.
 
-    A subclass gives the module in `_load`. The thread count is torch's own and holds for the whole process.
+    A subclass gives the module in `_load`.
     """
 
     def _load(self, path: Path) -> torch.nn.Module:
@@ -38,18 +39,17 @@ class TorchRunner(Runner):
 
         if self.device != "cpu" or self.provider:
             raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", "it runs on cpu")
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
         self._module: torch.nn.Module | None = self._load(path)
         exact = torch.get_float32_matmul_precision() == "highest"
-        self.used = Used(
-            library="torch",
-            version=str(torch.__version__),
-            provider="cpu",
-            precision="fp32" if exact else "bf16",
-            threads=torch.get_num_threads(),
-            instruction_set=torch.backends.cpu.get_cpu_capability(),
-        )
+        with _threads(self.threads):
+            self.used = Used(
+                library="torch",
+                version=str(torch.__version__),
+                provider="cpu",
+                precision="fp32" if exact else "bf16",
+                threads=torch.get_num_threads(),
+                instruction_set=torch.backends.cpu.get_cpu_capability(),
+            )
 
     def _run(self, feed: Arrays) -> Arrays:
         import torch
@@ -58,13 +58,29 @@ class TorchRunner(Runner):
 
         if self._module is None:
             raise RunError(f"{type(self).__name__} is closed")
-        with torch.inference_mode():
+        with torch.inference_mode(), _threads(self.threads):
             # copied: a forward that writes into its input must not change the caller's array
             answer = self._module(*(torch.tensor(array) for array in feed.values()))
             return {name: np.asarray(tensor) for name, tensor in flatten_outputs(answer).items()}
 
     def _close(self) -> None:
         self._module = None
+
+
+@contextlib.contextmanager
+def _threads(wanted: int | None) -> Iterator[None]:
+    """Run with that many threads. The number is the whole process's, so that the caller's own comes back after each call (1 us)."""
+    import torch
+
+    before = torch.get_num_threads()
+    if wanted is None or wanted == before:
+        yield
+        return
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class EagerRunner(TorchRunner):
