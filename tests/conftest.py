@@ -22,6 +22,7 @@ sys.path += [str(BENCHMARKS / "models"), str(BENCHMARKS)]  # the real models, as
 KNOWN_NOISE = (
     "ignore:.isinstance.treespec, LeafSpec.. is deprecated:FutureWarning",  # torch.export deep-copies its own tree specs
     "ignore:.torch.jit.*is deprecated:DeprecationWarning",  # TorchScript is supported here although it is deprecated upstream
+    "ignore:no --weights.*random weights:RuntimeWarning",  # right for most models here, which no training ever saw
 )
 
 

@@ -14,6 +14,9 @@ from .request import Request
 FLAGS = {"arguments": "--arg", "inputs": "--input", "settings": "--set", "profile": "--for", "time_s": "--time", "limit_s": "--limit"}
 """Fields of a Request whose flags have other names."""
 
+REPEATED = ("--input", "--drop")
+"""Flags that are given once a text."""
+
 ARGUMENTS = ("source", "output", "log")
 """Fields that are no flags: what is deployed, and where to."""
 
@@ -40,7 +43,7 @@ def _flag(flag: str, value: Any) -> Iterator[str]:
     elif isinstance(value, Mapping):
         for key, one in value.items():
             yield from (flag, f"{key}={_text(one)}")
-    elif flag == "--input":
+    elif flag in REPEATED:
         for one in value:
             yield from (flag, one)
     elif value is not None:

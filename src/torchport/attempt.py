@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -189,7 +190,7 @@ def reference() -> Target:
 
 
 def capture(request: Request, tell: Tell, log: Path | None = None) -> Assembled:
-    """Source, facts and data become an assembled Program.
+    """Source, facts and data become an assembled Program; what the source has to say of itself comes as RuntimeWarnings.
 
     Args:
         log: where what PyTorch prints goes; None lets it through.
@@ -211,7 +212,9 @@ def capture(request: Request, tell: Tell, log: Path | None = None) -> Assembled:
     tell("capture", request.source if isinstance(request.source, str) else type(request.source).__name__)
     hushed = contextlib.nullcontext if log is None else lambda: isolate.quiet(log)
     with hushed():
-        source = open_source(request.source, args=request.arguments, weights=request.weights)
+        source = open_source(request.source, args=request.arguments, weights=request.weights, drop=request.drop)
+    for text in source.notes:
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
     # Made-up tensors are the model's own input, whatever it is for.
     name = request.task or task_for(source.architecture if request.data is not None or not request.inputs else "")
     check_calibration(request, tasks.get(name), source)

@@ -22,7 +22,7 @@ never a TorchportError: it ends the command with exit code 1.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 __all__ = [
@@ -54,18 +54,25 @@ class TorchportError(Exception):
     Args:
         message: what happened and where, in one line.
         hint: the next step, in one line; empty when the message already says it.
+        lines: what is to be read or pasted below it, a line each.
     """
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", lines: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.lines = tuple(lines)
 
-    def __str__(self) -> str:
+    @property
+    def line(self) -> str:
+        """What happened and the next step, in one line."""
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
-    def __reduce__(self) -> tuple[type[TorchportError], tuple[str, str]]:
-        return type(self), (self.message, self.hint)
+    def __str__(self) -> str:
+        return "\n    ".join((self.line, *self.lines))
+
+    def __reduce__(self) -> tuple[type[TorchportError], tuple[str, str, tuple[str, ...]]]:
+        return type(self), (self.message, self.hint, self.lines)
 
 
 class UsageError(TorchportError):

@@ -39,7 +39,8 @@ class Request:
     Attributes:
         source: `module:name`, `file.py:Name`, a file, a folder, `hf:FOLDER`, or an eager module.
         task: its name; None takes the one that a Hugging Face folder's architecture is for, else the one for any module.
-        weights, arguments: for the factory named by `source`.
+        weights, arguments: for the factory named by `source`; `best.pth#ema` is one set of the weights in a file.
+        drop: beginnings of the names of weights to leave out.
         data: the user's items; `inputs` are `--input` texts for when there are none.
         settings: task facts given by the user.
         targets, recipes: names, or None for every one that works here; recipes are plain ones then.
@@ -62,6 +63,7 @@ class Request:
     output: Path
     task: str | None = None
     weights: Path | None = None
+    drop: Sequence[str] = ()
     arguments: Mapping[str, str] = field(default_factory=dict)
     data: Path | None = None
     inputs: Sequence[str] = ()

@@ -5,16 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
-import pickle
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from torchport.capture.safe import FORCE, FORCE_NOT, kind_of, load_exported, load_scripted, load_weights
+from torchport.capture.safe import FORCE, FORCE_NOT, kind_of, load_exported, load_scripted
 from torchport.errors import BadInput, UnsafeFile
 
 
@@ -191,48 +189,8 @@ def test_truncated_program(honest: Path, tmp_path: Path, share: float) -> None:
         load_exported(cut)
 
 
-def test_weights_of_every_form(tmp_path: Path) -> None:
-    state = {"fc.weight": torch.randn(5, 10), "fc.bias": torch.randn(5)}
-    save_file(state, tmp_path / "a.safetensors")
-    torch.save(state, tmp_path / "b.pt")
-    torch.save({"state_dict": state, "epoch": 3}, tmp_path / "c.pth")
-    torch.save({"model": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "d.bin")
-    torch.save(state, tmp_path / "e.pt", _use_new_zipfile_serialization=False)
-    for file in sorted(tmp_path.iterdir()):
-        assert kind_of(file) == "weights", file.name
-        loaded = load_weights(file)
-        assert sorted(loaded) == sorted(state)
-        assert all(torch.equal(loaded[name], state[name]) for name in state)
-
-
-@pytest.mark.parametrize("make", [lambda thing: pickle.dumps(thing), lambda thing: pickle.dumps(thing, protocol=0), pickled])
-def test_pickled_code_as_weights_never_runs(tmp_path: Path, make: Callable[[object], bytes]) -> None:
-    mark = tmp_path / "owned"
-    (tmp_path / "evil.pt").write_bytes(make(Evil(mark)))
-    with pytest.raises(UnsafeFile, match=r"evil.pt contains code.*; refused, never executed"):
-        load_weights(tmp_path / "evil.pt")
-    assert not mark.exists()
-
-
-@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.98])
-def test_truncated_weights(tmp_path: Path, suffix: str, share: float) -> None:
-    path = tmp_path / f"w.{suffix}"
-    state = {"a": torch.randn(100, 10)}
-    save_file(state, path) if suffix == "safetensors" else torch.save(state, path)
-    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(BadInput, match=r"w\."):
-        load_weights(path)
-
-
-def test_weights_without_tensors(tmp_path: Path) -> None:
-    torch.save({"epoch": 3}, tmp_path / "w.pt")
-    with pytest.raises(BadInput, match="not tensors by name"):
-        load_weights(tmp_path / "w.pt")
-
-
 def test_missing_file(tmp_path: Path) -> None:
-    for load in (load_exported, load_weights, load_scripted, kind_of):
+    for load in (load_exported, load_scripted, kind_of):
         with pytest.raises(BadInput, match="there is no file"):
             load(tmp_path / "nothing.pt")
 
@@ -242,8 +200,6 @@ def test_scripted_archive(tmp_path: Path) -> None:
     torch.jit.script(torch.nn.Linear(10, 5)).save(str(path))
     assert kind_of(path) == "scripted"
     assert load_scripted(path)(torch.zeros(2, 10)).shape == (2, 5)
-    with pytest.raises(BadInput, match="whole model"):
-        load_weights(path)
     path.write_bytes(path.read_bytes()[:400])
     with pytest.raises(BadInput, match="damaged"):
         load_scripted(path)

@@ -183,7 +183,7 @@ def test_weights(net: Path, suffix: str) -> None:
         (lambda s: {"fc1.weight": s["fc1.weight"]}, r"3 missing \(fc1.bias, fc2.weight, fc2.bias\)"),
         (lambda s: {**s, "head.weight": torch.zeros(1)}, r"1 unexpected \(head.weight\)"),
         (lambda s: {**s, "fc2.weight": torch.zeros(3, 5)}, r"1 mis-shaped \(fc2.weight: \[3, 5\] for \[2, 5\]\)"),
-        (lambda s: {f"model.{k}": v for k, v in s.items()}, r"4 missing .*, 4 unexpected .*, \.\.\.\).*prefix 'model\.'"),
+        (lambda s: {f"model.{k}": v for k, v in s.items() if k != "fc2.bias"}, r"1 missing \(fc2.bias\)"),
     ],
 )
 def test_weights_that_do_not_fit(net: Path, change: Callable[[dict], dict], message: str) -> None:

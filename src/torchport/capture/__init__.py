@@ -12,7 +12,6 @@ _PUBLIC = {
     "kind_of": "safe",
     "load_exported": "safe",
     "load_scripted": "safe",
-    "load_weights": "safe",
     "open_source": "source",
 }
 
@@ -24,7 +23,6 @@ __all__ = [
     "kind_of",
     "load_exported",
     "load_scripted",
-    "load_weights",
     "open_source",
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import difflib
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -28,11 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Built:
-    """A model the user's Python built, the hash of the file it is written in, and the arguments it was built with."""
+    """A model the user's Python built, the hash of the file it is written in, and the arguments it was built with.
+
+    Attributes:
+        loaded: that Python loaded weights, or trained some; what it set by other means is not seen.
+    """
 
     module: torch.nn.Module
     source_sha256: str | None
     arguments: dict[str, Any]
+    loaded: bool = False
 
 
 def build(where: str, name: str, args: Mapping[str, str]) -> Built:
@@ -52,7 +58,7 @@ def build(where: str, name: str, args: Mapping[str, str]) -> Built:
     import torch
 
     what, arguments = f"{Path(where).name}:{name}", {key: _parsed(text) for key, text in args.items()}
-    with _importing(Path(where).parent if where.endswith(".py") else None):
+    with _importing(Path(where).parent if where.endswith(".py") else None), _loads() as heard:
         source = _import_file(Path(where)) if where.endswith(".py") else _import(where)
         thing = _attribute(source, name, what)
         if isinstance(thing, torch.nn.Module):
@@ -63,7 +69,7 @@ def build(where: str, name: str, args: Mapping[str, str]) -> Built:
             built = _call(thing, arguments, what)
     if not isinstance(built, torch.nn.Module):
         raise CaptureError(f"{what} gave a {type(built).__name__}, not a torch.nn.Module", "name a class or a function that returns the model")
-    return Built(built, _hash_of(source), arguments)
+    return Built(built, _hash_of(source), arguments, bool(heard or getattr(built, "name_or_path", "")))
 
 
 def names_in(path: Path) -> list[str]:
@@ -93,6 +99,35 @@ def _importing(folder: Path | None) -> Iterator[None]:
             yield
     finally:
         sys.path[:] = before
+
+
+@contextlib.contextmanager
+def _loads() -> Iterator[list[str]]:
+    """What the user's Python does to set weights, while this runs: it loads them, or takes steps of an optimizer."""
+    import torch
+    from torch.optim.optimizer import register_optimizer_step_post_hook
+
+    heard: list[str] = []
+    places = ((torch.nn.Module, "load_state_dict"), (torch, "load"))
+    before = [getattr(owner, name) for owner, name in places]
+
+    def listening(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            heard.append(function.__name__)
+            return function(*args, **kwargs)
+
+        return call
+
+    trains = register_optimizer_step_post_hook(lambda *_: heard.append("step"))
+    try:
+        for (owner, name), function in zip(places, before, strict=True):
+            setattr(owner, name, listening(function))
+        yield heard
+    finally:
+        trains.remove()
+        for (owner, name), function in zip(places, before, strict=True):
+            setattr(owner, name, function)
 
 
 def _import(module: str) -> ModuleType:

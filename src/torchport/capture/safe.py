@@ -10,12 +10,11 @@ import os
 import pickle
 import re
 import struct
-import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import BadInput, UnsafeFile
 from .archive import HINT, check_program, check_records
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["scripted", "exported", "weights", "hf-dir", "unknown"]
 
-PICKLE_HINT = "save the weights again: torch.save(model.state_dict(), 'weights.pt'), or as .safetensors"
-WRAPPERS = ("state_dict", "model_state_dict", "model", "params")
 FORCE, FORCE_NOT = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 
 
@@ -99,39 +96,6 @@ def load_exported(path: Path) -> ExportedProgram:
     return program
 
 
-def load_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a `.safetensors`, or of a `.pt`/`.pth`/`.bin` checkpoint, on the CPU, by name.
-
-    The common wrappings (`{"state_dict": ...}`, `{"model": ...}`, a `module.` before every key) are taken off.
-
-    Raises:
-        UnsafeFile: the file is a pickle with more than tensors in it.
-        BadInput: it is missing, damaged or holds no tensors by name.
-    """
-    import torch
-
-    kind = kind_of(path)
-    if kind in ("scripted", "exported", "hf-dir"):
-        raise BadInput(f"{path.name} is not a weights file but a whole model ({kind})", "give it as the source, without --weights")
-    try:
-        if _is_safetensors(path):
-            from safetensors.torch import load_file
-
-            tensors: dict[str, torch.Tensor] = load_file(path)
-            return tensors
-        with weights_only(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about pickle protocols: what may pass is decided by weights_only alone
-            loaded = torch.load(path, weights_only=True, map_location="cpu")
-    except pickle.UnpicklingError as exc:
-        # The restricted reader stops at the first thing that is no tensor; in a file that is no pickle at all it only stumbles.
-        if kind == "weights" or "global" in str(exc).lower():
-            raise UnsafeFile(f"{path.name} contains code{_wanted(exc)}; refused, never executed", PICKLE_HINT) from exc
-        raise _damaged(path, exc) from exc
-    except Exception as exc:  # damage surfaces as any exception
-        raise _damaged(path, exc) from exc
-    return _tensors(loaded, path)
-
-
 def load_scripted(path: Path) -> torch.jit.ScriptModule:
     """Open a TorchScript archive on the CPU, in eval mode. It is a program: open only what the user named as the model.
 
@@ -159,24 +123,6 @@ def weights_only() -> Iterator[None]:
     finally:
         del os.environ[FORCE]
         os.environ.update({name: value for name, value in before.items() if value is not None})
-
-
-def _is_safetensors(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(9)[8:] == b"{"
-
-
-def _tensors(loaded: Any, path: Path) -> dict[str, torch.Tensor]:
-    import torch
-
-    while isinstance(loaded, Mapping) and (inner := next((loaded[k] for k in WRAPPERS if isinstance(loaded.get(k), Mapping)), None)) is not None:
-        loaded = inner
-    tensors = {str(k): v for k, v in loaded.items() if isinstance(v, torch.Tensor)} if isinstance(loaded, Mapping) else {}
-    if not tensors:
-        raise BadInput(f"{path.name} holds a {type(loaded).__name__}, not tensors by name", PICKLE_HINT)
-    if all(name.startswith("module.") for name in tensors):
-        tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    return tensors
 
 
 def _require(path: Path) -> None:

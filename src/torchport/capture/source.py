@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, CaptureError, UsageError
+from . import checkpoint, huggingface, modules, python_source
 from . import facts as stated
-from . import huggingface, python_source
-from .safe import kind_of, load_exported, load_scripted, load_weights
-from .weights import fit, state_hash
+from .families import weights_as_source
+from .safe import kind_of, load_exported, load_scripted
+from .weights import fit, pickled_model, state_hash
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,7 @@ class Source:
 
     Attributes:
         name: what the user called it, without folders.
+        notes: what the user should know of how it was opened, a line each.
         module: the eager or scripted module; None where the source is a `.pt2`.
         exported: the program of a `.pt2`; None otherwise.
         facts: task facts that the source states (see `facts`).
@@ -42,6 +43,7 @@ class Source:
     facts: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
     architecture: str = ""
+    notes: tuple[str, ...] = ()
 
     @property
     def model(self) -> torch.nn.Module | ExportedProgram:
@@ -59,13 +61,22 @@ class Source:
         return [one.name for one in program_inputs(self.exported)] if self.exported is not None else None
 
 
-def open_source(source: str | torch.nn.Module, *, args: Mapping[str, str] | None = None, weights: Path | None = None) -> Source:
+@dataclass(frozen=True)
+class Weights:
+    """A file of weights: `best.pth`, or one set of those in it, `best.pth#ema`; and beginnings of names in it to leave out."""
+
+    path: Path
+    drop: tuple[str, ...] = ()
+
+
+def open_source(source: str | torch.nn.Module, *, args: Mapping[str, str] | None = None, weights: Path | None = None, drop: Sequence[str] = ()) -> Source:
     """Open whatever holds a model.
 
     Args:
         source: `package.module:name`, `file.py:Name`, a file, a folder, or an eager module (copied, never changed).
         args: keyword arguments for a class or factory, as typed (JSON where it parses).
-        weights: `.safetensors`, `.pt`, `.pth` or `.bin` for a model that Python builds.
+        weights: `.safetensors`, `.pt`, `.pth`, `.ckpt` or `.bin` for a model that Python builds; `best.pth#ema` names one set of those in it.
+        drop: beginnings of the names of weights to leave out.
 
     Raises:
         BadInput: there is no such file, or it is damaged, or it holds weights and not a model.
@@ -75,27 +86,30 @@ def open_source(source: str | torch.nn.Module, *, args: Mapping[str, str] | None
         UsageError: arguments or weights for a source that takes none.
     """
     args = args or {}
+    if drop and weights is None:
+        raise UsageError(f"--drop {drop[0]}: there are no --weights to drop it from", "leave out --drop, or give --weights")
+    given = None if weights is None else Weights(weights, tuple(drop))
     if not isinstance(source, str):
-        kind = type(source)
-        built = python_source.Built(copy.deepcopy(source).cpu(), None, {})
-        return _eager(f"{kind.__module__.rpartition('.')[2]}:{kind.__qualname__}", "module", built, weights)
+        kind = type(modules.unwrapped(source))
+        built = python_source.Built(modules.copied(modules.unwrapped(source)), None, {}, loaded=True)
+        return _eager(f"{kind.__module__.rpartition('.')[2]}:{kind.__qualname__}", "module", built, given)
     if source.startswith(HUGGING_FACE):
-        return _hugging_face(Path(source.removeprefix(HUGGING_FACE)), args, weights)
+        return _hugging_face(Path(source.removeprefix(HUGGING_FACE)), args, given)
     path, colon, name = source.rpartition(":")
     if colon and name.replace(".", "_").isidentifier() and not Path(source).exists():
-        return _eager(f"{Path(path).name}:{name}", "python", python_source.build(path, name, args), weights)
+        return _eager(f"{Path(path).name}:{name}", "python", python_source.build(path, name, args), given)
     if args:
         raise _built_already(Path(source))
-    return _from_path(Path(source), weights)
+    return _from_path(Path(source), given)
 
 
-def _hugging_face(folder: Path, args: Mapping[str, str], weights: Path | None) -> Source:
+def _hugging_face(folder: Path, args: Mapping[str, str], weights: Weights | None) -> Source:
     if kind_of(folder) != "hf-dir":
         raise BadInput(f"there is no Hugging Face model in '{folder}'", "give a folder with config.json, as save_pretrained writes it; nothing is downloaded")
     if args:
         raise _built_already(folder)
     module, facts = huggingface.open_folder(folder, with_weights=weights is None)
-    opened = _eager(folder.resolve().name, "huggingface", python_source.Built(module, _sha256(folder / "config.json"), {}), weights, facts)
+    opened = _eager(folder.resolve().name, "huggingface", python_source.Built(module, _sha256(folder / "config.json"), {}, loaded=True), weights, facts)
     return replace(opened, architecture=type(module).__name__)
 
 
@@ -103,7 +117,7 @@ def _built_already(path: Path) -> UsageError:
     return UsageError(f"'{path.name}' is built already, --arg is for classes and factories", "leave out --arg")
 
 
-def _from_path(path: Path, weights: Path | None) -> Source:
+def _from_path(path: Path, weights: Weights | None) -> Source:
     if path.suffix == ".py":
         found = python_source.names_in(path)
         raise UsageError(f"'{path.name}' needs the name of what builds the model", f"such as {path.name}:{found[0]}" if found else f"write {path.name}:Name")
@@ -113,7 +127,8 @@ def _from_path(path: Path, weights: Path | None) -> Source:
     if kind == "hf-dir":
         return _hugging_face(path, {}, weights)
     if kind == "weights":
-        raise BadInput(f"'{path.name}' is weights; they do not say how the model computes", f"give the Python that builds it: deploy file.py:Name --weights {path.name}")
+        held = checkpoint.read(path)
+        raise weights_as_source(path.name, held) if held.tensors else pickled_model(held)
     if kind == "unknown":
         raise BadInput(f"'{path.name}' holds no model", FORMS)
     if weights is not None:
@@ -132,18 +147,25 @@ def _exported(path: Path) -> Source:
     return Source(path.name, exported=program, provenance=provenance | {"source_sha256": _sha256(path)})
 
 
-def _eager(name: str, kind: str, built: python_source.Built, weights: Path | None, facts: Mapping[str, Any] | None = None) -> Source:
+def _eager(name: str, kind: str, built: python_source.Built, weights: Weights | None, facts: Mapping[str, Any] | None = None) -> Source:
     # Where a file lies on the builder's disk is nobody's business: only its name is kept.
     arguments = {key: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value for key, value in built.arguments.items()}
     more: dict[str, Any] = {"arguments": arguments} if arguments else {}
     if built.source_sha256:
         more["source_sha256"] = built.source_sha256
+    module = modules.unwrapped(built.module)
+    notes = list(filter(None, [modules.in_float32(module)]))
     if weights is not None:
-        fit(built.module, load_weights(weights), weights.name)
-        more["weights"] = weights.name
-    config = getattr(built.module, "pretrained_cfg", None) or getattr(built.module, "default_cfg", None)
+        path, entry = checkpoint.located(weights.path)
+        taken = fit(module, checkpoint.read(path), entry=entry, drop=weights.drop)
+        more |= {"weights": path.name, **{f"weights_{key}": value for key, value in taken.provenance.items()}}
+        notes += taken.notes
+    elif not built.loaded and any(True for _ in module.parameters()):
+        notes.append(f"no --weights: {name} has random weights, unless its own code sets them")
+    more |= {"notes": notes} if notes else {}
+    config = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None)
     timm = stated.from_timm(config) if isinstance(config, Mapping) or hasattr(config, "__dict__") else {}
-    return _source(name, kind, built.module, more, {**timm, **(facts or {})})
+    return replace(_source(name, kind, module, more, {**timm, **(facts or {})}), notes=tuple(notes))
 
 
 def _source(name: str, kind: str, module: torch.nn.Module, more: Mapping[str, Any], facts: dict[str, Any]) -> Source:

@@ -25,6 +25,7 @@ NAME = "torchport.toml"
 KINDS: dict[str, tuple[type, ...]] = {
     "source": (str,),
     "weights": (str,),
+    "drop": (list,),
     "arg": (dict, list),
     "data": (str,),
     "input": (list,),

@@ -31,6 +31,7 @@ Golden = Annotated[str | None, typer.Option(help="Golden vectors to keep: how ma
 def run(
     source: options.Source = None,
     weights: options.Weights = None,
+    drop: options.Drop = None,
     arg: options.Arg = None,
     task: options.Task = None,
     set_: options.Set = None,
@@ -58,7 +59,7 @@ def run(
     from ..request import Request
 
     flags = {
-        "source": source, "weights": weights, "arg": arg, "data": data, "input": input_, "targets": targets, "recipes": recipes,
+        "source": source, "weights": weights, "drop": drop, "arg": arg, "data": data, "input": input_, "targets": targets, "recipes": recipes,
         "budget": budget, "prefer": prefer, "calibration": calibration, "test": test, "seed": seed, "time": time, "for": for_, "keep": keep, "golden": golden, "limit": limit, "quick": quick, "require_shown": require_shown or None, "output": output,
     }  # fmt: skip
     request = Request(**options.resolve(flags, task, set_), log=Path("/dev/stderr") if verbose else None)

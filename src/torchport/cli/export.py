@@ -13,6 +13,7 @@ from .shared import Json, Progress, Verbose, document, typed, verb
 def run(
     source: options.Source = None,
     weights: options.Weights = None,
+    drop: options.Drop = None,
     arg: options.Arg = None,
     task: options.Task = None,
     set_: options.Set = None,
@@ -31,7 +32,7 @@ def run(
     from . import tables
 
     flags = {
-        "source": source, "weights": weights, "arg": arg, "data": data, "input": input_,
+        "source": source, "weights": weights, "drop": drop, "arg": arg, "data": data, "input": input_,
         "targets": targets, "recipes": recipes or "fp32", "limit": limit, "output": output,
     }  # fmt: skip
     request = Request(**options.resolve(flags, task, set_), log=Path("/dev/stderr") if verbose else None)

@@ -46,7 +46,8 @@ def _facts() -> list[str]:
 
 
 Source = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="package.module:name, file.py:Name, a .pt2, a TorchScript .pt, or a Hugging Face folder (hf:DIR, or DIR).")]
-Weights = Annotated[Path | None, typer.Option(help="A .safetensors or .pt state dict for the model that SOURCE builds.")]
+Weights = Annotated[Path | None, typer.Option(help="A .safetensors, .pt, .pth or .ckpt with the weights of the model that SOURCE builds; best.pth#ema takes one set of those in it.")]
+Drop = Annotated[list[str] | None, typer.Option(help="Beginning of the names of weights to leave out, as in aux.; repeatable.")]
 Arg = Annotated[list[str] | None, typer.Option("--arg", help="key=value for the class or factory; repeatable.")]
 Task = Annotated[str | None, typer.Option(autocompletion=of(tasks), help="What the model is for; see `torchport tasks`. A Hugging Face folder says it by itself.")]
 Set = Annotated[list[str] | None, typer.Option("--set", autocompletion=of(_facts), help="key=value of a fact of the task; repeatable; `torchport tasks NAME` explains each.")]
@@ -77,6 +78,7 @@ def resolve(flags: Mapping[str, Any], task: str | None, settings: Sequence[str] 
         "output": Path(merged["output"]),
         "task": task or named,
         "weights": merged["weights"] and Path(merged["weights"]),
+        "drop": tuple(merged["drop"] or ()),
         "arguments": {k: str(v) for k, v in arguments.items()} if isinstance(arguments, dict) else pairs(arguments, "--arg"),
         "data": merged["data"] and Path(merged["data"]),
         "inputs": tuple(merged["input"] or ()),

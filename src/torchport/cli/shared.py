@@ -122,11 +122,13 @@ def misused(error: Any, *, as_json: bool) -> NoReturn:
 
 def fail(error: TorchportError, *, as_json: bool) -> NoReturn:
     """One line on standard error, and where nothing was printed yet the same as a JSON document; then exit."""
-    note(f"error: {error}".replace("\n", " "))
+    note(f"error: {error.line}".replace("\n", " "))
+    for line in error.lines:
+        note(f"    {line}")
     if as_json and not _printed:
         from ..documents import ErrorDocument, ErrorRow
 
-        document(ErrorDocument(error=ErrorRow(type=type(error).__name__, message=error.message, hint=error.hint)))
+        document(ErrorDocument(error=ErrorRow(type=type(error).__name__, message=error.message, hint="\n".join((error.hint, *error.lines)))))
     leave(status_of(error).exit_code)
 
 
