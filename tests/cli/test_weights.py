@@ -29,7 +29,7 @@ def folder(place: Path, tmp_path: Path) -> Path:
 def test_what_was_taken_is_said_and_repeated(folder: Path) -> None:
     ran = within("deploy", "net.py:Net", "--weights", "best.pth#state_dict_ema", "--drop", "aux.", *ROWS, "-o", "a.tport", cwd=folder)
     assert ran.code == 0, ran.err
-    notes = [line for line in ran.err.splitlines() if line.startswith("note: ")]
+    notes = [line for line in ran.err.splitlines() if line.startswith("note: best.pth")]
     assert notes == [
         "note: best.pth: entry 'state_dict_ema', prefix 'module.' taken off (4 tensors)",
         "note: best.pth: objects beside the tensors are left out, never run (argparse.Namespace)",
