@@ -12,10 +12,10 @@ from torchport.bundle import Golden, Manifest, TaskRecord, Variant, writer
 from torchport.registry import Entry
 from torchport.targets import Target, targets
 from torchport.targets.base import ExportOptions
-from torchport.tasks import Item, tasks
+from torchport.tasks import Item, Plan, tasks
 from torchport.testing import FakeTarget, fake_program
 from torchport.types import Artifact, Signature
-from torchport.verify import Plan, traces
+from torchport.verify import traces
 
 ROWS = np.random.default_rng(2).standard_normal((3, 4)).astype(np.float32)
 

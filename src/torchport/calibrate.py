@@ -12,7 +12,7 @@ import numpy as np
 
 from .compress.base import CALIBRATION_HINT, ENOUGH, FEWEST_FEEDS, too_few
 from .errors import BadInput
-from .tasks import Item, Pipeline
+from .tasks import Item, Pipeline, Plan
 
 if TYPE_CHECKING:
     from .capture.assemble import Assembled
@@ -90,24 +90,21 @@ def feeds(assembled: Assembled, items: Sequence[Item]) -> tuple[dict[str, list[A
     found: dict[str, list[Arrays]] = {name: [] for name in weighted}
     runners = {name: ModuleRunner(graph) for name, graph in assembled.program.graphs.items()}
 
-    def watch(graph: str, feed: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
+    def watch(graph: str, feed: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], ms: float) -> None:
         if graph in found:
             found[graph].append({name: np.array(array) for name, array in feed.items()})
 
-    steps = [step for step in assembled.steps if step.graph in weighted]
-    last = max((i for i, step in enumerate(assembled.steps) if step in steps or step.drives), default=0)
-    needed = last if len(steps) == 1 and not assembled.steps[last].drives else last + 1  # one graph need not answer to be fed
-    pipeline = Pipeline(assembled.task, assembled.facts, assembled.steps[:needed], runners, watch=watch)
+    plan = Plan(assembled.task, assembled.facts, assembled.steps, assembled.graphs)
+    stop = plan.end_of(weighted)
+    pipeline = Pipeline(plan, runners, watch=watch)
     labels: list[int] = []
     unreadable: dict[str, str] = {}
     for item in items:
         try:
-            values = pipeline.answer(item.read())
+            pipeline.run({"raw": item.read()}, stop=stop)
         except BadInput as exc:
             unreadable[item.name] = str(exc)
             continue
-        for step in steps:
-            found[step.graph or ""].append({own: np.array(values[name]) for own, name in step.inputs.items()})
         if isinstance(item.label, int):
             labels.append(item.label)
     if unreadable:

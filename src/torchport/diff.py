@@ -149,7 +149,7 @@ def _labels(bundle: Bundle) -> Any:
 def _items(old: Side, data: Path | None) -> list[Item]:
     plan = plan_of(old.bundle)
     if data is not None:
-        return plan.task.settle(data, plan.task.items(data, plan.facts), plan.facts, plan.graphs[plan.main]).items
+        return plan.task.settle(data, plan.task.items(data, plan.facts), plan.facts, plan.signatures[plan.main]).items
     kept = golden_of(old.bundle)
     if not kept:
         raise BadInput(f"{old.path.name} holds no golden items to answer", "give --data")

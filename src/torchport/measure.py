@@ -17,17 +17,17 @@ import msgspec
 import numpy as np
 
 from .bench import Job, Measurement, measure, summarise, thread_counts
-from .bench.protocol import Chain
 from .errors import BadInput
 from .machine import describe, usable_cores
 from .search import worth_measuring
 from .stats import EQUAL_FILES
-from .tasks import assets
 from .types import Artifact, Bound, Candidate, Reference, Signature
 
 if TYPE_CHECKING:
+    from .tasks import Plan
+    from .tasks.plan import PlanRecord
     from .verify.prove import Proven
-    from .verify.traces import Plan, Trace
+    from .verify.traces import Trace
 
 EAGER = "reference"
 
@@ -95,7 +95,7 @@ class Workload:
     graph: str
     signature: Signature
     file: Path
-    chain: Chain | None = None
+    chain: PlanRecord | None = None
 
 
 def workload(plan: Plan, one: Trace | None, folder: Path) -> Workload:
@@ -110,18 +110,16 @@ def workload(plan: Plan, one: Trace | None, folder: Path) -> Workload:
     """
     from safetensors.numpy import save_file
 
-    signature, path = plan.graphs[plan.main], folder / "input"
-    step = next((step for step in plan.steps if step.graph == plan.main), None)
-    if step is not None and not any(step.drives for step in plan.steps):
+    signature, path = plan.signatures[plan.main], folder / "input"
+    step = plan.step_of(plan.main)
+    if step is not None and not plan.driven:
         feed = made_up(signature) if one is None else {own: one.host[name] for own, name in step.inputs.items()}
         save_file({name: np.ascontiguousarray(array) for name, array in feed.items()}, str(path))
         return Workload(plan.main, signature, path)
     if one is None:
         raise BadInput("there is no golden item to answer, and a chain of several graphs takes no made-up numbers", "deploy with --golden 1 or more")
     path.write_bytes(one.host["raw"])
-    facts, files = assets.detach(plan.facts)
-    chain = Chain(plan.task.name, facts, {name: str(file) for name, file in files.items()}, plan.steps, dict(plan.graphs))
-    return Workload(plan.main, signature, path, chain)
+    return Workload(plan.main, signature, path, plan.to_record())
 
 
 def made_up(signature: Signature) -> dict[str, np.ndarray]:

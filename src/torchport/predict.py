@@ -14,7 +14,7 @@ from .bundle import Bundle, Variant, trust
 from .errors import BadInput, BundleError, MissingDependency, RunError, TorchportError, UsageError
 from .in_memory import raw_of
 from .targets import Runner, targets
-from .tasks import Pipeline, Session, tasks
+from .tasks import Pipeline, Plan, Session, tasks
 from .tasks.batching import answer_many
 from .types import MOST_THREADS
 
@@ -114,9 +114,8 @@ class Predictor:
 
     def outputs(self, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """The raw outputs of the steps that carry weights, by the names fixed at capture: the model graph's, or what drivers made of theirs."""
-        made = next((step for step in self.pipeline.steps if step.graph == "model"), None)
-        steps = [made] if made else [step for step in self.pipeline.steps if step.drives or step.graph]
-        return {own: values[name] for step in steps for own, name in step.outputs.items() if isinstance(values[name], np.ndarray)}
+        wired = self.pipeline.plan.model_outputs()
+        return {own: values[name] for own, name in wired.items() if isinstance(values[name], np.ndarray)}
 
     def predict_each(
         self, sources: Iterable[Source], on_partial: Callable[[dict[str, Any]], None] | None = None
@@ -194,17 +193,16 @@ class Predictor:
 
     def _open(self, variant: Variant, threads: int | None, device: str, in_graph: bool) -> Pipeline:
         manifest = self.bundle.manifest
-        task = tasks.need(manifest.task.name)
         facts = {**self.bundle.facts(), **self._overrides}
-        plan = Pipeline(task, facts, manifest.steps, {}, in_graph)
-        needed = plan.needed()
+        plan = Plan(tasks.need(manifest.task.name), facts, manifest.steps, manifest.graphs)
+        needed = plan.needed(in_graph=in_graph)
         folder = self.bundle.variant_folder(variant, needed)
         target = targets.need(variant.artifact.target)
         runners: dict[str, Runner] = {}
         for name in needed:
             runner = target.open(variant.artifact, folder, manifest.graphs[name], name, device=device, threads=threads)
             runners[name] = self._stack.enter_context(runner)
-        return Pipeline(task, facts, manifest.steps, runners, in_graph)
+        return Pipeline(plan, runners, in_graph)
 
 
 def _whole(values: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from torchport.errors import BadInput, RunError, UsageError
-from torchport.tasks import Pipeline, tasks
+from torchport.tasks import Pipeline, Plan, tasks
 from torchport.types import Bound, Signature, TensorSpec
 
 TASK = tasks.get("image-classification")
@@ -72,7 +72,7 @@ def pipeline(facts, in_graph=False, model=None, max_shape=None):
     made = {"model": OfModule(model or MeanColor(), x=None)}
     for name, graph in TASK.graphs(facts, signature(), []).items():
         made[name] = OfModule(graph.module, **dict.fromkeys(graph.examples, max_shape))
-    return Pipeline(TASK, facts, TASK.steps(facts, signature()), made, in_graph)
+    return Pipeline(Plan(TASK, facts, TASK.steps(facts, signature()), {}), made, in_graph)
 
 
 def test_settings_win_over_the_source_and_what_is_left_is_named():

@@ -15,7 +15,7 @@ import torchport
 from torchport import gallery
 from torchport.errors import BadInput, RunError, UsageError
 from torchport.predict import Predictor
-from torchport.tasks import Pipeline, tasks
+from torchport.tasks import Pipeline, Plan, tasks
 from torchport.tasks.shared.gallery import Gallery
 from torchport.testing.samples.image_recognition import COLORS, MeanColor, sample
 from torchport.types import Signature, TensorSpec
@@ -254,7 +254,7 @@ def read(symbols: list[int], alphabet: str = "ab", blank: int = 0) -> dict[str, 
     classes = len(alphabet) + 1
     model = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 3, 8, 8)),), outputs=(TensorSpec(name="y", dtype="float32", shape=("batch", "time", classes)),))
     rows = [[4.0 if index == symbol else 0.0 for index in range(classes)] for symbol in symbols]
-    result: dict[str, object] = Pipeline(TASK, facts, TASK.steps(facts, model), {"model": Reads(rows)}, False).answer(png((0, 0, 0)))["result"]
+    result: dict[str, object] = Pipeline(Plan(TASK, facts, TASK.steps(facts, model), {}), {"model": Reads(rows)}, False).answer(png((0, 0, 0)))["result"]
     return result
 
 

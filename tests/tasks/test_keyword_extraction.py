@@ -12,6 +12,7 @@ import torchport
 from torchport.errors import BadInput, RunError, UsageError
 from torchport.predict import Predictor
 from torchport.tasks import keyword_extraction, tasks
+from torchport.tasks.calls import exhaust, perform
 from torchport.testing.samples import _words, sample_of
 
 TASK = tasks.get("keyword-extraction")
@@ -51,12 +52,12 @@ def test_the_answer_is_that_of_plain_pytorch(facts):
     item = type("Item", (), {"read": lambda self=None: text.encode()})
     module = TASK.split(encoder, facts, [item]).graphs["model"].module
 
-    def graph(feed):
+    def call(name, feed):
         with torch.no_grad():
             return {name: value.numpy() for name, value in module(*map(torch.from_numpy, feed.values())).items()}
 
     values = {"text": text, **TASK.host["candidates"]({"text": text}, facts)}
-    values |= TASK.drivers["embed"](values, facts, {"model": graph})
+    values |= exhaust(perform(TASK.drivers["embed"](values, facts), call))
     got = TASK.host["present"](values, facts)["result"]["keywords"]
 
     def embed(one):

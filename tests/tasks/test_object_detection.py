@@ -14,6 +14,7 @@ from PIL import Image
 import torchport
 from torchport.errors import BadInput, UsageError
 from torchport.predict import Predictor
+from torchport.tasks.calls import exhaust, perform
 from torchport.tasks.object_detection import ObjectDetection
 from torchport.tasks.shared import boxes, cascade, cascade_graphs, detection_facts, detection_graphs
 from torchport.tasks.shared.detection_heads import HEADS, guess
@@ -265,21 +266,21 @@ def test_a_cascade_answers_as_its_makers_code():
     known = facts()
     modules = {name: graph.module for name, graph in cascade_graphs.graphs(mtcnn.mtcnn(), known).items()}
 
-    def opened(name):
-        def call(feed):
-            with torch.inference_mode():
-                return {key: made.numpy() for key, made in modules[name](**{key: torch.from_numpy(array) for key, array in feed.items()}).items()}
+    def call(name, feed):
+        with torch.inference_mode():
+            return {key: made.numpy() for key, made in modules[name](**{key: torch.from_numpy(array) for key, array in feed.items()}).items()}
 
-        return call
+    def drive(image):
+        return exhaust(perform(cascade.drive({"image": image}, known), call))
 
     picture = Image.open(mtcnn.pictures() / "astronaut.png")
-    found = cascade.drive({"image": np.asarray(picture)}, known, {name: opened(name) for name in modules})
+    found = drive(np.asarray(picture))
     edges, scores, points = mtcnn.reference().detect(picture, landmarks=True)
     assert len(found["found"]) == len(edges) == 1
     np.testing.assert_allclose(found["found"][:, :4], edges.astype(float), atol=0.01)
     np.testing.assert_allclose(found["found"][:, 4], scores.astype(float), atol=1e-5)
     np.testing.assert_allclose(found["points"], points.astype(float), atol=0.01)
-    nothing = cascade.drive({"image": np.zeros((1, 1, 3), np.uint8)}, known, {name: opened(name) for name in modules})
+    nothing = drive(np.zeros((1, 1, 3), np.uint8))
     assert nothing["found"].shape == (0, 6)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 import torchport
 from torchport.targets import targets
 from torchport.targets.base import ExportOptions
-from torchport.tasks import Pipeline
+from torchport.tasks import Pipeline, Plan
 from torchport.types import Artifact
 
 NODE_MODULES = Path(__file__).parents[2] / "build/node/node_modules"
@@ -57,7 +57,7 @@ class Made:
 
     def answer(self, source: Path, *, in_graph: bool = False) -> dict:
         runners = {name: self.target.open(self.artifact, self.place, self.graphs[name], name) for name in self.artifact.graphs}
-        return Pipeline(self.task, self.facts, self.steps, runners, in_graph).answer(source.read_bytes())["result"]
+        return Pipeline(Plan(self.task, self.facts, self.steps, self.graphs), runners, in_graph).answer(source.read_bytes())["result"]
 
     def run(self, language: str, source: Path) -> str:
         file, command = {"python": ("answer.py", [sys.executable, "-W", "error::DeprecationWarning"]), "javascript": ("answer.mjs", ["node"])}[language]

@@ -11,7 +11,8 @@ import soundfile
 import torch
 
 from torchport.errors import BadInput, RunError, UsageError
-from torchport.tasks import Pipeline, tasks
+from torchport.tasks import Pipeline, Plan, tasks
+from torchport.tasks.calls import exhaust
 from torchport.tasks.shared import audio, ctc, whisper
 from torchport.tasks.shared.listening import Heard, Listener, Segment
 from torchport.tasks.shared.logmel import LogMel
@@ -40,7 +41,7 @@ def opened(model, folder, **settings) -> Pipeline:
     items = TASK.items(tiny.recordings(folder / "recordings"), facts)
     split = TASK.split(model, facts, items)
     graphs = {**split.graphs, **TASK.graphs(split.facts, NOTHING, items)}
-    return Pipeline(TASK, split.facts, TASK.steps(split.facts, NOTHING), {name: OfModule(graph.module) for name, graph in graphs.items()})
+    return Pipeline(Plan(TASK, split.facts, TASK.steps(split.facts, NOTHING), {}), {name: OfModule(graph.module) for name, graph in graphs.items()})
 
 
 @pytest.fixture
@@ -143,7 +144,7 @@ def test_a_pause_settles_what_was_said():
     listener = Listener(hear, 16000, 480_000, -60)
     list(listener.take(np.concatenate([tiny.tones(1.0), np.zeros(16000, np.float32)])))
     assert listener.paused(0.8)
-    assert listener.glance() == " word"
+    assert exhaust(listener.glance()) == " word"
     assert listener.text == ""
     list(listener.flush())
     assert listener.text == " word"
@@ -329,7 +330,7 @@ def test_a_model_that_answers_nan_is_an_error(heard):
         def run(self, feed):
             return {"token": np.zeros(1, np.int64), "score": np.array([np.nan], np.float32)}
 
-    broken = Pipeline(chain.task, chain.facts, chain.steps, {**chain.runners, "step": Broken()})
+    broken = Pipeline(chain.plan, {**chain.runners, "step": Broken()})
     with pytest.raises(RunError, match="NaN"):
         broken.answer(audio.encode_wav(tiny.tones(0.5), tiny.RATE))
 

@@ -13,7 +13,7 @@ import torch
 import voice_pair
 
 from torchport.errors import BadInput, RunError, UsageError
-from torchport.tasks import Item, Pipeline, tasks
+from torchport.tasks import Item, Pipeline, Plan, tasks
 from torchport.tasks.shared import spectra
 from torchport.tasks.shared.audio import encode_wav
 from torchport.tasks.shared.mel_graph import LogMagnitudes
@@ -38,7 +38,7 @@ class Eager:
 def opened(model: torch.nn.Module, settings, recording: bytes) -> Pipeline:
     facts, _ = TASK.resolve(settings, {})
     split = TASK.split(model, facts, [Item("a", lambda: recording)])
-    return Pipeline(TASK, split.facts, TASK.steps(split.facts, None), {name: Eager(graph.module) for name, graph in split.graphs.items()})
+    return Pipeline(Plan(TASK, split.facts, TASK.steps(split.facts, None), {}), {name: Eager(graph.module) for name, graph in split.graphs.items()})
 
 
 def tone(seconds: float = 0.5, rate: int = 8000, loud: float = 0.3) -> np.ndarray:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +45,9 @@ def test_error_is_max_rel(tmp_path: Path) -> None:
 
 def test_latency_is_slept(tmp_path: Path) -> None:
     with opened(Slow(), tmp_path) as runner:
+        began = time.perf_counter()
         runner.run(fake_program().graphs["model"].examples)
-        assert runner.last_ms >= 20
+        assert time.perf_counter() - began >= 0.02
 
 
 @pytest.mark.parametrize(("stage", "error"), [("export", ExportError), ("open", RunError), ("run", RunError)])

@@ -9,15 +9,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import TorchportError
 from ..isolate import die_with_parent
 from ..targets import targets
-from ..tasks import Pipeline, tasks
-from ..tasks.assets import attach
+from ..tasks import Pipeline, Plan, tasks
 from ..types import IMPORTS
 from . import memory, protocol
 
@@ -82,12 +80,11 @@ class Child:
 
     def _open_chain(self, command: protocol.Open) -> Used:
         assert self._prepared and self._prepared.chain, "the caller asked"
-        chain, raw = self._prepared.chain, Path(self._prepared.feed).read_bytes()
-        facts = attach(chain.facts, lambda name: Path(chain.files[name]))
-        plan = Pipeline(tasks.get(chain.task), facts, chain.steps, {})
-        pipeline = replace(plan, runners={name: self._runner(command, name, chain.graphs[name]) for name in plan.needed()})
+        plan, raw = Plan.from_record(self._prepared.chain, tasks.get), Path(self._prepared.feed).read_bytes()
+        runners = {name: self._runner(command, name, plan.signatures[name]) for name in plan.needed()}
+        pipeline = Pipeline(plan, runners)
         self._call = lambda: pipeline.answer(raw)
-        return pipeline.runners[command.graph].used
+        return runners[command.graph].used
 
     def _runner(self, command: protocol.Open, graph: str, signature: Signature) -> Runner:
         assert self._prepared, "an artefact is opened after Prepare"

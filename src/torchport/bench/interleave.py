@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from ..errors import RunError
+from ..tasks.plan import PlanRecord
 from ..types import Artifact, Signature, Timing, Used
 from . import memory, protocol
 from .process import Process
@@ -46,7 +47,7 @@ class Job:
     threads: int | None
     graph: str = "model"
     device: str = "cpu"
-    chain: protocol.Chain | None = None
+    chain: PlanRecord | None = None
 
     @property
     def key(self) -> Key:

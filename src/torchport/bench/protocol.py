@@ -5,36 +5,23 @@ A child reads commands on standard input and answers each with one line. It impo
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
-from ..types import Artifact, Signature, Step, Used
-
-
-class Chain(msgspec.Struct, frozen=True):
-    """A whole chain to time, for models of several graphs.
-
-    Attributes:
-        task: name of the task.
-        facts: as in a manifest; `files` says where the files they name lie.
-        steps, graphs: the chain, and the signature of every graph.
-    """
-
-    task: str
-    facts: dict[str, Any]
-    files: dict[str, str]
-    steps: tuple[Step, ...]
-    graphs: dict[str, Signature]
+from ..tasks.plan import PlanRecord
+from ..types import Artifact, Signature, Used
 
 
 class Prepare(msgspec.Struct, frozen=True, tag=True):
-    """Import the runtime and read the input: a graph's feed (safetensors), or with a chain the raw bytes of an item. Answered by Ready."""
+    """Import the runtime and read the input: a graph's feed (safetensors), or with a chain the raw bytes of an item. Answered by Ready.
+
+    Attributes:
+        chain: the whole chain to time, for models of several graphs.
+    """
 
     target: str
     imports: tuple[str, ...]
     feed: str
-    chain: Chain | None = None
+    chain: PlanRecord | None = None
 
 
 class Open(msgspec.Struct, frozen=True, tag=True):

@@ -11,7 +11,6 @@ import abc
 import hashlib
 import importlib
 import importlib.util
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from ..feed import Arrays, Feed, cast, check_feed, is_batched
 from ..types import IMPORTS, PLAIN, Artifact, FixedBatch, GraphFile, Signature, TensorIO, TensorSpec, Used
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from ..capture.program import GraphProgram, Program
 
@@ -65,7 +64,6 @@ class Runner(abc.ABC):
     Attributes:
         signature: the graph's inputs and outputs, as captured.
         used: what really runs, read back from the runtime.
-        last_ms: wall time of the last `run`, adaptations included, in milliseconds.
     """
 
     def __init__(
@@ -81,7 +79,6 @@ class Runner(abc.ABC):
         self.signature = signature
         self.graph = graph
         self.device, self.provider, self.threads = device, provider, threads
-        self.last_ms = 0.0
         self.used = Used(library="none", version="0")
         self._open(folder / graph.entry)
 
@@ -110,35 +107,13 @@ class Runner(abc.ABC):
             RunError: the runtime failed on it.
         """
         batch = check_feed(self.signature, feed)
-        start = time.perf_counter()
         try:
             parts = [self._call(part, size) for part, size in self._split(feed, batch)]
         except TorchportError:
             raise
         except Exception as exc:
             raise RunError(f"{type(self).__name__} failed on {_shapes(feed)}: {_first_line(exc)}") from exc
-        self.last_ms = (time.perf_counter() - start) * 1000
-        if len(parts) == 1:
-            return parts[0]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-    def loop(self, state: Arrays, *, steps: int, feed: Feed | None = None, wiring: Mapping[str, str] | None = None) -> Iterator[Arrays]:
-        """Run a graph that carries state: after each step the outputs named in `wiring` become inputs of the next.
-
-        Args:
-            state: the first values of the carried inputs.
-            steps: how many steps at most; the caller may stop earlier.
-            feed: inputs that stay the same.
-            wiring: output name -> input name.
-
-        Yields:
-            The outputs of each step. A runtime may override this to keep the state on its device.
-        """
-        carried = dict(state)
-        for _ in range(steps):
-            outputs = self.run({**(feed or {}), **carried})
-            yield outputs
-            carried = {name: outputs[output] for output, name in (wiring or {}).items()}
+        return parts[0] if len(parts) == 1 else self._joined(parts)
 
     def close(self) -> None:
         """Release the runtime's memory; further calls fail."""
@@ -157,6 +132,11 @@ class Runner(abc.ABC):
             return [(feed, batch)]
         batched = {spec.name for spec in self.signature.inputs if is_batched(spec)}
         return [({name: array[i : i + most] if name in batched else array for name, array in feed.items()}, min(most, batch - i)) for i in range(0, batch, most)]
+
+    def _joined(self, parts: Sequence[Arrays]) -> Arrays:
+        """The answers to the parts of a batch as one; an output without a batch axis is that of the first part."""
+        batched = {spec.name for spec in self.signature.outputs if is_batched(spec)}
+        return {name: np.concatenate([part[name] for part in parts]) if name in batched else array for name, array in parts[0].items()}
 
     def _greatest_batch(self) -> int | None:
         most: list[int] = []

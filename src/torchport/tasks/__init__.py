@@ -7,8 +7,9 @@ import re
 from ..registry import Entry, Registry
 from .base import Item, Session, Task
 from .pipeline import Pipeline
+from .plan import Plan
 
-__all__ = ["Item", "Pipeline", "Session", "Task", "task_for", "tasks"]
+__all__ = ["Item", "Pipeline", "Plan", "Session", "Task", "task_for", "tasks"]
 
 tasks: Registry[Task] = Registry(
     "tasks",

@@ -6,7 +6,7 @@ A task file imports no torch at the top: `graphs` is the only build-half method 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from ..types import Artifact, Signature, Step, Value
+from .calls import Calling
 
 if TYPE_CHECKING:
     import torch
@@ -30,11 +31,12 @@ HostStep = Callable[[Values, Facts], Values]
 """A host step takes its inputs by its own names and the facts, and answers its outputs by its own names."""
 
 Graph = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
-"""An opened graph as a driver sees it: feed in, outputs out, both by the names of its signature."""
+"""An opened graph as a metric sees it: feed in, outputs out, both by the names of its signature."""
 
-Driver = Callable[[Values, Facts, Mapping[str, Graph]], "Values | Generator[dict[str, Any], None, Values]"]
-"""A host step that calls graphs, those of its step's `drives`. Where it is a generator, it yields what can be shown before
-the answer is complete (tokens, partial text), as JSON-able dicts, and returns its outputs. `{"delta": text}` is text to append to what was shown."""
+Driver = Callable[[Values, Facts], Calling[dict[str, Any], Values]]
+"""A host step that calls graphs, those of its step's `drives`: a generator that yields a `Call` for each, and is sent its outputs. Between
+calls it may yield what can be shown before the answer is complete (tokens, partial text), as JSON-able dicts; `{"delta": text}` is text to
+append to what was shown. It returns its outputs."""
 
 
 @dataclass(frozen=True)

@@ -2,91 +2,162 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import TorchportError
 from ..feed import is_batched
-from ..types import Signature, Step
+from ..types import Signature
 from .base import Values
+from .calls import Call, Calling
 
 if TYPE_CHECKING:
-    from .pipeline import Pipeline
+    from .pipeline import OpenGraph, Pipeline
 
 WINDOW = 16
-"""How many batches of inputs are looked at together to find some of the same shape; all their values are held at once."""
+"""How many batches of inputs are under way together, to find some of the same shape."""
+
+MOST_BYTES = 256 << 20
+"""Inputs under way hold about this much memory at most: the next is begun once some of it is free."""
 
 Answer = Values | TorchportError
+Key = tuple[Any, ...]
+
+
+def batchable(signature: Signature) -> bool:
+    """Whether a graph takes several items at once, and answers each of them."""
+    return all(map(is_batched, (*signature.inputs, *signature.outputs)))
+
+
+def shapes_of(call: Call) -> Key:
+    """Equal for two calls that can be made as one: the graph, and the shape of every tensor but for its first dimension."""
+    return (call.graph, *((name, array.dtype, np.shape(array)[1:]) for name, array in sorted(call.feed.items())))
+
+
+def run_together(graph: OpenGraph, feeds: Sequence[Any]) -> list[dict[str, np.ndarray]]:
+    """The outputs of each of several feeds, of one call: all tensors are joined along their first dimension.
+
+    Raises:
+        TorchportError: the graph refuses it, or fails.
+    """
+    sizes = [len(next(iter(feed.values()))) for feed in feeds]
+    outputs = graph.run({name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]})
+    ends = np.cumsum(sizes).tolist()
+    return [{name: array[end - size : end] for name, array in outputs.items()} for size, end in zip(sizes, ends, strict=True)]
 
 
 def answer_many(pipeline: Pipeline, raws: Iterable[bytes | TorchportError], batch: int) -> Iterator[Answer]:
-    """Every value from `raw` to `result` for each input, in their order; a bad input is answered by its error and the rest go on.
+    """What is left of the values of each input, `result` among them, in their order; a bad input is answered by its error.
 
     Args:
         raws: the inputs' bytes; an error in their place is handed on.
-        batch: how many a graph is given at once, at most.
+        batch: how many items a graph is given at once, at most. Graphs that drivers call get one input's feed at a time.
     """
-    waiting = iter(raws)
-    while window := list(islice(waiting, WINDOW * batch)):
-        answers: list[Answer] = [raw if isinstance(raw, TorchportError) else {"raw": raw} for raw in window]
-        for step in pipeline.steps:
-            _take(pipeline, step, answers, batch)
-        yield from answers
+    crowd = _Crowd(pipeline, batch)
+    given = 0
+    for number, raw in enumerate(raws):
+        crowd.begin(number, raw)
+        while crowd.crowded:
+            crowd.serve()
+        while given in crowd.done:
+            yield crowd.done.pop(given)
+            given += 1
+    while crowd.under_way:
+        crowd.serve()
+    yield from (crowd.done.pop(number) for number in sorted(crowd.done))
 
 
-def _take(pipeline: Pipeline, step: Step, answers: list[Answer], batch: int) -> None:
-    """One step for every input that has come so far."""
-    open_graph = pipeline.runners[step.graph] if step.graph is not None and pipeline.uses_graph(step) else None
-    together = batch > 1 and open_graph is not None and not step.fit and not step.state and _takes_batches(open_graph.signature)
-    for chosen in _groups(step, answers, batch) if together else ([i] for i in range(len(answers))):
-        rows = [values for i in chosen if isinstance(values := answers[i], dict)]
-        if not rows:
-            continue
+@dataclass
+class _Walk:
+    """One input under way: its walk stands at a call."""
+
+    values: Values
+    walk: Calling[dict[str, Any], Values]
+    call: Call | None = None
+    held: int = 0
+
+
+@dataclass
+class _Crowd:
+    """The inputs under way, by the calls that they wait for."""
+
+    pipeline: Pipeline
+    batch: int
+    under_way: dict[int, _Walk] = field(default_factory=dict)
+    waiting: dict[Key, list[int]] = field(default_factory=dict)
+    done: dict[int, Answer] = field(default_factory=dict)
+    held: int = 0
+
+    @property
+    def crowded(self) -> bool:
+        """Whether some wait must end before another input begins."""
+        full = any(len(members) >= self.batch for members in self.waiting.values())
+        return full or len(self.under_way) >= WINDOW * self.batch or self.held > MOST_BYTES
+
+    def begin(self, number: int, raw: bytes | TorchportError) -> None:
+        """Walk one more input to its first call."""
+        if isinstance(raw, TorchportError):
+            self.done[number] = raw
+            return
+        values: Values = {"raw": raw}
+        self.under_way[number] = _Walk(values, self.pipeline.calls(values, lean=True))
+        self._go_on(number, None)
+
+    def serve(self) -> None:
+        """Make the calls of those that wait for the same, the greatest number of them, and let them go on."""
+        key = max(self.waiting, key=lambda key: len(self.waiting[key]))
+        numbers = self.waiting.pop(key)
+        chosen, rest = numbers[: self.batch], numbers[self.batch :]
+        if rest:
+            self.waiting[key] = rest
+        calls = [call for number in chosen if (call := self.under_way[number].call)]
         try:
-            if len(rows) == 1 or open_graph is None:
-                pipeline.take(step, rows[0])
-            else:
-                _run(open_graph.run, step, rows)
+            outputs = self.pipeline.call_together(calls)
         except TorchportError as exc:
-            if len(rows) == 1:
-                answers[chosen[0]] = exc
-                continue
-            for i in chosen:  # one of them may be at fault: each by itself
-                _alone(pipeline, step, answers, i)
+            if len(chosen) == 1:
+                self._end(chosen[0], exc)
+                return
+            outputs = []
+        for place, number in enumerate(chosen):
+            if outputs:
+                self._go_on(number, outputs[place])
+            else:
+                self._alone(number, calls[place])  # one of them may be at fault
 
+    def _alone(self, number: int, call: Call) -> None:
+        try:
+            outputs = self.pipeline.call(*call)
+        except TorchportError as exc:
+            self._end(number, exc)
+        else:
+            self._go_on(number, outputs)
 
-def _alone(pipeline: Pipeline, step: Step, answers: list[Answer], i: int) -> None:
-    values = answers[i]
-    assert isinstance(values, dict), "errors are in no group"
-    try:
-        pipeline.take(step, values)
-    except TorchportError as exc:
-        answers[i] = exc
+    def _go_on(self, number: int, outputs: Any) -> None:
+        one = self.under_way[number]
+        try:
+            step = one.walk.send(outputs)
+            while not isinstance(step, Call):
+                step = next(one.walk)
+        except StopIteration:
+            self._end(number, one.values)
+        except TorchportError as exc:
+            self._end(number, exc)
+        else:
+            one.call = step
+            arrays = [*one.values.values(), *step.feed.values()]
+            held = sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
+            self.held += held - one.held
+            one.held = held
+            self.waiting.setdefault(self._key(number, step), []).append(number)
 
+    def _key(self, number: int, call: Call) -> Key:
+        alone = self.batch == 1 or call.graph in self.pipeline.plan.driven
+        takes = not alone and batchable(self.pipeline.runners[call.graph].signature)
+        return shapes_of(call) if takes else (number,)
 
-def _run(run: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]], step: Step, rows: Sequence[Values]) -> None:
-    outputs = run({own: np.concatenate([values[name] for values in rows]) for own, name in step.inputs.items()})
-    at = 0
-    first = next(iter(step.inputs.values()))
-    for values in rows:
-        size = len(values[first])
-        values.update({name: outputs[own][at : at + size] for own, name in step.outputs.items()})
-        at += size
-
-
-def _groups(step: Step, answers: Sequence[Answer], batch: int) -> Iterator[list[int]]:
-    """Inputs whose tensors for a step differ in their first dimension at most, `batch` at once."""
-    alike: dict[tuple[tuple[int, ...], ...], list[int]] = {}
-    for i, values in enumerate(answers):
-        if isinstance(values, dict):
-            alike.setdefault(tuple(np.shape(values[name])[1:] for name in step.inputs.values()), []).append(i)
-    for members in alike.values():
-        for start in range(0, len(members), batch):
-            yield members[start : start + batch]
-
-
-def _takes_batches(signature: Signature) -> bool:
-    return all(map(is_batched, (*signature.inputs, *signature.outputs)))
+    def _end(self, number: int, answer: Answer) -> None:
+        self.held -= self.under_way.pop(number).held
+        self.done[number] = answer

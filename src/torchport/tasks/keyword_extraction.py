@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import RunError, UsageError
 from ..types import Signature, Step, Value
-from .base import Driver, Facts, Graph, HostStep, Item, Split, Task, Values
+from .base import Driver, Facts, HostStep, Item, Split, Task, Values
+from .calls import Call
 from .shared import keywords, text_chain, texts, tokens
 
 if TYPE_CHECKING:
@@ -173,14 +174,14 @@ def _candidates(values: Values, facts: Facts) -> Values:
     return {"candidates": keywords.candidates(text, language, stop, facts["words"], facts["candidates"]), "language": language}
 
 
-def _embed(values: Values, facts: Facts, graphs: Mapping[str, Graph]) -> Values:
+def _embed(values: Values, facts: Facts) -> Generator[Call, Any, Values]:
     """The text by itself, then the candidates of like length together: padded to the text's length they would cost ten times as much."""
-    model = graphs["model"]
-    document = model(_feed(tokens.encode([values["text"]], facts)))["embedding"][0]
+    document = (yield Call("model", _feed(tokens.encode([values["text"]], facts))))["embedding"][0]
     rows = [tokens.ids(word, facts) for word in values["candidates"]]
     embeddings = np.zeros((len(rows), len(document)), np.float32)
     for chosen in _batches([len(row) for row in rows], facts["pad_to"]):
-        embeddings[chosen] = model(_feed(tokens.pad([rows[i] for i in chosen], facts)))["embedding"]
+        answered = yield Call("model", _feed(tokens.pad([rows[i] for i in chosen], facts)))
+        embeddings[chosen] = answered["embedding"]
     return {"document": document, "embeddings": embeddings}
 
 

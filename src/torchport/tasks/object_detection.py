@@ -260,10 +260,8 @@ class Frames:
         if isinstance(chunk, bytes):
             self._result = self._pipeline.answer(chunk)["result"]
         else:
-            values: Values = {"image": _frame(chunk, self._pipeline.facts)}
-            for step in self._pipeline.steps[1:]:
-                self._pipeline.take(step, values)
-            self._result = values["result"]
+            frame = _frame(chunk, self._pipeline.facts)
+            self._result = self._pipeline.run({"image": frame}, start=self._pipeline.plan.after("image"))["result"]
         assert self._result is not None
         return self._result
 

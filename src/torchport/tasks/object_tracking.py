@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,8 +14,11 @@ from PIL import Image
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step, Value
-from .base import Driver, Facts, Graph, HostStep, Item, Session, Split, Task, TaskGraph, Values
+from .base import Driver, Facts, HostStep, Item, Session, Split, Task, TaskGraph, Values
+from .calls import Calling, exhaust, perform
 from .object_detection import ObjectDetection
+from .pipeline import Pipeline
+from .plan import Plan
 from .shared import draw, mot, picture_facts, video, video_items
 from .shared.association import Rules, Tracker
 from .shared.detection_facts import number
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-    from .pipeline import Pipeline
 
 DETECTION = ObjectDetection()
 """What finds the things in a frame: its facts, graphs and steps are this task's too."""
@@ -250,8 +252,8 @@ class Live:
     """Frames pushed one by one, over opened graphs: the session of this task."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        graphs: dict[str, Graph] = {name: partial(pipeline.call, name) for name in pipeline.needed()}
-        self._follow: _Follower | None = _Follower(pipeline.facts, graphs)
+        self._call = pipeline.call
+        self._follow: _Follower | None = _Follower(pipeline.facts)
 
     def push(self, chunk: Any) -> dict[str, Any]:
         """Take the next frame; the tracks that are in sight now.
@@ -266,7 +268,7 @@ class Live:
             BadInput: it is no frame, or of another size than those before; the session goes on without it.
             UsageError: the session is finished.
         """
-        return self._open().push(video.one(chunk))
+        return exhaust(perform(self._open().push(video.one(chunk)), self._call))
 
     def finish(self) -> dict[str, Any]:
         """The tracks of all frames, as `predict` answers them.
@@ -288,19 +290,22 @@ class Live:
 class _Follower:
     """The detector and the tracker of one video, a frame at a time; what they answered is kept."""
 
-    def __init__(self, facts: Facts, graphs: Mapping[str, Graph]) -> None:
+    def __init__(self, facts: Facts) -> None:
         self.frames: list[dict[str, Any]] = []
-        self._facts, self._graphs, self._steps = facts, graphs, _chain(facts)
+        self._facts = facts
+        self._detector = Pipeline(Plan(DETECTION, facts, tuple(_chain(facts)), {}), {})
         self._tracker: Tracker | None = None
         self._shape: tuple[int, ...] = ()
 
-    def push(self, frame: np.ndarray) -> dict[str, Any]:
-        """The tracks of the next frame, presented."""
+    def push(self, frame: np.ndarray) -> Calling[dict[str, Any], dict[str, Any]]:
+        """Calls the detector's graphs; returns the tracks of the next frame, presented."""
         if self._tracker is None:
             self._shape, self._tracker = frame.shape, Tracker(_rules(self._facts), frame.shape[:2])
         elif frame.shape != self._shape:
             raise BadInput(f"the frame is {video.shown(frame.shape)} pixels, those before are {video.shown(self._shape)}", "bring the frames to one size, or open another session")
-        found = self._detect(frame)
+        image = np.asarray(Image.fromarray(frame).convert("L"))[:, :, None] if self._facts["color"] == "L" else frame
+        values = yield from self._detector.calls({"image": image})
+        found: list[dict[str, Any]] = values["result"]["boxes"]
         columns = (np.array([one[name] for one in found]) for name in ("box", "score", "index"))
         identities, rows = self._tracker.update(*columns)
         tracks = [_track(identity, found[row]) for identity, row in zip(identities.tolist(), rows.tolist(), strict=True)]
@@ -312,21 +317,6 @@ class _Follower:
         height, width = self._shape[:2]
         return {"width": width, "height": height, "rate": round(rate, 3), "notes": notes}
 
-    def _detect(self, frame: np.ndarray) -> list[dict[str, Any]]:
-        """What the detector answers for one frame, by its own steps."""
-        image = np.asarray(Image.fromarray(frame).convert("L"))[:, :, None] if self._facts["color"] == "L" else frame
-        values: Values = {"image": image}
-        for step in self._steps:
-            inputs = {own: values[name] for own, name in step.inputs.items()}
-            made: Any
-            if step.drives:
-                made = DETECTION.drivers[str(step.host)](inputs, self._facts, self._graphs)
-            else:
-                made = DETECTION.host[step.host](inputs, self._facts) if step.host else self._graphs[str(step.graph)](inputs)
-            values.update({name: made[own] for own, name in step.outputs.items()})
-        found: list[dict[str, Any]] = values["result"]["boxes"]
-        return found
-
 
 def _track(identity: int, found: Mapping[str, Any]) -> dict[str, Any]:
     """A detection with its number; hundredths of a pixel and ten-thousandths of a score are enough of it."""
@@ -334,10 +324,10 @@ def _track(identity: int, found: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": identity, "index": found["index"], "label": found["label"], "score": round(found["score"], 4), "box": box}
 
 
-def _follow(values: Values, facts: Facts, graphs: Mapping[str, Graph]) -> Generator[dict[str, Any], None, Values]:
-    clip, follow = video.Clip(values["raw"]), _Follower(facts, graphs)
+def _follow(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
+    clip, follow = video.Clip(values["raw"]), _Follower(facts)
     for frame in clip:
-        yield follow.push(frame)
+        yield (yield from follow.push(frame))
     rows = [[frame["frame"], one["id"], one["index"], one["score"], *one["box"]] for frame in follow.frames for one in frame["tracks"]]
     return {"tracks": np.array(rows, np.float64).reshape(-1, 8), "frames": follow.frames, "clip": follow.clip(clip.rate, clip.notes)}
 

@@ -2,130 +2,200 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..errors import BundleError, RunError, TorchportError
-from ..types import Step
+from ..types import GraphFile, Signature, Step
 from .base import Facts, Grade, Task, Values
+from .batching import run_together
+from .calls import Arrays, Call, Calling, exhaust, perform
+from .plan import Plan
 
-if TYPE_CHECKING:
-    from ..targets.base import Runner
 
-Arrays = Mapping[str, np.ndarray]
-T = TypeVar("T")
+class OpenGraph(Protocol):
+    """An opened graph, as a chain sees it: a Runner, or anything that answers like one (a batcher, a remote graph).
 
-Watch = Callable[[str, Arrays, Arrays], None]
-"""Hears of every call that a driver makes: graph, feed, outputs."""
+    Attributes:
+        signature: inputs and outputs, by the names that were fixed at capture.
+        graph: `graph.io` says how the artefact spells each tensor, with the greatest sizes that it takes.
+    """
+
+    signature: Signature
+    graph: GraphFile
+
+    def run(self, feed: Arrays) -> dict[str, np.ndarray]:
+        """Every output for every input, by the names of the signature; see `targets.base.Runner.run`."""
+
+
+class Watch(Protocol):
+    """Hears of every call of a graph, whoever makes it."""
+
+    def __call__(self, graph: str, feed: Arrays, outputs: Arrays, ms: float) -> None:
+        """What went into the graph of that name, what came out, and how many milliseconds it took."""
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The steps of a Bundle (or of a deploy under way) with opened graphs.
+    """A plan with opened graphs.
 
     Attributes:
+        runners: graph name -> the opened graph; those of `plan.needed(in_graph=in_graph)` at least.
         in_graph: where a step names both a graph and a host step, take the graph.
-        watch: called after every call that a driver makes.
+        watch: called after every call of a graph.
+
+    Raises:
+        BundleError: a step names a host step that the task does not have.
     """
 
-    task: Task
-    facts: Facts
-    steps: Sequence[Step]
-    runners: Mapping[str, Runner]
+    plan: Plan
+    runners: Mapping[str, OpenGraph]
     in_graph: bool = False
     watch: Watch | None = None
+    _host: Mapping[str, Callable[..., Any]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_host", _resolved(self.plan))
+
+    @property
+    def task(self) -> Task:
+        """The plan's."""
+        return self.plan.task
+
+    @property
+    def facts(self) -> Facts:
+        """The plan's."""
+        return self.plan.facts
 
     def uses_graph(self, step: Step) -> bool:
         """Whether this pipeline answers the step with its exported graph."""
         return step.graph is not None and (step.host is None or self.in_graph)
 
-    def needed(self) -> list[str]:
-        """Names of the graphs that this pipeline runs, in the order of its steps."""
-        names: dict[str, None] = {}
-        for step in self.steps:
-            if step.graph is not None and self.uses_graph(step):
-                names[step.graph] = None
-            names.update(dict.fromkeys(step.drives))
-        return list(names)
-
-    def answer(self, raw: bytes, **start: Any) -> Values:
+    def answer(self, raw: bytes) -> Values:
         """Every value from `raw` to `result`, by the names in the steps' wiring.
 
         Raises:
             BadInput: the bytes cannot be decoded.
             RunError: a runtime failed.
         """
-        return _exhaust(self.stream(raw, **start))
+        return exhaust(self.stream(raw))
 
-    def stream(self, raw: bytes, **start: Any) -> Generator[dict[str, Any], None, Values]:
+    def stream(self, raw: bytes) -> Generator[dict[str, Any], None, Values]:
         """As `answer`, yielding on the way what drivers have to show before the answer is complete."""
-        values: Values = {"raw": raw, **start}
-        for step in self.steps:
-            yield from self._take(step, values)
+        return perform(self.calls({"raw": raw}), self.call)
+
+    def run(self, values: Values, *, start: str | None = None, stop: str | None = None, lean: bool = False) -> Values:
+        """Run the steps from `start` on, before `stop`, on values that are there; what they make is added to `values`.
+
+        Args:
+            start: name of the first step that runs; None: the first of the chain.
+            stop: name of the step before which the walk ends; None: the last one runs.
+            lean: forget a value as soon as no later step reads it, `result` excepted.
+        """
+        return exhaust(perform(self.calls(values, start=start, stop=stop, lean=lean), self.call))
+
+    def calls(self, values: Values, *, start: str | None = None, stop: str | None = None, lean: bool = False) -> Calling[dict[str, Any], Values]:
+        """The walk itself, which runs no graph: it yields a Call for each and is sent its outputs; see `run`.
+
+        Yields:
+            Calls of graphs, and what drivers have to show before the answer is complete, as JSON-able dicts.
+        """
+        steps = self.plan.steps
+        names = [step.name for step in steps]
+        first = names.index(start) if start is not None else 0
+        end = names.index(stop) if stop is not None else len(steps)
+        for number in range(first, end):
+            yield from self._take(steps[number], values)
+            if lean:
+                self._forget(values, number)
         return values
 
-    def take(self, step: Step, values: Values) -> None:
-        """Run one step on the values made so far, and add what it makes."""
-        _exhaust(self._take(step, values))
+    def _forget(self, values: Values, number: int) -> None:
+        """Drop the values that no step after step `number` reads, `result` excepted."""
+        read = {name for step in self.plan.steps[number + 1 :] for name in step.inputs.values()} | {"result"}
+        for name in [name for name in values if name not in read]:
+            del values[name]
 
     def grade(self, values: Mapping[str, Any], label: Any) -> Grade | None:
         """How right an answer is, by the task's metric; None where nothing tells."""
-        return self.task.grade(values, label, self.facts, {name: runner.run for name, runner in self.runners.items()})
+        return self.task.grade(values, label, self.facts, self.graphs())
+
+    def graphs(self) -> dict[str, Callable[[Arrays], dict[str, np.ndarray]]]:
+        """Every opened graph as a function of its feed, by name: `call` of each."""
+
+        def opened(name: str) -> Callable[[Arrays], dict[str, np.ndarray]]:
+            return lambda feed: self.call(name, feed)
+
+        return {name: opened(name) for name in self.runners}
 
     def call(self, graph: str, feed: Arrays) -> dict[str, np.ndarray]:
-        """Run one opened graph, as drivers do."""
+        """Run one opened graph; every call of a graph comes through here."""
+        if self.watch is None:
+            return self.runners[graph].run(feed)
+        began = time.perf_counter()
         outputs = self.runners[graph].run(feed)
-        if self.watch is not None:
-            self.watch(graph, feed, outputs)
+        self.watch(graph, feed, outputs, (time.perf_counter() - began) * 1000)
         return outputs
 
-    def _take(self, step: Step, values: Values) -> Generator[dict[str, Any], None, None]:
+    def call_together(self, calls: Sequence[Call]) -> list[dict[str, np.ndarray]]:
+        """The outputs of several calls of one graph, made as one; `watch` hears of each, with its share of the time."""
+        began = time.perf_counter()
+        if len(calls) == 1:
+            return [self.call(*calls[0])]
+        outputs = run_together(self.runners[calls[0].graph], [call.feed for call in calls])
+        if self.watch is not None:
+            share = (time.perf_counter() - began) * 1000 / len(calls)
+            for call, answered in zip(calls, outputs, strict=True):
+                self.watch(call.graph, call.feed, answered, share)
+        return outputs
+
+    def take(self, step: Step, values: Values) -> None:
+        """Run one step on the values made so far, and add what it makes."""
+        exhaust(perform(self._take(step, values), self.call))
+
+    def _take(self, step: Step, values: Values) -> Calling[dict[str, Any], None]:
         try:
             yield from self._taken(step, values)
         except (TorchportError, GeneratorExit, MemoryError):
             raise
         except Exception as exc:  # a stranger's wiring and facts reach a host step, which may fail on them in any way
-            raise RunError(f"step {step.name} failed: {type(exc).__name__}: {str(exc)[:200]}", "the input or the Bundle is not what its task takes; TORCHPORT_DEBUG=1 shows where it was met") from exc
+            why = f"step {step.name} failed: {type(exc).__name__}: {str(exc)[:200]}"
+            hint = "the input or the Bundle is not what its task takes; TORCHPORT_DEBUG=1 shows where it was met"
+            raise RunError(why, hint) from exc
 
-    def _taken(self, step: Step, values: Values) -> Generator[dict[str, Any], None, None]:
+    def _taken(self, step: Step, values: Values) -> Calling[dict[str, Any], None]:
         inputs = {own: values[name] for own, name in step.inputs.items()}
         if self.uses_graph(step):
-            made = self._run(step, inputs)
+            assert step.graph is not None, "it is used"
+            made = yield Call(step.graph, self._fitted(step, inputs))
         elif step.drives:
-            made = self._drive(step, inputs)
-            if isinstance(made, Generator):
-                made = yield from made
+            made = yield from self._host[step.name](inputs, self.facts)
         else:
-            made = self._named(self.task.host, step.host)(inputs, self.facts)
+            made = self._host[step.name](inputs, self.facts)
         values.update({name: made[own] for own, name in step.outputs.items()})
 
-    def _run(self, step: Step, inputs: Values) -> Any:
-        assert step.graph is not None, "the caller asked"
-        runner = self.runners[step.graph]
-        if step.fit:
-            bound = {spec.name: runner.graph.io[spec.name].max_shape for spec in runner.signature.inputs}
-            inputs = self._named(self.task.host, step.fit)({**inputs, "max_shape": bound}, self.facts)
-        return runner.run(inputs)
-
-    def _drive(self, step: Step, inputs: Values) -> Any:
-        def opened(graph: str) -> Callable[[Arrays], dict[str, np.ndarray]]:
-            return lambda feed: self.call(graph, feed)
-
-        return self._named(self.task.drivers, step.host)(inputs, self.facts, {graph: opened(graph) for graph in step.drives})
-
-    def _named(self, table: Mapping[str, Any], name: str | None) -> Any:
-        if name is None or name not in table:
-            raise BundleError(f"task {self.task.name} has no host step '{name}'", "upgrade torchport: the Bundle was made by another version")
-        return table[name]
+    def _fitted(self, step: Step, inputs: Values) -> Values:
+        """A graph's inputs within the greatest sizes that its artefact takes, where the step says how they are brought there."""
+        opened = self.runners.get(step.graph or "")
+        if step.fit is None or opened is None:
+            return inputs
+        bound = {spec.name: opened.graph.io[spec.name].max_shape for spec in opened.signature.inputs}
+        return self.task.host[step.fit]({**inputs, "max_shape": bound}, self.facts)
 
 
-def _exhaust(running: Generator[dict[str, Any], None, T]) -> T:
-    while True:
-        try:
-            next(running)
-        except StopIteration as done:
-            answer: T = done.value
-            return answer
+def _resolved(plan: Plan) -> dict[str, Callable[..., Any]]:
+    """Step name -> its host step, for every step that names one."""
+    host, drivers = plan.task.host, plan.task.drivers
+    found = {}
+    for step in plan.steps:
+        for name, table in ((step.host, drivers if step.drives else host), (step.fit, host)):
+            if name is not None and name not in table:
+                hint = "upgrade torchport: the Bundle was made by another version"
+                raise BundleError(f"task {plan.task.name} has no host step '{name}'", hint)
+        if step.host is not None:
+            found[step.name] = (drivers if step.drives else host)[step.host]
+    return found

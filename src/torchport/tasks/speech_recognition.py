@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step, Value
-from .base import Driver, Facts, Graph, HostStep, Item, Session, Split, Task, TaskGraph, Values
+from .base import Driver, Facts, HostStep, Item, Session, Split, Task, TaskGraph, Values
+from .calls import Calling, exhaust, perform, shown
 from .shared import audio, ctc, spoken, tokens, whisper
 from .shared.listening import Hear, Heard, Listener, Listening
 from .shared.recordings import list_recordings
@@ -163,11 +164,10 @@ class SpeechRecognition(Task):
         """A recording that goes on: push float32 [samples] at the model's rate; see `shared.listening.Listening`."""
         facts = pipeline.facts
 
-        def opened(graph: str) -> Graph:
-            return lambda feed: pipeline.call(graph, feed)
+        def finish(running: Calling[str, Any]) -> Any:
+            return exhaust(perform(running, pipeline.call))
 
-        listener = _listener(facts, {graph: opened(graph) for step in pipeline.steps for graph in step.drives})
-        return Listening(listener, facts["sampling_rate"], lambda done: _present(_outputs(done), facts)["result"])
+        return Listening(_listener(facts), facts["sampling_rate"], finish, lambda done: _present(_outputs(done), facts)["result"])
 
     def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
         """The segments as subtitles (`.srt`)."""
@@ -234,22 +234,23 @@ def _split_ctc(model: torch.nn.Module, facts: Facts, samples: np.ndarray) -> Spl
     return Split({"model": graph}, {**facts, "family": "ctc", "window_samples": most})
 
 
-def _transcribe(values: Values, facts: Facts, graphs: Mapping[str, Graph]) -> Generator[dict[str, Any], None, Values]:
-    listener = _listener(facts, graphs)
+def _transcribe(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
+    def told(text: str) -> dict[str, Any]:
+        return {"text": text.strip()}
+
+    listener = _listener(facts)
     for piece in audio.blocks(values["raw"], facts["sampling_rate"]):
-        for text in listener.take(piece):
-            yield {"text": text.strip()}
-    for text in listener.flush():
-        yield {"text": text.strip()}
+        yield from shown(listener.take(piece), told)
+    yield from shown(listener.flush(), told)
     return _outputs(listener)
 
 
-def _listener(facts: Facts, graphs: Mapping[str, Graph]) -> Listener:
-    def by_whisper(samples: np.ndarray, more: bool) -> Generator[str, None, Heard]:
-        return whisper.hear(samples, facts, graphs, more=more)
+def _listener(facts: Facts) -> Listener:
+    def by_whisper(samples: np.ndarray, more: bool) -> Calling[str, Heard]:
+        return whisper.hear(samples, facts, more=more)
 
-    def by_ctc(samples: np.ndarray, more: bool) -> Generator[str, None, Heard]:
-        return ctc.hear(samples, facts, graphs)
+    def by_ctc(samples: np.ndarray, more: bool) -> Calling[str, Heard]:
+        return ctc.hear(samples, facts)
 
     hear: Hear = by_whisper if facts["family"] == "whisper" else by_ctc
     stamped = facts["family"] == "whisper" and facts["timestamps"] and facts["stamps"] is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import BadInput, RunError, UsageError
 from ..types import Signature, Step, Value
-from .base import Driver, Facts, Graph, HostStep, Item, Split, Task, TaskGraph, Values
+from .base import Driver, Facts, HostStep, Item, Split, Task, TaskGraph, Values
+from .calls import Call, Calling, shown
 from .shared import audio, levels, phonemes, texts
 from .shared.picture_facts import choice, parse, whole
 
@@ -243,25 +244,30 @@ def _symbols(values: Values, facts: Facts) -> Values:
     }
 
 
-def _speak(values: Values, facts: Facts, graphs: Mapping[str, Graph]) -> Generator[dict[str, Any], None, Values]:
+def _speak(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
     """Say the pieces one after the other; noise is drawn anew for each from the seed, so that a piece sounds the same wherever it stands."""
     rate, count = facts["sample_rate"], 0
     parts: list[np.ndarray] = []
+
+    def told(part: np.ndarray) -> dict[str, Any]:
+        nonlocal count
+        parts.append(part)
+        count += part.size
+        pcm = (np.clip(np.nan_to_num(part), -1, 1) * 32767).astype("<i2").tobytes()
+        return {"seconds": round(count / rate, 3), "pcm": base64.b64encode(pcm).decode()}
+
     for ids in np.split(values["ids"], np.cumsum(values["sizes"])[:-1]):
         if parts:
             parts.append(np.zeros(round(facts["pause"] * rate), np.float32))
-        for part in _waveform(_latents(ids, facts, graphs["text"]), facts, graphs["speech"]):
-            parts.append(part)
-            count += part.size
-            pcm = (np.clip(np.nan_to_num(part), -1, 1) * 32767).astype("<i2").tobytes()
-            yield {"seconds": round(count / rate, 3), "pcm": base64.b64encode(pcm).decode()}
+        latents = yield from _latents(ids, facts)
+        yield from shown(_waveform(latents, facts), told)
     return {"waveform": np.concatenate(parts)}
 
 
-def _latents(ids: np.ndarray, facts: Facts, text: Graph) -> np.ndarray:
+def _latents(ids: np.ndarray, facts: Facts) -> Generator[Call, Any, np.ndarray]:
     """float32 [latents, frames]: every symbol's prior, as often as its duration says, and noise."""
     draw = np.random.default_rng(facts["seed"])
-    prior = text(_text_feed(ids, facts, draw))
+    prior = yield Call("text", _text_feed(ids, facts, draw))
     durations = np.ceil(np.exp(prior["log_durations"][0].astype(np.float32)) * np.float32(facts["length_scale"]))
     if not np.isfinite(durations).all() or durations.sum() > 100 * facts["max_frames"]:
         raise RunError("the model gives symbols no sensible duration", "check the symbols and the facts of the text, or use a variant of a higher precision")
@@ -287,15 +293,15 @@ def _speaker(facts: Facts) -> dict[str, np.ndarray]:
     return {"speaker": np.array([facts["speaker"]], np.int64)} if facts["speakers"] > 1 else {}
 
 
-def _waveform(latents: np.ndarray, facts: Facts, speech: Graph) -> Iterator[np.ndarray]:
+def _waveform(latents: np.ndarray, facts: Facts) -> Calling[np.ndarray, None]:
     """float32 [samples] window by window; each is given as many frames on both sides as bear on its own, so that nothing differs at the seams."""
     frames, most, reach, hop = latents.shape[1], facts["max_frames"], facts["reach"], facts["hop"]
     step = most if frames <= most else most - 2 * reach
     for start in range(0, frames, step):
         stop = min(start + step, frames)
         left, right = max(start - reach, 0), min(stop + reach, frames)
-        made = speech({"latents": np.ascontiguousarray(latents[None, :, left:right]), **_speaker(facts)})["waveform"][0]
-        yield made[(start - left) * hop : (stop - left) * hop]
+        made = yield Call("speech", {"latents": np.ascontiguousarray(latents[None, :, left:right]), **_speaker(facts)})
+        yield made["waveform"][0][(start - left) * hop : (stop - left) * hop]
 
 
 def _present(values: Values, facts: Facts) -> Values:

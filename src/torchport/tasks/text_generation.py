@@ -13,8 +13,9 @@ import numpy as np
 from ..errors import BadInput
 from ..types import Signature, Step, Value
 from .base import Driver, Facts, Grade, Graph, HostStep, Item, Split, Task, Values
+from .calls import Call, Calling, exhaust, perform, shown
 from .shared import chrf, speaking, texts, tokens
-from .shared.generate import Rules, Sampling, one_by_one
+from .shared.generate import Answers, Rules, Sampling, one_by_one
 
 if TYPE_CHECKING:
     import torch
@@ -178,30 +179,35 @@ class Causal:
     """The step graph of a causal model, with its cache: a `generate.Decoder` of one row.
 
     Args:
-        graph: the graph `step`.
         wiring: as `decoders.causal` gives it.
     """
 
-    def __init__(self, graph: Graph, wiring: Mapping[str, Any]) -> None:
-        self._graph, self._state = graph, wiring["state"]
+    def __init__(self, wiring: Mapping[str, Any]) -> None:
+        self._state = wiring["state"]
         self._cache = {name: np.zeros(shape, np.float32) for name, shape in wiring["first"].items()}
 
-    def step(self, tokens: np.ndarray) -> np.ndarray:
-        """One token or the whole beginning, int64 [length] -> float32 [1, vocabulary] of what follows."""
-        answer = self._graph({"ids": tokens[None], **self._cache})
+    def step(self, tokens: np.ndarray) -> Generator[Call, Any, np.ndarray]:
+        """One token or the whole beginning, int64 [length]; returns float32 [1, vocabulary] of what follows."""
+        answer = yield Call("step", {"ids": tokens[None], **self._cache})
         self._cache = {name: answer[output] for output, name in self._state.items()}
-        return answer["logits"]
+        logits: np.ndarray = answer["logits"]
+        return logits
 
     def select(self, rows: np.ndarray) -> None:
         """There is one row: it goes on."""
 
 
-def surprise(graph: Graph, facts: Facts, ids: Sequence[int]) -> float:
-    """The sum of -log p of every token but the first, for perplexity."""
-    decoder, total = Causal(graph, facts["wiring"]), 0.0
+def surprise(step: Graph, facts: Facts, ids: Sequence[int]) -> float:
+    """The sum of -log p of every token but the first, for perplexity; `step` is the graph of that name."""
+    return exhaust(perform(_surprise(facts, ids), lambda graph, feed: step(feed)))
+
+
+def _surprise(facts: Facts, ids: Sequence[int]) -> Generator[Call, Any, float]:
+    decoder, total = Causal(facts["wiring"]), 0.0
     for token, following in pairwise(ids):
-        logits = decoder.step(np.array([token], np.int64))[0].astype(np.float64)
-        total += float(np.logaddexp.reduce(logits) - logits[following])
+        logits = yield from decoder.step(np.array([token], np.int64))
+        likely = logits[0].astype(np.float64)
+        total += float(np.logaddexp.reduce(likely) - likely[following])
     return total
 
 
@@ -221,27 +227,28 @@ def _tokenize(values: Values, facts: Facts) -> Values:
     return {"ids": ids}
 
 
-def _generate(values: Values, facts: Facts, graphs: Mapping[str, Graph]) -> Generator[dict[str, Any], None, Values]:
+def _generate(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
     """The whole beginning at once, then a token at a time."""
-    decoder = Causal(graphs["step"], facts["wiring"])
-    logits = decoder.step(np.array(values["ids"], np.int64))
+    decoder = Causal(facts["wiring"])
+    logits = yield from decoder.step(np.array(values["ids"], np.int64))
     most = min(facts["max_new_tokens"], facts["context"] - len(values["ids"]))
     sampling = Sampling(*(facts[name] for name in ("temperature", "top_k", "top_p", "seed")))
     rules = Rules(frozenset(facts["end"]), most, suppress=facts["suppress"])
     known = speaking.text_of(values["ids"], facts["tokenizer"])
     growing = speaking.Growing(lambda ids: _before(_continued(ids, known, values["ids"], facts), facts["stop"]), [""], facts["stop"])
-    answer: list[int] = []
-    stopped = False
-    for so_far in one_by_one(decoder, logits, rules, sampling.chooser()):
-        answer = so_far[0]
-        stopped = _stops(_continued(answer, known, values["ids"], facts), facts["stop"]) is not None
-        if stopped:
-            break
-        if delta := growing.delta({0: answer}, {}):
-            yield {"delta": delta}
+
+    def stopped(answers: Answers) -> bool:
+        return _stops(_continued(answers[0], known, values["ids"], facts), facts["stop"]) is not None
+
+    def told(answers: Answers) -> dict[str, Any] | None:
+        delta = growing.delta({0: answers[0]}, {})
+        return {"delta": delta} if delta else None
+
+    answers = yield from shown(one_by_one(decoder, logits, rules, sampling.chooser(), stopped), told)
+    answer = answers[0]
     if delta := growing.delta({}, {0: answer}):
         yield {"delta": delta}
-    return {"answer": [values["ids"], answer], "stopped_by": "stop" if stopped else "length" if len(answer) == most else "end"}
+    return {"answer": [values["ids"], answer], "stopped_by": "stop" if stopped(answers) else "length" if len(answer) == most else "end"}
 
 
 def _continued(answer: Sequence[int], known: str, ids: Sequence[int], facts: Facts) -> str:

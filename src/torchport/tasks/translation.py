@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step, Value
-from .base import Driver, Facts, Graph, HostStep, Item, Split, Task, Values
+from .base import Driver, Facts, HostStep, Item, Split, Task, Values
+from .calls import Call, Calling, shown
 from .shared import chrf, speaking, texts, tokens
 from .shared.generate import Answers, Sampling, beam_search, one_by_one
 
@@ -268,38 +269,37 @@ def _ids(text: str, facts: Facts) -> list[int]:
     return [facts["read_first"], *ids] if facts.get("read_first") is not None else ids
 
 
-def _translate(values: Values, facts: Facts, graphs: Mapping[str, Graph]) -> Generator[dict[str, Any], None, Values]:
+def _translate(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
     """Each batch through the encoder once, then step by step; what is told on the way is text in its right order."""
     sources: Answers = values["sources"]
     growing = speaking.Growing(lambda ids: speaking.text_of(ids, _target(facts)), values["before"])
     done: dict[int, list[int]] = {}
     for group in _groups([len(one) for one in sources], 1 if facts["beams"] > 1 else facts["batch"]):
-        running = _run([sources[number] for number in group], facts, graphs)
-        while True:
-            try:
-                so_far = next(running)
-            except StopIteration as ended:
-                done.update(zip(group, ended.value, strict=True))
-                break
-            if delta := growing.delta(dict(zip(group, so_far, strict=True)), done):
-                yield {"delta": delta}
+
+        def told(so_far: Answers, group: Sequence[int] = group) -> dict[str, Any] | None:
+            delta = growing.delta(dict(zip(group, so_far, strict=True)), done)
+            return {"delta": delta} if delta else None
+
+        ended = yield from shown(_run([sources[number] for number in group], facts), told)
+        done.update(zip(group, ended, strict=True))
         if delta := growing.delta({}, done):
             yield {"delta": delta}
     return {"targets": [done[number] for number in range(len(sources))]}
 
 
-def _run(sources: Answers, facts: Facts, graphs: Mapping[str, Graph]) -> Generator[Answers, None, Answers]:
+def _run(sources: Answers, facts: Facts) -> Calling[Answers, Answers]:
     ids = np.full((len(sources), max(map(len, sources))), speaking.open_tokenizer(facts["tokenizer"]).padding, np.int64)
     mask = np.zeros(ids.shape, bool)
     for row, (place, one) in enumerate(zip(ids, sources, strict=True)):
         place[: len(one)] = one
         mask[row, : len(one)] = True
-    decoder = speaking.Carried(graphs["step"], facts["wiring"], {**graphs["encoder"]({"ids": ids, "mask": mask}), "mask": mask})
+    read = yield Call("encoder", {"ids": ids, "mask": mask})
+    decoder = speaking.Carried("step", facts["wiring"], {**read, "mask": mask})
     for token in facts["start"]:
-        logits = decoder.step(np.full(len(sources), token, np.int64))
+        logits = yield from decoder.step(np.full(len(sources), token, np.int64))
     rules = speaking.rules_of(facts, facts["max_new_tokens"])
     if facts["beams"] > 1:
-        return [beam_search(decoder, logits, rules, facts["beams"], facts["length_penalty"])]
+        return [(yield from beam_search(decoder, logits, rules, facts["beams"], facts["length_penalty"]))]
     return (yield from one_by_one(decoder, logits, rules, Sampling().chooser()))
 
 

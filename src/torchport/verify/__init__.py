@@ -5,6 +5,6 @@ from __future__ import annotations
 from .accuracy import judge
 from .check import Verdict, golden_of, plan_of, verify
 from .examine import Examined, examine
-from .traces import Plan, Trace, trace
+from .traces import Trace, trace
 
-__all__ = ["Examined", "Plan", "Trace", "Verdict", "examine", "golden_of", "judge", "plan_of", "trace", "verify"]
+__all__ = ["Examined", "Trace", "Verdict", "examine", "golden_of", "judge", "plan_of", "trace", "verify"]

@@ -10,10 +10,10 @@ from .. import isolate
 from ..bundle import Bundle, Variant, trust
 from ..errors import MissingDependency, TorchportError
 from ..targets import targets
-from ..tasks import tasks
+from ..tasks import Plan, tasks
 from ..types import PLAIN, Value
 from .examine import Allowed, Examined, examine
-from .traces import Plan, Trace, load
+from .traces import Trace, load
 
 
 class VariantVerdict(Value, frozen=True):

@@ -14,11 +14,11 @@ import numpy as np
 from ..errors import RunError, TorchportError
 from ..targets import Runner, Target
 from ..targets.base import is_batched
-from ..tasks import Item, Pipeline
+from ..tasks import Item, Pipeline, Plan
 from ..types import Artifact, Distance, Parity, Step, Used
 from .accuracy import Answered, answered
 from .parity import Tally
-from .traces import Plan, Trace
+from .traces import Trace
 
 CHAIN_TOLERANCE = 2e-3
 """Raw bytes to model outputs through exported preprocessing: a pixel may be rounded to the next level."""
@@ -78,7 +78,7 @@ def examine(
     """
     tolerance = allowed.max_rel
     with ExitStack() as stack:
-        runners = {name: stack.enter_context(target.open(artifact, folder, plan.graphs[name], name)) for name in artifact.graphs}
+        runners = {name: stack.enter_context(target.open(artifact, folder, plan.signatures[name], name)) for name in artifact.graphs}
         tally = Tally()
         failed: tuple[str, str] | None = None
         for one in traces:
@@ -91,7 +91,7 @@ def examine(
             first = [next((call.feed for call in one.calls if call.graph == graph), None) for one in traces]
             _batches(runners[graph], [feed for feed in first if feed is not None], tally, tolerance)
         parity = tally.parity(stage=failed[0], reason=failed[1]) if failed else tally.parity(least_db=allowed.least_db)
-        answers = [_answer(plan.pipeline(runners), item) for item in items] if parity.ok else []
+        answers = [_answer(Pipeline(plan, runners), item) for item in items] if parity.ok else []
         return Examined(parity, answers, runners[plan.main].used, _distance(plan, runners, trained))
 
 
@@ -105,7 +105,7 @@ def _distance(plan: Plan, runners: Mapping[str, Runner], trained: Sequence[Trace
 
 def stages(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float) -> None:
     """Each exported graph from the reference's own inputs."""
-    pipeline = plan.pipeline(runners, in_graph=True)
+    pipeline = Pipeline(plan, runners, in_graph=True)
     for step in plan.steps:
         if step.graph:
             values = {name: one.graph[name] for name in step.inputs.values()}
@@ -118,7 +118,7 @@ def stages(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, 
 
 def _chain(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float) -> tuple[str, str] | None:
     try:
-        values = plan.pipeline(runners, in_graph=True).answer(one.graph["raw"])
+        values = Pipeline(plan, runners, in_graph=True).answer(one.graph["raw"])
     except RunError as exc:  # such as NaN that a host step refuses
         return "raw to result", f"{exc.message} on {one.name}"
     for step in plan.steps:

@@ -14,12 +14,12 @@ import msgspec
 from .. import isolate
 from ..errors import BadInput, MissingDependency, ParityError, TorchportError
 from ..targets import Runner, Target, targets
-from ..tasks import Item
+from ..tasks import Item, Pipeline, Plan
 from ..types import PLAIN, Artifact, Candidate, Levels, Parity
 from .accuracy import Answered, answered, judge, mean_grade, results_of
 from .examine import Allowed, Examined, examine, stages
 from .parity import Tally, key_of
-from .traces import Plan, Trace, trace
+from .traces import Trace, trace
 
 if TYPE_CHECKING:
     from ..capture.assemble import Assembled
@@ -75,7 +75,7 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
 
     plan = Plan(assembled.task, assembled.facts, assembled.steps, assembled.graphs)
     runners: dict[str, Runner] = {name: ModuleRunner(graph) for name, graph in assembled.program.graphs.items()}
-    pipeline = plan.pipeline(runners)
+    pipeline = Pipeline(plan, runners)
     traces: list[Trace] = []
     answers: list[Answered | None] = []
     unreadable: dict[str, str] = {}
@@ -224,7 +224,7 @@ def _agreeing(parity: Parity, agreement: float) -> Parity:
 
 def answer_test(proven: Proven, items: Sequence[Item]) -> list[Answered | None]:
     """What the model as trained answers on the test split; None for one that cannot be read."""
-    pipeline = proven.plan.pipeline(proven.runners)
+    pipeline = Pipeline(proven.plan, proven.runners)
     known: list[Answered | None] = []
     for item in items:
         try:

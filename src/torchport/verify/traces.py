@@ -12,39 +12,13 @@ import numpy as np
 
 from ..errors import BundleError, RunError
 from ..targets.base import Arrays, Runner
-from ..tasks import Item, Pipeline, Task
-from ..tasks.base import Facts
-from ..tasks.pipeline import Watch
-from ..types import Signature, Step
+from ..tasks import Item, Pipeline, Plan
 
 IN_GRAPH = "in_graph/"
 CALLS = "calls/"
 
 KEPT_CALLS = 3
 """Calls of each driven graph that are kept of an item: the first ones, which see empty, short and longer states."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A chain without runners: what a task, its facts and a model's signature make of it."""
-
-    task: Task
-    facts: Facts
-    steps: tuple[Step, ...]
-    graphs: Mapping[str, Signature]
-
-    @property
-    def main(self) -> str:
-        """The graph that stands for the model: `model`, else the first."""
-        return "model" if "model" in self.graphs else next(iter(self.graphs))
-
-    def pipeline(self, runners: Mapping[str, Runner], *, in_graph: bool = False, watch: Watch | None = None) -> Pipeline:
-        """The chain with opened graphs."""
-        return Pipeline(self.task, self.facts, self.steps, runners, in_graph, watch)
-
-    def has_choice(self) -> bool:
-        """Whether any step can be answered by the host and by a graph."""
-        return any(step.graph and step.host for step in self.steps)
 
 
 @dataclass(frozen=True)
@@ -83,13 +57,13 @@ def trace(plan: Plan, item: Item, runners: Mapping[str, Runner], *, both: bool) 
     raw = item.read()
     calls: list[Call] = []
 
-    def watch(graph: str, feed: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]) -> None:
-        if sum(call.graph == graph for call in calls) < KEPT_CALLS:
+    def watch(graph: str, feed: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], ms: float) -> None:
+        if graph in plan.driven and sum(call.graph == graph for call in calls) < KEPT_CALLS:
             calls.append(Call(graph, _copy(feed), _copy(outputs)))
 
-    host = plan.pipeline(runners, watch=watch if both else None).answer(raw)
+    host = Pipeline(plan, runners, watch=watch if both else None).answer(raw)
     _finite(plan, host, item.name)
-    graph = plan.pipeline(runners, in_graph=True).answer(raw) if both and plan.has_choice() else host
+    graph = Pipeline(plan, runners, in_graph=True).answer(raw) if both and plan.has_choice() else host
     return Trace(item.name, item.label, host, graph, tuple(calls))
 
 
@@ -99,8 +73,8 @@ def _copy(arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def _finite(plan: Plan, values: Mapping[str, Any], where: str) -> None:
-    for step in plan.steps:
-        for own, name in step.outputs.items() if step.graph else ():
+    for step in plan.graph_steps:
+        for own, name in step.outputs.items():
             array = values[name]
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
                 raise RunError(f"the model's output '{own}' holds NaN or infinity on {where}", "check the weights and the preprocessing facts; nothing was written")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from torchport.tasks.calls import exhaust
 from torchport.tasks.shared.generate import Rules, Sampling, beam_search, log_softmax, one_by_one
 
 END = 0
@@ -18,9 +19,10 @@ class Table:
     def __init__(self, table: np.ndarray, rows: int = 1) -> None:
         self.table, self.rows, self.steps = table, rows, []
 
-    def step(self, tokens: np.ndarray) -> np.ndarray:
+    def step(self, tokens: np.ndarray):
         assert len(tokens) == self.rows
         self.steps.append(self.rows)
+        yield from ()  # a graph would be called here
         return self.table[tokens]
 
     def select(self, rows: np.ndarray) -> None:
@@ -35,6 +37,10 @@ def run(decoder, logits, rules, sampling=None):
             seen.append([list(row) for row in next(running)])
         except StopIteration as done:
             return done.value, seen
+
+
+def beams(*args):
+    return exhaust(beam_search(*args))
 
 
 CHAIN = np.log(np.array([[0.1, 0.3, 0.3, 0.3], [0.1, 0.1, 0.7, 0.1], [0.1, 0.1, 0.1, 0.7], [0.7, 0.1, 0.1, 0.1]], np.float32))
@@ -99,12 +105,12 @@ def test_beams_find_what_greedy_misses():
     start = np.full((1, 5), -20.0, np.float32)
     start[0, [1, 2]] = np.log([0.6, 0.4])
     assert run(Table(table), start, Rules({END}, 6))[0] == [[1, 2, 3]]
-    assert beam_search(Table(table), start, Rules({END}, 6), 2, 0.0) == [2, 3]
+    assert beams(Table(table), start, Rules({END}, 6), 2, 0.0) == [2, 3]
 
 
 def test_one_beam_is_greedy():
-    assert beam_search(Table(CHAIN), CHAIN[[0]], Rules({END}, 8), 1, 1.0) == [1, 2, 3]
+    assert beams(Table(CHAIN), CHAIN[[0]], Rules({END}, 8), 1, 1.0) == [1, 2, 3]
 
 
 def test_beams_stop_at_the_greatest_length():
-    assert len(beam_search(Table(CHAIN[:, 1:] @ np.eye(3, 4, 1, dtype=np.float32) - 9 * np.eye(1, 4)), CHAIN[[1]], Rules({END}, 3), 2, 1.0)) == 3
+    assert len(beams(Table(CHAIN[:, 1:] @ np.eye(3, 4, 1, dtype=np.float32) - 9 * np.eye(1, 4)), CHAIN[[1]], Rules({END}, 3), 2, 1.0)) == 3

@@ -13,12 +13,13 @@ All resizing is the mean over the covered pixels, by sums over the picture that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ..base import Facts, Graph, Values
+from ..base import Facts, Values
+from ..calls import Call, Calling
 from . import letterbox, pictures
 from .boxes import suppress
 
@@ -26,14 +27,14 @@ _CELL, _STEP = 12, 2
 _MOST = 0.7
 
 
-def drive(values: Values, facts: Facts, graphs: Mapping[str, Graph]) -> Values:
+def drive(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
     """A driver: `image`, uint8 [height, width, 3] -> `found`, float32 [n, 6] as `boxes.best`, and `points`, float32 [n, 5, 2], in its pixels."""
     height, width = values["image"].shape[:2]
     image = pictures.shrink(values["image"], (facts["max_side"],) * 2, facts["max_side"] ** 2)
     sums = _sums(image)
-    boxes = _proposals(sums, facts, graphs)
-    boxes, _ = _refine("rnet", 24, sums, boxes, facts["thresholds"][1], graphs)
-    boxes, points = _refine("onet", 48, sums, boxes, facts["thresholds"][2], graphs)
+    boxes = yield from _proposals(sums, facts)
+    boxes, _ = yield from _refine("rnet", 24, sums, boxes, facts["thresholds"][1])
+    boxes, points = yield from _refine("onet", 48, sums, boxes, facts["thresholds"][2])
     scale = np.array([width / image.shape[1], height / image.shape[0]], np.float32)
     order = np.argsort(-boxes[:, 4], kind="stable")[: facts["top"]]
     edges = letterbox.inside(boxes[order, :4] * np.tile(scale, 2), height, width)
@@ -41,14 +42,14 @@ def drive(values: Values, facts: Facts, graphs: Mapping[str, Graph]) -> Values:
     return {"found": found, "points": (points[order] * scale).astype(np.float32)}
 
 
-def _proposals(sums: np.ndarray, facts: Facts, graphs: Mapping[str, Graph]) -> np.ndarray:
+def _proposals(sums: np.ndarray, facts: Facts) -> Generator[Call, Any, np.ndarray]:
     """Square boxes with scores, float32 [n, 5], of all sizes."""
     height, width = sums.shape[0] - 1, sums.shape[1] - 1
     scale, least = _CELL / facts["min_size"], facts["thresholds"][0]
     found = [np.zeros((0, 9), np.float32)]
     while min(height, width) * scale >= _CELL:
         rows, columns = _spans(np.zeros(1, int), np.array([height]), int(height * scale + 1)), _spans(np.zeros(1, int), np.array([width]), int(width * scale + 1))
-        answered = graphs["pnet"]({"levels": _means(sums, rows, columns)})
+        answered = yield Call("pnet", {"levels": _means(sums, rows, columns)})
         score = answered["score"][0]
         row, column = np.nonzero(score >= least)
         corner = np.column_stack([column, row]).astype(np.float32) * _STEP
@@ -61,7 +62,7 @@ def _proposals(sums: np.ndarray, facts: Facts, graphs: Mapping[str, Graph]) -> n
     return _square(_moved(boxes[:, :5], boxes[:, 5:], pixel=0))
 
 
-def _refine(stage: str, side: int, sums: np.ndarray, boxes: np.ndarray, least: float, graphs: Mapping[str, Graph]) -> tuple[np.ndarray, np.ndarray]:
+def _refine(stage: str, side: int, sums: np.ndarray, boxes: np.ndarray, least: float) -> Generator[Call, Any, tuple[np.ndarray, np.ndarray]]:
     """The boxes that a stage takes for faces, moved to where it sees them, and its points; square after `rnet`."""
     height, width = sums.shape[0] - 1, sums.shape[1] - 1
     edges = np.trunc(boxes[:, :4]).astype(np.int64)
@@ -71,7 +72,7 @@ def _refine(stage: str, side: int, sums: np.ndarray, boxes: np.ndarray, least: f
     boxes, start, length = boxes[inside, :4], start[inside], length[inside]
     if not len(boxes):
         return np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32)
-    answered = graphs[stage]({"levels": _means(sums, _spans(start[:, 1], length[:, 1], side), _spans(start[:, 0], length[:, 0], side))})
+    answered = yield Call(stage, {"levels": _means(sums, _spans(start[:, 1], length[:, 1], side), _spans(start[:, 0], length[:, 0], side))})
     passed = answered["score"] > least
     boxes, moves = np.column_stack([boxes[passed], answered["score"][passed]]), answered["box"][passed]
     if "points" not in answered:

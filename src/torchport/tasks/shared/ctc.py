@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import UsageError
-from ..base import Facts, Graph
+from ..base import Facts
+from ..calls import Call, Calling
 from .listening import Heard, Segment
 
 LEAST_SAMPLES = 800
@@ -50,16 +51,18 @@ def collapse(path: Sequence[int], blank: int) -> list[tuple[int, int, int]]:
     return [run for run in runs if run[0] != blank]
 
 
-def hear(samples: np.ndarray, facts: Facts, graphs: Mapping[str, Graph]) -> Generator[str, None, Heard]:
+def hear(samples: np.ndarray, facts: Facts) -> Calling[str, Heard]:
     """The words of one window, each with its times; a vocabulary without a sign between words makes one segment a symbol run.
 
     Args:
         samples: float32 [n].
-        graphs: `model`.
+
+    Yields:
+        A call of `model`, and the text.
     """
     padded = np.zeros((1, max(len(samples), LEAST_SAMPLES)), np.float32)
     padded[0, : len(samples)] = samples
-    path = graphs["model"]({"samples": padded})["tokens"][0]
+    path = (yield Call("model", {"samples": padded}))["tokens"][0]
     tick = padded.shape[1] / facts["sampling_rate"] / max(1, len(path))
     segments = words(collapse(path.tolist(), facts["blank"]), facts, tick)
     yield "".join(one.text for one in segments)

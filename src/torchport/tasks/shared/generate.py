@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+
+from ..calls import Call, Calling
 
 Answers = list[list[int]]
 
@@ -14,8 +16,8 @@ Answers = list[list[int]]
 class Decoder(Protocol):
     """A model that continues rows of tokens, and remembers what each row has seen."""
 
-    def step(self, tokens: np.ndarray) -> np.ndarray:
-        """One more token for every row, int64 [rows] -> the logits of what follows, float32 [rows, vocabulary]."""
+    def step(self, tokens: np.ndarray) -> Generator[Call, Any, np.ndarray]:
+        """One more token for every row, int64 [rows]; returns the logits of what follows, float32 [rows, vocabulary]."""
 
     def select(self, rows: np.ndarray) -> None:
         """Go on with these rows only, in this order; a row may come twice."""
@@ -103,13 +105,14 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return normal
 
 
-def one_by_one(decoder: Decoder, logits: np.ndarray, rules: Rules, choose: Chooser) -> Generator[Answers, None, Answers]:
+def one_by_one(decoder: Decoder, logits: np.ndarray, rules: Rules, choose: Chooser, until: Callable[[Answers], bool] = lambda answers: False) -> Calling[Answers, Answers]:
     """Continue every row by one token at a time until it ends; yields all answers so far after each.
 
     A row that has ended costs nothing more: it is left out of the steps that follow.
 
     Args:
         logits: float32 [rows, vocabulary] after what the decoder has seen already.
+        until: whether the answers so far are enough; they are then returned at once.
     """
     answers: Answers = [[] for _ in logits]
     rows = np.arange(len(logits))
@@ -123,13 +126,15 @@ def one_by_one(decoder: Decoder, logits: np.ndarray, rules: Rules, choose: Choos
             decoder.select(np.flatnonzero(going))
         for row, token in zip(rows.tolist(), tokens.tolist(), strict=True):
             answers[row].append(token)
+        if until(answers):
+            break
         yield answers
         if number + 1 < rules.most:
-            logits = decoder.step(tokens)
+            logits = yield from decoder.step(tokens)
     return answers
 
 
-def beam_search(decoder: Decoder, logits: np.ndarray, rules: Rules, beams: int, length_penalty: float) -> list[int]:
+def beam_search(decoder: Decoder, logits: np.ndarray, rules: Rules, beams: int, length_penalty: float) -> Generator[Call, Any, list[int]]:
     """The best of `beams` answers kept side by side, for a decoder that has one row.
 
     The rules are those of Hugging Face's beam search with `early_stopping=False`: an answer's score is the sum of its
@@ -160,5 +165,5 @@ def beam_search(decoder: Decoder, logits: np.ndarray, rules: Rules, beams: int, 
         if len(finished) == beams and scores[0] / (number + 1) ** length_penalty <= finished[-1][0]:
             break
         decoder.select(rows[alive])
-        logits = decoder.step(tokens[alive])
+        logits = yield from decoder.step(tokens[alive])
     return finished[0][1] if finished else running[0]

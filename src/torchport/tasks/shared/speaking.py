@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import BadInput, UsageError
-from ..base import Facts, Graph
+from ..base import Facts
+from ..calls import Call
 from . import texts, tokens, unigram_file
 from .generate import Rules
 
@@ -125,25 +126,26 @@ class Carried:
     """A step graph with what it reads and carries: a `generate.Decoder` whose rows are axis 0 of every tensor but `position`.
 
     Args:
-        graph: the step; its first input is called `token`.
+        graph: name of the step graph; its first input is called `token`.
         wiring: as `decoders.seq2seq` gives it.
         read: the encoder's answer and the mask, by the step's names.
     """
 
-    def __init__(self, graph: Graph, wiring: Mapping[str, Any], read: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, graph: str, wiring: Mapping[str, Any], read: Mapping[str, np.ndarray]) -> None:
         self._graph, self._wiring = graph, wiring
         self._read = {name: read[name] for name in wiring["reads"] if name != "position"}
         self._position = 0
 
-    def step(self, chosen: np.ndarray) -> np.ndarray:
-        """int64 [rows] -> float32 [rows, vocabulary]."""
+    def step(self, chosen: np.ndarray) -> Generator[Call, Any, np.ndarray]:
+        """int64 [rows]; returns float32 [rows, vocabulary]."""
         feed = {"token": chosen[:, None], **self._read}
         if "position" in self._wiring["reads"]:
             feed["position"] = np.array([self._position])
-        answer = self._graph(feed)
+        answer = yield Call(self._graph, feed)
         self._read.update({name: answer[output] for output, name in self._wiring["state"].items()})
         self._position += 1
-        return answer["logits"]
+        logits: np.ndarray = answer["logits"]
+        return logits
 
     def select(self, rows: np.ndarray) -> None:
         """Go on with these rows, in this order."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import RunError
-from ..base import Facts, Graph
+from ..base import Facts
+from ..calls import Call, Calling
 from . import tokens as tokenized
 from . import voice
 from .listening import Heard, Segment
@@ -16,30 +17,30 @@ from .listening import Heard, Segment
 Arrays = dict[str, np.ndarray]
 
 
-def hear(samples: np.ndarray, facts: Facts, graphs: Mapping[str, Graph], *, more: bool = False) -> Generator[str, None, Heard]:
+def hear(samples: np.ndarray, facts: Facts, *, more: bool = False) -> Calling[str, Heard]:
     """What is said in one window, greedily.
 
     Args:
         samples: float32 [n], at most a window; the rest of the window is silence.
         facts: those of the task, after `split`.
-        graphs: `features`, `encoder`, `step`.
         more: the recording goes on, so that a sentence cut off at the end is left for the next window.
 
     Yields:
-        The text so far.
+        Calls of `features`, `encoder` and `step`, and the text so far.
     """
     window = np.zeros((1, facts["window_samples"]), np.float32)
     window[0, : len(samples)] = samples
-    decoder = _Decoder(facts, graphs["step"], graphs["encoder"](graphs["features"]({"samples": window})))
+    features = yield Call("features", {"samples": window})
+    decoder = _Decoder(facts, (yield Call("encoder", features)))
     prompt = list(facts["prompt"])
     if facts["languages"]:
-        prompt.insert(1, facts["languages"].get(facts["language"]) or decoder.language())
+        prompt.insert(1, facts["languages"].get(facts["language"]) or (yield from decoder.language()))
     if not facts["timestamps"]:
         prompt += facts["no_timestamps"]
     said: list[int] = []
     feed = prompt
     while len(said) < facts["most_tokens"]:
-        out = decoder.step(feed, begin=not said)
+        out = yield from decoder.step(feed, begin=not said)
         token = choose(out, said, facts) if facts["timestamps"] else int(out["token"][0])
         if token == facts["end"]:
             break
@@ -57,26 +58,26 @@ def hear(samples: np.ndarray, facts: Facts, graphs: Mapping[str, Graph], *, more
 class _Decoder:
     """The decoder's state between steps."""
 
-    def __init__(self, facts: Facts, step: Graph, crossed: Arrays) -> None:
-        self._facts, self._step, self._crossed = facts, step, crossed
+    def __init__(self, facts: Facts, crossed: Arrays) -> None:
+        self._facts, self._crossed = facts, crossed
         self._past = self._empty()
 
     def _empty(self) -> np.ndarray:
         rows, heads, width = self._facts["cache"]
         return np.zeros((rows, heads, 1, width), np.float32)
 
-    def step(self, tokens: list[int], *, begin: bool) -> Arrays:
+    def step(self, tokens: list[int], *, begin: bool) -> Generator[Call, Any, Arrays]:
         """The step's outputs after some more tokens."""
         feed: Arrays = {"tokens": np.array([tokens], np.int64), "begin": np.array([begin], np.float32), "past": self._past, **self._crossed}
-        out = self._step(feed)
+        out: Arrays = yield Call("step", feed)
         if not np.isfinite(out["score"]).all():
             raise RunError("the model answered NaN", "check the weights, or use a variant of a higher precision")
         self._past = out["cache"]
         return out
 
-    def language(self) -> int:
+    def language(self) -> Generator[Call, Any, int]:
         """The token of the language that is spoken, by what the model says right after the start."""
-        heard = int(self.step(self._facts["prompt"][:1], begin=False)["token"][0])
+        heard = int((yield from self.step(self._facts["prompt"][:1], begin=False))["token"][0])
         self._past = self._empty()
         known = self._facts["languages"]
         return heard if heard in known.values() else int(known.get("en", next(iter(known.values()))))
