@@ -219,7 +219,11 @@ def capture(request: Request, tell: Tell, log: Path | None = None) -> Assembled:
     name = request.task or task_for(source.architecture if request.data is not None or not request.inputs else "")
     check_calibration(request, tasks.get(name), source)
     with hushed():
-        return assemble(source, tasks.get(name), request.settings, request.data, request.inputs)
+        assembled = assemble(source, tasks.get(name), request.settings, request.data, request.inputs)
+    for graph in assembled.program.graphs.values():
+        if "batch" in graph.said:
+            warnings.warn(graph.said["batch"], RuntimeWarning, stacklevel=2)
+    return assembled
 
 
 def check_calibration(request: Request, task: Task, source: Source) -> None:

@@ -165,7 +165,7 @@ class Gate(nn.Module):
         self.scales = [1.0, 2.0, 3.0]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x * self.scales[int(x.abs().sum().item()) % 3]
+        return x * self.scales[int(np.rint(x.abs().sum().item())) % 3]
 
 
 class Gated(nn.Module):
@@ -215,7 +215,7 @@ def test_trace_is_the_last_rung_and_the_others_are_quoted() -> None:
     graph = capture_graph("model", OnlyTraceable().eval(), {"x": floats(2, 10)})
     assert graph.rung == "trace"
     assert graph.exported is None
-    assert set(graph.said) == {"strict", "non-strict"}
+    assert set(graph.said) == {"strict", "non-strict", "script"}
     assert shapes(graph)[1] == {"y": ("float32", "batch", 5), "again": ("float32", "2*batch", 5)}
     same(graph, graph.callable(), {"x": floats(7, 10)})
 
@@ -261,11 +261,12 @@ class Odd(nn.Module):
         self.kind = kind
 
     def forward(self, x: torch.Tensor) -> object:
-        return {"ordered": OrderedDict(logits=x * 2), "class": Answer(x), "half": x.bfloat16()}[self.kind]
+        return {"ordered": OrderedDict(logits=x * 2), "class": Answer(x), "set": {3}, "half": x.bfloat16()}[self.kind]
 
 
-def test_containers_of_other_kinds_become_plain(tmp_path: Path) -> None:
-    graph = capture_graph("model", Odd("ordered").eval(), {"x": floats(2, 3)})
+@pytest.mark.parametrize("kind", ["ordered", "class"])
+def test_containers_of_other_kinds_become_plain(kind: str) -> None:
+    graph = capture_graph("model", Odd(kind).eval(), {"x": floats(2, 3)})
     assert [spec.name for spec in graph.signature.outputs] == ["logits"]
     assert isinstance(graph.callable()(torch.zeros(2, 3)), dict)
 
@@ -273,8 +274,8 @@ def test_containers_of_other_kinds_become_plain(tmp_path: Path) -> None:
 def test_answers_that_nobody_can_name() -> None:
     import ml_dtypes  # noqa: F401 - teaches numpy the name bfloat16, as converters do when they are imported
 
-    with pytest.raises(CaptureError, match="answers a Answer without tensors"):
-        capture_graph("model", Odd("class").eval(), {"x": floats(2, 3)})
+    with pytest.raises(CaptureError, match="answers a set without tensors"):
+        capture_graph("model", Odd("set").eval(), {"x": floats(2, 3)})
     with pytest.raises(CaptureError, match="bfloat16, which numpy does not have"):
         capture_graph("model", Odd("half").eval(), {"x": floats(2, 3)})
 
@@ -318,3 +319,17 @@ def test_an_exported_program_with_keywords_and_constants_becomes_positional(tmp_
     assert [spec.name for spec in graph.signature.inputs] == ["ids", "mask", "table", "shift"]
     got = flatten_outputs(graph.callable()(*graph.args()))["rows"]
     torch.testing.assert_close(got, Many()(*(torch.from_numpy(feed[n]) for n in ("ids", "mask", "table")), 3.0, shift=torch.from_numpy(feed["shift"]))["rows"])
+
+
+def test_a_scalar_input_stays_a_scalar() -> None:
+    graph = capture_graph("model", Anything().eval(), {"a": floats(2, 3), "k": np.asarray(2.0, np.float32)})
+    assert [spec.shape for spec in graph.signature.inputs] == [("batch", 3), ()]
+
+
+def test_a_derived_dimension_of_a_program_is_bounded(tmp_path: Path) -> None:
+    height = torch.export.Dim("h", min=2, max=64)
+    program = exported(tmp_path, nn.AvgPool2d(2), (torch.zeros(2, 3, 32, 32),), dynamic_shapes=({2: 16 * height},))
+    graph = capture_graph("model", program, {"": floats(2, 3, 32, 32)})
+    name = graph.signature.inputs[0].shape[2]
+    assert isinstance(name, str)
+    assert graph.signature.dims[name] == Bound(min=32, max=1024, multiple=16)

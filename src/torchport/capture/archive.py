@@ -24,6 +24,7 @@ RECORDS = re.compile(
     r"|data/constants/(tensor_\d+|model_constants_config\.json)|extra/.*"
 )
 NAMES = re.compile(r"[\w.+\-:/ ]*")
+DERIVED = re.compile(r"[\w+\-*/() ]{1,200}")
 TARGETS = re.compile(
     r"torch\.ops\.higher_order\.\w+|torch\.ops\.\w+\.\w+(\.\w+)?|torch\._?sym_\w+|math\.[a-z]\w*"
     r"|_operator\.(add|sub|mul|truediv|floordiv|mod|pow|neg|pos|abs|lt|le|gt|ge|eq|ne|and_|or_|not_|xor|lshift|rshift|getitem|index)"
@@ -71,7 +72,8 @@ def _check(key: str, value: Any) -> None:
         for name, child in value.items():
             if name in ("as_custom_obj", "custom_obj"):
                 raise _refused("a custom object", name)
-            _expect(NAMES.fullmatch(name), "a name", name)
+            derived = key == "range_constraints" and DERIVED.fullmatch(name)  # the key of a dimension such as 16*h, which is only looked up
+            _expect(derived or NAMES.fullmatch(name), "a name", name)
             _check(name, child)
     elif isinstance(value, list):
         for child in value:

@@ -154,7 +154,7 @@ def _of_task(name: str, graph: TaskGraph) -> GraphProgram:
     """A graph that a task writes, by itself or around a part of a source of several graphs. Non-strict export goes first: such code holds no
     decisions that only the strict way finds, and that takes two to four times as long."""
     bounds = {dim: Bound(min=least, max=most) for dim, (least, most) in graph.bounds.items()}
-    return capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=bounds, rungs=("non-strict", "strict"))
+    return capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=bounds, rungs=("non-strict", "strict"), examined=False)
 
 
 def _program(graphs: Mapping[str, GraphProgram], steps: Sequence[Step], source: Source, weighted: Container[str]) -> Program:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import BadInput, CaptureError
+from . import structure
 from .program import Arrays, flatten_outputs
 
 if TYPE_CHECKING:
@@ -30,7 +33,9 @@ class Call:
         """What the module answers to a feed (its own examples by default), without gradients; what it prints is no result."""
         import torch
 
-        with torch.no_grad(), contextlib.redirect_stdout(sys.stderr):
+        from .modes import plain_attention
+
+        with torch.no_grad(), plain_attention(), contextlib.redirect_stdout(sys.stderr):
             return self.module(*tensors(self.feed if feed is None else feed))
 
 
@@ -42,10 +47,10 @@ class ProgramInput(NamedTuple):
 
 
 def tensors(feed: Mapping[str, np.ndarray]) -> tuple[torch.Tensor, ...]:
-    """The arrays of a feed as tensors, in its order."""
+    """The arrays of a feed as tensors, in its order; copies, for forward may write into what it is given."""
     import torch
 
-    return tuple(torch.from_numpy(np.ascontiguousarray(array)) for array in feed.values())
+    return tuple(torch.from_numpy(np.array(array, order="C")) for array in feed.values())
 
 
 def argument_names(module: torch.nn.Module) -> list[str] | None:
@@ -56,35 +61,59 @@ def argument_names(module: torch.nn.Module) -> list[str] | None:
 def bind(module: torch.nn.Module, examples: Mapping[str, np.ndarray]) -> Call:
     """Order examples as forward's arguments; one array called `""` is the first of them.
 
-    Where forward cannot take them positionally (keyword-only, or one in the middle left out) the call goes through a
-    module around it, whose only submodule `module` is the user's.
+    An argument that is a dict, a list, a tuple or a dataclass is given in parts: `batch.x` is key or field `x` of the
+    argument `batch`, `feats.0` the first of `feats`. Names without a dot that are all no arguments are the keys of
+    forward's only argument that it needs. Where forward cannot take the tensors positionally (these, keyword-only ones, or
+    one in the middle left out) the call goes through a module around it, whose only submodule `module` is the user's.
 
     Raises:
         BadInput: forward has no such argument, or needs one that is not there.
     """
-    known = _parameters(module)
-    if not known:
+    known, collects = _parameters(module), _collects(module)
+    by_keyword = collects == "**"
+    if not known and not by_keyword:
         return Call(module, {name or f"input_{i}": array for i, (name, array) in enumerate(examples.items())})
-    named = {name or next(iter(known)): array for name, array in examples.items()}
-    unknown = sorted(set(named) - set(known))
-    if unknown:
-        raise BadInput(f"there is an input '{unknown[0]}', forward takes {', '.join(known)}", "name the inputs as forward's arguments")
-    missing = [name for name, required in known.items() if required and name not in named]
+    named = {name or next(iter(known), "x"): array for name, array in examples.items()}
+    needed = [name for name, required in known.items() if required]
+    paths = {name: tuple(name.split(".")) for name in named}
+    strange = all(len(path) == 1 and path[0] not in known for path in paths.values())
+    if strange and len(needed) == 1 and not collects and structure.may_be_named(module, needed[0], len(named)):
+        paths = {name: (needed[0], name) for name in named}
+    heads = list(dict.fromkeys(path[0] for path in paths.values()))
+    unknown = [head for head in heads if head not in known]
+    if unknown and not by_keyword:
+        raise BadInput(f"there is an input '{unknown[0]}', forward takes {', '.join(known)}", f"name the inputs as forward's arguments{_in_parts(module, needed, named)}")
+    missing = [name for name in needed if name not in heads]
     if missing:
         raise BadInput(f"forward needs '{missing[0]}', there is {', '.join(named)}", "add it to the data, or give it by --input")
-    names = [name for name in known if name in named]
-    feed = {name: named[name] for name in names}
-    if names == list(known)[: len(names)] and not _keyword_only(module) & set(names):
+    order = [*(name for name in known if name in heads), *unknown]
+    feed = {name: named[name] for head in order for name in sorted((n for n in named if paths[n][0] == head), key=lambda n: structure.order(paths[n]))}
+    if not unknown and order == list(known)[: len(order)] and not _keyword_only(module) & set(order) and all(len(path) == 1 for path in paths.values()):
         return Call(module, feed)
-    return Call(around(module, names), feed)
+    return Call(around(module, {name: paths[name] for name in feed}), feed)
 
 
-def around(module: torch.nn.Module, names: Sequence[str]) -> torch.nn.Module:
-    """A module that takes tensors positionally, in this order, and hands them on by name."""
+def _in_parts(module: torch.nn.Module, needed: Sequence[str], named: Mapping[str, Any]) -> str:
+    """How to name the parts of an argument that is a list or dict, for the hint of an error."""
+    if len(needed) != 1:
+        return "; the parts of one that is a dict or list are 'name.key', 'name.0'"
+    parts = [str(i) if structure.is_sequence(module, needed[0]) else name for i, name in enumerate(named)]
+    return f"; '{needed[0]}' is given in parts where it is a dict or list: {', '.join(f'{needed[0]}.{part}' for part in parts)}"
+
+
+def around(module: torch.nn.Module, paths: Mapping[str, Sequence[str]]) -> torch.nn.Module:
+    """A module that takes tensors positionally, and hands them on by name, in the dicts, lists and classes that forward takes.
+
+    Args:
+        paths: input -> the argument it belongs to, and where in that it stands: `("batch", "x")`.
+    """
     import torch
 
     graph = torch.fx.Graph()
-    graph.output(graph.call_module("module", kwargs={name: graph.placeholder(name) for name in names}))
+    leaves = {tuple(path): graph.placeholder(re.sub(r"\W", "_", name)) for name, path in paths.items()}
+    kinds = structure.kinds(module)
+    arguments = {head: structure.build(graph, {path[1:]: leaf for path, leaf in leaves.items() if path[0] == head}, kinds.get(head)) for head in dict.fromkeys(path[0] for path in leaves)}
+    graph.output(graph.call_module("module", kwargs=arguments))
     return _wrapped(module, graph)
 
 
@@ -101,7 +130,7 @@ def plain(call: Call, answered: Any) -> Call:
     if not flatten_outputs(answered):
         raise CaptureError(f"forward answers a {type(answered).__name__} without tensors in it", "return tensors, in tuples, lists or dicts")
     _, spec = pytree.tree_flatten(answered)
-    if all(kind in (None, tuple, list, dict) for kind in _node_types(spec)):
+    if all(kind in (None, tuple, list, dict) for kind in _node_types(spec)) and not dataclasses.is_dataclass(answered):
         return call
     import torch
 
@@ -163,6 +192,16 @@ def _parameters(module: torch.nn.Module) -> dict[str, bool]:
         return {argument.name: not argument.has_default_value() for argument in _schema(module)}
     named = [p for p in inspect.signature(module.forward).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     return {p.name: p.default is p.empty for p in named}
+
+
+def _collects(module: torch.nn.Module) -> str:
+    """`*` where forward collects positional arguments, `**` where keywords, `***` where both."""
+    import torch
+
+    if isinstance(module, torch.jit.ScriptModule):
+        return ""
+    kinds = {p.kind for p in inspect.signature(module.forward).parameters.values()}
+    return ("*" if inspect.Parameter.VAR_POSITIONAL in kinds else "") + ("**" if inspect.Parameter.VAR_KEYWORD in kinds else "")
 
 
 def _keyword_only(module: torch.nn.Module) -> set[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import linecache
+import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -40,7 +41,23 @@ def place_of(exc: BaseException) -> Place | None:
     own = [found for found in frames if "site-packages" not in found[0].co_filename]
     if not frames:
         return None
-    code, line = (own or frames)[-1]
+    return _place(*(own or frames)[-1])
+
+
+def here() -> Place | None:
+    """The line of the user's own code that is being run, else that of a library other than torch."""
+    frame: FrameType | None = sys._getframe(1)
+    library = None
+    while frame is not None:
+        if _is_foreign(frame):
+            if "site-packages" not in frame.f_code.co_filename:
+                return _place(frame.f_code, frame.f_lineno)
+            library = library or _place(frame.f_code, frame.f_lineno)
+        frame = frame.f_back
+    return library
+
+
+def _place(code: CodeType, line: int) -> Place:
     return Place(shown(code.co_filename), line, code.co_name, linecache.getline(code.co_filename, line).strip())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 BATCH = "batch"
+
+GROUP = "group"
+"""What `batch` is called where an item's answer depends on the others: such items are answered together or one at a time,
+never joined with other callers' or divided."""
+
+ALIKE = 1e-4
+"""Greatest difference, relative to the largest number of an output, between a graph and its model."""
 
 Dims = Mapping[str, Mapping[int, str]]
 Bounds = Mapping[str, Bound]
@@ -95,13 +104,17 @@ def of_program(program: ExportedProgram, wanted: Dims | None, feed: Mapping[str,
     return Reading(Signature(inputs=tuple(inputs), outputs=tuple(answered), dims=bounds), fixed)
 
 
-def by_running(run: Runs, wanted: Dims, bounds: Bounds, feed: Mapping[str, np.ndarray]) -> Reading:
+def by_running(run: Runs, wanted: Dims, bounds: Bounds, feed: Mapping[str, np.ndarray], model: Runs | None = None) -> Reading:
     """Find the signature of something that can only be run: at the examples' sizes, then each dynamic dimension at another.
 
+    Args:
+        model: what `run` was made from, and has to answer like at each of these sizes; None where it is the source itself.
+
     Raises:
-        CaptureError: one name stands for two sizes.
+        CaptureError: one name stands for two sizes, or the answers are not the model's.
     """
     answered = flatten_outputs(run(feed))
+    hold(answered, model, feed, "the examples")
     base = {name: tuple(value.shape) for name, value in answered.items()}
     shapes: dict[str, list[int | str]] = {name: list(shape) for name, shape in base.items()}
     fixed: list[tuple[str, int, str, int]] = []
@@ -109,11 +122,20 @@ def by_running(run: Runs, wanted: Dims, bounds: Bounds, feed: Mapping[str, np.nd
     for dim, size in sizes(feed, wanted).items():
         bound = bounds.get(dim, Bound())
         other = size + bound.multiple if bound.holds(size + bound.multiple) else size - bound.multiple
+        there = resized(feed, wanted, dim, other)
         try:
-            moved = {name: tuple(value.shape) for name, value in flatten_outputs(run(resized(feed, wanted, dim, other))).items()}
+            if model is not None:
+                model(there)
+        except Exception:  # the model itself takes no other size
+            fixed += [(key, axis, dim, size) for key, axes in wanted.items() for axis, name in axes.items() if name == dim]
+            continue
+        try:
+            values = flatten_outputs(run(there))
+            moved = {name: tuple(value.shape) for name, value in values.items()}
         except Exception:  # the code of a stranger's model: however it fails, the dimension is fixed
             fixed += [(key, axis, dim, size) for key, axes in wanted.items() for axis, name in axes.items() if name == dim]
             continue
+        hold(values, model, there, f"{dim} {other}")
         held.add(dim)
         for name, shape in base.items():
             for axis, (old, new) in enumerate(zip(shape, moved[name], strict=True)):
@@ -139,7 +161,8 @@ def settle(reading: Reading, run: Runs, model: Runs, feed: Mapping[str, np.ndarr
         if bound.min <= 2 and asked.holds(1):
             least = 1 if _holds_at_one(signature, name, run, model, resized(feed, dims, name, 1)) else 2
         most = min((m for m in (bound.max, asked.max) if m is not None), default=None)
-        settled[name] = Bound(min=-(-least // asked.multiple) * asked.multiple, max=most, multiple=asked.multiple)
+        multiple = math.lcm(bound.multiple, asked.multiple)
+        settled[name] = Bound(min=-(-least // multiple) * multiple, max=most, multiple=multiple)
     return Signature(inputs=signature.inputs, outputs=signature.outputs, dims=settled)
 
 
@@ -168,24 +191,45 @@ def dtype_name(dtype: torch.dtype, tensor: str) -> str:
 
 
 def _range(program: ExportedProgram, symbol: Any) -> Bound:
-    known = program.range_constraints.get(symbol)
+    """The recorded range of a dimension, which may be derived from another (`16*h`)."""
+    import sympy  # type: ignore[import-untyped]
+
+    derived = not symbol.is_Symbol and len(symbol.free_symbols) == 1
+    base = next(iter(symbol.free_symbols)) if derived else symbol
+    known = program.range_constraints.get(base)
     if known is None:
         return Bound()
-    return Bound(min=max(1, int(known.lower)), max=int(known.upper) if known.upper.is_Integer else None)
+    ends = [symbol.xreplace({base: end}) if derived else end for end in (known.lower, known.upper)]
+    least, most = (int(end) if isinstance(end, sympy.Integer) else None for end in ends)
+    factor, rest = symbol.as_coeff_Mul()
+    return Bound(min=max(1, least or 1), max=most, multiple=int(factor) if derived and rest == base and factor.is_Integer else 1)
 
 
 def _spelled(size: Any, symbols: dict[Any, str]) -> int | str:
     """A size as a number, a name, or arithmetic over names such as `2*batch`; a fresh name where it depends on more."""
-    import sympy  # type: ignore[import-untyped]
+    import sympy
 
     expr = expression(size)
     if isinstance(expr, int):
         return expr
     if expr in symbols:
         return symbols[expr]
+    if same := next((name for symbol, name in symbols.items() if symbol.is_Symbol and _always(expr, symbol)), None):
+        return same
     if expr.free_symbols <= set(symbols):
         return str(expr.xreplace({symbol: sympy.Symbol(name, integer=True) for symbol, name in symbols.items()})).replace(" ", "")
     return symbols.setdefault(expr, _fresh(symbols.values()))
+
+
+def _always(expr: Any, symbol: Any) -> bool:
+    """Whether an expression such as `(b*l + l - 1) // l` is one of its symbols, whatever their values: tried on some."""
+    import sympy
+
+    free = sorted(expr.free_symbols, key=str)
+    if symbol not in free:
+        return False
+    tried = [{one: sympy.Integer((7 * k + 5 * i + k * i) % 61 + 2) for i, one in enumerate(free)} for k in range(16)]
+    return all(expr.xreplace(values) == values[symbol] for values in tried)
 
 
 def _held(dim: str | None, size: int, held: Collection[str]) -> int | str:
@@ -206,15 +250,48 @@ def _linear(dim: str, one: tuple[int, int], two: tuple[int, int]) -> str | None:
     return f"{scaled}{offset:+d}" if offset else scaled
 
 
+def hold(values: Mapping[str, torch.Tensor], model: Runs | None, feed: Mapping[str, np.ndarray], where: str) -> None:
+    """Raise a CaptureError where a graph's answers are not its model's; there is nothing to see without a model."""
+    if model is not None and not _alike(values, flatten_outputs(model(feed))):
+        raise CaptureError(f"it answers otherwise than the model at {where}")
+
+
+def _alike(got: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> bool:
+    """Whether two answers agree in names, dtypes, shapes and, but for the last digits, values."""
+    import torch
+
+    def scale(value: torch.Tensor) -> float:
+        return float(torch.nan_to_num(value, posinf=0, neginf=0).abs().max()) if value.numel() and (value.is_floating_point() or value.is_complex()) else 0.0
+
+    return list(got) == list(wanted) and all(
+        got[name].shape == value.shape and got[name].dtype == value.dtype and torch.allclose(got[name], value, rtol=0.0, atol=ALIKE * scale(value), equal_nan=True) for name, value in wanted.items()
+    )
+
+
+def regrouped(signature: Signature) -> Signature:
+    """The signature with its `batch` called `group`."""
+
+    def spelled(size: int | str) -> int | str:
+        return re.sub(rf"\b{BATCH}\b", GROUP, size) if isinstance(size, str) else size
+
+    def renamed(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+        return tuple(TensorSpec(name=spec.name, dtype=spec.dtype, shape=tuple(map(spelled, spec.shape))) for spec in specs)
+
+    dims = {GROUP if name == BATCH else name: bound for name, bound in signature.dims.items()}
+    return Signature(inputs=renamed(signature.inputs), outputs=renamed(signature.outputs), dims=dims)
+
+
 def _holds_at_one(signature: Signature, dim: str, run: Runs, model: Runs, feed: Mapping[str, np.ndarray]) -> bool:
-    """Whether graph and model answer a feed with `dim` at 1, both in the shapes that the signature says."""
+    """Whether graph and model answer a feed with `dim` at 1 alike, in the shapes that the signature says."""
     try:
         got, wanted = flatten_outputs(run(feed)), flatten_outputs(model(feed))
     except Exception:  # whatever the model's code raises at this size: it does not take it
         return False
+    if not _alike(got, wanted):
+        return False
     for spec in signature.outputs:
         shape = tuple(got[spec.name].shape)
-        if shape != tuple(wanted[spec.name].shape) or len(shape) != len(spec.shape):
+        if len(shape) != len(spec.shape):
             return False
         if any(size != (1 if said == dim else said) for size, said in zip(shape, spec.shape, strict=True) if said == dim or isinstance(said, int)):
             return False

@@ -15,6 +15,7 @@ import logging
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,19 +23,19 @@ import numpy as np
 
 from ..errors import CaptureError, TorchportError
 from ..types import Bound, Signature
-from . import dynamic
+from . import dynamic, words
 from .binding import Call, bind, plain, positional, program_inputs, tensors
 from .blame import first_line, module_of, place_of, shown
-from .dynamic import BATCH, Bounds, Dims, Reading
+from .dynamic import BATCH, GROUP, Bounds, Dims, Reading, Runs
 from .program import Arrays, GraphProgram, flatten_outputs
 
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-RUNGS = ("strict", "non-strict")
+    from .nature import Watched
 
-DATA_DEPENDENT = "compute with tensors what forward decides in Python (torch.where for if, gather for an index), or leave that part out of the model"
+RUNGS = ("strict", "non-strict")
 
 
 def capture_graph(
@@ -45,78 +46,156 @@ def capture_graph(
     dims: Dims | None = None,
     bounds: Bounds | None = None,
     rungs: Sequence[str] = RUNGS,
+    examined: bool = True,
 ) -> GraphProgram:
     """Capture one graph from real examples.
 
     Args:
         name: what the graph is called.
         source: an eager or scripted module in eval mode, or an exported program.
-        examples: one batched feed, keyed by forward's argument names (`""` is the first argument).
+        examples: one batched feed, keyed by forward's argument names (`""` is the first argument; see `bind`).
         dims: input name -> {axis: name of the dynamic dimension}; None makes dimension 0 of every input that shares the
             first one's size `batch`, where the model allows it.
         bounds: dynamic dimension -> the sizes it may have, where not any.
-        rungs: ways of torch.export to try, before a trace.
+        rungs: ways of torch.export to try, before TorchScript.
+        examined: whether to find out first what the answers depend on (see `nature`); not needed for code of ours.
 
     Returns:
-        The graph; `said` tells what each rung that failed said, and under `batch` why the batch is fixed.
+        The graph; `said` tells what each rung that failed said, and under `batch` why the batch is fixed or called `group`.
 
     Raises:
         BadInput: the examples are not forward's arguments.
-        CaptureError: the model fails on the examples, no rung holds, or the model fixes a dimension that was named; names
-            the submodule and the line of the user's code.
+        CaptureError: the model fails on the examples, its answers are not its inputs' alone, no rung holds, or the model
+            fixes a dimension that was named; names the submodule and the line of the user's code.
     """
     import torch
 
+    from .state import kept
+
     if not isinstance(source, torch.nn.Module):
-        return _from_program(name, source, examples, dims, bounds or {})
+        return _from_program(name, source, examples, dims, bounds or {}, examined)
+    with kept(source):
+        graph, joined = _from_module(name, source, examples, dims, bounds or {}, rungs, examined)
+    return _grouped(graph, joined)
+
+
+def _from_module(name: str, source: torch.nn.Module, examples: Mapping[str, np.ndarray], dims: Dims | None, bounds: Bounds, rungs: Sequence[str], examined: bool) -> tuple[GraphProgram, str | None]:
+    """The graph, and what its items' answers depend on beside themselves."""
+    import torch
+
     call = bind(source, examples)
     wanted = _wanted(call.feed, dims)
     if dims is None:
         call = Call(call.module, _two_items(call.feed, wanted))
     answered = _run_eagerly(call)
+    found, joined = _examined(call, wanted) if examined else (None, None)
     if isinstance(source, torch.jit.ScriptModule):
-        reading = dynamic.by_running(call.run, wanted, bounds or {}, call.feed)
+        reading = dynamic.by_running(call.run, wanted, bounds, call.feed)
         signature, said = _checked(reading, call, dims, {})
-        return GraphProgram(name, dynamic.settle(Reading(signature), call.run, call.run, call.feed, bounds or {}), call.feed, module=call.module, rung="script", said=said)
-    return _climb(name, plain(call, answered), wanted, dims, bounds or {}, rungs)
+        signature = dynamic.settle(Reading(signature), call.run, call.run, call.feed, bounds)
+        return GraphProgram(name, signature, call.feed, module=call.module, rung="script", said=said), joined
+    return _Climb(name, plain(call, answered), wanted, dims, bounds, rungs, found).climb(), joined
 
 
-def _climb(name: str, call: Call, wanted: Dims, dims: Dims | None, bounds: Bounds, rungs: Sequence[str]) -> GraphProgram:
-    outputs = list(flatten_outputs(call.run()))
-    said: dict[str, str] = {}
-    failures: list[BaseException] = []
-    for rung in rungs:
+def _examined(call: Call, wanted: Dims) -> tuple[Watched, str | None]:
+    from . import nature
+
+    return nature.examine(call, [key for key, axes in wanted.items() if axes.get(0) == BATCH])
+
+
+def _grouped(graph: GraphProgram, joined: str | None) -> GraphProgram:
+    """The graph, its batch renamed where one item's answer depends on the others."""
+    if joined is None or BATCH not in graph.signature.dims:
+        return graph
+    if graph.signature.dims[BATCH].min > 1:
+        raise CaptureError(f"{joined}, and the model does not answer a single item", "compute from running statistics in eval mode (track_running_stats), or over other axes than the first")
+    why = f"{joined}: items are answered one at a time, and dimension 0 is called '{GROUP}' instead of '{BATCH}'"
+    return replace(graph, signature=dynamic.regrouped(graph.signature), said={**graph.said, BATCH: why})
+
+
+@dataclass
+class _Climb:
+    """One model on its way up: the call, the dimensions that are to vary, and what failed so far."""
+
+    name: str
+    call: Call
+    wanted: Dims
+    dims: Dims | None
+    bounds: Bounds
+    rungs: Sequence[str]
+    found: Watched | None
+    said: dict[str, str] = field(default_factory=dict)
+    failures: list[BaseException] = field(default_factory=list)
+
+    def climb(self) -> GraphProgram:
+        """The first rung that holds with every dimension free; else one that fixes some, where none was named."""
+        exported = self._try(self.rungs, self._exported)
+        if exported is not None and not exported[1].fixed:
+            return self._settled(*exported)
+        scripted = self._try(("script", "trace"), self._scripted)
+        if scripted is not None and (exported is None or not scripted[1].fixed):
+            if exported is not None:
+                self.said[exported[0].rung] = self._fixes(exported[1], exported[0].exported)
+            return self._settled(*scripted)
+        if exported is not None:
+            return self._alone(exported[1]) or self._settled(*exported)
+        last = self.failures[: len(self.rungs)][-1]  # torch.export runs the model's own Python and so knows where it was
+        raise CaptureError(f"graph '{self.name}' cannot be captured{_where(last, self.call)}: {words.reasons(self.said)}", words.hint_for(self.found)) from last
+
+    def _fixes(self, reading: Reading, program: ExportedProgram | None) -> str:
+        key, axis, dim, size = reading.fixed[0]
+        return f"it fixes dimension {axis} of '{key}' at {size}{_why_fixed(self.call, self.wanted, dim, size, program)}"
+
+    def _try(self, rungs: Sequence[str], way: Callable[[str], tuple[GraphProgram, Reading, Runs]]) -> tuple[GraphProgram, Reading, Runs] | None:
+        from .modes import exporting
+        from .state import kept
+
+        for rung in rungs:
+            try:
+                with kept(self.call.module), exporting(), _quiet():  # a rung that fails must not show in the next
+                    return way(rung)
+            except Exception as exc:  # torch.export raises whatever the model's code and its own parts raise
+                self.said[rung] = words.said_by(exc)
+                self.failures.append(exc)
+        return None
+
+    def _exported(self, rung: str) -> tuple[GraphProgram, Reading, Runs]:
+        outputs = list(flatten_outputs(self.call.run()))
+        program = _export(self.call, self.wanted, self.bounds, strict=rung == "strict")
+        run = _runner(program)
+        dynamic.hold(flatten_outputs(run(self.call.feed)), self.call.run, self.call.feed, "the examples")
+        reading = dynamic.of_program(program, self.wanted, self.call.feed, outputs)
+        return GraphProgram(self.name, reading.signature, self.call.feed, exported=program, module=self.call.module, rung=rung), reading, run
+
+    def _scripted(self, rung: str) -> tuple[GraphProgram, Reading, Runs]:
+        module = _script(self.call) if rung == "script" else _trace(self.call)
+        run = Call(module, self.call.feed).run
+        reading = dynamic.by_running(run, self.wanted, self.bounds, self.call.feed, self.call.run)
+        return GraphProgram(self.name, reading.signature, self.call.feed, module=module, rung=rung), reading, run
+
+    def _settled(self, graph: GraphProgram, reading: Reading, run: Runs) -> GraphProgram:
+        signature, said = _checked(reading, self.call, self.dims, self.said if graph.exported is None or not reading.fixed else {}, graph.exported)
+        return replace(graph, signature=dynamic.settle(Reading(signature), run, self.call.run, self.call.feed, self.bounds), said=said)
+
+    def _alone(self, reading: Reading) -> GraphProgram | None:
+        """Captured again at one item, where nobody named the batch, the model fixes it, and answers one item."""
+        if self.dims is not None or not any(dim == BATCH and size > 1 for _, _, dim, size in reading.fixed):
+            return None
+        one = Call(self.call.module, dynamic.resized(self.call.feed, self.wanted, BATCH, 1))
         try:
-            with _quiet():
-                program = _export(call, wanted, bounds, strict=rung == "strict")
-                run = _runner(program)
-                run(call.feed)
-            reading = dynamic.of_program(program, wanted, call.feed, outputs)
-        except CaptureError:
-            raise
-        except Exception as exc:  # torch.export raises whatever the model's code and its own parts raise
-            said[rung] = _said(exc)
-            failures.append(exc)
-            continue
-        signature, said = _checked(reading, call, dims, said, program)
-        signature = dynamic.settle(Reading(signature), run, call.run, call.feed, bounds)
-        return GraphProgram(name, signature, call.feed, exported=program, module=call.module, rung=rung, said=said)
-    try:
-        with _quiet():
-            traced = _trace(call)
-        graph = Call(traced, call.feed)
-        reading = dynamic.by_running(graph.run, wanted, bounds, call.feed)
-    except Exception as exc:  # as above
-        said["trace"] = _said(exc)
-        raise _none_holds(name, call, failures, said) from exc
-    signature, said = _checked(reading, call, dims, said)
-    return GraphProgram(name, dynamic.settle(Reading(signature), graph.run, call.run, call.feed, bounds), call.feed, module=traced, rung="trace", said=said)
+            one.run()
+        except Exception:  # the model's code
+            return None
+        free = {key: {axis: dim for axis, dim in axes.items() if dim != BATCH} for key, axes in self.wanted.items()}
+        why = _checked(reading, self.call, None, {})[1]
+        graph = _Climb(self.name, one, free, None, self.bounds, self.rungs, self.found).climb()
+        return replace(graph, said={**graph.said, **why})
 
 
-def _from_program(name: str, program: ExportedProgram, examples: Mapping[str, np.ndarray], dims: Dims | None, bounds: Bounds) -> GraphProgram:
+def _from_program(name: str, program: ExportedProgram, examples: Mapping[str, np.ndarray], dims: Dims | None, bounds: Bounds, examined: bool) -> GraphProgram:
     around = positional(program)
     if around is not None:
-        captured = capture_graph(name, around, examples, dims=dims, bounds=bounds)
+        captured = capture_graph(name, around, examples, dims=dims, bounds=bounds, examined=examined)
         return GraphProgram(name, captured.signature, captured.examples, exported=captured.exported, rung=captured.rung, said=captured.said)
     names = [one.name for one in program_inputs(program)]
     given = dict(zip(names, examples.values(), strict=False)) if list(examples) == [""] else dict(examples)
@@ -124,11 +203,14 @@ def _from_program(name: str, program: ExportedProgram, examples: Mapping[str, np
         raise CaptureError(f"the program takes {', '.join(names)}; there is {', '.join(given)}", "name the inputs as the program does")
     feed = {key: _fitted(given[key], one.value, key) for key, one in zip(names, program_inputs(program), strict=True)}
     with _quiet():
-        call = Call(program.module(), feed)
+        call = Call(program.module(check_guards=False), feed)
     outputs = list(flatten_outputs(_run_eagerly(call)))
     reading = dynamic.of_program(program, dims, feed, outputs)
     signature, said = _checked(reading, call, dims, {}, program)
-    return GraphProgram(name, dynamic.settle(Reading(signature), call.run, call.run, feed, bounds), feed, exported=program, rung="exported", said=said)
+    free = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in signature.inputs}
+    joined = _examined(call, free)[1] if examined else None
+    graph = GraphProgram(name, dynamic.settle(Reading(signature), call.run, call.run, feed, bounds), feed, exported=program, rung="exported", said=said)
+    return _grouped(graph, joined)
 
 
 def _fitted(array: np.ndarray, value: torch.Tensor, name: str) -> np.ndarray:
@@ -188,7 +270,15 @@ def _takes_anything(module: torch.nn.Module) -> bool:
 
 
 def _runner(program: ExportedProgram) -> Callable[[Mapping[str, np.ndarray]], Any]:
-    return Call(program.module(), {}).run
+    return Call(program.module(check_guards=False), {}).run  # a guard may shut out a size that the graph answers right; `settle` tries
+
+
+def _script(call: Call) -> torch.jit.ScriptModule:
+    import torch
+
+    scripted = torch.jit.script(call.module)
+    assert isinstance(scripted, torch.jit.ScriptModule)
+    return scripted
 
 
 def _trace(call: Call) -> torch.jit.ScriptModule:
@@ -198,7 +288,7 @@ def _trace(call: Call) -> torch.jit.ScriptModule:
     with warnings.catch_warnings(record=True) as caught, torch.no_grad():
         warnings.simplefilter("always")
         traced = torch.jit.trace(call.module, tensors(call.feed), strict=False, check_trace=False)  # type: ignore[no-untyped-call]
-    frozen = next((w for w in caught if issubclass(w.category, TracerWarning) and "Converting a tensor to a Python" in str(w.message)), None)
+    frozen = next((w for w in caught if issubclass(w.category, TracerWarning) and re.search("Converting a tensor to a Python|Iterating over a tensor", str(w.message))), None)
     if frozen is not None:
         raise CaptureError(f"it would freeze a Python value that depends on a tensor, at {shown(frozen.filename)}:{frozen.lineno}")
     assert isinstance(traced, torch.jit.ScriptModule)
@@ -221,7 +311,7 @@ def _why_fixed(call: Call, dims: Dims, dim: str, size: int, program: ExportedPro
     try:
         call.run(dynamic.resized(call.feed, dims, dim, size + 1))
     except Exception as exc:  # the line is what is wanted
-        return f"{_where(exc, call)}: {first_line(exc)}"
+        return f"{_where(exc, call)}: {words.plain(exc)}"
     values = [one.value for one in program_inputs(program)] if program else []
     guards = [str(guard.sloc) for value in values if hasattr(value, "fake_mode") for guard in value.fake_mode.shape_env.guards if guard.expr.is_Relational]
     places = [found for text in guards if (found := re.search(r"([\w./-]+\.py:\d+) in \w+", text)) and not found[1].startswith("_")]
@@ -231,17 +321,6 @@ def _why_fixed(call: Call, dims: Dims, dim: str, size: int, program: ExportedPro
 def _where(exc: BaseException, call: Call) -> str:
     module, place = module_of(exc, call.module), place_of(exc)
     return (f" in module {module}" if module else "") + (f", at {place}" if place else "")
-
-
-def _said(exc: BaseException) -> str:
-    place = place_of(exc)
-    return f"{first_line(exc)} (at {place})" if place else first_line(exc)
-
-
-def _none_holds(name: str, call: Call, failures: list[BaseException], said: Mapping[str, str]) -> CaptureError:
-    """The error of the last rung of torch.export, which runs the model's own Python and so knows where it was."""
-    last = failures[-1]
-    return CaptureError(f"graph '{name}' cannot be captured{_where(last, call)}: {'; '.join(f'{rung}: {text}' for rung, text in said.items())}", DATA_DEPENDENT)
 
 
 @contextlib.contextmanager

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 Arrays = dict[str, np.ndarray]
+Converted = TypeVar("Converted")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,17 @@ class GraphProgram:
         assert self.exported is not None, "a captured graph has a module or an exported program"
         return self.exported.module(check_guards=False)  # the signature says what it takes; guards shut out single sizes in between
 
+    def operators(self) -> set[str]:
+        """The operators of the exported program, such as `aten.lstm.input`; none where there is only TorchScript."""
+        return {str(node.target) for node in self.exported.graph.nodes if node.op == "call_function"} if self.exported is not None else set()
+
+    def lowered_by(self, export: Callable[..., Converted], *more: Any) -> Converted:
+        """`export(self, *more)`, with torch as converters need it (see `modes`)."""
+        from .modes import exporting
+
+        with exporting():
+            return export(self, *more)
+
     def need_exported(self, target: str) -> ExportedProgram:
         """The exported program, or a clear refusal in the name of a target that cannot do without.
 
@@ -60,7 +73,9 @@ class GraphProgram:
             UnsupportedByTarget: capture only reached TorchScript.
         """
         if self.exported is None:
-            why = "; ".join(f"{rung}: {text}" for rung, text in self.said.items()) or "the source is TorchScript"
+            from .words import reasons
+
+            why = reasons(self.said) or "the source is TorchScript"
             raise UnsupportedByTarget(f"{target} needs torch.export, which did not capture graph '{self.name}' ({why})", "use the onnx or torchscript target, or fix the named line")
         return self.exported
 
@@ -92,10 +107,12 @@ class Program:
 
 
 def flatten_outputs(value: Any) -> dict[str, torch.Tensor]:
-    """Name the tensors of whatever forward returned: dict keys, else `output_0`, `output_1`, ...; nested keys join by `.`."""
+    """Name the tensors of whatever forward returned: dict keys or a dataclass's fields, else `output_0`, `output_1`, ...; nested keys join by `.`."""
     import torch
     from torch.utils import _pytree as pytree
 
+    if dataclasses.is_dataclass(value) and not isinstance(value, type | dict):
+        value = {one.name: getattr(value, one.name) for one in dataclasses.fields(value)}
     leaves = [(path, leaf) for path, leaf in pytree.tree_flatten_with_path(value)[0] if isinstance(leaf, torch.Tensor)]
     named: dict[str, torch.Tensor] = {}
     for i, (path, leaf) in enumerate(leaves):

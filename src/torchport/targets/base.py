@@ -294,7 +294,7 @@ class Target(abc.ABC):
         entry = folder / f"{graph.name}.{self._suffix(graph)}"
         before, notes = set(_files(folder)), list[str]()
         try:
-            io = self._export(graph, entry, options, parent, notes.append)
+            io = graph.lowered_by(self._export, entry, options, parent, notes.append)
         except TorchportError:
             raise
         except Exception as exc:

@@ -89,7 +89,7 @@ class EagerRunner(TorchRunner):
     def _load(self, path: Path) -> torch.nn.Module:
         from ..capture.safe import load_exported, load_scripted
 
-        return load_exported(path).module() if path.suffix == ".pt2" else load_scripted(path)
+        return load_exported(path).module(check_guards=False) if path.suffix == ".pt2" else load_scripted(path)
 
 
 class ModuleRunner(TorchRunner):
@@ -101,6 +101,12 @@ class ModuleRunner(TorchRunner):
 
     def _load(self, path: Path) -> torch.nn.Module:
         return self._captured.callable()
+
+    def _run(self, feed: Arrays) -> Arrays:
+        from ..capture.modes import plain_attention
+
+        with plain_attention():
+            return super()._run(feed)
 
 
 class Eager(Target):

@@ -9,11 +9,12 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 
 from .. import cache, machine
 from ..errors import ExportError, RunError, UnsupportedByTarget
@@ -133,15 +134,16 @@ class Onnx(Target):
         import torch
 
         with _quiet():
-            if graph.exported is None or isinstance(graph.module, torch.jit.ScriptModule):
+            if graph.exported is None or isinstance(graph.module, torch.jit.ScriptModule) or (graph.module is not None and graph.operators() & _ONLY_BY_TORCHSCRIPT):
                 note("exported by the TorchScript exporter, which PyTorch has deprecated")
-                _by_torchscript(graph, entry)
+                names = _by_torchscript(graph, entry)
             else:
-                _by_dynamo(graph, entry)
+                names = _by_dynamo(graph, entry)
         model = onnx.load(entry, load_external_data=False)
         if len(list(entry.parent.glob(f"{entry.name}*"))) == 1:
             model = _slim(model, note)
         _strip(model)
+        _restore_inputs(model.graph, graph.signature, names)
         _spell(model.graph, graph.signature)
         if options.precision in _QUANTISERS:
             model = _QUANTISERS[options.precision](_products(model), graph, int(options.strength or GROUP))
@@ -218,8 +220,15 @@ _QUANTISERS: dict[str, Callable[[onnx.ModelProto, GraphProgram, int], onnx.Model
 """ONNX Runtime's own quantisers, by the precision that asks for them; the last argument is how many weights share a scale."""
 
 
-def _by_dynamo(graph: GraphProgram, entry: Path) -> None:
+_ONLY_BY_TORCHSCRIPT = {"aten.rnn_tanh.input", "aten.rnn_relu.input"}
+"""Operators that only the older exporter writes as one operator of ONNX, which takes any number of steps."""
+
+
+def _by_dynamo(graph: GraphProgram, entry: Path) -> list[str]:
+    """The exporter's own names of all inputs, in order; it may leave out of the file those that nothing reads."""
     import torch
+
+    from ..capture.binding import program_inputs
 
     exported = graph.need_exported(Onnx.name)
     weight = sum(t.nbytes for t in (*exported.state_dict.values(), *exported.constants.values()) if isinstance(t, torch.Tensor))
@@ -230,18 +239,21 @@ def _by_dynamo(graph: GraphProgram, entry: Path) -> None:
         while innermost.__cause__:
             innermost = innermost.__cause__
         raise UnsupportedByTarget(f"onnx cannot express graph '{graph.name}': {str(innermost).splitlines()[0]}", "replace that operator, or leave this target out") from exc
+    return [one.name for one in program_inputs(exported)]
 
 
-def _by_torchscript(graph: GraphProgram, entry: Path) -> None:
+def _by_torchscript(graph: GraphProgram, entry: Path) -> list[str]:
+    """As `_by_dynamo`."""
     import torch
 
     signature = graph.signature
+    names = [f"input.{i}" for i, _ in enumerate(signature.inputs)]
     torch.onnx.export(
         graph.callable(),
         graph.args(),
         entry,
         dynamo=False,
-        input_names=[f"input.{i}" for i, _ in enumerate(signature.inputs)],
+        input_names=names,
         output_names=[f"output.{i}" for i, _ in enumerate(signature.outputs)],
         dynamic_axes={
             f"{kind}.{i}": {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
@@ -249,6 +261,19 @@ def _by_torchscript(graph: GraphProgram, entry: Path) -> None:
             for i, spec in enumerate(specs)
         },
     )
+    return names
+
+
+def _restore_inputs(graph: onnx.GraphProto, signature: Signature, names: Sequence[str]) -> None:
+    """Put back inputs that forward does not read, which an exporter or the optimiser leaves out: the signature stays the model's."""
+    from onnx import helper
+
+    kept = {value.name: value for value in graph.input}
+    if len(kept) == len(names) or not set(kept) <= set(names):
+        return
+    made = [kept.get(name) or helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), list(spec.shape)) for name, spec in zip(names, signature.inputs, strict=True)]
+    del graph.input[:]
+    graph.input.extend(made)
 
 
 @contextlib.contextmanager
@@ -301,7 +326,7 @@ def _spell(graph: onnx.GraphProto, signature: Signature) -> None:
     if (len(graph.input), len(graph.output)) != (len(signature.inputs), len(signature.outputs)):
         raise ExportError(
             f"the exporter kept {len(graph.input)} of {len(signature.inputs)} inputs and gave {len(graph.output)} of {len(signature.outputs)} outputs",
-            "an input that forward does not use cannot be exported from TorchScript: drop it",
+            "report this model; another target may take it",
         )
     new = {value.name: spec.name for value, spec in zip(graph.input, signature.inputs, strict=True)}
     constants = {tensor.name for tensor in graph.initializer}

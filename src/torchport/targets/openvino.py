@@ -178,6 +178,10 @@ def _widths(model: Any) -> list[int]:
     return [node.input_value(1).get_shape()[-1] for node in model.get_ops() if node.get_type_name() == "MatMul" and node.input_value(1).get_partial_shape().is_static]
 
 
+_ONLY_FROM_TORCHSCRIPT = {"aten.lstm.input", "aten.gru.input", "aten.rnn_tanh.input", "aten.rnn_relu.input"}
+"""Operators that the frontend knows in TorchScript only; from a torch.export program it would take a loop written out."""
+
+
 def _convert(graph: GraphProgram) -> Any:
     """The graph as an OpenVINO model, its inputs' dtypes and shapes set as in the signature.
 
@@ -191,7 +195,7 @@ def _convert(graph: GraphProgram) -> Any:
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     frontend = FrontEndManager().load_by_framework("pytorch")
-    scripted = graph.exported is None
+    scripted = graph.exported is None or bool(graph.module is not None and graph.operators() & _ONLY_FROM_TORCHSCRIPT)
     decoder = TorchScriptPythonDecoder(graph.callable(), example_input=graph.args()) if scripted else TorchFXPythonDecoder.from_exported_program(graph.exported)
     model = frontend.load(decoder)  # the decoder must outlive the conversion, which reads from it
     for place, spec in zip(model.get_inputs(), graph.signature.inputs, strict=False):

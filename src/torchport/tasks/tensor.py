@@ -81,8 +81,6 @@ class TensorTask(Task):
         stacked = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
         if inputs and list(stacked) == [""]:
             stacked = {inputs[0]: stacked[""]}
-        if inputs and set(stacked) - set(inputs):
-            raise BadInput(f"the data names {sorted(stacked)}", f"forward takes {list(inputs)}: rename the tensors in the file")
         return stacked
 
     def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:

@@ -1,0 +1,86 @@
+"""torch as it has to be while a model is run for reference, captured or exported; as it was before, afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def plain_attention() -> Iterator[None]:
+    """Transformer layers as they were trained: torch's fused inference path is one operator that no runtime has, and it
+    answers zeros, or a shorter tensor, where a padding mask leaves something out.
+
+    Nor do the layers look into a mask to see whether it is the causal one: the mask is applied either way.
+    """
+    from torch.nn.modules import transformer
+
+    before, detect = torch.backends.mha.get_fastpath_enabled(), transformer._detect_is_causal_mask
+    torch.backends.mha.set_fastpath_enabled(False)
+    transformer._detect_is_causal_mask = _is_said_causal
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+        transformer._detect_is_causal_mask = detect
+
+
+def _is_said_causal(mask: torch.Tensor | None, is_causal: bool | None = None, size: int | None = None) -> bool:
+    return bool(is_causal)
+
+
+@contextmanager
+def exporting() -> Iterator[None]:
+    """While torch.export, or an exporter that starts from its programs, works: plain attention, and recurrent layers as one
+    operator each, whose shapes are told without running the loop over time.
+
+    torch learns the shapes of `aten.lstm` and its like by unrolling it over the example's length, which fixes that length;
+    the operator itself takes any.
+    """
+    from torch._decomp import decomposition_table as table
+
+    before = {operator: dict(operator.py_kernels) for operator in _recurrent()}
+    written_out = {operator: table[operator] for operator in before if operator in table}
+    for operator, kernels in before.items():
+        _set_kernels(operator, {key: _told(kernel) for key, kernel in kernels.items()})
+    table.update({operator: _told(decomposition) for operator, decomposition in written_out.items()})
+    try:
+        with plain_attention():
+            yield
+    finally:
+        table.update(written_out)
+        for operator, kernels in before.items():
+            _set_kernels(operator, kernels)
+
+
+def _recurrent() -> list[Any]:
+    aten = torch.ops.aten
+    return [aten.lstm.input, aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input]
+
+
+def _set_kernels(operator: Any, kernels: dict[Any, Any]) -> None:
+    operator.py_kernels.clear()
+    operator.py_kernels.update(kernels)
+    operator._dispatch_cache.clear()
+
+
+def _told(unrolled: Callable[..., Any]) -> Callable[..., Any]:
+    """The shapes of a recurrent operator; the operators it is made of, where a program is to be written in those."""
+
+    def told(x: torch.Tensor, state: Any, *settings: Any) -> tuple[torch.Tensor, ...]:
+        """`settings` are the operator's: weights, biases, layers, dropout, train, both ways, batch first."""
+        from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+        both_ways, batch_first = settings[5:7]
+        if get_proxy_mode() is not None:
+            if isinstance(x.shape[1 if batch_first else 0], torch.SymInt):
+                raise NotImplementedError("a recurrent layer (LSTM, GRU, RNN) over a free number of steps")
+            return unrolled(x, state, *settings)  # type: ignore[no-any-return]
+        states = [state] if isinstance(state, torch.Tensor) else list(state)
+        output = x.new_empty((x.shape[0], x.shape[1], (2 if both_ways else 1) * states[0].shape[2]))
+        return output, *(torch.empty_like(one) for one in states)
+
+    return told
