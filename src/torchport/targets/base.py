@@ -8,9 +8,11 @@ and nowhere else.
 from __future__ import annotations
 
 import abc
+import contextlib
 import hashlib
 import importlib
 import importlib.util
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -61,10 +63,17 @@ class ExportOptions:
 class Runner(abc.ABC):
     """An opened graph: a context manager that maps named numpy arrays to named numpy arrays.
 
+    `run` may be called by any number of threads. Where the runtime itself takes one call at a time, they take turns.
+
     Attributes:
         signature: the graph's inputs and outputs, as captured.
         used: what really runs, read back from the runtime.
+
+    Class attributes:
+        concurrent: the runtime answers calls of several threads at once; `_run` is then called so.
     """
+
+    concurrent: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -80,6 +89,7 @@ class Runner(abc.ABC):
         self.graph = graph
         self.device, self.provider, self.threads = device, provider, threads
         self.used = Used(library="none", version="0")
+        self._turn = contextlib.nullcontext() if self.concurrent else threading.Lock()
         self._open(folder / graph.entry)
 
     @abc.abstractmethod
@@ -116,8 +126,9 @@ class Runner(abc.ABC):
         return parts[0] if len(parts) == 1 else self._joined(parts)
 
     def close(self) -> None:
-        """Release the runtime's memory; further calls fail."""
-        self._close()
+        """Release the runtime's memory, once the call under way is answered; further calls fail."""
+        with self._turn:
+            self._close()
 
     def __enter__(self) -> Runner:
         return self
@@ -153,7 +164,8 @@ class Runner(abc.ABC):
         for spec in self.signature.inputs:
             io = self.graph.io[spec.name]
             native[io.name] = self._to_native(spec, io, np.asarray(feed[spec.name]))
-        answered = self._run(native)
+        with self._turn:
+            answered = self._run(native)
         outputs = {}
         for spec in self.signature.outputs:
             io = self.graph.io[spec.name]

@@ -42,6 +42,8 @@ class OnnxRunner(Runner):
     `provider` is ONNX Runtime's own name of it, such as `CUDAExecutionProvider`.
     """
 
+    concurrent = True
+
     def _open(self, path: Path) -> None:
         import onnxruntime as ort
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +58,6 @@ class OpenVinoRunner(Runner):
                 raise
             raise RunError(f"OpenVINO has no device {wanted} here", f"it has {', '.join(core.available_devices)}") from exc
         self._request: Any = compiled.create_infer_request()
-        self._one_at_a_time = threading.Lock()  # an infer request answers one call at a time
         self.used = Used(
             library="openvino",
             version=ov.get_version().partition("-")[0],
@@ -95,16 +93,14 @@ class OpenVinoRunner(Runner):
         return compiled
 
     def _run(self, feed: Arrays) -> Arrays:
-        with self._one_at_a_time:
-            if self._request is None:
-                raise RunError("this OpenVINO request is closed")
-            # By position, which the IR keeps: where an input is handed out as an output, the two share one set of names.
-            self._request.infer(dict(enumerate(feed.values())), share_inputs=True)
-            return {self.graph.io[spec.name].name: self._request.get_output_tensor(i).data.copy() for i, spec in enumerate(self.signature.outputs)}
+        if self._request is None:
+            raise RunError("this OpenVINO request is closed")
+        # By position, which the IR keeps: where an input is handed out as an output, the two share one set of names.
+        self._request.infer(dict(enumerate(feed.values())), share_inputs=True)
+        return {self.graph.io[spec.name].name: self._request.get_output_tensor(i).data.copy() for i, spec in enumerate(self.signature.outputs)}
 
     def _close(self) -> None:
-        with self._one_at_a_time:
-            self._request = None
+        self._request = None
 
 
 class OpenVino(Target):

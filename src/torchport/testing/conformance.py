@@ -11,6 +11,7 @@ import shutil
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import BadInput, TorchportError
+from ..targets import targets
 from ..targets.base import Arrays, ExportOptions, Runner, Target
 
 if TYPE_CHECKING:
@@ -71,7 +73,14 @@ class Case:
     def export(self, folder: Path, program: Program) -> Artifact:
         """Export into a new folder."""
         folder.mkdir(parents=True)
-        return self.target.export(program, folder, ExportOptions(precision=PRECISION))
+        needed = self.target.needs(PRECISION)
+        parent = None
+        if needed is not None:
+            (folder / "parent").mkdir()
+            parent = targets.get(needed[0]).export(program, folder / "parent", ExportOptions(precision=needed[1]))
+        artifact = self.target.export(program, folder, ExportOptions(precision=PRECISION), parent)
+        shutil.rmtree(folder / "parent", ignore_errors=True)
+        return artifact
 
     def open(self, folder: Path | None = None) -> Runner:
         """Open the artefact with one thread, where it was made or from a copy."""
@@ -228,6 +237,19 @@ def check_close(case: Case) -> None:
     raise AssertionError("a closed runner answered")
 
 
+def check_threads(case: Case) -> None:
+    """Calls of several threads at once are answered like one after the other, and an answer stays as it is when others follow."""
+    feeds = [case.toy.feed(seed=seed) for seed in range(4)]
+    with case.open() as runner:
+        alone = [runner.run(feed) for feed in feeds]
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(lambda number: runner.run(feeds[number % 4]), range(24)))
+    for number, answer in enumerate(together):
+        case.assert_equal(answer, alone[number % 4])
+    for answer, feed in zip(alone, feeds, strict=True):
+        case.assert_equal(answer, case.toy.expected(feed))
+
+
 def target_checks() -> list[Callable[[Case], None]]:
     """Every check, the cheap explanations first."""
     return [
@@ -242,6 +264,7 @@ def target_checks() -> list[Callable[[Case], None]]:
         check_deterministic,
         check_private,
         check_used,
+        check_threads,
         check_close,
     ]
 
