@@ -40,7 +40,7 @@ class Request:
         source: `module:name`, `file.py:Name`, a file, a folder, `hf:FOLDER`, or an eager module.
         task: its name; None takes the one that a Hugging Face folder's architecture is for, else the one for any module.
         weights, arguments: for the factory named by `source`; `best.pth#ema` is one set of the weights in a file.
-        drop: beginnings of the names of weights to leave out.
+        drop: names of weights to leave out, by their beginnings, or by patterns with `*`.
         data: the user's items; `inputs` are `--input` texts for when there are none.
         settings: task facts given by the user.
         targets, recipes: names, or None for every one that works here; recipes are plain ones then.

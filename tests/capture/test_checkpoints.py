@@ -49,7 +49,8 @@ FILES: dict[str, tuple[Callable[[State], Any], str]] = {
     "own_dict": (lambda s: {"model": Config(s)}, "entry 'model'"),
     "no_counter": (lambda s: {n: t for n, t in s.items() if "num_batches" not in n}, ""),
     "twice": (lambda s: {"model": s, "state_dict": {n: t.clone() for n, t in s.items()}}, "entry 'model'"),
-    "frozen_average": (lambda s: {"model": s, "ema": {"decay": 0.9, "shadow": {n: t for n, t in zeros(s).items() if "running" not in n}}}, "entry 'model'"),
+    "frozen_average": (lambda s: {"model": s, "ema": {"decay": 0.9, "shadow": {n: t for n, t in zeros(s).items() if "running" not in n}}}, "'ema.shadow' are not taken, as 2 missing there"),
+    "average_not_begun": (lambda s: {"model": s, "swa_model": {**averaged(zeros(s)), "n_averaged": torch.tensor(0)}}, "entry 'model'"),
     "numpy": (lambda s: {"model": {n: t.numpy() for n, t in s.items()}}, "entry 'model'"),
 }
 
@@ -101,7 +102,7 @@ def test_one_set_of_several_is_named(tmp_path: Path) -> None:
     torch.save({"model": state, "model_ema": {"module": zeros(state)}, "d": {"w": torch.ones(3)}}, path)
     source = opened(path)
     holds(source, zeros(state))
-    assert source.notes[0].startswith("best.pth holds 2 sets of these weights: averaged weights are taken, 'model_ema'") and "--weights 'best.pth#model'" in source.notes[0]
+    assert source.notes[0].startswith("best.pth holds 2 sets of these weights: averaged ones are taken, 'model_ema'") and "--weights 'best.pth#model'" in source.notes[0]
     for entry, wanted in (("model", state), ("model_ema", zeros(state)), ("ema", zeros(state)), ("model_ema.module", zeros(state))):
         source = opened(f"{path}#{entry}")
         holds(source, wanted)
@@ -140,9 +141,34 @@ def test_what_the_model_has_no_place_for_is_dropped_by_name(tmp_path: Path) -> N
         opened(path)
     holds(opened(path, drop=("aux.", "scale")), state)
     holds(opened(path, drop=("state_dict.model.aux", "scale")), state)
-    with pytest.raises(UsageError, match=r"--drop auxx: no name in w\.pt begins so"):
+    with pytest.raises(UsageError, match=r"--drop auxx: there is no such name in w\.pt"):
         opened(path, drop=("aux", "auxx", "scale"))
     with pytest.raises(WeightsError, match=r"2 missing \(head.weight, head.bias\)"):
         opened(path, drop=("aux.", "scale", "head"))
     with pytest.raises(UsageError, match="there are no --weights"):
         open_source(Net(), drop=("aux.",))
+
+
+def test_many_unexpected_tensors_are_dropped_by_a_pattern(tmp_path: Path) -> None:
+    class Deep(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(5))
+
+    state = {name: tensor + 1 for name, tensor in Deep().state_dict().items()}
+    torch.save({**state, **{f"layers.{i}.inv_freq": torch.ones(2) for i in range(5)}, "layers.0.num_batches_tracked": torch.tensor(3)}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"5 unexpected .*: --drop '\*\.inv_freq'$"):
+        opened(tmp_path / "w.pt", Deep)
+    holds(opened(tmp_path / "w.pt", Deep, drop=("*.inv_freq",)), state)
+    torch.save({**state, "layers.0.inv_freq": torch.ones(2), "layers.5.weight": torch.ones(2)}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=r"--drop layers\.5\. --drop layers\.0\.inv_freq$"):
+        opened(tmp_path / "w.pt", Deep)
+
+
+def test_an_entry_under_a_wrapper_is_named_without_it(tmp_path: Path) -> None:
+    state, path = trained(), tmp_path / "w.pt"
+    torch.save({"model": {**under("module.netG.", state), **under("module.netD.", zeros(state))}}, path)
+    with pytest.raises(WeightsError, match=r"#model\.netG"):
+        opened(path)
+    for entry in ("model.netG", "netG", "model.module.netG"):
+        holds(opened(f"{path}#{entry}"), state)

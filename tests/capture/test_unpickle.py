@@ -9,6 +9,7 @@ import io
 import os
 import pathlib
 import pickle
+import random
 import struct
 import sys
 import zipfile
@@ -237,6 +238,32 @@ def test_hostile_operations_are_refused_in_a_line(tmp_path: Path, name: str, for
         read(path)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
     assert (argparse.Namespace.__init__, torch._utils._rebuild_tensor_v2.__globals__) == before and not hasattr(argparse.Namespace, "a")
+
+
+def test_an_archive_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w/data.pkl", b"\x80\x02}.")
+        archive.writestr("w/data/0", bytes(2**26))
+    with pytest.raises(BadInput, match="unpacks to far more than it holds"):
+        read(path)
+
+
+def test_damaged_checkpoints_are_refused_in_a_line(tmp_path: Path) -> None:
+    dice, path, goods = random.Random(0), tmp_path / "w.pt", []
+    for archive in (True, False):
+        torch.save({"m": torch.nn.Linear(3, 2).state_dict(), **beside()}, path, _use_new_zipfile_serialization=archive)
+        goods.append(path.read_bytes())
+    for _ in range(400):
+        raw = bytearray(dice.choice(goods))
+        for _ in range(dice.choice([1, 1, 3, 20])):
+            at = dice.randrange(len(raw))
+            raw[at : at + dice.randrange(3)] = dice.randbytes(dice.randrange(4))
+        path.write_bytes(raw)
+        try:
+            assert all(isinstance(tensor, torch.Tensor) for tensor in read(path).tensors.values())
+        except BadInput as exc:
+            assert "\n" not in str(exc) and len(str(exc)) < 500
 
 
 def test_names_of_a_file_reach_no_terminal_raw(tmp_path: Path) -> None:

@@ -27,6 +27,9 @@ AVERAGED = frozenset(("ema", "swa", "averaged", "average", "avg", "polyak"))
 NORMS = ((r"original0", "_g"), (r"original1", "_v"), (r"original", "_orig"), (r"\d+\._u", "_u"), (r"\d+\._v", "_v"))
 """A parametrised weight's tensors, and what the older hook-based weight_norm and spectral_norm call the same ones."""
 
+COUNTER = "num_batches_tracked"
+"""BatchNorm's count of training steps, which no prediction reads."""
+
 SHOWN = 6
 """How many names of a kind a message shows."""
 
@@ -116,11 +119,18 @@ class Places:
 
     def averaged(self, match: Match) -> bool:
         """Whether a place holds averages over the training (EMA, SWA), as its name says, or the counter beside it."""
-        if _words(match.prefix) & AVERAGED:
-            return True
+        return bool(_words(match.prefix) & AVERAGED) or any(bool(count.any()) for count in self._counts(match))
+
+    def unstarted(self, match: Match) -> bool:
+        """Whether a place is for averages and has averaged nothing yet: it holds what the model began with."""
+        counts = self._counts(match)
+        return bool(counts) and not any(bool(count.any()) for count in counts)
+
+    def _counts(self, match: Match) -> list[torch.Tensor]:
+        """The counters of AveragedModel beside a place."""
         holders = {self._checkpoint.holders[path] for path in match.keys.values()}
         counts = [self._checkpoint.tensors.get(f"{holder}.n_averaged" if holder else "n_averaged") for holder in holders]
-        return any(count is not None and bool(count.any()) for count in counts)
+        return [count for count in counts if count is not None]
 
     def metadata(self, match: Match) -> dict[str, Mapping[str, object]]:
         """The versions of a place's modules, by the path that the model has for them."""
@@ -163,7 +173,7 @@ def narrowed(checkpoint: Checkpoint, entry: str) -> list[str]:
     parts = entry.split(".")
     prefixes = {prefix for path in checkpoint.tensors for prefix, _ in _splits(path) if prefix}
     for fits in (lambda name: name == entry, lambda name: name.split(".")[-len(parts) :] == parts, lambda name: entry.lower() in _words(name.rpartition(".")[2])):
-        places = sorted(filter(fits, prefixes), key=lambda name: (name.count("."), name))
+        places = sorted((name for name in prefixes if fits(name) or fits(spell(name, LEVELS[0]))), key=lambda name: (name.count("."), name))
         places = [place for place in places if not any(place.startswith(f"{other}.") for other in places)]
         if len(places) == 1:
             return [path for path in checkpoint.tensors if path.startswith(f"{places[0]}.")]
@@ -195,7 +205,7 @@ def tied(own: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, ...]]:
 def lacking(own: Mapping[str, torch.Tensor], have: Iterable[str]) -> tuple[str, ...]:
     """What the model lacks: neither there, nor tied to what is there, nor BatchNorm's counter of training steps, which no prediction reads."""
     have, same = set(have), tied(own)
-    return tuple(name for name in own if name not in have and not have.intersection(same[name]) and not name.endswith("num_batches_tracked"))
+    return tuple(name for name in own if name not in have and not have.intersection(same[name]) and not name.endswith(COUNTER))
 
 
 def spell(name: str, passed_over: frozenset[str]) -> str:

@@ -53,7 +53,7 @@ def _kind_of_archive(path: Path) -> Kind:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {name.partition("/")[2] or name for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError) as exc:
+    except Exception as exc:  # damage surfaces as any exception
         raise _damaged(path, exc) from exc
     if "archive_format" in members or "serialized_exported_program.json" in members:
         return "exported"

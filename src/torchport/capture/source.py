@@ -63,7 +63,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Weights:
-    """A file of weights: `best.pth`, or one set of those in it, `best.pth#ema`; and beginnings of names in it to leave out."""
+    """A file of weights: `best.pth`, or one set of those in it, `best.pth#ema`; and names in it to leave out."""
 
     path: Path
     drop: tuple[str, ...] = ()
@@ -76,7 +76,7 @@ def open_source(source: str | torch.nn.Module, *, args: Mapping[str, str] | None
         source: `package.module:name`, `file.py:Name`, a file, a folder, or an eager module (copied, never changed).
         args: keyword arguments for a class or factory, as typed (JSON where it parses).
         weights: `.safetensors`, `.pt`, `.pth`, `.ckpt` or `.bin` for a model that Python builds; `best.pth#ema` names one set of those in it.
-        drop: beginnings of the names of weights to leave out.
+        drop: names of weights to leave out, by their beginnings, or by patterns with `*`.
 
     Raises:
         BadInput: there is no such file, or it is damaged, or it holds weights and not a model.

@@ -23,6 +23,10 @@ LONGEST_PICKLE = 2**30
 """Bytes of the pickle in an archive; the tensors' numbers lie outside of it."""
 
 
+LONGEST_RATIO = 50
+"""How many times its packed size a part of an archive may have; torch.save packs nothing."""
+
+
 @dataclass(frozen=True)
 class Unpickled:
     """The object of a file, and the names that it would have imported."""
@@ -54,6 +58,8 @@ def _from_archive(file: BinaryIO) -> Unpickled:
         folder, members = name.removesuffix("data.pkl"), {one.filename: one for one in archive.infolist()}
         if members[name].file_size > LONGEST_PICKLE:
             raise pickle.UnpicklingError("its pickle is longer than that of any checkpoint")
+        if any(one.file_size > LONGEST_RATIO * max(one.compress_size, 2**20) for one in members.values()):
+            raise pickle.UnpicklingError("it unpacks to far more than it holds")
         swapped = f"{folder}byteorder" in members and archive.read(f"{folder}byteorder") == b"big"
         known: dict[str, Storage] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import inspect
 import re
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsafeFile, UsageError, WeightsError
 from .blame import first_line, place_of
-from .matching import Match, Places, described, lacking, listed, narrowed, tied
+from .matching import COUNTER, Match, Places, described, lacking, listed, narrowed, tied
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +49,7 @@ def fit(module: torch.nn.Module, checkpoint: Checkpoint, *, entry: str | None = 
 
     Args:
         entry: where in the file to look only; see `matching.narrowed`.
-        drop: beginnings of names to leave out, in the file or in the model.
+        drop: names to leave out, as they stand in the file or in the model: by their beginnings, or by patterns with `*`.
 
     Raises:
         WeightsError: counts the missing, unexpected and mis-shaped keys of the likeliest place, and names the first of each.
@@ -57,7 +58,7 @@ def fit(module: torch.nn.Module, checkpoint: Checkpoint, *, entry: str | None = 
     """
     own = {key: value for key, value in module.state_dict(keep_vars=True).items() if _is_tensor(value)}
     paths = list(checkpoint.tensors) if entry is None else narrowed(checkpoint, entry)
-    places = Places(own, checkpoint, [path for path in paths if not path.startswith(tuple(drop))] if drop else paths)
+    places = Places(own, checkpoint, [path for path in paths if not _dropped(path, drop)])
     chosen = _Chosen.of(places, checkpoint)
     loader = _Loader(module, own, checkpoint, places, tuple(drop))
     errors: list[WeightsError] = []
@@ -91,7 +92,8 @@ class _Chosen:
             return cls([], [])
         best, *others = places.matches
         sets = [best, *places.rivals(best)]
-        averages, unclear = [one for one in sets if places.averaged(one)], None
+        sets = [one for one in sets if not places.unstarted(one)] or sets
+        best, averages, unclear = sets[0], [one for one in sets if places.averaged(one)], None
         if len(sets) > 1 and len(averages) != 1:
             names = " or ".join(f"--weights '{checkpoint.file}#{one.prefix}'" for one in sets[:SHOWN] if one.prefix)
             unclear = WeightsError(f"{checkpoint.file} holds {len(sets)} sets of weights that fit: {listed((one.prefix or 'its outermost dict' for one in sets), SHOWN)}", f"say which: {names}")
@@ -117,8 +119,8 @@ class _Loader:
         Raises:
             WeightsError: it does not fit.
         """
-        rest = {name: path for name, path in self.places.rest(match).items() if not name.startswith(self.drop or ("\0",))}
-        keys = {name: path for name, path in match.keys.items() if not name.startswith(self.drop or ("\0",))}
+        rest = {name: path for name, path in self.places.rest(match).items() if not _dropped(name, self.drop)}
+        keys = {name: path for name, path in match.keys.items() if not _dropped(name, self.drop)}
         self._check(keys)
         state: Any = OrderedDict((name, self.checkpoint.tensors[path]) for name, path in {**rest, **keys}.items())
         state |= {name: value for name, value in self.places.extras(match).items() if name not in state}
@@ -126,6 +128,7 @@ class _Loader:
         missing, unexpected, misshaped = self._into_module(state)
         lacks = lacking(self.own, set(self.own) - set(missing))
         missing = [name for name in missing if name not in self.own or name in lacks]
+        unexpected = [name for name in unexpected if not name.endswith(COUNTER)]
         wrong = [_listed(kind, names) for kind, names in (("missing", missing), ("unexpected", unexpected), ("mis-shaped", misshaped)) if names]
         if wrong:
             raise WeightsError(f"{self.checkpoint.file} does not fit {type(self.module).__name__}: {', '.join(wrong)}", self._hint(missing, unexpected, misshaped))
@@ -174,9 +177,9 @@ class _Loader:
     def check_dropped(self, match: Match, paths: Sequence[str]) -> None:
         """Refuse a `--drop` that nothing begins with."""
         names = {*paths, *match.keys, *self.places.rest(match)}
-        idle = [text for text in self.drop if not any(name.startswith(text) for name in names)]
+        idle = [text for text in self.drop if not any(_dropped(name, (text,)) for name in names)]
         if idle:
-            raise UsageError(f"--drop {idle[0]}: no name in {self.checkpoint.file} begins so", f"it has {listed(paths)}")
+            raise UsageError(f"--drop {idle[0]}: there is no such name in {self.checkpoint.file}", f"it has {listed(paths)}")
 
     def notes(self, match: Match, rivals: Sequence[Match]) -> list[str]:
         """What was taken and what was left, a line each."""
@@ -186,8 +189,9 @@ class _Loader:
         lines = [f"{file}: {', '.join(where)} ({_counted(match.keys)})"] if where else []
         if rivals:
             others = " or ".join(f"--weights '{file}#{one.prefix}'" for one in rivals[:SHOWN])
-            what = "averaged weights are" if self.places.averaged(match) else "one is"
-            lines[:1] = [f"{file} holds {len(rivals) + 1} sets of these weights: {what} taken, '{match.prefix}' (the other: {others})"]
+            lines[:1] = [f"{file} holds {len(rivals) + 1} sets of these weights: averaged ones are taken, '{match.prefix}' (the other: {others})"]
+        partial = [one for one in self.places.matches if one.missing and 2 * len(one.keys) > len(self.own) and self.places.averaged(one)] if match.whole else []
+        lines += [f"{file}: averaged weights '{one.prefix}' are not taken, as {_listed('missing there', one.missing)}" for one in partial]
         beside = self.places.beside(match)
         lines += [f"{file}: {_counted(beside)} beside the model left out ({listed(beside, SHOWN)})"] if beside else []
         lines += [f"{file}: objects beside the tensors are left out, never run ({listed(self.checkpoint.objects)})"] if self.checkpoint.objects else []
@@ -198,8 +202,9 @@ class _Loader:
 
     def _hint(self, missing: Sequence[str], unexpected: Sequence[str], misshaped: Sequence[str]) -> str:
         if not missing and not misshaped:
-            starts = dict.fromkeys(name.partition(".")[0] + "." if "." in name else name for name in unexpected)
-            return f"leave out what the model has no place for: {' '.join(f'--drop {start}' for start in starts)}"
+            return f"leave out what the model has no place for: {' '.join(f'--drop {text}' for text in _to_drop(unexpected, self.own))}"
+        if any(name.startswith("torch.distributed") for name in self.checkpoint.objects):
+            return "tensors of it are sharded (DTensor): save the full state dict"
         if any(".lora_" in name for name in self.checkpoint.tensors):
             return "this is an adapter (LoRA): merge it into its model first (merge_and_unload), and save that"
         if any("flat_param" in name for name in self.checkpoint.tensors) or ("ds_version" in self.checkpoint.keys and misshaped):
@@ -234,6 +239,25 @@ def state_hash(state: Mapping[str, torch.Tensor]) -> str:
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         digest.update(raw.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _dropped(name: str, drop: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(name, text) if "*" in text else name.startswith(text) for text in drop)
+
+
+def _to_drop(unexpected: Sequence[str], own: Iterable[str]) -> list[str]:
+    """What names unexpected tensors and nothing of the model's: the parts that they belong to, or their last names where those are fewer."""
+    own = list(own)
+
+    def start(name: str) -> str:
+        parts = name.split(".")
+        shorter = (".".join(parts[:count]) + "." for count in range(1, len(parts)))
+        return next((text for text in shorter if not any(key.startswith(text) for key in own)), name)
+
+    starts = list(dict.fromkeys(start(name) for name in unexpected))
+    ends = list(dict.fromkeys(f"'*.{name.rpartition('.')[2]}'" for name in unexpected))
+    clear = not any(_dropped(key, [text.strip("'") for text in ends]) for key in own)
+    return ends if len(starts) > len(ends) and len(starts) > SHOWN and clear else starts
 
 
 def _listed(kind: str, keys: Iterable[str]) -> str:

@@ -47,7 +47,7 @@ def _facts() -> list[str]:
 
 Source = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="package.module:name, file.py:Name, a .pt2, a TorchScript .pt, or a Hugging Face folder (hf:DIR, or DIR).")]
 Weights = Annotated[Path | None, typer.Option(help="A .safetensors, .pt, .pth or .ckpt with the weights of the model that SOURCE builds; best.pth#ema takes one set of those in it.")]
-Drop = Annotated[list[str] | None, typer.Option(help="Beginning of the names of weights to leave out, as in aux.; repeatable.")]
+Drop = Annotated[list[str] | None, typer.Option(help="Names of weights to leave out, by their beginning (aux.) or a pattern ('*.inv_freq'); repeatable.")]
 Arg = Annotated[list[str] | None, typer.Option("--arg", help="key=value for the class or factory; repeatable.")]
 Task = Annotated[str | None, typer.Option(autocompletion=of(tasks), help="What the model is for; see `torchport tasks`. A Hugging Face folder says it by itself.")]
 Set = Annotated[list[str] | None, typer.Option("--set", autocompletion=of(_facts), help="key=value of a fact of the task; repeatable; `torchport tasks NAME` explains each.")]
