@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -16,10 +17,14 @@ from .in_memory import raw_of
 from .targets import Runner, targets
 from .tasks import Pipeline, Plan, Session, tasks
 from .tasks.batching import answer_many
-from .types import MOST_THREADS
+from .types import MOST_THREADS, Parity
 
 Source = Any
 """One input: a path, raw bytes, or what `in_memory.raw_of` takes (an array, a tensor, a picture of Pillow, a dict of arrays)."""
+
+
+LOG = logging.getLogger("torchport")
+LOG.addHandler(logging.NullHandler())
 
 
 class Predictor:
@@ -30,13 +35,20 @@ class Predictor:
         variant: id of the variant; the best one that runs here when None.
         profile: whose recorded winner to prefer when no variant is named.
         threads: threads of the runtime; the measured best when None.
+        device: where the runtime computes, and after a slash its own name of a provider, as in `cuda/CUDAExecutionProvider`. Nothing falls
+            back silently.
         in_graph: use the exported preprocessing instead of the host's.
         trust: open targets that execute code although the Bundle was made elsewhere.
         overrides: facts of the answer's presentation, such as `top`, to use instead of the Bundle's.
 
+    Attributes:
+        variant: what answers.
+        refused: id of each better variant that does not run here -> why.
+
     Raises:
         BundleError: the Bundle is damaged, or has no such variant.
         MissingDependency: the variant's runtime is not installed.
+        RunError: the runtime has no such device or provider.
     """
 
     def __init__(
@@ -54,11 +66,12 @@ class Predictor:
         if threads is not None and not 1 <= threads <= MOST_THREADS:
             raise UsageError(f"{threads} threads", f"give 1 to {MOST_THREADS}, or None for the measured best")
         self._overrides = dict(overrides or {})
+        self.refused: dict[str, TorchportError] = {}
         self._stack = ExitStack()
         self.bundle = self._stack.enter_context(Bundle(bundle))
         try:
             self.variant = self._select(variant, profile, trust)
-            self.pipeline = self._open(self.variant, threads or self.variant.threads, device, in_graph)
+            self.pipeline = self._open(threads or self.variant.threads, device, in_graph)
         except BaseException:
             self._stack.close()
             raise
@@ -99,6 +112,45 @@ class Predictor:
         values = _whole((yield from self.pipeline.stream(self._raw(source))))
         result: dict[str, Any] = values["result"]
         return result
+
+    def answer(self, values: Mapping[str, Any], *, start: str) -> dict[str, Any]:
+        """The task's answer from a later point of the chain on: for a caller that decoded the input itself.
+
+        Args:
+            values: what the steps from `start` on read of the steps before, by the names in the manifest's wiring, as in
+                `answer({"image": pixels}, start="preprocess")`.
+            start: name of the first step that runs.
+
+        Raises:
+            UsageError: the chain has no such step, or it reads a value that is not given.
+        """
+        missing = self.pipeline.plan.missing(values, start)
+        if missing:
+            raise UsageError(f"the steps from {start} on read {', '.join(missing)}, which is not given", f"give them, or start earlier: {self.pipeline.plan.names}")
+        result: dict[str, Any] = _whole(self.pipeline.run(dict(values), start=start))["result"]
+        return result
+
+    def tensors(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The model graph's outputs for its own inputs, both by the names fixed at capture; nothing is prepared or presented.
+
+        Raises:
+            UsageError: the model is several graphs.
+            BadInput: the feed does not fit the graph's signature.
+        """
+        plan = self.pipeline.plan
+        if plan.step_of("model") is None:
+            raise UsageError(f"the model is several graphs: {', '.join(plan.signatures)}", "answer whole inputs with predict")
+        return self.pipeline.call("model", feed)
+
+    def check(self, most: int | None = None) -> Parity:
+        """The golden vectors answered by what is open here, and how far it is from them; not shown to differ where there are none.
+
+        Args:
+            most: golden items to answer; None takes all that were kept.
+        """
+        from .verify.check import check_pipeline
+
+        return check_pipeline(self.pipeline, self.bundle, self.variant, most)
 
     def session(self) -> Session:
         """A stream of input (frames, chunks of speech) to push piece by piece.
@@ -167,7 +219,7 @@ class Predictor:
         best = manifest.chosen_for.get(profile) or manifest.chosen
         speed = {c.id: c.latency_ms.median for c in manifest.evidence.candidates if c.latency_ms}
         order = sorted(manifest.variants, key=lambda v: (v.id != best, profile not in v.profiles, speed.get(v.id, np.inf), v.id))
-        refused: dict[str, TorchportError] = {}
+        refused = self.refused
         for variant in order:
             try:
                 self._require(variant, trusted)
@@ -175,6 +227,7 @@ class Predictor:
                 refused[variant.id] = exc
                 continue
             if refused:
+                LOG.info("%s: using %s (%s)", manifest.name, variant.id, _reasons(refused))
                 warnings.warn(f"using {variant.id} ({_reasons(refused)})", RuntimeWarning, stacklevel=3)
             return variant
         if not refused:
@@ -191,17 +244,19 @@ class Predictor:
         if state.status != "ok":
             raise MissingDependency(f"{state.reason}", targets.install_hint(target.name))
 
-    def _open(self, variant: Variant, threads: int | None, device: str, in_graph: bool) -> Pipeline:
-        manifest = self.bundle.manifest
+    def _open(self, threads: int | None, device: str, in_graph: bool) -> Pipeline:
+        manifest, variant = self.bundle.manifest, self.variant
         facts = {**self.bundle.facts(), **self._overrides}
         plan = Plan(tasks.need(manifest.task.name), facts, manifest.steps, manifest.graphs)
         needed = plan.needed(in_graph=in_graph)
         folder = self.bundle.variant_folder(variant, needed)
         target = targets.need(variant.artifact.target)
+        place, _, provider = device.partition("/")
         runners: dict[str, Runner] = {}
         for name in needed:
-            runner = target.open(variant.artifact, folder, manifest.graphs[name], name, device=device, threads=threads)
+            runner = target.open(variant.artifact, folder, manifest.graphs[name], name, device=place, provider=provider or None, threads=threads)
             runners[name] = self._stack.enter_context(runner)
+            LOG.debug("%s: %s opened by %s", manifest.name, name, runner.used)
         return Pipeline(plan, runners, in_graph)
 
 

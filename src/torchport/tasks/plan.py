@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from ..errors import UsageError
 from ..types import Signature, Step
 from . import assets
 from .base import Facts, Task
@@ -49,6 +50,11 @@ class Plan:
         return "model" if "model" in self.signatures else next(iter(self.signatures))
 
     @property
+    def names(self) -> str:
+        """The steps' names in their order, with commas between."""
+        return ", ".join(step.name for step in self.steps)
+
+    @property
     def graph_steps(self) -> tuple[Step, ...]:
         """The steps that have an exported graph, whether or not the host can answer them too."""
         return tuple(step for step in self.steps if step.graph is not None)
@@ -78,6 +84,21 @@ class Plan:
         wanted = set(graphs)
         last = max((i for i, step in enumerate(self.steps) if not wanted.isdisjoint(step.graphs)), default=-1)
         return self.steps[last + 1].name if last + 1 < len(self.steps) else None
+
+    def missing(self, values: Collection[str], start: str) -> list[str]:
+        """Values that the steps from `start` on read, that none of them makes and that are not given.
+
+        Raises:
+            UsageError: there is no such step.
+        """
+        if all(step.name != start for step in self.steps):
+            raise UsageError(f"the chain has no step '{start}'", f"it has {self.names}")
+        first = next(i for i, step in enumerate(self.steps) if step.name == start)
+        known, lacking = set(values), dict[str, None]()
+        for step in self.steps[first:]:
+            lacking.update(dict.fromkeys(name for name in step.inputs.values() if name not in known))
+            known |= set(step.outputs.values())
+        return list(lacking)
 
     def needed(self, *, in_graph: bool = False) -> list[str]:
         """Names of the graphs that the chain runs, in the order of its steps."""

@@ -10,9 +10,10 @@ from .. import isolate
 from ..bundle import Bundle, Variant, trust
 from ..errors import MissingDependency, TorchportError
 from ..targets import targets
-from ..tasks import Plan, tasks
-from ..types import PLAIN, Value
-from .examine import Allowed, Examined, examine
+from ..tasks import Pipeline, Plan, tasks
+from ..types import PLAIN, Parity, Value
+from .examine import CHAIN_TOLERANCE, Allowed, Examined, examine
+from .parity import Tally
 from .traces import Trace, load
 
 
@@ -60,6 +61,25 @@ def verify(bundle: Bundle, *, trusted: bool = False, progress: Callable[[str], N
         rows.append(_row(bundle, variant, plan, golden.get(variant.golden, []), trusted))
     ok = any(r.status == "ok" for r in rows) and not any(r.status == "failed" for r in rows)
     return Verdict(ok=ok, variants=tuple(rows), complete=not any(r.status == "absent" for r in rows))
+
+
+def check_pipeline(pipeline: Pipeline, bundle: Bundle, variant: Variant, most: int | None = None) -> Parity:
+    """Golden vectors through graphs that are open already, such as a server's: the chain as it will answer, from raw bytes on.
+
+    Args:
+        most: golden items to answer; None takes all.
+    """
+    allowed, tally = Allowed(variant.tolerance, variant.least_db), Tally()
+    tolerance, failed = max(allowed.max_rel, CHAIN_TOLERANCE), None
+    for one in golden_of(bundle, variant.golden)[:most]:
+        reference = one.graph if pipeline.in_graph else one.host
+        values = pipeline.answer(reference["raw"])
+        for step in pipeline.plan.graph_steps:
+            for own, name in step.outputs.items() if pipeline.uses_graph(step) else ():
+                tally.add(step.name, own, reference[name], values[name], tolerance, step.levels)
+        if variant.tolerance is not None and not pipeline.task.agree(values["result"], reference["result"]):
+            failed = failed or f"another answer than the reference on {one.name}"
+    return tally.parity(stage="raw to result", reason=failed, least_db=allowed.least_db) if failed else tally.parity(least_db=allowed.least_db)
 
 
 def _row(bundle: Bundle, variant: Variant, plan: Plan, golden: list[Trace], trusted: bool) -> VariantVerdict:
