@@ -154,9 +154,11 @@ class Squeezes(nn.Module):
         return x.squeeze()
 
 
-def test_one_item_is_refused_where_the_model_answers_another_shape() -> None:
-    graph = capture_graph("model", Squeezes().eval(), {"x": floats(3, 10)})
-    assert graph.signature.dims["batch"].min == 2
+@pytest.mark.parametrize("dims", [None, {"x": {0: "batch"}}])
+def test_a_model_that_answers_one_item_in_another_shape_is_captured_for_one(dims: dict | None) -> None:
+    graph = capture_graph("model", Squeezes().eval(), {"x": floats(3, 10)}, dims=dims)
+    assert shapes(graph) == ({"x": ("float32", 1, 10)}, {"output_0": ("float32", 10)})
+    assert "one item at a time" in graph.said["batch"]
 
 
 class Gate(nn.Module):

@@ -131,14 +131,16 @@ class _Climb:
         """The first rung that holds with every dimension free; else one that fixes some, where none was named."""
         exported = self._try(self.rungs, self._exported)
         if exported is not None and not exported[1].fixed:
-            return self._settled(*exported)
+            graph = self._settled(*exported)
+            return graph if graph.signature.dims.get(BATCH, Bound()).min == 1 else self._alone("it answers one item in another shape, or by other operators") or graph
         scripted = self._try(("script", "trace"), self._scripted)
         if scripted is not None and (exported is None or not scripted[1].fixed):
             if exported is not None:
                 self.said[exported[0].rung] = self._fixes(exported[1], exported[0].exported)
             return self._settled(*scripted)
         if exported is not None:
-            return self._alone(exported[1]) or self._settled(*exported)
+            named = self.dims is not None or not any(dim == BATCH for _, _, dim, _ in exported[1].fixed)
+            return (None if named else self._alone(_checked(exported[1], self.call, None, {})[1][BATCH])) or self._settled(*exported)
         last = self.failures[: len(self.rungs)][-1]  # torch.export runs the model's own Python and so knows where it was
         raise CaptureError(f"graph '{self.name}' cannot be captured{_where(last, self.call)}: {words.reasons(self.said)}", words.hint_for(self.found)) from last
 
@@ -177,9 +179,9 @@ class _Climb:
         signature, said = _checked(reading, self.call, self.dims, self.said if graph.exported is None or not reading.fixed else {}, graph.exported)
         return replace(graph, signature=dynamic.settle(Reading(signature), run, self.call.run, self.call.feed, self.bounds), said=said)
 
-    def _alone(self, reading: Reading) -> GraphProgram | None:
-        """Captured again at one item, where nobody named the batch, the model fixes it, and answers one item."""
-        if self.dims is not None or not any(dim == BATCH and size > 1 for _, _, dim, size in reading.fixed):
+    def _alone(self, why: str) -> GraphProgram | None:
+        """Captured again at one item, where the model answers one; `why` it is not captured with a free batch."""
+        if dynamic.sizes(self.call.feed, self.wanted).get(BATCH, 1) == 1:
             return None
         one = Call(self.call.module, dynamic.resized(self.call.feed, self.wanted, BATCH, 1))
         try:
@@ -187,9 +189,8 @@ class _Climb:
         except Exception:  # the model's code
             return None
         free = {key: {axis: dim for axis, dim in axes.items() if dim != BATCH} for key, axes in self.wanted.items()}
-        why = _checked(reading, self.call, None, {})[1]
-        graph = _Climb(self.name, one, free, None, self.bounds, self.rungs, self.found).climb()
-        return replace(graph, said={**graph.said, **why})
+        graph = _Climb(self.name, one, free, self.dims, self.bounds, self.rungs, self.found).climb()
+        return replace(graph, said={**graph.said, BATCH: f"{why}: it is captured for one item at a time"})
 
 
 def _from_program(name: str, program: ExportedProgram, examples: Mapping[str, np.ndarray], dims: Dims | None, bounds: Bounds, examined: bool) -> GraphProgram:

@@ -11,10 +11,12 @@ from .blame import first_line, place_of
 if TYPE_CHECKING:
     from .nature import Watched
 
+PAD = "do not pack: run the recurrent layer on the padded batch, mask what lies beyond each length, and gather the last valid step"
+_PACKED = "packed sequences are no tensors that a graph can carry"
 DECIDES = "forward decides by a tensor's value"
 
 _MEANINGS = (
-    (r"packed|PackedSequence|_pack_padded_sequence|_pad_packed_sequence", "packed sequences are no tensors that a graph can carry"),
+    (r"packed|PackedSequence|_pack_padded_sequence|_pad_packed_sequence", _PACKED),
     (r"data-dependent|Data-dependent|GuardOnDataDependent|DataDependentOutput|_local_scalar_dense|freeze a Python value", DECIDES),
     (r"DynamicOutputShape|dynamic shape operator", "an operator's answer has a size that the data decides"),
     (r"no (fake|meta) (impl|kernel)|Cannot find.*(fake|meta)|UnsupportedOperator|missing.*(fake|meta) (impl|kernel)|Operator does not support running with fake tensors",
@@ -52,9 +54,16 @@ def reasons(said: Mapping[str, str]) -> str:
 
 def hint_for(found: Watched | None) -> str:
     """The next step for a model that no rung takes, by what its eager run did."""
-    names = found.operators if found else set[str]()
-    if names & {"_pack_padded_sequence", "_pad_packed_sequence"}:
-        return "do not pack: run the recurrent layer on the padded batch, mask what lies beyond each length, and gather the last valid step"
-    if found and found.decided:
-        return "compute with tensors what forward decides in Python (torch.where for if, gather for an index), or leave that part out of the model"
-    return "compute with tensors what forward does in Python (torch.where for if, gather for an index), or leave that part out of the model"
+    if found and found.operators & {"_pack_padded_sequence", "_pad_packed_sequence"}:
+        return PAD
+    done = "decides" if found and found.decided else "does"
+    return f"compute with tensors what forward {done} in Python (torch.where for if, gather for an index), or leave that part out of the model"
+
+
+def only_scripted(said: Mapping[str, str], exc: BaseException) -> tuple[str, str]:
+    """Why an exporter of TorchScript failed on a graph that only TorchScript captured, and the next step."""
+    operator = re.search(r"(aten|prim|prims|onnx|quantized)::\w+", str(exc))
+    because = f" ({text})" if (text := reasons(said)) else ""
+    what = f"which has no form for {operator[0]}" if operator else f"which fails: {_INNER.sub('...', first_line(exc))}"
+    hint = PAD if _PACKED in because else "write that part with plain tensor operators so that torch.export captures it, or use the torchscript target"
+    return f"only through TorchScript{because}, {what}", hint

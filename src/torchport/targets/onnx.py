@@ -231,8 +231,9 @@ def _by_dynamo(graph: GraphProgram, entry: Path) -> list[str]:
     import torch
 
     from ..capture.binding import program_inputs
+    from ..capture.fold import folded
 
-    exported = graph.need_exported(Onnx.name)
+    exported = folded(graph.need_exported(Onnx.name))
     weight = sum(t.nbytes for t in (*exported.state_dict.values(), *exported.constants.values()) if isinstance(t, torch.Tensor))
     try:
         torch.onnx.export(exported, (), entry, dynamo=True, external_data=weight > ONE_FILE_BYTES, verbose=False)
@@ -248,21 +249,24 @@ def _by_torchscript(graph: GraphProgram, entry: Path) -> list[str]:
     """As `_by_dynamo`."""
     import torch
 
+    from ..capture.words import only_scripted
+
     signature = graph.signature
     names = [f"input.{i}" for i, _ in enumerate(signature.inputs)]
-    torch.onnx.export(
-        graph.callable(),
-        graph.args(),
-        entry,
-        dynamo=False,
-        input_names=names,
-        output_names=[f"output.{i}" for i, _ in enumerate(signature.outputs)],
-        dynamic_axes={
-            f"{kind}.{i}": {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
-            for kind, specs in (("input", signature.inputs), ("output", signature.outputs))
-            for i, spec in enumerate(specs)
-        },
-    )
+    specs = [*((f"input.{i}", spec) for i, spec in enumerate(signature.inputs)), *((f"output.{i}", spec) for i, spec in enumerate(signature.outputs))]
+    try:
+        torch.onnx.export(
+            graph.callable(),
+            graph.args(),
+            entry,
+            dynamo=False,
+            input_names=names,
+            output_names=[f"output.{i}" for i, _ in enumerate(signature.outputs)],
+            dynamic_axes={name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for name, spec in specs},
+        )
+    except (torch.onnx.OnnxExporterError, RuntimeError) as exc:
+        why, hint = only_scripted(graph.said, exc)
+        raise UnsupportedByTarget(f"onnx takes graph '{graph.name}' {why}", hint) from exc
     return names
 
 
