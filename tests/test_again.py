@@ -6,6 +6,7 @@ import shlex
 import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -56,7 +57,7 @@ def test_every_field_is_a_flag_of_deploy() -> None:
 
 def test_what_is_typed_again_asks_for_the_same(everything: Request, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(deploy, "build", lambda request: asked.append(request))
+    monkeypatch.setattr(deploy, "build", lambda request: asked.append(request) or SimpleNamespace(interrupted=False))
     monkeypatch.setattr(deploy, "finish", lambda *_, **__: None)
     unlike = [one.name for one in fields(Request) if one.name not in ARGUMENTS and getattr(everything, one.name) == getattr(Request("x", Path("y")), one.name)]
     assert unlike == [], "a new field: give it a value here that is not its default"

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+<<<<<<< HEAD
 import warnings
+=======
+import re
+>>>>>>> 6feb309 (Mistyped paths and values are told before PyTorch is loaded; a tensor answer is shown as numbers; chart labels stand clear of dots)
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +19,7 @@ from . import cache, isolate
 from .calibrate import Parts, check_enough, feeds, split
 from .clock import SEARCH_SHARE, Clock
 from .compress import Chain, Link, Workshop
-from .errors import MissingDependency, ParityError, RunError, TorchportError
+from .errors import BadInput, MissingDependency, ParityError, RunError, TorchportError, UsageError
 from .limits import answers_short
 from .lower import Lowered, Lowering, chains_of, ordered, rows_of, wanted
 from .request import Request
@@ -189,6 +193,29 @@ def reference() -> Target:
     return next(target for target in map(targets.get, targets.names()) if target.reference)
 
 
+def _see_early(request: Request) -> None:
+    """What can be told of a mistyped path or value at once: PyTorch takes seconds to load.
+
+    Raises:
+        BadInput: there is no such file. UsageError: a value is impossible whatever the source says.
+    """
+    if request.data is not None and not request.data.exists():
+        raise BadInput(f"--data {request.data} does not exist", "check the path; `torchport tasks NAME` says what a task takes")
+    file, colon, _ = request.source.rpartition(":") if isinstance(request.source, str) else ("", "", "")
+    if colon and file.endswith(".py") and not Path(file).is_file():
+        raise BadInput(f"there is no file '{file}'", "check the path before the colon")
+    task = tasks.get(request.task) if request.task else None
+    try:
+        if task is not None:
+            task.resolve(request.settings, {})
+    except UsageError as exc:
+        said = set(re.findall(r"\w+", exc.message))
+        if task and said & set(request.settings) and not said & (set(task.defaults) - set(request.settings)):
+            raise  # otherwise it may be that only the source has what is missed
+    except TorchportError:
+        pass
+
+
 def capture(request: Request, tell: Tell, log: Path | None = None) -> Assembled:
     """Source, facts and data become an assembled Program; what the source has to say of itself comes as RuntimeWarnings.
 
@@ -199,6 +226,7 @@ def capture(request: Request, tell: Tell, log: Path | None = None) -> Assembled:
         MissingDependency: PyTorch is not installed.
         TorchportError: see `open_source` and `assemble`.
     """
+    _see_early(request)
     try:
         import torch
     except ImportError as exc:

@@ -112,7 +112,7 @@ class Request:
             raise UsageError(f"--prefer {self.prefer} is unknown", did_you_mean(self.prefer, PREFER))
         for flag, path in (("--calibration", self.calibration), ("--test", self.test)):
             if path is not None and not path.exists():
-                raise BadInput(f"{flag} {path}: there is no such file or folder", f"{flag} takes what --data takes")
+                raise BadInput(f"{flag} {path} does not exist", "give a folder or a file; `torchport tasks NAME` says what a task takes")
         self._check_task()
         if isinstance(self.golden, Path) and not self.golden.exists():
             raise BadInput(f"--golden {self.golden}: neither a number nor a folder that exists", "write --golden 4, --golden none, or name a folder of inputs")

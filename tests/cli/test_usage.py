@@ -97,3 +97,20 @@ def test_a_document_of_a_task_explains_it(tmp_path: Path) -> None:
     (task,) = within("tasks", "image-classification", cwd=tmp_path).out["tasks"]
     assert "sub-folder" in task["about_data"] and "most likely class" in task["about_metric"]
     assert all(row["about_data"] and row["about_metric"] for row in json.loads(json.dumps(within("tasks", cwd=tmp_path).out))["tasks"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["net.py:Net", "--data", "here"], 3, "there is no file 'net.py'"),
+        (["torchport.testing.toys:net", "--data", "nowhere"], 3, "--data nowhere does not exist"),
+        (["torchport.testing.toys:net", "--task", "image-classification", "--data", "here", "--set", "interpolation=cubist"], 2, "bilinear or bicubic"),
+        (["torchport.testing.toys:net", "--task", "image-classification", "--data", "here", "--set", "labels=nowhere.txt"], 2, "nowhere.txt"),
+    ],
+)
+def test_a_mistyped_path_or_value_is_told_before_pytorch_is_loaded(words: list[str], code: int, says: str, tmp_path: Path) -> None:
+    (tmp_path / "here").mkdir()
+    typed = ["torchport", "deploy", *words, "-o", "x.tport"]
+    script = f"import sys, os; sys.argv = {typed!r}; sys.modules['torch'] = None\nfrom torchport.cli import main\nmain()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False)
+    assert done.returncode == code and says in done.stderr, done.stderr

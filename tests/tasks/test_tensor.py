@@ -100,3 +100,9 @@ def test_agreement_is_the_same_class_or_the_same_numbers() -> None:
     assert not TASK.agree(result([3.0, 2.0]), result([1.1, 5.0]))
     assert TASK.agree(result(1.0, 2.0), result(1.0, 2.001)) and not TASK.agree(result(1.0, 2.0), result(1.0, 2.2))
     assert not TASK.agree(result(1, 2), result(1, 3))
+
+
+def test_an_answer_in_words_is_numbers_not_json():
+    small = {"outputs": {"scores": [[0.12133997678756714, 0.012506]], "kept": [[True]]}}
+    assert TASK.words(small) == "scores: 0.1213 0.01251; kept: True"
+    assert TASK.lines({"outputs": {"mask": np.arange(24).reshape(1, 4, 6).tolist()}}) == ["mask: [1, 4, 6] 0 1 2 3 4 5 6 7 ..."]

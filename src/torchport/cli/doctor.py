@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from ..figures import DASH, size
 from .shared import Json, document, verb
 
 
@@ -17,9 +20,14 @@ def run(as_json: Json = False) -> None:
     if as_json:
         document(found)
         return
-    for key, value in msgspec.structs.asdict(found.machine).items():
-        print(f"{key:>14}: {', '.join(map(str, value)) if isinstance(value, list | tuple) else value}")
+    tables.said([(key.removesuffix("_bytes").replace("_", " "), _written(key, value)) for key, value in msgspec.structs.asdict(found.machine).items()])
     tables.targets(found.targets)
     for finding in found.findings:
         print(f"- {finding}")
     print("next:   torchport demo")
+
+
+def _written(key: str, value: Any) -> str:
+    if key.endswith("_bytes"):
+        return size(value)
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else DASH if value is None else str(value)

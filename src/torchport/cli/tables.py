@@ -32,6 +32,7 @@ def candidates(choice: Choice, reference: Reference) -> None:
     """The candidate table: the chosen row first, then by latency, with the eager model as the last row."""
     rows = sorted(choice.candidates, key=lambda c: (_ORDER[c.status], c.latency_ms.median if c.latency_ms else 1e9, c.id))
     cells = [[c.id, c.word, _size(c.size_bytes), _ms(c), _value(c.accuracy), _threads(c), _size(c.memory_bytes), parity(c), _interval(c.accuracy), _tested(c.test), c.reason or ""] for c in rows]
+    metric = next((c.accuracy.metric for c in rows if c.accuracy), "accuracy")
     known = "" if reference.accuracy is None else percent(reference.accuracy)
     tested = "" if reference.test_accuracy is None else percent(reference.test_accuracy)
     cells.append(["eager PyTorch", "reference", _size(reference.size_bytes), milliseconds(reference.latency_ms), known, "", "", "", "", tested, ""])
@@ -40,7 +41,7 @@ def candidates(choice: Choice, reference: Reference) -> None:
         Column("status", kept=True),
         Column("size", kept=True, right=True),
         Column("latency", kept=True, right=True),
-        Column("accuracy", label="accuracy"),
+        Column(metric, label=metric),
         Column("threads", right=True, label="threads"),
         Column("memory", right=True, label="memory"),
         Column("parity", label="parity"),
@@ -141,9 +142,13 @@ def parity(c: Candidate) -> str:
     if c.parity is None or not c.parity.ok:
         return "" if c.parity is None else "FAILED"
     if c.distance is None:
-        return f"{c.parity.max_rel:.0e}"
+        return _relative(c)
     trained = "equal" if c.distance.snr_db is None else f"{c.distance.snr_db:.0f} dB"
-    return f"{c.parity.max_rel:.0e} own; {trained} to trained"
+    return f"{_relative(c)} own; {trained} to trained"
+
+
+def _relative(c: Candidate) -> str:
+    return "0" if c.parity is None or c.parity.max_rel == 0 else f"{c.parity.max_rel:.0e}"
 
 
 def _size(count: int | None) -> str:

@@ -13,7 +13,7 @@ from .markup import Html, el, join
 from .phrases import Say
 
 _WIDTH = 760.0
-_CHARACTER = 6.4  # mean width of one character of a chart label, in units of the drawing
+_CHARACTER, _BOLD = 6.8, 7.6  # mean width of one character of a chart label, in units of the drawing
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,11 @@ class _Box:
 
 def scatter(choice: Choice, reference: Reference, say: Say) -> Html | None:
     """Latency (x, logarithmic) against size (y), accuracy as colour and label; None where fewer than two have both."""
-    dots = [_dot(c, choice, reference) for c in choice.candidates if c.latency_ms and c.size_bytes is not None]
+    known = [c.size_bytes for c in choice.candidates if c.latency_ms and c.size_bytes is not None]
+    unit, factor = ("MB", 1e6) if max([*known, reference.size_bytes or 0]) >= 1e6 else ("kB", 1e3)
+    dots = [_dot(c, choice, reference, factor) for c in choice.candidates if c.latency_ms and c.size_bytes is not None]
     if reference.latency_ms and reference.size_bytes is not None:
-        dots.append(_Dot(say("original"), reference.latency_ms, reference.size_bytes / 1e6, reference.accuracy, "reference", "none"))
+        dots.append(_Dot(say("original"), reference.latency_ms, reference.size_bytes / factor, reference.accuracy, "reference", "none"))
     if len(dots) < 2:
         return None
     height, left, right, top, bottom = 400.0, 56.0, 28.0, 16.0, 348.0
@@ -65,13 +67,13 @@ def scatter(choice: Choice, reference: Reference, say: Say) -> Html | None:
     for ms in _ticks(low, high):
         drawn += [_rule(x(ms), top, x(ms), bottom), _label(x(ms), bottom + 18, f"{ms:g}", anchor="middle")]
     drawn.append(_label((left + _WIDTH - right) / 2, height - 12, say("axis_latency"), anchor="middle"))
-    drawn.append(el("text", say("axis_size"), x=14, y=top + (bottom - top) / 2, class_="axis", text_anchor="middle", transform=f"rotate(-90 14 {top + (bottom - top) / 2:g})"))
+    drawn.append(el("text", say("axis_size", unit=unit), x=14, y=top + (bottom - top) / 2, class_="axis", text_anchor="middle", transform=f"rotate(-90 14 {top + (bottom - top) / 2:g})"))
     front = _lower_left([d for d in dots if d.look in ("chosen", "best")])
     if len(front) > 1:
         drawn.append(el("polyline", points=" ".join(f"{x(d.ms):.1f},{y(d.size):.1f}" for d in front), class_="front"))
     places = {dot: (x(dot.ms), y(dot.size)) for dot in dots}
     for dot, (cx, cy) in places.items():
-        about = f"{dot.id}: {milliseconds(dot.ms)}, {size(dot.size * 1e6)}, {percent(dot.accuracy)}"
+        about = f"{dot.id}: {milliseconds(dot.ms)}, {size(dot.size * factor)}, {percent(dot.accuracy)}"
         if dot.look == "chosen":
             drawn.append(el("circle", cx=cx, cy=cy, r=11, class_="ring"))
         drawn.append(el("circle", el("title", about), cx=cx, cy=cy, r=6, class_=f"dot {dot.look} loss-{dot.loss}"))
@@ -118,7 +120,7 @@ def bars(candidates: Sequence[Candidate], reference: Reference, say: Say) -> Htm
     return _svg(bottom + 44, say("bars"), drawn)
 
 
-def _dot(candidate: Candidate, choice: Choice, reference: Reference) -> _Dot:
+def _dot(candidate: Candidate, choice: Choice, reference: Reference, factor: float) -> _Dot:
     assert candidate.latency_ms is not None and candidate.size_bytes is not None
     value = candidate.accuracy.value if candidate.accuracy else None
     if value is None or reference.accuracy is None:
@@ -128,7 +130,7 @@ def _dot(candidate: Candidate, choice: Choice, reference: Reference) -> _Dot:
         lost = reference.accuracy - value
         loss = "none" if lost <= 1e-9 else "small" if lost <= 0.01 + 1e-9 else "large"
     look = "chosen" if candidate.id == choice.chosen else "best" if candidate.id in choice.front else "dominated"
-    return _Dot(candidate.id, candidate.latency_ms.median, candidate.size_bytes / 1e6, value, look, loss)
+    return _Dot(candidate.id, candidate.latency_ms.median, candidate.size_bytes / factor, value, look, loss)
 
 
 def _lower_left(dots: Sequence[_Dot]) -> list[_Dot]:
@@ -142,19 +144,30 @@ def _lower_left(dots: Sequence[_Dot]) -> list[_Dot]:
 
 def _labels(places: dict[_Dot, tuple[float, float]]) -> list[Html]:
     """A label beside each dot, on the first side where it meets neither a label, a dot nor the edge; else further down."""
-    taken = [_Box(cx, cy, 16, 16) for cx, cy in places.values()]
+    taken = [_Box(cx, cy, _room(dot), _room(dot)) for dot, (cx, cy) in places.items()]
     drawn = []
     for dot, (cx, cy) in sorted(places.items(), key=lambda place: place[1][1]):
         words = dot.id if dot.accuracy is None else f"{dot.id}  {percent(dot.accuracy)}"
-        width = _CHARACTER * len(words)
-        sides = [(cx + 12 + width / 2, cy), (cx, cy - 18), (cx, cy + 18), (cx - 12 - width / 2, cy)]
-        sides += [(cx + 12 + width / 2, cy + 14 * i) for i in (1, -1, 2, -2, 3, -3, 4, -4)]
-        boxes = [_Box(bx, by, width) for bx, by in sides]
-        free = [b for b in boxes if b.x - width / 2 > 56 and b.x + width / 2 < _WIDTH and 12 < b.y < 342 and not any(b.meets(other) for other in taken)]
-        box = free[0] if free else boxes[0]
+        strong = dot.look == "chosen"
+        width, away = (_BOLD if strong else _CHARACTER) * len(words), _room(dot) / 2 + 4
+        places_of = [("start", cx + away, cy), ("middle", cx, cy - away - 8), ("middle", cx, cy + away + 8), ("end", cx - away, cy)]
+        places_of += [(anchor, cx + way * away, cy + 14 * i) for i in (1, -1, 2, -2, 3, -3, 4, -4) for anchor, way in (("start", 1), ("end", -1))]
+        shift = {"start": width / 2, "middle": 0.0, "end": -width / 2}
+        boxes = [(anchor, at, _Box(at + shift[anchor], by, width)) for anchor, at, by in places_of]
+        free = [one for one in boxes if _inside(one[2]) and not any(one[2].meets(other) for other in taken)]
+        anchor, at, box = free[0] if free else boxes[0]
         taken.append(box)
-        drawn.append(_label(box.x, box.y + 4, words, anchor="middle", kind="label strong" if dot.look == "chosen" else "label"))
+        drawn.append(_label(at, box.y + 4, words, anchor=anchor, kind="label strong" if strong else "label"))
     return drawn
+
+
+def _room(dot: _Dot) -> float:
+    """The side of the square that a dot takes, with its ring."""
+    return 24.0 if dot.look == "chosen" else 16.0
+
+
+def _inside(box: _Box) -> bool:
+    return box.x - box.width / 2 > 56 and box.x + box.width / 2 < _WIDTH and 12 < box.y < 342
 
 
 def _middle(timing: Timing) -> tuple[float, float]:

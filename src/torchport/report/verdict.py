@@ -82,7 +82,8 @@ def _tiles(data: ReportData, winner: Candidate, say: Say) -> Html:
         tiles.append((say("tile_latency"), milliseconds(winner.latency_ms.median), under))
     tiles.append((say("tile_size"), size(winner.size_bytes), say("tile_download", download=size(winner.download_bytes), eager=size(eager.size_bytes))))
     if winner.accuracy:
-        tiles.append((say("tile_accuracy"), percent(winner.accuracy.value), say("tile_interval", eager=percent(eager.accuracy), items=winner.accuracy.items)))
+        under = say("tile_items", items=winner.accuracy.items) if eager.accuracy is None else say("tile_interval", eager=percent(eager.accuracy), items=winner.accuracy.items)
+        tiles.append((winner.accuracy.metric.capitalize(), percent(winner.accuracy.value), under))
     if winner.memory_bytes is not None:
         tiles.append((say("tile_memory"), size(winner.memory_bytes), say("tile_peak")))
     return el("div", *(el("div", el("span", name), el("b", value), el("small", under), class_="tile") for name, value, under in tiles), class_="tiles")

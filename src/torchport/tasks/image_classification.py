@@ -27,9 +27,9 @@ class ImageClassification(Task):
     about = "a picture -> labelled scores"
     metric = "top-1"
     about_data = (
-        "One picture; a folder of pictures; or a CSV file with the columns file (relative to the CSV) and label. "
-        "A picture is labelled by its sub-folder, by its name (photo_7.jpg is of class 7), or in the CSV: by a "
-        "class's name or number."
+        "One picture; a folder of pictures; or a CSV file with the columns file (or image, path, filename; relative to the CSV) and label (or class). "
+        "A picture is labelled by its sub-folder, by its name (photo_7.jpg is of class 7), or in the CSV: by a class's name or number. "
+        "Without labels set, sub-folders in alphabetical order are the classes, as in torchvision's ImageFolder."
     )
     about_metric = "top-1: the share of pictures whose most likely class is the right one. Without labels, the share of items on which a variant names the same one first as the reference."
     suffixes = SUFFIXES

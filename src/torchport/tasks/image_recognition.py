@@ -57,7 +57,7 @@ class ImageRecognition(Task):
     about = "a picture -> who or what it shows, of those enrolled; or the text in it"
     metric = "right answers"
     about_data = (
-        "One picture; a folder of pictures; or a CSV file with the columns file (relative to the CSV) and label. "
+        "One picture; a folder of pictures; or a CSV file with the columns file (or image, path, filename; relative to the CSV) and label (or class). "
         "A label is who or what is shown (unknown: a stranger), or the text that is written there: in the CSV, as"
         " the sub-folder's name, or as photo_LABEL.jpg."
     )

@@ -21,6 +21,10 @@ class Tensors(Value, frozen=True):
     outputs: dict[str, Any]
 
 
+_SHOWN = 8
+"""How many numbers of an output people are shown."""
+
+
 class TensorTask(Task):
     """Named tensors through a model, as they are.
 
@@ -111,6 +115,20 @@ class TensorTask(Task):
     def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
         """The same greatest index where an output is a row of scores, else the same numbers within 1 %."""
         return all(_alike(np.asarray(result["outputs"][name]), np.asarray(value)) for name, value in reference["outputs"].items())
+
+    def words(self, result: Mapping[str, Any]) -> str:
+        """Each output with its first numbers: `scores: 0.121 0.0125; mask: [1, 80, 80] 0 0 1 ...`."""
+        return "; ".join(f"{name}: {_shortly(np.asarray(value))}" for name, value in result["outputs"].items())
+
+    def lines(self, result: Mapping[str, Any]) -> list[str]:
+        """An output a line."""
+        return [f"{name}: {_shortly(np.asarray(value))}" for name, value in result["outputs"].items()]
+
+
+def _shortly(array: np.ndarray) -> str:
+    """The numbers of one item, or where they are many the shape and the first of them."""
+    numbers = [f"{value:.4g}" if isinstance(value, float) else str(value) for value in array.ravel()[:_SHOWN].tolist()]
+    return " ".join(numbers) if array.size <= _SHOWN else f"{list(array.shape)} {' '.join(numbers)} ..."
 
 
 def _alike(got: np.ndarray, reference: np.ndarray) -> bool:
