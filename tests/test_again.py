@@ -27,6 +27,7 @@ def everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
         output=Path("out/net 1.tport"),
         task="image-classification",
         weights=Path("best.pth#ema"),
+        drop=("aux.", "head.*"),
         arguments={"classes": "3", "name": "a b"},
         data=Path("my photos"),
         inputs=("x:float32[batch,3,224,224]", "y:int64[batch]"),

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-<<<<<<< HEAD
-import warnings
-=======
 import re
->>>>>>> 6feb309 (Mistyped paths and values are told before PyTorch is loaded; a tensor answer is shown as numbers; chart labels stand clear of dots)
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
