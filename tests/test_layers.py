@@ -15,7 +15,7 @@ from torchport.tasks import tasks
 ROOT = Path(__file__).parents[1] / "src" / "torchport"
 
 LAYERS = (
-    ("errors", "types", "registry", "isolate", "machine", "cache", "disk", "stats", "budget", "clock", "feed", "figures", "notebook", "torch_settings"),
+    ("errors", "types", "registry", "isolate", "spawned", "machine", "cache", "disk", "stats", "budget", "clock", "feed", "figures", "notebook", "torch_settings"),
     ("targets", "tasks", "capture", "compress", "converted"),
     ("bench", "bundle", "calibrate", "lower", "measure", "search", "verify"),
     ("choose", "limits", "gallery", "in_memory", "predict"),

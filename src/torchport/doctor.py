@@ -45,10 +45,14 @@ def target_rows() -> list[TargetRow]:
     same libraries; what does not load there is tried once more alone."""
     names = targets.names()
     try:
-        together = isolate.call(lambda: {name: targets.get(name).available() for name in names}, what="the probe of all targets")
+        together = isolate.call(_probe, names, what="the probe of all targets")
     except TorchportError:
         together = {}
     return [_row(name, together.get(name)) for name in names]
+
+
+def _probe(names: list[str]) -> dict[str, Availability]:
+    return {name: targets.get(name).available() for name in names}
 
 
 def examine() -> Findings:

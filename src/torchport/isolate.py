@@ -1,8 +1,8 @@
-"""Run native, crash-prone work in a forked child with a time limit, its noise captured in a log file.
+"""Run native, crash-prone work in a child process with a time limit, its noise captured in a log file.
 
 Converters and runtimes segfault, call abort, print hundreds of lines or never return. A forked child inherits the
-captured Program without copying or pickling it; only the (small) answer comes back. Where the platform has no fork the
-work runs here, without a time limit.
+captured Program without copying or pickling it; only the (small) answer comes back. Where forking is not safe (macOS) or
+not there (Windows), a fresh child is started and handed everything, see `spawned`. `TORCHPORT_START` may ask for either.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from .errors import ExportError, TorchportError, plain
+from .errors import ExportError, TorchportError, UsageError, plain
 
 R = TypeVar("R")
+
+START = "TORCHPORT_START"
+"""Environment variable: `spawn` or `fork`, how children are started."""
 
 
 def call(function: Callable[..., R], *args: Any, log: Path | None = None, limit_s: float = 600.0, what: str = "the child") -> R:
@@ -35,9 +38,42 @@ def call(function: Callable[..., R], *args: Any, log: Path | None = None, limit_
     Raises:
         TorchportError: whatever the function raised; other exceptions become ExportError, as do a crash and a time-out.
     """
-    if "fork" not in multiprocessing.get_all_start_methods() or sys.platform == "darwin":
-        with quiet(log):
-            return function(*args)
+    if start_method() == "spawn":
+        good, answer = _spawned(function, args, log, limit_s, what)
+    else:
+        good, answer = _forked(function, args, log, limit_s, what)
+    if good:
+        return answer  # type: ignore[no-any-return]
+    raise answer
+
+
+def start_method() -> str:
+    """How children are started: `fork`, or `spawn` where forking is not safe or not there, or where `TORCHPORT_START` says so.
+
+    Raises:
+        UsageError: `TORCHPORT_START` is neither, or asks for a fork where there is none.
+    """
+    able = "fork" in multiprocessing.get_all_start_methods()
+    asked = os.environ.get(START, "")
+    if asked not in ("", "spawn", "fork") or (asked == "fork" and not able):
+        raise UsageError(f"{START}={asked}: not a way to start a process here", "it takes spawn" + (" or fork" if able else ""))
+    return asked or ("fork" if able and sys.platform != "darwin" else "spawn")
+
+
+def _spawned(function: Callable[..., Any], args: tuple[Any, ...], log: Path | None, limit_s: float, what: str) -> tuple[bool, Any]:
+    from . import spawned
+
+    try:
+        return spawned.call(function, args, log, limit_s, what)
+    except spawned.Crashed as exc:
+        raise _crashed(what, exc.code, log) from None
+
+
+def _crashed(what: str, code: int | None, log: Path | None) -> ExportError:
+    return ExportError(f"{what} crashed ({_exit_name(code)})", f"its last words are in {log.name}" if log else "run again with -v")
+
+
+def _forked(function: Callable[..., Any], args: tuple[Any, ...], log: Path | None, limit_s: float, what: str) -> tuple[bool, Any]:
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_child, args=(theirs, function, args, log), daemon=True)
@@ -51,7 +87,7 @@ def call(function: Callable[..., R], *args: Any, log: Path | None = None, limit_
         good, answer = ours.recv()
     except EOFError:
         child.join()
-        raise ExportError(f"{what} crashed ({_exit_name(child.exitcode)})", f"its last words are in {log.name}" if log else "run again with -v") from None
+        raise _crashed(what, child.exitcode, log) from None
     finally:
         if child.is_alive():
             child.join(0.2)
@@ -59,9 +95,7 @@ def call(function: Callable[..., R], *args: Any, log: Path | None = None, limit_
                 child.kill()
         child.join()
         ours.close()
-    if good:
-        return answer  # type: ignore[no-any-return]
-    raise answer
+    return good, answer
 
 
 def _child(pipe: Any, function: Callable[..., Any], args: tuple[Any, ...], log: Path | None) -> None:
@@ -70,24 +104,35 @@ def _child(pipe: Any, function: Callable[..., Any], args: tuple[Any, ...], log: 
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)  # OpenMP's thread pool does not survive a fork: without it nothing waits for its threads
-    try:
-        with quiet(log):
-            answer: tuple[bool, Any] = (True, function(*args))
-    except TorchportError as exc:
-        answer = (False, exc)
-    except KeyboardInterrupt:
-        os._exit(130)
-    except BaseException as exc:
-        if log:
-            import traceback
 
-            with log.open("a", encoding="utf-8") as out:
-                traceback.print_exc(file=out)
-        line = next((x.strip() for x in str(exc).splitlines() if x.strip()), "")
-        answer = (False, ExportError(f"{type(exc).__name__}: {plain(line)}"[:300]))
+    def work() -> Any:
+        with quiet(log):
+            return function(*args)
+
+    answer = answered(work, log)
     pipe.send(answer)
     pipe.close()
     os._exit(0)
+
+
+def answered(work: Callable[[], Any], log: Path | None) -> tuple[bool, Any]:
+    """(True, what the work answers) or (False, the TorchportError it ended with), in a child; its trace goes to the log, or to standard error."""
+    try:
+        return True, work()
+    except TorchportError as exc:
+        return False, exc
+    except KeyboardInterrupt:
+        os._exit(130)
+    except BaseException as exc:
+        import traceback
+
+        if log:
+            with log.open("a", encoding="utf-8") as out:
+                traceback.print_exc(file=out)
+        else:
+            traceback.print_exc()
+        line = next((x.strip() for x in str(exc).splitlines() if x.strip()), "")
+        return False, ExportError(f"{type(exc).__name__}: {plain(line)}"[:300])
 
 
 def die_with_parent() -> None:
