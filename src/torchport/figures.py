@@ -64,6 +64,11 @@ def decibels(value: float) -> str:
     return f"{value:.0f} dB"
 
 
+def count(number: int, noun: str) -> str:
+    """How many of something: `1 variant`, `3 variants`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def number(value: float) -> str:
     """Three significant digits without an exponent; whole numbers of more digits stay whole: `1250`, `18.7`, `0.0213`, `8`."""
     return f"{value:.0f}" if abs(value) >= 999.5 else f"{Decimal(f'{value:.3g}'):f}"

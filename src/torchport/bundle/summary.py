@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..figures import milliseconds, percent, size
+from ..figures import count, milliseconds, percent, size
 from ..types import Candidate, Signature
 from .manifest import Manifest
 
@@ -19,7 +19,7 @@ def lines(manifest: Manifest) -> list[tuple[str, str]]:
         ("because", manifest.evidence.met_because),
         ("variants", ", ".join(variant.id for variant in manifest.variants)),
         ("runs on", ", ".join(f"{profile}: {name}" for profile, name in manifest.chosen_for.items())),
-        ("golden", f"{sum(len(one.items) for one in manifest.golden)} items with the reference's answers, for `torchport verify`" if manifest.golden else "none were kept"),
+        ("golden", f"{count(sum(len(one.items) for one in manifest.golden), 'item')} with the reference's answers, for `torchport verify`" if manifest.golden else "none were kept"),
         ("files", _files(manifest)),
     ]
     return [(heading, text) for heading, text in found if text]
@@ -30,7 +30,7 @@ _MET = {"yes": "shown to be kept", "no": "not kept", "not shown": "not refuted, 
 
 def _facts(manifest: Manifest) -> str:
     stated, assumed = len(manifest.task.facts) - len(manifest.task.assumed), manifest.task.assumed
-    return f"{stated} facts stated" + (f", assumed: {', '.join(assumed)}" if assumed else ", none assumed")
+    return f"{count(stated, 'fact')} stated" + (f", assumed: {', '.join(assumed)}" if assumed else ", none assumed")
 
 
 def _inputs(graph: Signature) -> str:
@@ -63,4 +63,4 @@ def _measured(row: Candidate) -> list[str]:
 def _files(manifest: Manifest) -> str:
     code = [variant.id for variant in manifest.variants if variant.executes_code]
     total = sum(entry.size for entry in manifest.files)
-    return f"{size(total)} in {len(manifest.files)} files" + (f"; needs --trust, for it can run code: {', '.join(code)}" if code else "")
+    return f"{size(total)} in {count(len(manifest.files), 'file')}" + (f"; needs --trust, for it can run code: {', '.join(code)}" if code else "")

@@ -38,5 +38,5 @@ def run(bundle: BundlePath, output: Output, for_: For = None, keep: Keep = "all"
         document(PackDocument(bundle=str(output), variants=tuple(v.id for v in manifest.variants), size_bytes=size, decoded_bytes=decoded, sizes=tuple(rows)))
         return
     tables.sizes(rows)
-    print(f"{output}: {len(manifest.variants)} variants, {figures.size(size)} on disk{f', {figures.size(decoded)} decoded' if decoded != size else ''}")
+    print(f"{output}: {figures.count(len(manifest.variants), 'variant')}, {figures.size(size)} on disk{f', {figures.size(decoded)} decoded' if decoded != size else ''}")
     print(f"next:   {typed('torchport', 'verify', output)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import ParityError
+from ..figures import count
 from .shared import BundlePath, Json, Progress, Trust, document, note, typed, verb
 
 
@@ -29,6 +30,6 @@ def run(bundle: BundlePath, trust: Trust = False, as_json: Json = False) -> None
     elif absent:
         note(f"note: checked {checked} of {len(verdict.variants)} variants; not checked, because they cannot run here: {', '.join(absent)}; see `torchport doctor`")
     elif not as_json:
-        print(f"checked all {checked} variants: ok")
+        print(f"checked {checked} of {count(len(verdict.variants), 'variant')}: ok")
     if not as_json:
         print(f"next:   {typed('torchport', 'predict', bundle)} YOUR_INPUT")
