@@ -242,6 +242,10 @@ def capture(request: Request, tell: Tell, log: Path | None = None) -> Assembled:
         warnings.warn(text, RuntimeWarning, stacklevel=2)
     # Made-up tensors are the model's own input, whatever it is for.
     name = request.task or task_for(source.architecture if request.data is not None or not request.inputs else "")
+    if not request.task and name == "tensor" and source.architecture and request.data is not None and not holds_tensors(request.data):
+        raise UsageError(
+            f"torchport has no task for a {source.architecture}", "name the --task whose answer it gives, or deploy the raw tensors: --task tensor with --input, or with --data of tensors"
+        )
     check_calibration(request, tasks.get(name), source)
     with hushed():
         assembled = assemble(source, tasks.get(name), request.settings, request.data, request.inputs)
@@ -262,6 +266,12 @@ def check_calibration(request: Request, task: Task, source: Source) -> None:
         facts, _ = task.resolve(request.settings, source.facts)
         given = [None if path is None else task.items(path, facts) for path in (request.data, request.calibration)]
         check_enough(chains, *given)
+
+
+def holds_tensors(data: Path) -> bool:
+    """Whether data is of the task `tensor`."""
+    takes = tasks.get("tensor").suffixes
+    return data.suffix.lower() in takes or (data.is_dir() and any(path.suffix.lower() in takes for path in data.rglob("*")))
 
 
 def keep_reference(assembled: Assembled, folder: Path) -> Artifact:

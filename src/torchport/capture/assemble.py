@@ -80,7 +80,7 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
         items = task.items(data, facts)
         split = _split(task, source, facts, items)
         if split is not None:
-            return _assemble_split(split, task, source, items, assumed, data)
+            return _assemble_split(split, task, source, settings, items, assumed, data)
         if task.takes_tensors:
             example = axes.of_items(task, items, facts, source.input_names(), data, parse(specs))
         else:
@@ -95,7 +95,7 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
         raise UsageError(f"there is nothing to run the model on: {task.name} needs data", f"give --data{instead}")
     model = _capture_model(source, example)
     facts = task.bind(facts, model.signature)
-    settled = _settle(task, data, example.items, facts, model.signature)
+    settled = _settle(task, source, settings, data, example.items, facts, model.signature)
     facts, steps = settled.facts, task.steps(settled.facts, model.signature)
     graphs: dict[str, GraphProgram] = {"model": model}
     for name, graph in task.graphs(facts, model.signature, example.usable).items():
@@ -103,8 +103,11 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
     return Assembled(_program(graphs, steps, source, ("model",)), task, facts, _assumed(assumed, settled), steps, settled.items, data is None, settled.warnings)
 
 
-def _settle(task: Task, data: Path | None, items: list[Item], facts: Facts, model: Signature) -> Settled:
-    return Settled(items, facts) if data is None else task.settle(data, items, facts, model)
+def _settle(task: Task, source: Source, settings: Mapping[str, Any], data: Path | None, items: list[Item], facts: Facts, model: Signature) -> Settled:
+    """What the data tells once the model's outputs are known; before it, what the source states and is not done."""
+    settled = Settled(items, facts) if data is None else task.settle(data, items, facts, model)
+    apart = source.processors.differences(items, facts, settings) if source.processors and data is not None else []
+    return settled._replace(warnings=(*apart, *settled.warnings))
 
 
 def _assumed(known: Sequence[str], settled: Settled) -> tuple[str, ...]:
@@ -138,11 +141,11 @@ def _split(task: Task, source: Source, facts: Facts, items: Sequence[Item]) -> S
     raise error or BadInput("the data holds no items", "check --data")
 
 
-def _assemble_split(split: Split, task: Task, source: Source, items: list[Item], assumed: tuple[str, ...], data: Path) -> Assembled:
+def _assemble_split(split: Split, task: Task, source: Source, settings: Mapping[str, Any], items: list[Item], assumed: tuple[str, ...], data: Path) -> Assembled:
     graphs = {name: _of_task(name, graph) for name, graph in split.graphs.items()}
     first = next(iter(graphs.values())).signature
     facts = task.bind(split.facts, first)
-    settled = task.settle(data, items, facts, first)
+    settled = _settle(task, source, settings, data, items, facts, first)
     facts, items = settled.facts, settled.items
     steps = task.steps(facts, first)
     for name, graph in task.graphs(facts, first, items[:EXAMPLE_BATCH]).items():

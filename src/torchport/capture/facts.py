@@ -10,6 +10,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..errors import CaptureError
+
 Facts = dict[str, Any]
 
 INTERPOLATION = {2: "bilinear", 3: "bicubic"}
@@ -37,15 +39,34 @@ def from_preprocessor(config: Mapping[str, Any]) -> Facts:
     facts: Facts = _size(config)
     if config.get("resample") in INTERPOLATION:
         facts["interpolation"] = INTERPOLATION[config["resample"]]
-    if config.get("do_normalize", True) and config.get("image_mean") and config.get("image_std"):
-        facts |= {"mean": _numbers(config["image_mean"]), "std": _numbers(config["image_std"])}
-    elif config.get("do_normalize") is False:
-        facts |= {"mean": [0.0], "std": [1.0]}
-    if config.get("do_rescale") is False:
-        facts["scale"] = 255
-    elif math.isclose(config.get("rescale_factor") or 1 / 255, 1 / 255, rel_tol=1e-3) and "mean" in facts:
-        facts["scale"] = 1
-    return facts
+    if config.get("do_flip_channel_order"):
+        facts["color"] = "BGR"
+    return facts | _levels(config)
+
+
+def _levels(config: Mapping[str, Any]) -> Facts:
+    """Pixels p become (p * factor - offset - mean) / std: as one mean and deviation, of pixels in 0..1 where the factor is 1 / 255 and else of 0..255."""
+    normalised = config.get("do_normalize", True)
+    if normalised and not (config.get("image_mean") and config.get("image_std")):
+        return {"scale": 255} if config.get("do_rescale") is False else {}
+    mean, std = (_numbers(config["image_mean"]), _numbers(config["image_std"])) if normalised else ([0.0], [1.0])
+    if config.get("include_top"):  # EfficientNet divides by the deviation once more
+        std = [value * value for value in std]
+    factor = 1.0 if config.get("do_rescale") is False else float(config.get("rescale_factor") or 1 / 255)
+    offset = 1.0 if config.get("rescale_offset") else 0.0
+    if math.isclose(factor, 1 / 255, rel_tol=1e-3) and not offset:
+        return {"mean": mean, "std": std, "scale": 1}
+    return {"mean": [(value + offset) / factor for value in mean], "std": [value / factor for value in std], "scale": 255}
+
+
+def from_head(config: Any) -> Facts:
+    """What makes scores of a classifier's outputs, by its transformers configuration: as transformers' own pipelines do it."""
+    problem, count = getattr(config, "problem_type", None), getattr(config, "num_labels", 0)
+    if problem == "regression":
+        return {"activation": "none"}
+    if problem == "multi_label_classification" or count == 1:
+        return {"activation": "sigmoid"}
+    return {"activation": "softmax"}
 
 
 def from_labels(config: Mapping[str, Any]) -> Facts:
@@ -55,20 +76,42 @@ def from_labels(config: Mapping[str, Any]) -> Facts:
     return {"labels": ordered} if ordered and ordered != [f"LABEL_{i}" for i in range(len(ordered))] else {}
 
 
-def from_text(config: Mapping[str, Any], tokenizer: Mapping[str, Any], sentences: Mapping[str, Any], pooling: Mapping[str, Any]) -> Facts:
-    """Text facts of a Hugging Face folder: `max_length` in tokens, and `pooling` where sentence-transformers states it.
+def from_text(config: Mapping[str, Any], tokenizer: Mapping[str, Any], sentences: Mapping[str, Any], pooling: Mapping[str, Any], positions: int | None = None) -> Facts:
+    """Text facts of a Hugging Face folder: lengths in tokens, where texts are cut off, padding, and `pooling` where sentence-transformers states it.
 
     Args:
         config: `config.json`.
         tokenizer: `tokenizer_config.json`, whose `model_max_length` is 1e30 where nobody gave one.
         sentences: `sentence_bert_config.json`.
         pooling: `1_Pooling/config.json`.
+        positions: how many tokens the model has positions for, where that is known better than by `config`.
+
+    Raises:
+        CaptureError: a pooling that torchport does not have.
     """
-    stated = (sentences.get("max_seq_length"), tokenizer.get("model_max_length"), config.get("max_position_embeddings"))
-    lengths = [int(length) for length in stated if isinstance(length, int | float) and 2 < length < 1e6]
-    facts: Facts = {"max_length": lengths[0]} if lengths else {}
-    named = [name for name, key in (("mean", "mean_tokens"), ("cls", "cls_token"), ("max", "max_tokens")) if pooling.get(f"pooling_mode_{key}")]
-    return facts | ({"pooling": named[0]} if len(named) == 1 else {})
+    stated: tuple[Any, ...] = (sentences.get("max_seq_length"), tokenizer.get("model_max_length"))
+    wished = [int(length) for length in stated if _is_length(length)][:1]
+    most: Any = positions or config.get("max_position_embeddings")
+    lengths = [*wished, *([int(most)] if _is_length(most) else [])]
+    facts: Facts = {"max_length": min(lengths)} if lengths else {}
+    if tokenizer.get("truncation_side") in ("left", "right"):
+        facts["truncation_side"] = tokenizer["truncation_side"]
+    if isinstance(config.get("pad_token_id"), int) and config["pad_token_id"] >= 0:
+        facts["pad_id"] = config["pad_token_id"]
+    chosen = [key.removeprefix("pooling_mode_") for key, value in pooling.items() if key.startswith("pooling_mode_") and value is True]
+    if not chosen:
+        return facts
+    if len(chosen) > 1 or chosen[0] not in POOLING:
+        raise CaptureError(f"1_Pooling/config.json pools by {' and '.join(chosen)}", f"torchport pools by one of {', '.join(POOLING.values())}")
+    return facts | {"pooling": POOLING[chosen[0]]}
+
+
+POOLING = {"mean_tokens": "mean", "cls_token": "cls", "max_tokens": "max"}
+"""What sentence-transformers calls the ways of making one vector of a text."""
+
+
+def _is_length(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 2 < value < 1e6
 
 
 def from_speaker(config: Mapping[str, Any], tokenizer: Mapping[str, Any], symbols: Mapping[str, int]) -> Facts:
@@ -105,6 +148,11 @@ def _size(config: Mapping[str, Any]) -> Facts:
     side = size.get("shortest_edge") if isinstance(size, Mapping) else size
     if not isinstance(side, int):
         return {}
+    kind = str(config.get("image_processor_type") or config.get("feature_extractor_type"))
+    if kind.startswith("Levit"):
+        side = int(256 / 224 * side)
+    if kind.startswith("PoolFormer"):
+        return {}
     if "crop_pct" in config:  # ConvNeXt: small pictures are cropped, from 384 on they are stretched
         return {"resize": int(side / (config["crop_pct"] or 0.875)), "crop": side} if side < 384 else {"resize": [side, side], "crop": None}
     if cropped:
@@ -119,4 +167,4 @@ def _square(size: Any) -> int | None:
 
 
 def _numbers(value: Any) -> list[float]:
-    return [float(v) for v in value] if isinstance(value, list) else [float(value)]
+    return [float(v) for v in value] if isinstance(value, list | tuple) else [float(value)]

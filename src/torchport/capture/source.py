@@ -12,6 +12,7 @@ from ..errors import BadInput, CaptureError, UsageError
 from . import checkpoint, huggingface, modules, python_source
 from . import facts as stated
 from .families import weights_as_source
+from .processors import Processors
 from .safe import kind_of, load_exported, load_scripted
 from .weights import fit, pickled_model, state_hash
 
@@ -35,6 +36,7 @@ class Source:
         facts: task facts that the source states (see `facts`).
         provenance: JSON-able: `kind`, `name`, `arguments`, content hashes, `parameters`, versions; no folders.
         architecture: the class that a Hugging Face folder's `config.json` names; empty for other sources.
+        processors: how transformers prepares the inputs of a Hugging Face folder; None for other sources.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Source:
     provenance: dict[str, Any] = field(default_factory=dict)
     architecture: str = ""
     notes: tuple[str, ...] = ()
+    processors: Processors | None = None
 
     @property
     def model(self) -> torch.nn.Module | ExportedProgram:
@@ -108,9 +111,9 @@ def _hugging_face(folder: Path, args: Mapping[str, str], weights: Weights | None
         raise BadInput(f"there is no Hugging Face model in '{folder}'", "give a folder with config.json, as save_pretrained writes it; nothing is downloaded")
     if args:
         raise _built_already(folder)
-    module, facts = huggingface.open_folder(folder, with_weights=weights is None)
-    opened = _eager(folder.resolve().name, "huggingface", python_source.Built(module, _sha256(folder / "config.json"), {}, loaded=True), weights, facts)
-    return replace(opened, architecture=type(module).__name__)
+    found = huggingface.open_folder(folder, with_weights=weights is None)
+    opened = _eager(folder.resolve().name, "huggingface", python_source.Built(found.module, _sha256(folder / "config.json"), {}, loaded=True), weights, found.facts)
+    return replace(opened, architecture=type(found.module).__name__, processors=found.processors, notes=(*opened.notes, *found.notes))
 
 
 def _built_already(path: Path) -> UsageError:

@@ -46,6 +46,11 @@ class EmbeddingTask(Task):
     about_facts: ClassVar[Mapping[str, str]] = {**text_chain.ABOUT, "normalize": "Whether the vector is brought to length 1: true or false."}
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"max_length"})
 
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+        """As `Task.resolve`; how texts are padded and cut off is the tokenizer's to say and is not assumed."""
+        facts, assumed = super().resolve(settings, text_chain.settings(settings, source))
+        return facts, tuple(name for name in assumed if name not in ("pad_id", "truncation_side"))
+
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""
         facts = text_chain.check(facts)

@@ -10,12 +10,11 @@ import numpy as np
 
 from ..errors import BadInput
 from ..types import Artifact, Signature, Step, TensorSpec
-from .base import Facts, HostStep, Item, Settled, Task, TaskGraph, Values
+from .base import Facts, Grade, Graph, HostStep, Item, Settled, Task, TaskGraph, Values
 from .shared import classes, label_scores, picture_chain, picture_facts, pictures
 from .shared.picture_items import SUFFIXES, is_picture, list_items
 
 IMAGENET = "imagenet-1k"
-ACTIVATIONS = ("softmax", "sigmoid", "none")
 _NOT_ASSUMPTIONS = frozenset({"labels", "max_pixels", "top"})
 _OWN_VALUES = frozenset({"scores"})
 
@@ -37,7 +36,7 @@ class ImageClassification(Task):
     answer = label_scores.Labels
     architectures = (r".*ForImageClassification",)
     example = "torchport deploy net.py:Net --weights net.safetensors --task image-classification --data photos --set labels=labels.txt -o net.tport"
-    defaults: ClassVar[Mapping[str, Any]] = {**picture_facts.DEFAULTS, "labels": None, "activation": "softmax", "top": 5}
+    defaults: ClassVar[Mapping[str, Any]] = {**picture_facts.DEFAULTS, "labels": None, "activation": label_scores.AUTO, "top": 5}
     about_facts: ClassVar[Mapping[str, str]] = {
         **picture_facts.ABOUT,
         **label_scores.ABOUT,
@@ -60,9 +59,13 @@ class ImageClassification(Task):
         return {
             **picture_facts.check(facts),
             "labels": _read_labels(facts["labels"]),
-            "activation": picture_facts.choice("activation", "none" if facts["activation"] is None else facts["activation"], *ACTIVATIONS),
+            "activation": picture_facts.choice("activation", "none" if facts["activation"] is None else facts["activation"], *label_scores.ACTIVATIONS),
             "top": picture_facts.whole("top", picture_facts.parse(facts["top"])),
         }
+
+    def bind(self, facts: Facts, model: Signature) -> Facts:
+        """The facts with the activation that is usual for so many outputs, where it is `auto`."""
+        return {**facts, "activation": label_scores.activation(facts["activation"], model.outputs[0].shape[-1] if model.outputs[0].shape else None)}
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's pictures; see `shared.picture_items.list_items`."""
@@ -109,12 +112,17 @@ class ImageClassification(Task):
         return {**picture_chain.host(), "activate": _activate, "present": _present}
 
     def score(self, result: Mapping[str, Any], label: Any) -> float:
-        """1.0 where the first label is the right class, else 0.0."""
-        return float(result["labels"][0]["index"] == label)
+        """See `label_scores.right`."""
+        return label_scores.right(result, label)
+
+    def grade(self, values: Mapping[str, Any], label: Any, facts: Facts, graphs: Mapping[str, Graph]) -> Grade | None:
+        """By `top-1`; of a model with one output by `binary accuracy`, or by `closeness` where it answers a number."""
+        metric = label_scores.metric(label, facts["activation"])
+        return super().grade(values, label, facts, graphs) if metric is None else Grade(metric, self.score(values["result"], label))
 
     def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
-        """Whether both results name the same class first."""
-        return bool(result["labels"][0]["index"] == reference["labels"][0]["index"])
+        """See `label_scores.alike`."""
+        return label_scores.alike(result, reference)
 
     def settle(self, data: Path, items: Sequence[Item], facts: Facts, model: Signature) -> Settled:
         """See `classes.settle`."""

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step
-from .base import Facts, HostStep, Item, Settled, Split, Task, Values
+from .base import Facts, Grade, Graph, HostStep, Item, Settled, Split, Task, Values
 from .shared import classes, label_scores, text_chain, texts, tokens
 
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-ACTIVATIONS = ("softmax", "sigmoid", "none")
-_NOT_ASSUMPTIONS = frozenset({"labels", "pad_to", "template", "top"})
+_NOT_ASSUMPTIONS = frozenset({"labels", "pad_id", "pad_to", "template", "top", "truncation_side"})
 
 
 class TextClassification(Task):
@@ -41,7 +40,7 @@ class TextClassification(Task):
     answer = label_scores.Labels
     architectures = (r".*ForSequenceClassification",)
     example = "torchport deploy FOLDER --task text-classification --data reviews.csv -o reviews.tport"
-    defaults: ClassVar[Mapping[str, Any]] = {**tokens.DEFAULTS, "pooling": "mean", "labels": None, "activation": "softmax", "template": "This text is about {}.", "top": 5}
+    defaults: ClassVar[Mapping[str, Any]] = {**tokens.DEFAULTS, "pooling": "mean", "labels": None, "activation": label_scores.AUTO, "template": "This text is about {}.", "top": 5}
     about_facts: ClassVar[Mapping[str, str]] = {
         **text_chain.ABOUT,
         **label_scores.ABOUT,
@@ -53,13 +52,13 @@ class TextClassification(Task):
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; facts that do not alter an answer, or only where there is no classifier, do not count as assumed."""
-        facts, assumed = super().resolve(settings, source)
+        facts, assumed = super().resolve(settings, text_chain.settings(settings, source))
         return facts, tuple(name for name in assumed if name not in _NOT_ASSUMPTIONS)
 
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""
         facts = {**text_chain.check(facts), "labels": label_scores.read(facts["labels"]), "top": tokens.whole("top", facts["top"])}
-        facts["activation"] = text_chain.choice("activation", "none" if facts["activation"] is None else facts["activation"], *ACTIVATIONS)
+        facts["activation"] = text_chain.choice("activation", "none" if facts["activation"] is None else facts["activation"], *label_scores.ACTIVATIONS)
         if "{}" not in str(facts["template"]):
             raise UsageError(f"template={facts['template']} has no place for a label", 'write {} there, as in "This news is about {}."')
         return facts
@@ -69,11 +68,14 @@ class TextClassification(Task):
         items, folders = texts.items_of(data), classes.class_folders(data, texts.TABLES, texts.is_text)
         if facts["labels"] is None and folders and not classes.numbered(folders):
             return [Item(item.name, item.read, folders.index(item.label)) for item in items]
-        if facts["labels"] is None and any(item.label is not None and not item.label.isdecimal() for item in items):
+        if facts["labels"] is None and any(item.label is not None and not _is_number(item.label) for item in items):
             raise BadInput(f"{data.name} has labels, and the model's classes have no names", "give --set labels=FILE in the order of the model's outputs")
-        return [Item(item.name, item.read, self._class(item, facts["labels"])) for item in items]
+        return [Item(item.name, item.read, self._class(item, facts)) for item in items]
 
-    def _class(self, item: Item, labels: Sequence[str] | None) -> int | None:
+    def _class(self, item: Item, facts: Facts) -> int | float | None:
+        labels = facts["labels"]
+        if item.label is not None and facts["activation"] == "none" and len(labels or "1") == 1:
+            return _number(item)
         found = None if item.label is None else label_scores.index(item.label, labels)
         if item.label is not None and found is None:
             raise BadInput(f"{item.name} is labelled '{item.label}'", f"the labels are {', '.join(labels or ())[:200]}")
@@ -88,8 +90,9 @@ class TextClassification(Task):
         from .shared import text_graphs
 
         feed = text_graphs.example_feed([texts.decode(item.read()) for item in items], facts)
-        encoder, answer = text_graphs.encoder_of(model, facts, feed)
+        encoder, answer = text_graphs.encoder_of(model, facts, feed, scored=True)
         labels: list[str] | None = facts["labels"]
+        facts = {**facts, "activation": label_scores.activation(facts["activation"], answer.shape[-1] if answer.ndim == 2 else len(labels or ()))}
         if answer.ndim == 2:
             return text_graphs.one_graph(text_graphs.Scored(encoder, facts["activation"]), facts, feed)
         if labels is None:
@@ -119,12 +122,17 @@ class TextClassification(Task):
         return classes.settle(classes.class_folders(data, texts.TABLES, texts.is_text), items, facts, model)
 
     def score(self, result: Mapping[str, Any], label: Any) -> float:
-        """1.0 where the first label is the right class, else 0.0."""
-        return float(result["labels"][0]["index"] == label)
+        """See `label_scores.right`."""
+        return label_scores.right(result, label)
+
+    def grade(self, values: Mapping[str, Any], label: Any, facts: Facts, graphs: Mapping[str, Graph]) -> Grade | None:
+        """By `top-1`; of a model with one output by `binary accuracy`, or by `closeness` where it answers a number."""
+        metric = label_scores.metric(label, facts["activation"])
+        return super().grade(values, label, facts, graphs) if metric is None else Grade(metric, self.score(values["result"], label))
 
     def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
-        """Whether both results name the same class first."""
-        return bool(result["labels"][0]["index"] == reference["labels"][0]["index"])
+        """See `label_scores.alike`."""
+        return label_scores.alike(result, reference)
 
     def words(self, result: Mapping[str, Any]) -> str:
         """The first label with its score."""
@@ -146,6 +154,21 @@ class TextClassification(Task):
         """The facts in words, a line each; labels are only counted."""
         labels = facts["labels"]
         return super().describe({**facts, "labels": f"{len(labels)} names" if labels else "none: classes are numbered"})
+
+
+def _is_number(label: str) -> bool:
+    try:
+        float(label.removeprefix("LABEL_"))
+    except ValueError:
+        return False
+    return True
+
+
+def _number(item: Item) -> float:
+    try:
+        return float(item.label)
+    except ValueError as exc:
+        raise BadInput(f"{item.name} is labelled '{item.label}'", "the model answers a number, and so is a label") from exc
 
 
 def _present(values: Values, facts: Facts) -> Values:

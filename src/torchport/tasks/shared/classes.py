@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from ...errors import BadInput
 from ...types import Signature
 from ..base import Facts, Item, Settled
 from .label_scores import check_items
@@ -46,6 +47,8 @@ def settle(folders: Sequence[str], items: Sequence[Item], facts: Facts, model: S
     """
     classes, labels = model.outputs[0].shape[-1], facts["labels"]
     count = classes if isinstance(classes, int) else len(labels or folders)
+    if count == 1:
+        return Settled([_of_one(item, facts) for item in items], facts)
     if not folders:
         return _from_names(items, facts, count) if from_names else _checked(items, facts, model)
     if numbered(folders) and not (labels and set(folders) <= set(labels)):
@@ -53,6 +56,15 @@ def settle(folders: Sequence[str], items: Sequence[Item], facts: Facts, model: S
     if labels is None:
         return _named(folders, items, facts, count)
     return _checked(items, facts, model, *_about_names(folders, labels))
+
+
+def _of_one(item: Item, facts: Facts) -> Item:
+    """An item of a model with one output: its label is a number, and of a probability 0 or 1."""
+    if item.label is None:
+        return item
+    if facts["activation"] != "none" and float(item.label) not in (0.0, 1.0):
+        raise BadInput(f"{item.name} is labelled {item.label}, the model answers one probability", "give the labels 0 and 1; where it answers a number, set activation=none")
+    return Item(item.name, item.read, float(item.label))
 
 
 def _checked(items: Sequence[Item], facts: Facts, model: Signature, *warnings: str) -> Settled:

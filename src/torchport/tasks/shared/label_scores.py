@@ -12,9 +12,18 @@ from ...errors import BadInput, RunError, UsageError
 from ...types import Signature, Value
 from ..base import Item
 
+AUTO = "auto"
+CLOSE = "closeness"
+"""Metric of a number: 1 less the error, as a share of the label where that is above 1."""
+
+ALIKE = 0.05
+"""By how much the scores of two answers of one output may differ, as a share of what is above 1."""
+
+ACTIVATIONS = (AUTO, "softmax", "sigmoid", "none")
+
 ABOUT: dict[str, str] = {
     "labels": "Names of the classes in the order of the model's outputs: a file with one name a line, name,name,... or a list; none: classes are numbered.",
-    "activation": "What makes scores of the model's outputs: softmax (one class of many; they sum to 1), sigmoid (each class by itself) or none (as they are).",
+    "activation": "What makes scores of the model's outputs: softmax (one class of many; they sum to 1), sigmoid (each class by itself) or none (as they are); auto: softmax, or sigmoid where there is one output.",
     "top": "How many classes are answered, the most likely first. A whole number from 1 on.",
 }
 
@@ -53,10 +62,25 @@ def read(value: Any) -> list[str] | None:
     return names
 
 
+def activation(wanted: str, classes: Any) -> str:
+    """What makes scores of so many outputs.
+
+    Raises:
+        UsageError: a softmax of one output, which is always 1.
+    """
+    if wanted == AUTO:
+        return "sigmoid" if classes == 1 else "softmax"
+    if wanted == "softmax" and classes == 1:
+        raise UsageError("activation=softmax of a model with one output: every answer would be 1.0", "give activation=sigmoid for a probability, or none for a number")
+    return wanted
+
+
 def index(label: str, labels: Sequence[str] | None) -> int | None:
     """Which class a written label is: one of the names, else the number of one; None where it is neither."""
     if labels is not None and label in labels:
         return labels.index(label)
+    if labels is None and label.startswith("LABEL_"):  # what transformers calls a class that has no name
+        label = label.removeprefix("LABEL_")
     known = label.isascii() and label.isdecimal() and (labels is None or int(label) < len(labels))
     return int(label) if known else None
 
@@ -72,6 +96,32 @@ def present(scores: np.ndarray, labels: Sequence[str] | None, top: int) -> dict[
         raise RunError("the model answered NaN", "check the weights and the preprocessing facts, or use a variant of a higher precision")
     best = np.argsort(-row, kind="stable")[:top]
     return {"labels": [{"index": int(i), "label": labels[i] if labels else str(i), "score": float(row[i])} for i in best]}
+
+
+def right(result: Mapping[str, Any], label: Any) -> float:
+    """How right an answer is: 1.0 for the right class first. Of a model with one output a label is a float: the answer is on its side of 0.5, or near it."""
+    best = result["labels"][0]
+    if not isinstance(label, float):
+        return float(best["index"] == label)
+    if label in (0.0, 1.0) and 0 <= best["score"] <= 1:
+        return float((best["score"] >= 0.5) == (label == 1.0))
+    return max(0.0, 1 - abs(float(best["score"]) - label) / max(1.0, abs(label)))
+
+
+def metric(label: Any, activation: str) -> str | None:
+    """What a label of a model with one output is graded by; None for a class."""
+    if not isinstance(label, float):
+        return None
+    return CLOSE if activation == "none" else "binary accuracy"
+
+
+def alike(result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
+    """Whether two answers name the same class first; where there is only one, by about the same score."""
+    one, other = result["labels"], reference["labels"]
+    same = one[0]["index"] == other[0]["index"]
+    if len(one) > 1 or len(other) > 1 or not same:
+        return bool(same)
+    return bool(abs(one[0]["score"] - other[0]["score"]) <= ALIKE * max(1.0, abs(other[0]["score"])))
 
 
 def check_items(items: Sequence[Item], model: Signature) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ...errors import UsageError
@@ -21,6 +22,11 @@ ABOUT: dict[str, str] = {
 def check(facts: Facts) -> Facts:
     """As `tokens.check`, and `pooling` is one of `POOLING`; raises UsageError."""
     return {**tokens.check(facts), "pooling": choice("pooling", facts["pooling"], *POOLING)}
+
+
+def settings(given: Mapping[str, Any], source: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The source's facts, and what a tokenizer that the user gives states itself."""
+    return {**source, **(tokens.stated(given["tokenizer"]) if given.get("tokenizer") is not None else {})}
 
 
 def choice(name: str, value: Any, *allowed: str) -> str:

@@ -6,6 +6,7 @@ Every graph here takes `input_ids` and `attention_mask`, int64 [batch, length] e
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -103,14 +104,21 @@ class Nearest(torch.nn.Module):
         return logits
 
 
-def encoder_of(model: torch.nn.Module | ExportedProgram, facts: Facts, feed: tokens.Tokens) -> tuple[Encoder, torch.Tensor]:
+def encoder_of(model: torch.nn.Module | ExportedProgram, facts: Facts, feed: tokens.Tokens, *, scored: bool = False) -> tuple[Encoder, torch.Tensor]:
     """The model as an Encoder, and its answer to a feed.
 
+    Args:
+        scored: the task takes classifiers of whole texts too.
+
     Raises:
-        BadInput: the model takes no token ids, answers no float32 [batch, length, width] or [batch, classes], or has fewer
+        BadInput: a model of transformers with another head, whose answer would be taken for vectors; the model takes no token ids, answers no float32 [batch, length, width] or [batch, classes], or has fewer
             embeddings than the tokenizer has tokens.
     """
     module = model if isinstance(model, torch.nn.Module) else model.module(check_guards=False)
+    _check_head(module, scored)
+    config = getattr(module, "config", None)
+    if getattr(config, "pad_token_id", 0) is None:  # by it a causal model finds a text's last token
+        config.pad_token_id = tokens.opened(facts).padding  # type: ignore[union-attr]
     _check_vocabulary(module, facts)
     encoder = Encoder(module).eval()
     answer = _answer(encoder, feed)
@@ -181,6 +189,18 @@ def _takes_added_mask(encoder: Encoder, feed: tokens.Tokens, wanted: torch.Tenso
         return False
     kept = torch.from_numpy(mask).bool() if plain.ndim == 3 else torch.ones(len(plain), dtype=torch.bool)
     return bool((added - plain)[kept].abs().max() <= 1e-5 * plain[kept].abs().max())
+
+
+def _check_head(module: torch.nn.Module, scored: bool) -> None:
+    name = type(module).__name__
+    head = re.search(r"(For[A-Z]\w*|LMHeadModel|DoubleHeadsModel)$", name)
+    if head is None or "transformers" not in type(module).__module__ or (scored and head[1] == "ForSequenceClassification"):
+        return
+    what = {"ForTokenClassification": "a class for each token", "ForQuestionAnswering": "a span of the text", "ForSequenceClassification": "classes of a text"}.get(head[1], "something else")
+    raise BadInput(
+        f"{name} answers {what}, and torchport has no task for it here",
+        "a text-classification takes ...ForSequenceClassification, an embedding the model without a head (as in BertModel); the raw tensors are --task tensor with --input",
+    )
 
 
 def _check_vocabulary(module: torch.nn.Module, facts: Facts) -> None:

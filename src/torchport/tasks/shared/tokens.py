@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,12 +13,16 @@ import numpy as np
 from ...errors import BadInput, MissingDependency, UsageError
 from ..base import Facts
 
-DEFAULTS: dict[str, Any] = {"tokenizer": None, "max_length": 256, "pad_to": 8}
+SIDES = ("right", "left")
+
+DEFAULTS: dict[str, Any] = {"tokenizer": None, "max_length": 256, "truncation_side": SIDES[0], "pad_id": None, "pad_to": 8}
 """Facts of every task that tokenizes."""
 
 ABOUT: dict[str, str] = {
     "tokenizer": "Path of a tokenizer.json, or of the folder that holds it; required unless the source states it.",
     "max_length": "Longest text in tokens, special tokens included; a longer text is cut off. A whole number from 1 on.",
+    "truncation_side": "Where a longer text is cut off: right (its end) or left (its beginning).",
+    "pad_id": "Token id that fills a shorter text beside a longer one, a whole number from 0 on; none: what the tokenizer states.",
     "pad_to": "Lengths are padded to a multiple of this many tokens. A whole number from 1 on.",
 }
 
@@ -38,7 +43,7 @@ class Tokens(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A `tokenizers.Tokenizer` that cuts and does not pad, the id of padding, and one more than its greatest id."""
+    """A `tokenizers.Tokenizer` that cuts and does not pad, the id of padding, and one more than the greatest id of a token that is not special."""
 
     tokenizer: Any
     padding: int
@@ -58,6 +63,10 @@ def check(facts: Facts) -> Facts:
     if not path.is_file():
         raise UsageError(f"tokenizer: there is no {path}", "give a tokenizer.json, as Hugging Face's fast tokenizers are saved")
     facts = {**facts, "tokenizer": path, **{name: whole(name, facts[name]) for name in ("max_length", "pad_to")}}
+    if facts.get("truncation_side", SIDES[0]) not in SIDES:
+        raise UsageError(f"truncation_side={facts['truncation_side']} is none of {', '.join(SIDES)}", "such as truncation_side=right")
+    if facts.get("pad_id") is not None:
+        facts["pad_id"] = None if str(facts["pad_id"]).lower() in ("none", "null", "") else whole("pad_id", facts["pad_id"], least=0)
     try:
         added = opened(facts).tokenizer.num_special_tokens_to_add(is_pair=False)
     except BadInput as exc:
@@ -67,15 +76,27 @@ def check(facts: Facts) -> Facts:
     return facts
 
 
-def whole(name: str, value: Any) -> int:
-    """A setting that is a whole number from 1 on; raises UsageError."""
+def whole(name: str, value: Any, least: int = 1) -> int:
+    """A setting that is a whole number from `least` on; raises UsageError."""
     try:
         number = int(str(value))
     except ValueError:
-        number = 0
-    if number < 1:
-        raise UsageError(f"{name}={value} is no whole number from 1 on", f"such as {name}=8")
+        number = least - 1
+    if number < least:
+        raise UsageError(f"{name}={value} is no whole number from {least} on", f"such as {name}=8")
     return number
+
+
+def stated(path: Any) -> dict[str, Any]:
+    """Facts that a `tokenizer.json` states in its sections on truncation and padding; nothing where it cannot be read."""
+    place = Path(path)
+    try:
+        content = json.loads((place / "tokenizer.json" if place.is_dir() else place).read_text(encoding="utf-8"))
+        cut, filled = content.get("truncation") or {}, content.get("padding") or {}
+    except (OSError, ValueError, AttributeError):
+        return {}
+    found = {"max_length": cut.get("max_length"), "truncation_side": str(cut.get("direction", "")).lower() or None, "pad_id": filled.get("pad_id"), "pad_to": filled.get("pad_to_multiple_of")}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def opened(facts: Facts) -> Opened:
@@ -90,7 +111,8 @@ def opened(facts: Facts) -> Opened:
         about = path.stat()
     except OSError as exc:
         raise BadInput(f"{path}: {exc.strerror}", "give the tokenizer again") from exc
-    return _open(path, about.st_mtime_ns, about.st_size, facts["max_length"])
+    made = _open(path, about.st_mtime_ns, about.st_size, facts["max_length"], facts.get("truncation_side", SIDES[0]))
+    return made if facts.get("pad_id") is None else made._replace(padding=facts["pad_id"])
 
 
 def encode(texts: Sequence[str], facts: Facts) -> Tokens:
@@ -101,12 +123,13 @@ def encode(texts: Sequence[str], facts: Facts) -> Tokens:
 def ids(text: str, facts: Facts) -> list[int]:
     """The tokens of one text, at most `max_length`, with what the model wants at the ends.
 
-    Only as much of a text is read as fills `max_length`: the beginning of 10 MB costs what the beginning of a page costs.
+    Only as much of a text is read as fills `max_length`: the beginning of 10 MB costs what the beginning of a page costs; so its end, where
+    texts are cut off on the left.
     """
-    tokenizer, most = opened(facts).tokenizer, facts["max_length"]
+    tokenizer, most, left = opened(facts).tokenizer, facts["max_length"], facts.get("truncation_side") == "left"
     read = CHARACTERS_A_TOKEN * most
     while True:
-        encoding = tokenizer.encode(text[:read])
+        encoding = tokenizer.encode(text[-read:] if left else text[:read])
         if read >= len(text) or sum(len(rest.ids) for rest in encoding.overflowing) >= MARGIN:
             return list(encoding.ids)
         read *= 8
@@ -125,7 +148,7 @@ def pad(rows: Sequence[Sequence[int]], facts: Facts) -> Tokens:
 
 
 @functools.lru_cache(maxsize=8)
-def _open(path: Path, mtime_ns: int, size: int, max_length: int) -> Opened:
+def _open(path: Path, mtime_ns: int, size: int, max_length: int, side: str) -> Opened:
     try:
         from tokenizers import Tokenizer
     except ImportError as exc:
@@ -138,5 +161,7 @@ def _open(path: Path, mtime_ns: int, size: int, max_length: int) -> Opened:
     padding = stated["pad_id"] if stated else next((found for name in _PADDING if (found := tokenizer.token_to_id(name)) is not None), 0)
     tokenizer.no_padding()
     if max_length > tokenizer.num_special_tokens_to_add(False):
-        tokenizer.enable_truncation(max_length)
-    return Opened(tokenizer, padding, max(tokenizer.get_vocab(with_added_tokens=True).values(), default=0) + 1)
+        tokenizer.enable_truncation(max_length, direction=side)
+    # A mask token, for one, is added for training: no text has it, and the model need not know it.
+    special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return Opened(tokenizer, padding, max((n for n in tokenizer.get_vocab(with_added_tokens=True).values() if n not in special), default=0) + 1)
