@@ -18,7 +18,7 @@ def model(classes: int) -> Signature:
 
 def settled(folder: Path, classes: int, labels=None, task="image-classification"):
     one = tasks.get(task)
-    facts = {"labels": labels}
+    facts = {**one.defaults, "labels": labels}
     return one.settle(folder, one.items(folder, facts), facts, model(classes))
 
 
