@@ -24,7 +24,7 @@ from .rows import INTERRUPTED, OUT_OF_TIME, Rows
 from .search import Look, Search, usable
 from .targets import targets
 from .targets.base import ExportOptions, Target
-from .tasks import Item, Task, task_for, tasks
+from .tasks import Item, Task, need_task, task_for, tasks
 from .types import PLAIN, Artifact, Candidate, Reference
 from .verify.accuracy import judge
 from .verify.prove import Prover, Standard, prove_program, prove_reference
@@ -242,10 +242,8 @@ def capture(request: Request, tell: Tell, log: Path | None = None) -> Assembled:
         warnings.warn(text, RuntimeWarning, stacklevel=2)
     # Made-up tensors are the model's own input, whatever it is for.
     name = request.task or task_for(source.architecture if request.data is not None or not request.inputs else "")
-    if not request.task and name == "tensor" and source.architecture and request.data is not None and not holds_tensors(request.data):
-        raise UsageError(
-            f"torchport has no task for a {source.architecture}", "name the --task whose answer it gives, or deploy the raw tensors: --task tensor with --input, or with --data of tensors"
-        )
+    if not request.task and request.data is not None:
+        need_task(source.architecture, name, request.data)
     check_calibration(request, tasks.get(name), source)
     with hushed():
         assembled = assemble(source, tasks.get(name), request.settings, request.data, request.inputs)
@@ -266,12 +264,6 @@ def check_calibration(request: Request, task: Task, source: Source) -> None:
         facts, _ = task.resolve(request.settings, source.facts)
         given = [None if path is None else task.items(path, facts) for path in (request.data, request.calibration)]
         check_enough(chains, *given)
-
-
-def holds_tensors(data: Path) -> bool:
-    """Whether data is of the task `tensor`."""
-    takes = tasks.get("tensor").suffixes
-    return data.suffix.lower() in takes or (data.is_dir() and any(path.suffix.lower() in takes for path in data.rglob("*")))
 
 
 def keep_reference(assembled: Assembled, folder: Path) -> Artifact:

@@ -15,7 +15,7 @@ from PIL import Image
 from torchport import api
 from torchport.errors import TorchportError, UsageError
 from torchport.targets.eager import ModuleRunner
-from torchport.tasks import Pipeline
+from torchport.tasks.pipeline import Pipeline, Plan
 from torchport.testing.samples import _words
 
 transformers = pytest.importorskip("transformers")
@@ -60,7 +60,7 @@ def texts_in(place: Path) -> Path:
 def answers(source: Path, data: Path, raws: list[bytes], **settings: Any) -> tuple[Any, list[dict[int, float]]]:
     """Index -> score, of the captured model behind the chain of its task."""
     made = api.capture(f"hf:{source}", data=data, settings={"top": 50, **settings})
-    pipeline = Pipeline(made.task, made.facts, made.steps, {name: ModuleRunner(graph) for name, graph in made.program.graphs.items()})
+    pipeline = Pipeline(Plan(made.task, made.facts, made.steps, made.graphs), {name: ModuleRunner(graph) for name, graph in made.program.graphs.items()})
     return made, [{one["index"]: one["score"] for one in pipeline.answer(raw)["result"]["labels"]} for raw in raws]
 
 

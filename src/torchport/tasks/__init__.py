@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from ..registry import Entry, Registry
 from .base import Item, Session, Task
 from .pipeline import Pipeline
 from .plan import Plan
 
-__all__ = ["Item", "Pipeline", "Plan", "Session", "Task", "task_for", "tasks"]
+__all__ = ["Item", "Pipeline", "Plan", "Session", "Task", "need_task", "task_for", "tasks"]
 
 tasks: Registry[Task] = Registry(
     "tasks",
@@ -38,3 +39,17 @@ def task_for(architecture: str) -> str:
             if any(re.fullmatch(pattern, architecture) for pattern in tasks.get(name).architectures):
                 return name
     return "tensor"
+
+
+def need_task(architecture: str, picked: str, data: Path) -> None:
+    """See that the task picked for an architecture can read the data: raw tensors where no task claims it.
+
+    Raises:
+        UsageError: no task claims the architecture, and the data holds no tensors.
+    """
+    from ..errors import UsageError
+
+    takes = tasks.get("tensor").suffixes
+    if picked != "tensor" or not architecture or data.suffix.lower() in takes or (data.is_dir() and any(path.suffix.lower() in takes for path in data.rglob("*"))):
+        return
+    raise UsageError(f"torchport has no task for a {architecture}", "name the --task whose answer it gives, or deploy the raw tensors: --task tensor with --input, or with --data of tensors")
