@@ -205,7 +205,8 @@ def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Cand
     times = f"{milliseconds(_ms(candidate))} against {milliseconds(_ms(winner))}"
     parent = None if prefer in _LEAST else _parent(candidate, judged)
     if not _runs(candidate, profile):
-        reason = f"does not run on {profile}: for {', '.join(candidate.profiles) or 'no profile'}"
+        elsewhere = f"for {', '.join(candidate.profiles)}" if candidate.profiles else "it needs PyTorch there"
+        reason = f"does not run on {profile}: {elsewhere}"
     elif parent is not None:
         verb = "slower" if _apart(candidate, parent) else "no faster"
         reason = f"{verb} than its float form {parent.id} ({milliseconds(_ms(candidate))} against {milliseconds(_ms(parent))})"

@@ -70,8 +70,10 @@ def resolve(flags: Mapping[str, Any], task: str | None, settings: Sequence[str] 
     merged, named, facts = config.merge(dict(flags), Path())
     if merged["source"] is None:
         raise UsageError("there is no SOURCE", f"give one, as in `torchport deploy net.py:Net ...`, or write it in {config.NAME}")
+    if merged["output"] is None and Path(merged["source"]).is_file() and Path(merged["source"]).suffix != ".py":
+        merged["output"] = f"{Path(merged['source']).stem}.tport"  # weights by themselves are told apart when they are opened
     if merged["output"] is None:
-        raise UsageError("there is no output", "give -o NAME")
+        raise UsageError("there is no output", "give -o NAME.tport")
     arguments = merged["arg"] or []
     return {
         "source": merged["source"],
