@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .request import Request
+from .tasks.base import written
 
 FLAGS = {"arguments": "--arg", "inputs": "--input", "settings": "--set", "profile": "--for", "time_s": "--time", "limit_s": "--limit"}
 """Fields of a Request whose flags have other names."""
@@ -54,13 +54,9 @@ def _text(value: Any) -> str:
     """One value as a flag takes it."""
     if isinstance(value, Path):
         return _relative(str(value))
-    if isinstance(value, Mapping) or (isinstance(value, list | tuple) and any(isinstance(one, list | tuple | Mapping) for one in value)):
-        return json.dumps(value, ensure_ascii=False, default=str)
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and any(isinstance(one, Path) for one in value):
         return ",".join(map(_text, value))
-    if value is None or isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else written(value)
 
 
 def _relative(path: str) -> str:

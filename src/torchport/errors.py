@@ -176,7 +176,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     names = list(known)
     near = get_close_matches(word, names, 1, 0.6)
     said = [f"did you mean {near[0]}?"] if near else []
-    return " ".join([*said, *([f"known: {', '.join(names)}"] if len(names) <= 20 or not near else [])])
+    return " ".join([*said, *([f"known: {', '.join(names)}"] if 1 < len(names) <= 20 or not near else [])])
 
 
 def status_of(error: BaseException) -> Status:

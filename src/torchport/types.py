@@ -264,6 +264,12 @@ class Candidate(Value, frozen=True):
     distance: Distance | None = None
 
     @property
+    def place(self) -> tuple[int, float, str]:
+        """What tables are ordered by: the chosen row first, then those that could be, what was rejected, what failed; each by latency."""
+        order: tuple[CandidateStatus, ...] = ("chosen", "ok", "rejected", "failed", "absent")
+        return order.index(self.status), self.latency_ms.median if self.latency_ms else float("inf"), self.id
+
+    @property
     def word(self) -> str:
         """What people are told of `status`: `same as fp32` where the recipe changed nothing."""
         return f"same as {self.same_as.removeprefix(f'{self.target}-')}" if self.same_as else status_word(self.status)

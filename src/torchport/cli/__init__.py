@@ -34,9 +34,13 @@ def app(verb: str | None) -> Any:
 
     made = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
 
+    shown = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True)
+
     @made.callback(help="From a trained PyTorch model to a verified, optimised, served prediction.")
-    def root() -> None:
-        pass
+    def root(version: bool = shown) -> None:
+        if version:
+            _say_version()
+            raise typer.Exit()
 
     for name, about in VERBS.items():
         made.command(name, help=about)(import_module(f"torchport.cli.{name}").run if name == verb else _not_called)
@@ -53,14 +57,18 @@ def main() -> None:
 
     terminal.prepare()
     words = sys.argv[1:]
-    if words == ["--version"]:
-        from .. import __version__
-
-        print(f"torchport {__version__}")
+    if words == ["--version"]:  # without the command line's library: scripts ask often
+        _say_version()
         return
     if COMPLETE in os.environ:  # the shell's own words, of which the command's name is the first
         words = os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()[1:]
     _start(next((word for word in words if not word.startswith("-")), None))
+
+
+def _say_version() -> None:
+    from .. import __version__
+
+    print(f"torchport {__version__}")
 
 
 def _start(verb: str | None) -> None:

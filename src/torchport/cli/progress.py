@@ -26,6 +26,7 @@ class Progress:
         self._live = self._out.isatty()
         self._beat_s = beat_s
         self._stage = self._row = ""
+        self._rows = 0
         self._start = self._stage_start = self._row_start = self._said = time.monotonic()
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -50,9 +51,9 @@ class Progress:
             now = time.monotonic()
             if stage != self._stage:
                 self._end()
-                self._stage, self._stage_start = stage, now
-            if row != self._row:
-                self._row, self._row_start = row, now
+                self._stage, self._stage_start, self._rows = stage, now, 0
+            if row != self._row or not self._rows:
+                self._row, self._row_start, self._rows = row, now, self._rows + 1
             if self._live:
                 self._draw()
 
@@ -75,11 +76,12 @@ class Progress:
         self._write(f"\r\x1b[K{text}")
 
     def _end(self, more: str = "") -> None:
-        """The line of a stage that is over: how long it took."""
+        """The line of a stage that is over: how long it took; with its row where it had one alone."""
         if self._live:
             self._write("\r\x1b[K")
         if self._stage:
-            self._print(time.monotonic() - self._stage_start, f"{self._stage}{more}")
+            row = f": {clean(self._row)}" if self._rows == 1 else ""
+            self._print(time.monotonic() - self._stage_start, f"{self._stage}{row}{more}")
 
     def _print(self, seconds: float, words: str) -> None:
         self._said = time.monotonic()

@@ -10,14 +10,13 @@ from ..documents import DiffDocument, VariantSize
 from ..export import Exported
 from ..figures import interval, milliseconds, percent, size
 from ..tasks import Task
+from ..tasks.base import written
 from ..types import Accuracy, Candidate, Choice, Reference, status_word
 from .layout import Column, columns_of, pairs, table
 
 SHOWN_ANSWERS = 20
 
 _SPEED = {"faster": "faster", "slower": "slower", "not shown": "no more than equal files differ by"}
-
-_ORDER = {"chosen": 0, "ok": 1, "rejected": 2, "failed": 3, "absent": 4}
 
 
 def show(columns: Sequence[Column], rows: Sequence[Sequence[str]], note: Column | None = None) -> None:
@@ -30,7 +29,7 @@ def show(columns: Sequence[Column], rows: Sequence[Sequence[str]], note: Column 
 
 def candidates(choice: Choice, reference: Reference) -> None:
     """The candidate table: the chosen row first, then by latency, with the eager model as the last row."""
-    rows = sorted(choice.candidates, key=lambda c: (_ORDER[c.status], c.latency_ms.median if c.latency_ms else 1e9, c.id))
+    rows = sorted(choice.candidates, key=lambda c: c.place)
     cells = [[c.id, c.word, _size(c.size_bytes), _ms(c), _value(c.accuracy), _threads(c), _size(c.memory_bytes), parity(c), _interval(c.accuracy), _tested(c.test), c.reason or ""] for c in rows]
     metric = next((c.accuracy.metric for c in rows if c.accuracy), "accuracy")
     known = "" if reference.accuracy is None else percent(reference.accuracy)
@@ -70,7 +69,7 @@ def tasks(known: Sequence[Task]) -> None:
 def task(one: Task) -> None:
     """Everything that a user may want to know of a task."""
     said([("task", f"{one.name}: {one.about}"), ("--data", one.about_data), ("judged by", one.about_metric)])
-    rows = [[f"--set {fact}=", _written(value), one.about_facts.get(fact, "")] for fact, value in one.defaults.items()]
+    rows = [[f"--set {fact}=", written(value), one.about_facts.get(fact, "")] for fact, value in one.defaults.items()]
     if rows:
         show([Column("fact", kept=True), Column("default", kept=True)], rows, Column("what it is"))
 
@@ -79,13 +78,6 @@ def said(lines: Sequence[tuple[str, str]]) -> None:
     """Headings with what is to be said of each, wrapped beside them."""
     print(pairs(lines, columns_of()))
     print()
-
-
-def _written(value: Any) -> str:
-    """A value as `--set` takes it."""
-    if isinstance(value, list | tuple):
-        return ",".join(map(_written, value))
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
 def chosen(choice: Choice) -> tuple[str, str]:

@@ -19,7 +19,7 @@ Cell = tuple[Child, float | str | None]
 def candidates(data: ReportData, say: Say) -> Html:
     """One row a candidate, sortable, with the reference below."""
     heads = ["status", "variant", "size", "latency", "memory", "accuracy", "parity", "why"]
-    rows = [_row(_cells(c, data, say), class_=c.status) for c in data.choice.candidates]
+    rows = [_row(_cells(c, data, say), class_=c.status) for c in sorted(data.choice.candidates, key=lambda c: c.place)]
     about = el("p", say("candidates_about"), class_="quiet")
     return el("section", el("h2", say("candidates")), about, _table([say(h) for h in heads], rows, foot=_reference(data, say), sort=say))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
+from ..errors import plain
 from ..figures import milliseconds, percent, signed_points, size
 from ..stats import told_apart
 from ..types import Candidate
@@ -26,9 +27,9 @@ def verdict(data: ReportData, say: Say) -> Html:
         el("p", say("report"), " \N{MIDDLE DOT} ", say("task", task=data.task), class_="quiet"),
         el("h1", data.title),
         el("p", _sentence(data, winner, say), class_="verdict"),
-        el("p", data.choice.why),
+        el("p", plain(data.choice.why)),
         *(el("p", say("warning", text=one), class_="warn") for one in data.doubted),
-        el("p", el("span", say("budget", budget=data.budget), " \N{MIDDLE DOT} ", el("b", say(f"met_{met}")), class_=f"chip met-{met.replace(' ', '-')}"), " ", data.choice.met_because),
+        el("p", el("span", say("budget", budget=data.budget), " \N{MIDDLE DOT} ", el("b", say(f"met_{met}")), class_=f"chip met-{met.replace(' ', '-')}"), " ", plain(data.choice.met_because)),
         _nearest(data, say),
         _tiles(data, winner, say) if winner else None,
         _profiles(data, say),
@@ -53,7 +54,7 @@ def rests(data: ReportData, say: Say) -> Html:
     lines.append(say("rests_assumed", names=", ".join(data.assumed)) if data.assumed else say("rests_stated"))
     if data.reference.measured == "at deploy":
         lines.append(say("rests_old_reference"))
-    lines += [one for one in data.choice.warnings if one not in data.doubted]
+    lines += [plain(one) for one in data.choice.warnings if one not in data.doubted]
     return el("section", el("h2", say("rests")), el("ul", *(el("li", line) for line in lines)))
 
 
@@ -92,7 +93,7 @@ def _tiles(data: ReportData, winner: Candidate, say: Say) -> Html:
 def _nearest(data: ReportData, say: Say) -> Html | None:
     if not data.choice.nearest:
         return None
-    lines = [el("li", el("b", axis), ": ", sentence) for axis, sentence in data.choice.nearest.items()]
+    lines = [el("li", el("b", axis), ": ", plain(sentence)) for axis, sentence in data.choice.nearest.items()]
     return join([el("h3", say("nearest")), el("ul", *lines)])
 
 

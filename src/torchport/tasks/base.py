@@ -102,6 +102,17 @@ class Split:
     facts: Facts
 
 
+def written(value: Any) -> str:
+    """A fact as `--set` takes it and people read it: `none`, `true`, `0.5,0.5,0.5`; JSON where it is nested."""
+    if isinstance(value, Mapping) or (isinstance(value, list | tuple) and any(isinstance(one, list | tuple | Mapping) for one in value)):
+        import json
+
+        return json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, list | tuple):
+        return ",".join(map(written, value))
+    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
 class Session(Protocol):
     """A stream of input under way: frames of a game, chunks of speech. One session belongs to one caller."""
 
@@ -350,4 +361,4 @@ class Task(abc.ABC):
 
     def describe(self, facts: Facts) -> list[str]:
         """The facts in words, a line each, for reports."""
-        return [f"{key}: {value.name if isinstance(value, Path) else value}" for key, value in sorted(facts.items())]
+        return [f"{key}: {value.name if isinstance(value, Path) else written(value)}" for key, value in sorted(facts.items())]

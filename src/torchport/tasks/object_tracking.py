@@ -244,7 +244,7 @@ class ObjectTracking(Task):
 
     def describe(self, facts: Facts) -> list[str]:
         """The detector's facts in words, and those of the tracker."""
-        own = [f"{name}: {facts[name]}" for name in DEFAULTS]
+        own = super().describe({name: facts[name] for name in DEFAULTS})
         return sorted([*DETECTION.describe({name: facts[name] for name in DETECTION.defaults}), *own])
 
 
