@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .errors import BadInput
+from .errors import BadInput, BundleError
 from .types import Signature, TensorSpec
 
 Feed = Mapping[str, np.ndarray]
@@ -60,3 +60,15 @@ def check_feed(signature: Signature, feed: Feed) -> int | None:
             multiples = f", in multiples of {bound.multiple}" if bound.multiple > 1 else ""
             raise BadInput(f"'{dim}' is {size}", f"this graph takes {bound.min}..{'any' if bound.max is None else bound.max}{multiples}")
     return sizes.get("batch")
+
+
+def own_settings(given: Mapping[str, str], known: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """The settings of a graph, where the target knows each name and value: a runtime has others that write files or load libraries.
+
+    Raises:
+        BundleError: names the first that is unknown.
+    """
+    for name, value in given.items():
+        if value not in known.get(name, ()):
+            raise BundleError(f"the Bundle wants its runtime opened with {name[:60]!r} = {value[:60]!r}, which torchport never sets", "do not use this Bundle: ask for it from somebody you trust")
+    return dict(given)

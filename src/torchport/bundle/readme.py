@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from ..errors import TorchportError
+import shlex
+
+from ..errors import TorchportError, UsageError
 from ..figures import percent
 from ..tasks import tasks
 from ..types import Accuracy, Signature, Step, TensorSpec
 from .manifest import Manifest
+from .rules import printable
 
 PROGRAMS = {"python": ("answer.py", "python"), "javascript": ("answer.mjs", "node")}
 """Language of a task's snippet -> the file to save it in, and the command that runs it."""
@@ -18,13 +21,13 @@ def text(manifest: Manifest) -> str:
         f"# {manifest.name}",
         f"{_about(manifest)} `torchport.json` says everything below as data; `report.html` shows what was measured.",
         "## Run it",
-        f"```\npip install {_install(manifest)}\ntorchport predict {manifest.name}.tport YOUR_INPUT\n```",
+        f"```\npip install {_install(manifest)}\ntorchport predict {shlex.quote(f'{manifest.name}.tport')} YOUR_INPUT\n```",
         *_programs(manifest),
         "## The chain\n\n" + "\n".join(f"{i}. {_step(step)}" for i, step in enumerate(manifest.steps, 1)),
         "## Graphs\n\n" + "\n\n".join(_graph(name, signature) for name, signature in manifest.graphs.items()),
         "## Variants\n\n| id | target | recipe | runs on |\n|---|---|---|---|\n"
         + "\n".join(f"| {v.id} | {v.artifact.target} | {v.artifact.recipe} | {', '.join(v.profiles) or 'where torch is installed'} |" for v in manifest.variants),
-        f"Chosen: `{manifest.chosen}`. Budget: {manifest.budget}; shown to hold: {manifest.met}.",
+        f"Chosen: `{manifest.chosen}`. Budget: {printable(manifest.budget, barred='`|')}; shown to hold: {manifest.met}.",
         "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(manifest)),
         "## Licence\n\nThat of the model's code and weights, which their makers state; torchport adds none.",
     ]
@@ -41,7 +44,7 @@ def _install(manifest: Manifest) -> str:
 
 def _about(manifest: Manifest) -> str:
     source = manifest.provenance.get("name")
-    made = f", made from `{source}`" if source else ", made"
+    made = f", made from `{printable(str(source))}`" if source else ", made"
     return f"A verified model for the task `{manifest.task.name}`{made} by torchport {manifest.torchport}."
 
 
@@ -51,7 +54,11 @@ def _programs(manifest: Manifest) -> list[str]:
     except TorchportError:  # a task of somebody else's package, which is not installed here
         return []
     artifacts = {variant.id: variant.artifact for variant in manifest.variants}
-    found = task.snippets(manifest.task.facts, manifest.graphs["model"], artifacts) if "model" in manifest.graphs else {}
+    try:
+        facts = task.recorded(manifest.task.facts)  # a stranger's facts are filled into a program only once they are what the task knows
+        found = task.snippets(facts, manifest.graphs["model"], artifacts)
+    except (UsageError, KeyError, IndexError):
+        return []
     parts = ["## Run it without torchport"] if found else []
     if found and _is_coded(manifest):
         parts.append("First decode what is stored with zstd, in this folder: `zstd -d -r .` writes each file beside its `.zst`.")
@@ -87,11 +94,11 @@ def _limits(manifest: Manifest) -> list[str]:
     if manifest.task.assumed:
         lines.append(f"Nobody stated these facts, so they were assumed: {', '.join(manifest.task.assumed)}.")
     if (cpu := manifest.evidence.machine.get("cpu")) is not None:
-        lines.append(f"Variants were timed and chosen on {cpu}; another machine may order them otherwise (`torchport bench`).")
+        lines.append(f"Variants were timed and chosen on {printable(str(cpu))}; another machine may order them otherwise (`torchport bench`).")
     return lines
 
 
 def _measured(one: Accuracy) -> str:
     low, high = (100 * bound for bound in one.interval)
     held = "on the data it was chosen with" if one.labelled else "with the original model's answers"
-    return f"{one.metric} of the chosen variant: {percent(one.value)} {held}, {one.items} items; {low:+.1f} to {high:+.1f} points beside the original (95 % interval)."
+    return f"{printable(one.metric)} of the chosen variant: {percent(one.value)} {held}, {one.items} items; {low:+.1f} to {high:+.1f} points beside the original (95 % interval)."

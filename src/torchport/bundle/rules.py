@@ -13,7 +13,8 @@ from itertools import pairwise
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
-from ..errors import BundleError
+from .. import budget
+from ..errors import BundleError, UsageError
 from ..types import IMPORTS, MOST_THREADS, Artifact, FixedBatch, GraphFile, Signature, Step, TensorIO, TensorSpec
 from . import manifest as m
 
@@ -37,6 +38,9 @@ ID = re.compile(r"[\w][\w.@+-]{0,199}", re.ASCII)
 NAME = re.compile(r"[\w.:/@+=,#%&*\[\] -]{1,256}")
 """Names of tensors, graphs, steps and values: no quote, bracket, backslash or control character."""
 
+LENGTH = re.compile(r"[\w.:/@+=,#%&*\[\]() -]{1,2000}")
+"""A dynamic length: a name, or in an output an expression of names, such as `(length - 9)//4 + 1`."""
+
 PART = re.compile(r"[\w.@+=,#~ -]{1,128}")
 """One part of a path."""
 
@@ -46,9 +50,9 @@ AGAIN = "ask for the Bundle again"
 DISTRUST = "do not use this Bundle: ask for it from somebody you trust"
 
 
-def printable(text: str, most: int = 200) -> str:
-    """A text as it may stand in a line for people: control characters and the like become `_`, quotes and brackets of code as well."""
-    return "".join(c if c.isprintable() and c not in '`<>"\\|' else "_" for c in text)[:most]
+def printable(text: str, most: int = 200, barred: str = '`<>"\\|') -> str:
+    """A text as it may stand in a line for people: control characters and the like become `_`, and so do marks of code and of Markdown."""
+    return "".join(c if c.isprintable() and c not in barred else "_" for c in text[:most])
 
 
 def check_inside(path: str, where: str) -> None:
@@ -165,8 +169,8 @@ class _Rules:
                 self._number(f"a length of '{spec.name}'", dim)
             elif dim == "batch" and axis:
                 self._broken(f"'{spec.name}' of graph {graph} has its batch at axis {axis}")
-            else:
-                self._names("dimension", dim)
+            elif not LENGTH.fullmatch(dim):
+                self._broken(f"the dimension '{printable(dim, 60)}' is no plain name")
 
     def _files(self) -> None:
         files = self._manifest.files
@@ -309,6 +313,11 @@ class _Rules:
 
     def _evidence(self) -> None:
         evidence = self._manifest.evidence
+        if self._manifest.budget:
+            try:
+                budget.parse(self._manifest.budget)
+            except UsageError as exc:
+                self._broken(printable(exc.message))
         for row in evidence.candidates:
             self._ids("candidate", row.id, row.target, row.recipe, row.precision)
             for timing in (row.latency_ms, *row.by_threads.values()):

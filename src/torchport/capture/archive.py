@@ -35,6 +35,18 @@ FILE_OPERATORS = re.compile(r"torch\.ops\.aten\.(save|from_file)(\.\w+)?")
 UNCHECKED = {"metadata", "as_string", "as_strings", "guards_code"}
 """Free text that is never evaluated: notes for people, arguments that stay strings, and guards, which loading drops."""
 
+SYMBOLIC = re.compile(
+    r"Symbol|Integer|Float|Rational|One|Zero|Half|NegativeOne|Add|Mul|Pow|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|ModularIndexing|Where|Max|Min|Abs|Piecewise|Not|And|Or"
+    r"|Eq|Ne|Equality|Unequality|(Strict)?(Less|Greater)Than|Lt|Le|Gt|Ge|Relational|LShift|RShift|PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv|Identity|ToFloat"
+    r"|(Ceil|Floor|Trunc|Round)ToInt|TruncToFloat|RoundDecimal|IsNonOverlappingAndDenseIndicator|BitwiseFn_\w+|OpaqueUnaryFn_\w+|ExprCondPair|BooleanTrue|BooleanFalse"
+)
+"""What torch's shapes are made of, as sympy writes them."""
+
+GROWING = ("Pow", "PowByNatural", "FloatPow", "LShift")
+MOST_POWER = 64
+MOST_DIGITS = 4096
+MOST_LETTERS = 20_000
+
 SYMBOLIC_NODES = (
     ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare,
     ast.operator, ast.unaryop, ast.boolop, ast.cmpop,
@@ -100,21 +112,67 @@ def _check_text(key: str, text: str) -> None:
 
 
 def _is_symbolic(text: str) -> bool:
-    """Whether a shape is arithmetic over symbols: calls of sympy's capitalised constructors, numbers, plain names."""
+    """Whether a shape is arithmetic over symbols, small enough to be evaluated: calls of `SYMBOLIC`, numbers, plain names.
+
+    What grows without end is bounded: numbers by 64 bits, powers and shifts by a small constant, one of them in another by none.
+    """
+    if len(text) > MOST_LETTERS:
+        return False
     try:
         tree = ast.parse(text, mode="eval")
-    except (SyntaxError, ValueError, RecursionError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     for node in ast.walk(tree):
         if not isinstance(node, SYMBOLIC_NODES):
             return False
-        if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id[0].isupper()):
+        if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and SYMBOLIC.fullmatch(node.func.id)):
+            return False
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float | complex) and not _is_small(node.value):
+            return False
+        if isinstance(node, ast.Call) and not all(_is_digits(one) for one in (*node.args[1:], *(given.value for given in node.keywords)) if _names(node, "Float")):
+            return False
+        if _grows(node) and not _is_bounded(node):
             return False
         if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and not re.fullmatch(r"[\w.+\-]*", str(node.value)):
             return False
         if isinstance(node, ast.Name) and node.id.startswith("__"):
             return False
     return True
+
+
+def _is_small(value: float | complex, most: int = 1 << 64) -> bool:
+    return not isinstance(value, complex) and abs(value) <= most
+
+
+def _names(node: ast.Call, name: str) -> bool:
+    return isinstance(node.func, ast.Name) and node.func.id == name
+
+
+def _is_digits(node: ast.AST) -> bool:
+    """Whether a number's precision is one that some float has."""
+    return isinstance(node, ast.Constant) and isinstance(node.value, int) and _is_small(node.value, MOST_DIGITS)
+
+
+def _grows(node: ast.AST) -> bool:
+    """Whether a node is a power or a shift."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id in GROWING
+    return isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow | ast.LShift)
+
+
+def _is_bounded(node: ast.AST) -> bool:
+    """Whether the power or shift has a small number for an exponent, and none of its kind inside."""
+    if any(_grows(inner) for inner in ast.walk(node) if inner is not node):
+        return False
+    arguments = [node.left, node.right] if isinstance(node, ast.BinOp) else node.args if isinstance(node, ast.Call) else []
+    if len(arguments) != 2 or (isinstance(node, ast.Call) and node.keywords):
+        return False
+    exponent: ast.AST = arguments[1]
+    while isinstance(exponent, ast.UnaryOp) or (isinstance(exponent, ast.Call) and len(exponent.args) == 1):
+        exponent = exponent.operand if isinstance(exponent, ast.UnaryOp) else exponent.args[0]
+    if isinstance(exponent, ast.Call):  # Rational(1, 2): a root
+        return all(isinstance(one, ast.Constant) and isinstance(one.value, int) and abs(one.value) <= MOST_POWER for one in exponent.args)
+    return isinstance(exponent, ast.Constant) and isinstance(exponent.value, int | float) and _is_small(exponent.value, MOST_POWER)
 
 
 def _check_tree(spec: Any, *, names: bool) -> None:

@@ -20,6 +20,9 @@ from .weights import SHOWN
 if TYPE_CHECKING:
     import torch
 
+OWN = ("eager", "sdpa")
+"""Ways to compute attention that need no code from elsewhere."""
+
 
 @dataclass(frozen=True)
 class Folder:
@@ -134,11 +137,12 @@ def _load(kind: Any, folder: Path, with_weights: bool) -> torch.nn.Module:
         # Whatever reads the checkpoint inside, it may rebuild tensors only.
         with weights_only(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            config = _config(kind, folder)
             if not with_weights:
-                module: torch.nn.Module = kind(kind.config_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
+                module: torch.nn.Module = kind(config)
                 return module
             safe = any(folder.glob("*.safetensors"))
-            module, said = kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, use_safetensors=safe, dtype=torch.float32, output_loading_info=True)
+            module, said = kind.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=safe, dtype=torch.float32, output_loading_info=True)
     except Exception as exc:  # transformers raises whatever its readers do
         raise CaptureError(f"transformers cannot load {folder.name}: {first_line(exc)}", "check that the folder is complete: config.json and model.safetensors") from exc
     missing = sorted(said["missing_keys"])
@@ -161,6 +165,18 @@ def _read_list(path: Path) -> list[dict[str, Any]]:
     except (OSError, ValueError) as exc:
         raise BadInput(f"{path.parent.name}/{path.name} cannot be read: {first_line(exc)}", "copy or save the folder again") from exc
     return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
+
+
+def _config(kind: Any, folder: Path) -> Any:
+    """The configuration, whose words choose among what PyTorch itself has: another name of an attention, or of experts, is a
+    place on the Hub that transformers would fetch code from."""
+    config = kind.config_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    parts = [config, *(getattr(config, name, None) for name in getattr(config, "sub_configs", {}))]
+    for part in parts:
+        for name in ("_attn_implementation_internal", "_experts_implementation_internal"):
+            if getattr(part, name, None) not in (None, *OWN):
+                setattr(part, name, None)
+    return config
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from .. import cache, machine
 from ..errors import ExportError, RunError, UnsupportedByTarget
+from ..feed import own_settings
 from ..types import Signature, TensorIO, Used
 from .base import GROUP, Arrays, ExportOptions, Runner, Target, plain_io
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from ..types import GraphFile
 
 CPU = "CPUExecutionProvider"
+
+SETTINGS = {"session.disable_quant_qdq": ("1",)}
+"""What a Bundle may set of a session."""
 
 ONE_FILE_BYTES = 2 * 1024**3 - 2**24
 """The greatest weight that still fits in one protobuf message, with room for the graph itself."""
@@ -91,7 +95,7 @@ class OnnxRunner(Runner):
         import onnxruntime as ort
 
         options = ort.SessionOptions()
-        for name, value in self.graph.session.items():
+        for name, value in own_settings(self.graph.session, SETTINGS).items():
             options.add_session_config_entry(name, value)
         options.log_severity_level = 3  # errors: it warns that an optimised model suits this CPU only, which the cache's key knows
         if self.threads is not None:

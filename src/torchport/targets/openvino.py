@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import cache, machine
 from ..errors import RunError, UnsupportedByTarget
+from ..feed import own_settings
 from ..types import TensorIO, Used
 from .base import GROUP, Arrays, ExportOptions, Runner, Target, plain_io
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 
 # Merely importing openvino reports to its maker unless the user opted out; without this module it takes a stub of its own.
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+
+SETTINGS = {"INFERENCE_PRECISION_HINT": ("bf16",), "DYNAMIC_QUANTIZATION_GROUP_SIZE": ("0",)}
+"""What a Bundle may set of a compiled model."""
 
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "bf16": "bf16"}
 MOST_FEEDS = 128
@@ -48,7 +52,7 @@ class OpenVinoRunner(Runner):
         core = ov.Core()
         wanted = (self.provider or self.device).upper()
         # Where a CPU has bf16, OpenVINO computes in it unless told not to: an error of 2e-2 on EfficientNet-Lite0.
-        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", **self.graph.session}
+        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", **own_settings(self.graph.session, SETTINGS)}
         if self.threads is not None:
             settings["INFERENCE_NUM_THREADS"] = self.threads
         try:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from .. import isolate
 from ..bundle import Bundle, Variant, trust
-from ..errors import MissingDependency, TorchportError
+from ..errors import BundleError, MissingDependency, TorchportError
 from ..targets import targets
 from ..tasks import Pipeline, Plan, tasks
 from ..types import PLAIN, Parity, Value
@@ -43,7 +43,12 @@ def plan_of(bundle: Bundle) -> Plan:
 
 def golden_of(bundle: Bundle, recipe: str = PLAIN) -> list[Trace]:
     """The golden vectors of the model as trained, or of what recipes made of it; empty where none were kept."""
-    return [one for golden in bundle.manifest.golden if golden.recipe == recipe for one in load(bundle.file(golden.path), golden.items, golden.labels)]
+    found = [one for golden in bundle.manifest.golden if golden.recipe == recipe for one in load(bundle.file(golden.path), golden.items, golden.labels)]
+    wanted = {name for step in bundle.manifest.steps for name in step.outputs.values()}
+    for one in found:
+        if missing := sorted(wanted - one.host.keys()):
+            raise BundleError(f"{bundle.name}: the golden vectors of {one.name[:60]!r} lack '{missing[0]}'", "ask for the Bundle again")
+    return found
 
 
 def verify(bundle: Bundle, *, trusted: bool = False, progress: Callable[[str], None] = lambda _: None) -> Verdict:

@@ -101,21 +101,35 @@ def save(path: Path, traces: Sequence[Trace]) -> None:
 
 
 def load(path: Path, names: Sequence[str], labels: Sequence[Any]) -> list[Trace]:
-    """Read golden vectors back."""
+    """Read golden vectors back.
+
+    Raises:
+        BundleError: the file is none of golden vectors, or holds others than those named.
+    """
     from safetensors.numpy import load as parse
 
     try:
-        arrays = parse(path.read_bytes())
-    except Exception as exc:  # safetensors raises its own kind for a malformed file
-        raise BundleError(f"{path.name}: golden vectors cannot be read ({exc})", "ask for the Bundle again") from exc
-    traces = []
-    for i, name in enumerate(names):
-        mine = {key.removeprefix(f"{i}/"): value for key, value in arrays.items() if key.startswith(f"{i}/")}
-        calls = _calls({key.removeprefix(CALLS): mine.pop(key) for key in list(mine) if key.startswith(CALLS)})
-        host = {key: _unpack(key, value) for key, value in mine.items() if not key.startswith(IN_GRAPH)}
-        graph = {key.removeprefix(IN_GRAPH): _unpack(key.removeprefix(IN_GRAPH), value) for key, value in mine.items() if key.startswith(IN_GRAPH)}
-        traces.append(Trace(name, labels[i] if i < len(labels) else None, host, {**host, **graph} if graph else host, calls))
-    return traces
+        kept: dict[str, dict[str, np.ndarray]] = {}
+        for key, value in parse(path.read_bytes()).items():
+            item, _, name = key.partition("/")
+            kept.setdefault(item, {})[name] = value
+        if kept.keys() != {str(i) for i in range(len(names))}:
+            raise ValueError(f"{len(names)} items are listed, {len(kept)} are there")
+        return [_trace(kept[str(i)], name, labels[i] if i < len(labels) else None) for i, name in enumerate(names)]
+    except MemoryError:
+        raise
+    except Exception as exc:  # safetensors raises its own kind for a malformed file, and what is in it may be of any shape
+        raise BundleError(f"{path.name}: golden vectors cannot be read ({type(exc).__name__}: {str(exc)[:200]})", "ask for the Bundle again") from exc
+
+
+def _trace(mine: dict[str, np.ndarray], name: str, label: Any) -> Trace:
+    """One item of a file of golden vectors, from its keys without the item's number."""
+    calls = _calls({key.removeprefix(CALLS): mine.pop(key) for key in list(mine) if key.startswith(CALLS)})
+    host = {key: _unpack(key, value) for key, value in mine.items() if not key.startswith(IN_GRAPH)}
+    graph = {key.removeprefix(IN_GRAPH): _unpack(key.removeprefix(IN_GRAPH), value) for key, value in mine.items() if key.startswith(IN_GRAPH)}
+    if not {"raw", "result"} <= host.keys():
+        raise ValueError(f"item {name[:60]!r} lacks its input or its answer")
+    return Trace(name, label, host, {**host, **graph} if graph else host, calls)
 
 
 def _calls(arrays: Mapping[str, np.ndarray]) -> tuple[Call, ...]:

@@ -22,6 +22,10 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF
 GREATEST_SIDE = 8192
 """Side of the greatest picture the in-graph form takes: one resampling matrix is then 7 MB at crop 224."""
 
+MOST_SCANNED = 2**30
+"""Pixels that the scans of one JPEG may pass over in all, some seconds of work: usual are ten scans, and Pillow takes 89 million pixels."""
+
+_SCAN = b"\xff\xda"
 _STRIP = 2**20
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -70,8 +74,20 @@ def _open(raw: bytes) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         picture = Image.open(io.BytesIO(raw), formats=FORMATS)
+    check_scans(picture, raw)
     picture.load()
     return picture
+
+
+def check_scans(picture: Image.Image, raw: bytes) -> None:
+    """Refuse a progressive JPEG that passes over its pixels again and again: each scan of a few bytes costs as much as the whole picture.
+
+    Raises:
+        BadInput: its scans together pass over more than `MOST_SCANNED` pixels.
+    """
+    scans = raw.count(_SCAN) if picture.format in ("JPEG", "MPO") else 1
+    if scans * picture.width * picture.height > MOST_SCANNED:
+        raise BadInput(f"the picture of {picture.width} x {picture.height} pixels is stored in {scans} scans", "save it again as a plain JPEG or PNG file")
 
 
 def _refuse(exc: Exception) -> NoReturn:
@@ -156,8 +172,8 @@ def shrink(image: np.ndarray, max_shape: Sequence[int] | None, max_pixels: int) 
     """
     height, width = image.shape[:2]
     highest, widest = (min(GREATEST_SIDE, bound) for bound in (max_shape or image.shape)[:2])
-    factor = max(1, math.ceil(height / highest), math.ceil(width / widest))
-    while math.ceil(height / factor) * math.ceil(width / factor) > max_pixels:
+    factor = max(1, math.ceil(height / highest), math.ceil(width / widest), math.isqrt(height * width // max(1, max_pixels)))
+    while factor < max(height, width) and math.ceil(height / factor) * math.ceil(width / factor) > max_pixels:
         factor += 1
     if factor == 1:
         return image

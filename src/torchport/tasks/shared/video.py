@@ -123,7 +123,7 @@ class Clip:
     def _video(self, raw: bytes) -> Iterator[np.ndarray]:
         av = _av()
         try:
-            container = av.open(io.BytesIO(raw))
+            container = av.open(io.BytesIO(raw), options={"protocol_whitelist": "none"})  # an SDP file or a playlist would open sockets and other files
         except (av.error.FFmpegError, ValueError) as exc:
             raise BadInput("the file is no video that can be opened", "give MP4, AVI, Matroska or WebM, whole: an MP4 that is cut off lacks its index, at the end") from exc
         with container:
