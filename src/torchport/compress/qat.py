@@ -68,6 +68,6 @@ def _trained(graph: GraphProgram, work: Workshop, epochs: int) -> torch.nn.Modul
     _fuse_conv_bn_(exported)
     prepared = prepare_qat_pt2e(exported, x86_quantizer(training=True))
     student = Prepared(prepared)
-    train(graph, student, work, Qat.name, epochs=epochs, mixed=False)  # the rounding is done in whole floats
+    train(graph, student, work, Qat.name, epochs=epochs, mixed=False)  # the rounding is done in float32
     made: torch.nn.Module = convert_pt2e(prepared)
     return made

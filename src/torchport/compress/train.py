@@ -201,9 +201,9 @@ class _Run:
             inputs, labels = self._stack(rows)
             if self.pictures and random.random() < 0.75:
                 inputs, labels = (_altered(inputs[0], random),), None
-            with torch.no_grad(), _brain_floats(True):
+            with torch.no_grad(), _bfloat16(True):
                 wanted = flatten_outputs(self.teacher(*inputs))
-            with _brain_floats(self.mixed):
+            with _bfloat16(self.mixed):
                 answers = flatten_outputs(self.student(*inputs))
             loss = _loss(answers, wanted, labels)
             self.optimiser.zero_grad(set_to_none=True)
@@ -236,7 +236,7 @@ class _Run:
                 self.average[name].copy_(value)
 
     def distance(self) -> float:
-        """Mean loss on the feeds held back, in whole floats."""
+        """Mean loss on the feeds held back, in float32."""
         total = sum(len(rows) * float(_loss(self._answers(self.student, rows), wanted, None)) for rows, wanted in self.wanted)
         return total / len(self.held)
 
@@ -341,7 +341,7 @@ def _key(graph: GraphProgram, teacher: torch.nn.Module, student: torch.nn.Module
     return whole.hexdigest()[:32]
 
 
-def _brain_floats(wanted: bool) -> torch.autocast:
+def _bfloat16(wanted: bool) -> torch.autocast:
     """Products in bfloat16, with weights and sums in float32 (Kalamkar et al. 2019), where the CPU multiplies them: half of an epoch's time."""
     import torch
 

@@ -139,18 +139,18 @@ class ObjectDetection(Task):
         outputs = {spec.name: f"model_{spec.name}" if spec.name in _OWN_VALUES else spec.name for spec in model.outputs}
         read = {own: outputs[spec.name] for own, spec in _head(facts).of(model).items()}
         levels = None if facts["fit"] == "crop" else Levels(size=float(facts["scale"] / (255 * np.min(facts["std"]))), share=0.001)
-        doubles = "nms" if facts["nms"] is not None else None
+        suppression = "nms" if facts["nms"] is not None else None
         return (
             decode,
             Step(name="preprocess", graph="preprocess", host="fit", inputs={"image": "image"}, outputs={"pixels": "pixels"}, fit="bound", levels=levels),
             Step(name="model", graph="model", inputs={_input_of(facts, model): "pixels"}, outputs=outputs),
             Step(name="boxes", graph="boxes", inputs=read, outputs={"boxes": "boxes", "scores": "scores"}),
-            Step(name="select", graph=doubles, host="select", inputs={"boxes": "boxes", "scores": "scores"}, outputs={"found": "found"}),
+            Step(name="select", graph=suppression, host="select", inputs={"boxes": "boxes", "scores": "scores"}, outputs={"found": "found"}),
             Step(name="present", host="place", inputs={"found": "found", "image": "image"}, outputs={"result": "result"}),
         )
 
     def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
-        """`preprocess` (uint8 [height, width, channels] -> pixels), `boxes` (the head's outputs -> boxes and scores), and `nms` where there are doubles."""
+        """`preprocess` (uint8 [height, width, channels] -> pixels), `boxes` (the head's outputs -> boxes and scores), and `nms` where boxes of a class may overlap."""
         if facts["head"] in CASCADES:
             return {}
         import torch

@@ -1,4 +1,4 @@
-"""Boxes as arrays [n, 4] of x1, y1, x2, y2: overlap, suppression of doubles, the best of many, F1. numpy only."""
+"""Boxes as arrays [n, 4] of x1, y1, x2, y2: overlap, non-maximum suppression, the best of many, F1. numpy only."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, most: float, classes: np.nda
 
 
 def best(boxes: np.ndarray, scores: np.ndarray, *, threshold: float, nms: float | None, top: int) -> np.ndarray:
-    """The answers among all that a network proposes: the `top` highest scores above the threshold, without doubles.
+    """The answers among all that a network proposes: the `top` highest scores above the threshold, after non-maximum suppression.
 
     Doubles are looked for among those `top` only, so that a graph of a fixed size can do the same (`detection_graphs.Best`).
 
     Args:
         boxes: float32 [n, 4].
         scores: float32 [n, classes].
-        nms: greatest overlap of two boxes of one class, or None where doubles cannot be.
+        nms: greatest overlap of two boxes of one class, or None where none is needed.
 
     Returns:
         float32 [min(top, n * classes), 6]: x1, y1, x2, y2, score, class by rank; rows of zeros for what is not an answer.

@@ -6,7 +6,7 @@ The order of things, its roundings and its constants are those of facenet-pytorc
    outputs stands for 12 x 12 pixels, 2 apart. Doubles go by an overlap of 0.5 within a size, then 0.7 over all; boxes are moved
    by the network's answer, and made square.
 2. `rnet` looks at each box, resized to 24 x 24: least score, doubles by 0.7, moved, squared.
-3. `onet` does so at 48 x 48, and answers five points (eyes, nose, corners of the mouth); doubles by 0.7 of the smaller box.
+3. `onet` does so at 48 x 48, and answers five points (eyes, nose, corners of the mouth); non-maximum suppression at 0.7 of the smaller box.
 
 All resizing is the mean over the covered pixels, by sums over the picture that are made once. numpy only.
 """
@@ -123,4 +123,4 @@ def _means(sums: np.ndarray, rows: tuple[np.ndarray, np.ndarray], columns: tuple
 
 def describe(facts: Mapping[str, Any]) -> str:
     """The cascade in words, for reports."""
-    return f"pnet on a pyramid of sizes {facts['factor']:g} apart, rnet at 24 x 24, onet at 48 x 48; doubles dropped after each"
+    return f"pnet on a pyramid of sizes {facts['factor']:g} apart, rnet at 24 x 24, onet at 48 x 48; non-maximum suppression after each"

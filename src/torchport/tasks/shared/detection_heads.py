@@ -19,7 +19,7 @@ class Head:
         module: class of `detection_graphs` that makes boxes and scores of them.
         outputs: what that class calls them; the model's outputs of these names, or else its first ones in order.
         axis, others: the first output's axis of classes, and how many of its places are no class.
-        nms: the usual greatest overlap of two boxes of a class, None where doubles cannot be.
+        nms: the usual greatest overlap of two boxes of a class, None where none is needed.
         options: further arguments of the class.
     """
 
