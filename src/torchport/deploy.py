@@ -10,6 +10,8 @@ import msgspec
 
 from . import isolate, machine, pack
 from .attempt import Tell, Tried, attempt, keep_reference, log_name, need_one
+from .attempt import reference as reference_target
+from .bench import Ahead
 from .bundle import Manifest, trust, writer
 from .choose import choose
 from .clock import FULL_TIMING_S, Clock
@@ -66,14 +68,15 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
         TorchportError: there is no Bundle for another reason; the previous one is untouched.
     """
     clock = Clock(request.time_s)
-    with writer.staging(request.output) as folder, isolate.log_file(request.log, log_name(request.output)) as noise:
+    with writer.staging(request.output) as folder, isolate.log_file(request.log, log_name(request.output)) as noise, Ahead(reference_target().name) as ahead:
         tried = attempt(request, folder / "variants", noise.path, tell, clock)
         with isolate.quiet(noise.path):
             reference = keep_reference(tried.assembled, folder)
         writer.check_space(folder, request.output)
         busy = machine.busy()
         golden = {name: golden_traces(standard.proven, request.golden) for name, standard in tried.standards.items()}
-        candidates, eager, tried = timed(request, tried, reference, folder, clock, tell)
+        pace = Pace(request.quick or bool(tried.stopped) or clock.left() < FULL_TIMING_S, request.searching, clock.within(request.limit_s), ahead)
+        candidates, eager, tried = timed(tried, reference, folder, pace, tell)
         need_one(candidates, tried.lowered)
         noise.keep = any(c.status == "failed" for c in candidates)
         choice, eager = decide(candidates, eager, tried, request, folder / "variants", noise.path, tell)
@@ -99,18 +102,18 @@ def spared(request: Request) -> Request:
     return replace(request, output=request.output.with_name(f"{request.output.name.removesuffix('.tport')}.interrupted.tport"))
 
 
-def timed(request: Request, tried: Tried, reference: Artifact, folder: Path, clock: Clock, tell: Tell) -> tuple[list[Candidate], Reference, Tried]:
-    """Every proven row measured, as long as the clock allows; after an interrupt, for a moment each."""
+def timed(tried: Tried, reference: Artifact, folder: Path, pace: Pace, tell: Tell) -> tuple[list[Candidate], Reference, Tried]:
+    """Every proven row measured; after an interrupt, for a moment each."""
 
-    def measured(quick: bool) -> tuple[list[Candidate], Reference]:
-        pace = Pace(quick, short=request.searching and not quick, limit_s=clock.within(request.limit_s))
+    def measured(pace: Pace) -> tuple[list[Candidate], Reference]:
+        pace = replace(pace, short=pace.short and not pace.quick)
         return measure_all(tried.candidates, tried.artifacts, reference, tried.proven, folder, lambda text: tell("measure", text), pace)
 
     try:
-        return *measured(request.quick or bool(tried.stopped) or clock.left() < FULL_TIMING_S), tried
+        return *measured(pace), tried
     except KeyboardInterrupt:
         tell("interrupted", "each is measured for a moment; interrupt again to drop it")
-        return *measured(True), replace(tried, stopped=INTERRUPTED)
+        return *measured(replace(pace, quick=True)), replace(tried, stopped=INTERRUPTED)
 
 
 def decide(candidates: Sequence[Candidate], eager: Reference, tried: Tried, request: Request, folder: Path, log: Path, tell: Tell) -> tuple[Choice, Reference]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from .bench import Job, Measurement, measure, summarise, thread_counts
+from .bench import Ahead, Job, Measurement, measure, summarise, thread_counts
 from .errors import BadInput
 from .machine import describe, usable_cores
 from .search import worth_measuring
@@ -39,6 +39,9 @@ ELSEWHERE = ("web", "android", "ios")
 
 NEAR = 1.5
 """How much slower than the fastest of its profile a job may be and still be timed again, as a ratio."""
+
+TINY_MS = 0.25
+"""What the model as trained answers in less than this, in milliseconds on one thread, is timed on one thread only: waking others takes as long."""
 
 RUN_OFFS = 6
 """How often those are timed again, each time in new processes: where memory falls and which pages are huge is settled once
@@ -65,11 +68,15 @@ class Pace:
         quick: a moment each.
         short: a moment each first, after which what is clearly beaten is left out.
         limit_s: wall-clock limit of one answer of a timing process, in seconds.
+        ahead: a timing process that has its runtime imported.
+        counts: numbers of threads to try; None is what the cores suggest.
     """
 
     quick: bool = False
     short: bool = False
     limit_s: float = LIMIT_S
+    ahead: Ahead | None = None
+    counts: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -133,17 +140,18 @@ def made_up(signature: Signature) -> dict[str, np.ndarray]:
     return feed
 
 
-def time_all(opened: Sequence[Opened], work: Workload, tell: Callable[[str], None], *, quick: bool = False, limit_s: float = LIMIT_S) -> dict[str, dict[int, Measurement]]:
+def time_all(opened: Sequence[Opened], work: Workload, tell: Callable[[str], None], *, quick: bool = False, pace: Pace | None = None) -> dict[str, dict[int, Measurement]]:
     """id -> threads -> measurement: all interleaved in one run, then those that may win again in run-offs of their own.
 
     Args:
-        quick: a moment each, on all cores, without run-offs.
-        limit_s: wall-clock limit of one answer of a timing process: importing, opening or one turn.
+        quick: a moment each, on all cores, without run-offs; that of `pace` counts where there is one.
     """
-    counts = thread_counts(usable_cores())[-1 if quick else 0 :]
+    pace = pace or Pace(quick)
+    quick = pace.quick
+    counts = list(pace.counts or thread_counts(usable_cores()))[-1 if quick else 0 :]
     jobs = [Job(one.id, one.artifact.target, one.artifact, one.folder, work.signature, work.file, threads, work.graph, chain=work.chain) for one in opened for threads in counts]
     how: dict[str, Any] = {"rounds": 3, "seconds": 0.3, "most_s": 10.0} if quick else {}
-    found = measure(jobs, progress=tell, limit_s=limit_s, **how)
+    found = measure(jobs, progress=tell, limit_s=pace.limit_s, ahead=pace.ahead, **how)
     near = [] if quick else _near(jobs, found, {one.id: one.profiles for one in opened})
     if len({job.id for job in near}) > 1:
         _run_off(near, found, tell)
@@ -250,6 +258,18 @@ def eager_reference(by_threads: Mapping[int, Measurement], accuracy: float | Non
     return Reference(latency_ms=best.median, accuracy=accuracy, size_bytes=size, latency=best)
 
 
+def _eager_ms(proven: Proven) -> float:
+    """The least time of a few calls of the model as trained, here and now, in milliseconds."""
+    plan, one, times = proven.plan, proven.traces[0], list[float]()
+    step = next(step for step in plan.steps if step.graph == plan.main)
+    feed = {own: one.host[name] for own, name in step.inputs.items()}
+    for _ in range(5):
+        start = time.perf_counter()
+        proven.runners[plan.main].run(feed)
+        times.append((time.perf_counter() - start) * 1000)
+    return min(times)
+
+
 def measure_all(
     candidates: Sequence[Candidate],
     artifacts: Mapping[str, Artifact],
@@ -276,6 +296,8 @@ def measure_all(
             going = {c.id for c in candidates if c.status == "ok"}
             opened = [one for one in opened if one.id in going]
         opened.append(Opened(EAGER, reference, folder / "reference"))
-        found = time_all(opened, work, tell, quick=pace.quick, limit_s=pace.limit_s)
+        if work.chain is None and _eager_ms(proven) < TINY_MS:
+            pace = replace(pace, counts=(1,))
+        found = time_all(opened, work, tell, pace=pace)
     rows = [timed(c, found[c.id]) if c.id in found else c for c in candidates]
     return rows, eager_reference(found[EAGER], proven.accuracy, size_of(folder / "reference"))

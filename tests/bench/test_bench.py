@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from torchport.bench import Job, measure, memory, summarise, thread_counts
+from torchport.bench import Ahead, Job, measure, memory, summarise, thread_counts
 from torchport.types import Artifact, GraphFile, Signature, TensorIO, TensorSpec
 
 PLUGIN = """
@@ -197,3 +197,14 @@ def test_summary_of_raw_times():
     assert timing.noise == pytest.approx(1.4826 * 0.1 / 1.1)
     assert timing.rounds[0] == (1.0, 1.0, 9.0)
     assert summarise([[2.0, 2.0], [2.0]]).noise == 0.0
+
+
+def test_a_process_started_ahead_is_taken_once_and_by_its_target_only(job):
+    with Ahead("actor") as ahead:
+        assert ahead.take("onnx") is None
+        found = measure([job("answer"), job("answer", 2)], rounds=2, seconds=0.01, ahead=ahead)
+        assert all(one.timing is not None for one in found.values())
+        assert ahead.take("actor") is None
+    with Ahead("no such target") as ahead:
+        assert ahead.take("no such target") is None
+        assert measure([job("answer")], rounds=1, seconds=0.01, ahead=ahead)["answer", 1].timing is not None

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .interleave import Job, Measurement, measure, summarise, thread_counts
+from .interleave import Ahead, Job, Measurement, measure, summarise, thread_counts
 
-__all__ = ["Job", "Measurement", "measure", "summarise", "thread_counts"]
+__all__ = ["Ahead", "Job", "Measurement", "measure", "summarise", "thread_counts"]

@@ -22,6 +22,39 @@ from .process import Process
 
 Key = tuple[str, int | None]
 
+
+class Ahead:
+    """A timing process that imports a runtime while other work is done; a context manager, which ends it where nobody took it."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self._process: Process | None = None
+
+    def __enter__(self) -> Ahead:
+        self._process = Process(limit_s=LIMIT_S)
+        self._process.tell(protocol.Import(self._target))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.__exit__(None, None, None)
+
+    def take(self, target: str) -> Process | None:
+        """The process, once, for a job of that target; None where it failed or is taken."""
+        if target != self._target or self._process is None:
+            return None
+        process, self._process = self._process, None
+        try:
+            process.hear(protocol.Ready, "importing the runtime")
+        except RunError:
+            process.__exit__(None, None, None)
+            return None
+        return process
+
+
+LIMIT_S = 120.0
+"""How long one answer of a timing process may take where nobody says otherwise, in seconds."""
+
 _MOST_OPEN = 24
 _LEAST_MEMORY_LEFT = 0.2
 _MOST_CALLS = 200
@@ -99,10 +132,11 @@ def measure(
     *,
     rounds: int = 7,
     seconds: float = 1.0,
-    limit_s: float = 120.0,
+    limit_s: float = LIMIT_S,
     most_s: float = 60.0,
     progress: Callable[[str], None] | None = None,
     log: Path | None = None,
+    ahead: Ahead | None = None,
 ) -> dict[Key, Measurement]:
     """Time and weigh every job in a process of its own.
 
@@ -117,6 +151,7 @@ def measure(
         most_s: time for all rounds of a group, in seconds.
         progress: called with what begins, in words.
         log: file that what the runtimes print is appended to.
+        ahead: a process that one of the jobs may take.
 
     Returns:
         One Measurement a job, by `(id, threads)`. A job that fails, crashes or hangs carries an error; the others go on.
@@ -127,7 +162,7 @@ def measure(
     assert len({job.key for job in pending}) == len(pending), "jobs differ in id or threads"
     while pending:
         with ExitStack() as stack:
-            group = _prepare(pending[:_MOST_OPEN], found, stack, limit_s, log, tell)
+            group = _prepare(pending[:_MOST_OPEN], found, stack, tell, lambda job: (ahead and ahead.take(job.target)) or Process(limit_s=limit_s, log=log))
             ready = _open(group, found, tell)
             _time(ready, found, rounds, seconds, most_s, tell)
         pending = [job for job in pending if job.key not in found]
@@ -141,12 +176,12 @@ class _Running:
     call_ms: float = 0.0
 
 
-def _prepare(jobs: Sequence[Job], found: dict[Key, Measurement], stack: ExitStack, limit_s: float, log: Path | None, tell: Callable[[str], None]) -> list[_Running]:
+def _prepare(jobs: Sequence[Job], found: dict[Key, Measurement], stack: ExitStack, tell: Callable[[str], None], start: Callable[[Job], Process]) -> list[_Running]:
     """Start one child a job; they import their runtimes side by side, because imports are not timed."""
     tell(f"starting {len(jobs)} processes")
     started = []
     for job in jobs:
-        process = stack.enter_context(Process(limit_s=limit_s, log=log))
+        process = stack.enter_context(start(job))
         process.tell(protocol.Prepare(job.target, job.artifact.imports, str(job.feed), job.chain))
         started.append(_Running(job, process))
     ready = []
