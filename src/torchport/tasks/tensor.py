@@ -35,7 +35,10 @@ class TensorTask(Task):
     name = "tensor"
     about = "named tensors in, named tensors out: any module"
     metric = "agreement"
-    about_data = "One .safetensors, .npy or .json file whose first axis counts the items, its tensors named as the model's inputs; or none, with --input. There are no labels."
+    about_data = (
+        "One .safetensors, .npy or .json file whose first axis counts the items, or a folder of such files, whose items may be of several sizes; "
+        "tensors are named as the model's inputs. Or none, with --input. There are no labels."
+    )
     about_metric = "agreement: the share of items with the same greatest index as the reference in each output that is a row of scores, and the same numbers to 1 % in the others."
     suffixes = (".safetensors", ".npy", ".json")
     mime: ClassVar[Mapping[str, str]] = {"application/json": ".json"}
