@@ -57,7 +57,7 @@ def test_a_quantised_row_says_whose_parity_it_is_and_how_far_it_is_from_the_mode
     assert own.parity.max_rel < 1e-3 < own.distance.max_rel and own.distance.snr_db is not None and 10 < own.distance.snr_db < 60
     assert (plain.parity_of, plain.distance) == (None, None)
     page = made.report.read_text()
-    assert "against the Program of int8_static" in page and "to the model as trained" in page
+    assert "compared with the model after int8_static" in page and "to the model as trained" in page
 
 
 def test_without_a_budget_nothing_is_reported_as_met(made: Outcome) -> None:

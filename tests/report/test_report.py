@@ -14,7 +14,7 @@ from report_samples import candidates, choice, parity, pictures, sample
 
 from torchport.errors import OutputError, UsageError
 from torchport.report import Answer, PictureRow, Skipped, render, write
-from torchport.types import Accuracy, Choice, Reference
+from torchport.types import Accuracy, Choice, Distance, Reference
 
 VOID = {"br", "img", "meta"}
 
@@ -242,7 +242,12 @@ def test_no_label_of_the_bars_is_crossed_by_a_dot_or_a_line():
 def test_a_browser_of_1280_pixels_shows_every_column(tmp_path):
     """With names as long as a search makes them, nothing has to be scrolled sideways to be read."""
     long, words = "onnx-prune@0.5+distil+int8_static+bf16_stateless", "top-1 0.8 on 20 items is 4.2 points below the 0.842 asked for; " * 4
-    rows = tuple(replace(c, id=f"{c.target}-{long}", recipe=long.partition("-")[2], precision="int8_static+bf16_stateless", reason=words, notes=(words,)) for c in candidates())
+    rows = tuple(
+        replace(
+            c, id=f"{c.target}-{long}", recipe=long.partition("-")[2], precision="int8_static+bf16_stateless", reason=words, notes=(words,), parity_of=long, distance=Distance(max_rel=0.1, snr_db=20.0)
+        )
+        for c in candidates()
+    )
     page = render(sample(choice=choice(candidates=rows, chosen=rows[0].id, chosen_for={"python": rows[0].id}), pictures=pictures() * 6))
     ask = "<script>document.title = [...document.querySelectorAll('.scroll, .chart, body')].map(e => e.scrollWidth - e.clientWidth).join(' ')</script></body>"
     (tmp_path / "report.html").write_text(page.replace("</body>", ask), "utf-8")

@@ -22,7 +22,7 @@ EN = {
     "faster": "{times} times as fast as eager PyTorch",
     "slower": "{times} times as slow as eager PyTorch",
     "alike": "as fast as eager PyTorch within what equal files differ by",
-    "own_reference": "against the Program of {recipe}",
+    "own_reference": "compared with the model after {recipe}",
     "from_trained": "{distance} to the model as trained",
     "accuracy_of": "{metric} {value} on {items} items",
     "parity_held": "answers like the original",
