@@ -70,6 +70,11 @@ def test_a_step_gets_no_more_than_what_is_left_and_never_less_than_a_little() ->
     assert 90 < Clock(100.0).within(900.0) <= 100
 
 
+def test_a_timing_process_has_time_to_import_its_runtime() -> None:
+    assert Clock().timing(5.0) == 120.0 and Clock().timing(900.0) == 900.0
+    assert Clock(1.0, start=-1e9).timing(5.0) == 60.0
+
+
 def test_a_reference_that_cannot_be_timed_is_a_warning_and_no_error(tmp_path: Path) -> None:
     eager = eager_reference({1: Measurement(error="no answer in 900 s while opening")}, 0.9, 12)
     assert (eager.latency_ms, eager.accuracy, eager.reason) == (None, 0.9, "no answer in 900 s while opening")

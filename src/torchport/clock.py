@@ -14,6 +14,9 @@ ROWS_SHARE = 0.85
 FULL_TIMING_S = 90.0
 """With less left than this, every candidate is timed for a moment only."""
 
+TIMING_S, TIMING_AT_LEAST_S = 120.0, 60.0
+"""Seconds that one answer of a timing process is given, whatever the limit of an export is; and however little is left. Importing a runtime is one."""
+
 AT_LEAST_S = 10.0
 """Seconds that a row which has begun is given, however little is left."""
 
@@ -37,6 +40,10 @@ class Clock:
         """Seconds until that share of the time is up; negative after it."""
         deadline = self.deadline(share)
         return float("inf") if deadline is None else deadline - time.monotonic()
+
+    def timing(self, limit_s: float) -> float:
+        """The limit of one answer of a timing process in seconds, where that of an export is `limit_s`."""
+        return min(max(limit_s, TIMING_S), max(TIMING_AT_LEAST_S, self.left()))
 
     def within(self, limit_s: float) -> float:
         """The limit of one step in seconds: no more than is left, but for `AT_LEAST_S`."""

@@ -75,11 +75,15 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
         writer.check_space(folder, request.output)
         busy = machine.busy()
         golden = {name: golden_traces(standard.proven, request.golden) for name, standard in tried.standards.items()}
-        pace = Pace(request.quick or bool(tried.stopped) or clock.left() < FULL_TIMING_S, request.searching, clock.within(request.limit_s), ahead)
+        pace = Pace(request.quick or bool(tried.stopped) or clock.left() < FULL_TIMING_S, request.searching, clock.timing(request.limit_s), ahead)
         candidates, eager, tried = timed(tried, reference, folder, pace, tell)
         need_one(candidates, tried.lowered)
         noise.keep = any(c.status == "failed" for c in candidates)
-        choice, eager = decide(candidates, eager, tried, request, folder / "variants", noise.path, tell)
+        try:
+            choice, eager = decide(candidates, eager, tried, request, folder / "variants", noise.path, tell)
+        except KeyboardInterrupt:  # as the test split was answered: the choice then rests on the others
+            tried = replace(tried, stopped=INTERRUPTED, test=())
+            choice, eager = decide(candidates, eager, tried, request, folder / "variants", noise.path, tell)
         choice = msgspec.structs.replace(choice, warnings=(*about_data(tried.assembled, tried.proven), *doubts(busy, choice.candidates, choice.chosen_for, eager)))
         interrupted = tried.stopped == INTERRUPTED
         request = spared(request) if interrupted else request

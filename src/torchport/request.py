@@ -49,7 +49,7 @@ class Request:
         recipes may be `("auto",)`: they are searched for.
         prefer: what decides between candidates that keep the budget: `latency`, `size` or `memory`.
         seed: of every random choice.
-        time_s: seconds for recipes that train; what there is by then is taken.
+        time_s: seconds that the whole deploy may take; what is verified by then is measured and kept.
         budget: what must hold, as text; the default budget when empty.
         profile: where it will run: a name of `targets.base.PROFILES`, or `any`.
         keep: `front`, `chosen` or `all` variants; golden: how many golden items, or a folder with them.

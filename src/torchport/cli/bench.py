@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .shared import BundlePath, Json, Progress, Quick, Trust, document, typed, verb
+from .shared import BundlePath, Json, Progress, Quick, Trust, document, note, typed, verb
 
 
 @verb
@@ -20,4 +20,6 @@ def run(bundle: BundlePath, trust: Trust = False, quick: Quick = None, as_json: 
         return
     tables.candidates(choice, reference)
     tables.said([tables.chosen(choice)])
+    for warning in choice.warnings:
+        note(f"note: {warning}")
     print(f"next:   {typed('torchport', 'predict', bundle)} YOUR_INPUT")

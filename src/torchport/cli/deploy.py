@@ -21,7 +21,7 @@ Prefer = Annotated[str | None, typer.Option(autocompletion=options.of(lambda: PR
 Calibration = Annotated[Path | None, typer.Option(help="The calibration split: data that recipes learn from; a part of a large --data where it is not given.")]
 Test = Annotated[Path | None, typer.Option(help="The test split: data that only what was chosen answers, once; a part of a large --data where it is not given.")]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice.")]
-Time = Annotated[str | None, typer.Option(help="Time for recipes that train and for the search, as in 20m; the best so far is taken then.")]
+Time = Annotated[str | None, typer.Option(help="Bounds the whole command, as in 20m: what is verified by then is measured and kept, at least one variant.")]
 For = Annotated[str | None, typer.Option("--for", autocompletion=options.of(lambda: (*PROFILES, "any")), help="Where it will run: python, server, web, android, ios or any.")]
 Keep = Annotated[str | None, typer.Option(autocompletion=options.of(lambda: KEEP), help="Variants to keep: front, chosen or all.")]
 Golden = Annotated[str | None, typer.Option(help="Golden vectors to keep: how many, none, or a folder of inputs to use.")]

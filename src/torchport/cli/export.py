@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from . import options
-from .shared import Json, Progress, Verbose, document, typed, verb
+from .shared import Json, Progress, Verbose, again, document, leave, note, typed, verb
 
 
 @verb
@@ -29,6 +29,7 @@ def run(
     """Convert a model without choosing: one folder a target, each checked against the model."""
     from ..export import ExportDocument, export
     from ..request import Request
+    from ..rows import INTERRUPTED
     from . import tables
 
     flags = {
@@ -38,10 +39,16 @@ def run(
     request = Request(**options.resolve(flags, task, set_), log=Path("/dev/stderr") if verbose else None)
     with Progress() as progress:
         rows = export(request, progress.tell)
+    stopped = any(row.reason == f"not tried: {INTERRUPTED}" for row in rows)
     if as_json:
         document(ExportDocument(folder=str(request.output), artifacts=tuple(rows)))
+    else:
+        tables.exported(rows)
+    if stopped:
+        note(f"interrupted: {request.output} holds what was verified by then. To try the rest, give another -o and run it again: {again()}")
+        leave(130)
+    if as_json:
         return
-    tables.exported(rows)
     print(f"next:   {typed('torchport', *deploying(sys.argv[1:], request.output))}")
 
 
