@@ -95,6 +95,9 @@ class Rows(nn.Module):
     def scaled_by_the_first(self, y: torch.Tensor) -> torch.Tensor:
         return y * y[0, 0]
 
+    def state_first(self, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return y, torch.stack([y, 2 * y, 3 * y])  # [layers, batch, 8], as a recurrent layer answers its state
+
     def selected(self, y: torch.Tensor) -> torch.Tensor:
         return y[y[:, 0] > 0]
 
@@ -147,7 +150,7 @@ def test_a_part_left_in_train_mode_is_named_where_it_shows() -> None:
     capture_graph("model", StaysInTraining(nn.ReLU()).eval(), {"x": floats(2, 8)})
 
 
-@pytest.mark.parametrize("kind", ["harmless_count", "cached_mask", "dropped_in_training", "scratch", "table"])
+@pytest.mark.parametrize("kind", ["harmless_count", "cached_mask", "dropped_in_training", "scratch", "table", "state_first"])
 def test_what_does_not_change_an_answer_is_no_fault_and_leaves_nothing_behind(kind: str) -> None:
     model = Rows(kind).eval()
     graph = capture_graph("model", model, {"x": floats(2, 8)})

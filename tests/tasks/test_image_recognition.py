@@ -281,6 +281,38 @@ def test_an_answer_that_is_no_number():
         TASK.host["read"]({"probabilities": np.full((1, 3, 3), np.nan)}, facts)
 
 
+class Lines(torch.nn.Module):
+    """Pictures of height 16 and any width -> logits of a blank and two characters, a column for every four pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.fc = torch.nn.Conv2d(1, 8, (16, 4), stride=4), torch.nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.fc(self.conv(x).squeeze(2).transpose(1, 2))
+
+
+def test_a_reader_of_one_height_takes_lines_of_any_width(tmp_path):
+    folder, model = tmp_path / "lines", Lines().eval()
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    widths = (40, 67, 120, 67)
+    for i, width in enumerate(widths):
+        Image.fromarray(rng.integers(0, 256, (16, width), np.uint8)).save(folder / f"{i}_ab.png")
+    settings = {"head": "ctc", "alphabet": "ab", "resize": 16, "color": "L", "mean": 0.5, "std": 0.5}
+    outcome = torchport.deploy(model, tmp_path / "x.tport", task="image-recognition", data=folder, settings=settings, targets=["onnx"], recipes=["fp32"], quick=True)
+    assert outcome.bundle is not None
+    with torchport.load(tmp_path / "x.tport") as predictor:
+        assert predictor.bundle.manifest.graphs["model"].inputs[0].shape == ("batch", 1, 16, "width")
+        for path, width in zip(sorted(folder.iterdir()), widths, strict=True):
+            values = predictor.values(path.read_bytes())
+            pixels = torch.from_numpy(values["pixels"])
+            assert pixels.shape == (1, 1, 16, width)
+            (logits,) = predictor.outputs(values).values()
+            torch.testing.assert_close(torch.from_numpy(logits), model(pixels), rtol=1e-4, atol=1e-5)
+
+
 # with networks that were trained
 
 

@@ -85,7 +85,9 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
             example = axes.of_items(task, items, facts, source.input_names(), data, parse(specs))
         else:
             usable, feed = _examples(task, items, facts, source.input_names())
-            example = axes.Example(items, usable, feed, None, {})
+            free = task.free(facts)
+            dims = {name: {0: BATCH, **free} for name in feed} if free else None
+            example = axes.Example(items, usable, feed, dims, {}, optional=bool(free))
     elif specs and task.takes_tensors:
         parsed = parse(specs)
         items = [_made_up_item(i, made_up(parsed, seed=i, batch=1)) for i in range(1, MADE_UP_ITEMS + 1)]
@@ -188,7 +190,13 @@ def _examples(task: Task, items: Sequence[Item], facts: Facts, names: Sequence[s
     if not usable:
         raise error or BadInput("the data holds no items", "check --data")
     rows = feeds * EXAMPLE_BATCH if len(feeds) == 1 else feeds
-    return usable, {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+    return usable, {name: _stacked([row[name] for row in rows]) for name in rows[0]}
+
+
+def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """The rows as one array, where an axis is free cut to the shortest of them."""
+    least = tuple(slice(min(sizes)) for sizes in zip(*(row.shape[1:] for row in rows), strict=True))
+    return np.concatenate([row[(slice(None), *least)] for row in rows])
 
 
 def _made_up_item(number: int, feed: Mapping[str, np.ndarray]) -> Item:

@@ -152,14 +152,20 @@ def _fits(said: Mapping[str, TensorSpec], shapes: Shapes, bounds: Bounds, item: 
 
 
 def _varying(shapes: Sequence[Shapes]) -> Dims | None:
-    """The axes on which items differ; axes of two inputs that are always alike are one dimension. None where no item differs."""
+    """The axes on which items differ; axes of two inputs that are always alike are one dimension. None where no item differs.
+
+    Items that are whole files have no axis that counts them: the first is free like any other, or else fixed.
+    """
+    whole = any(shape[:1] != (1,) for one in shapes for shape in one.values() if shape)
     columns = {(name, axis): tuple(one[name][axis] for one in shapes) for name, shape in shapes[0].items() for axis in range(len(shape))}
     dims: dict[str, dict[int, str]] = {name: {} for name in shapes[0]}
     named: dict[tuple[int, ...], str] = {}
     for (name, axis), sizes in columns.items():
-        if axis and len(set(sizes)) > 1:
+        if (axis or whole) and len(set(sizes)) > 1:
             called = named.setdefault(sizes, f"{name or 'input'}_{axis}")
             dims[name][axis] = called if called not in dims[name].values() else f"{name or 'input'}_{axis}"
+    if whole:
+        return dims
     if not any(dims.values()):
         return None
     return {name: {**({0: BATCH} if shapes[0][name] else {}), **axes} for name, axes in dims.items()}

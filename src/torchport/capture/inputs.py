@@ -9,7 +9,8 @@ A dimension is one of
     32..1024/32             from 32 to 1024 in multiples of 32
     height=32..1024/32      the same, with a name; without one it is called after its input and place, as in x_2
 
-A name that stands in several places is one dimension; its bound is given once.
+A name that stands in several places is one dimension; its bound is given once. `batch.x` is the part `x` of the argument
+`batch`, a dict or a dataclass, and `feats.0` the first tensor of the list `feats`.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ DYNAMIC_SIZE = 12
 LARGEST_INTEGER = 8
 """Made-up integers stay below this, so that they can serve as indices into small tables."""
 
-_SPEC = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*:\s*(?P<dtype>\w+)\s*\[(?P<dims>[^\]]*)\]\s*")
+_SPEC = re.compile(r"\s*(?P<name>[A-Za-z_]\w*(\.\w+)*)\s*:\s*(?P<dtype>\w+)\s*\[(?P<dims>[^\]]*)\]\s*")
 _NAMED = re.compile(r"(?P<name>[A-Za-z_]\w*)\s*(<=\s*(?P<max>\d+))?")
 _RANGE = re.compile(r"((?P<name>[A-Za-z_]\w*)\s*=\s*)?(?P<min>\d+)\s*\.\.\s*(?P<max>\d+)?\s*(/\s*(?P<multiple>\d+))?")
 
@@ -68,7 +69,7 @@ def parse(texts: Sequence[str]) -> InputSpecs:
         if any(spec.name == match["name"] for spec in tensors):
             raise UsageError(f"the input '{match['name']}' is given twice", "give each of forward's arguments once")
         parts = match["dims"].split(",") if match["dims"].strip() else []
-        shape = tuple(_dim(part.strip(), text, f"{match['name']}_{axis}", bounds) for axis, part in enumerate(parts))
+        shape = tuple(_dim(part.strip(), text, f"{match['name'].replace('.', '_')}_{axis}", bounds) for axis, part in enumerate(parts))
         tensors.append(TensorSpec(name=match["name"], dtype=match["dtype"], shape=shape))
     dims = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in tensors}
     return InputSpecs(tuple(tensors), dims, bounds)

@@ -179,7 +179,7 @@ def _by_batch(call: Call, reference: Answer, found: Watched, batched: Sequence[s
     size = next((call.feed[name].shape[0] for name in batched), 1)
     if size < 2:
         return None
-    grown: dict[str, bool] | None = None
+    grown: dict[str, list[int]] | None = None
     for row in (0, size - 1):
         try:
             alike = _answer(call.run(_alike(call.feed, batched, row)))
@@ -190,19 +190,34 @@ def _by_batch(call: Call, reference: Answer, found: Watched, batched: Sequence[s
             if found.sized or value.shape != other.shape or not _different(value, other):
                 continue  # sizes that the data decides say nothing about items
             grown = grown or _grown(call, reference, batched)
-            if not grown[name] or (value.shape[0] == size and (_different(value[row], other[row]) or _different(other[0], other[-1]))):
+            if _touched(value, other, row, size, grown[name]):
                 return f"output '{name}' of one item depends on the other items of its batch"
     return None
 
 
-def _grown(call: Call, reference: Answer, batched: Sequence[str]) -> dict[str, bool]:
-    """Which outputs have a first dimension that grows with the batch."""
+def _touched(value: torch.Tensor, other: torch.Tensor, row: int, size: int, axes: Sequence[int]) -> bool:
+    """Whether one item's answer differs between a batch of different items and one where every item is that one.
+
+    Args:
+        axes: those that grow with the batch. Without any, all items made one answer; where such an axis has several places
+            an item, the order is the model's own and nothing is told.
+    """
+    if not axes:
+        return True
+    axis = axes[0]
+    if value.shape[axis] != size:
+        return False
+    return _different(value.select(axis, row), other.select(axis, row)) or _different(other.select(axis, 0), other.select(axis, size - 1))
+
+
+def _grown(call: Call, reference: Answer, batched: Sequence[str]) -> dict[str, list[int]]:
+    """The axes of each output that grow with the batch: the first of most, another of a recurrent layer's state."""
     longer = {name: np.concatenate([array, array[-1:]]) if name in batched else array for name, array in call.feed.items()}
     try:
         answers = _answer(call.run(longer))
     except Exception:  # the model fixes its batch
-        return {name: value.ndim > 0 for name, value in reference.items()}
-    return {name: value.ndim > 0 and answers[name].shape[:1] != value.shape[:1] for name, value in reference.items()}
+        return {name: [0] if value.ndim else [] for name, value in reference.items()}
+    return {name: [axis for axis, (a, b) in enumerate(zip(value.shape, answers[name].shape, strict=False)) if a != b] for name, value in reference.items()}
 
 
 def _distinct(feed: Mapping[str, np.ndarray], batched: Sequence[str]) -> Arrays:

@@ -215,6 +215,10 @@ class Task(abc.ABC):
         except Exception as exc:  # `check` was written for what a user types: on a value of another kind it may fail in any way
             raise UsageError(f"a fact is of another kind ({type(exc).__name__}: {str(exc)[:100]})") from exc
 
+    def free(self, facts: Facts) -> dict[int, str]:
+        """The axes of the model's input, beside the first, that are of any size: axis -> name of the dimension."""
+        return {}
+
     def bind(self, facts: Facts, model: Signature) -> Facts:
         """Facts once the model's signature is known; raises BadInput when the two do not fit (1000 outputs, 999 labels)."""
         return facts

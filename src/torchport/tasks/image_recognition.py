@@ -81,7 +81,10 @@ class ImageRecognition(Task):
     at_predict: ClassVar[frozenset[str]] = frozenset({"far", "gallery", "max_pixels", "threshold", "top"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
-        """As `Task.resolve`; a stretch leaves nothing to crop. Only picture facts count as assumed."""
+        """As `Task.resolve`; a stretch, or a line of text of any width, leaves nothing to crop. Only picture facts count as assumed."""
+        known = {**source, **settings}
+        if "resize" in known and "crop" not in known and picture_facts.parse(known.get("head")) == "ctc":
+            source = {**source, "crop": None}
         facts, assumed = super().resolve(settings, picture_chain.settings(settings, source))
         return facts, tuple(name for name in assumed if name in _ASSUMED)
 
@@ -89,7 +92,7 @@ class ImageRecognition(Task):
         """Validate and normalise resolved facts; raises UsageError."""
         head = picture_facts.choice("head", facts["head"], *HEADS)
         checked = {
-            **picture_facts.check(facts),
+            **picture_facts.check(facts, free=head == "ctc"),
             "head": head,
             "gallery": _gallery(facts["gallery"]) if head == "embedding" else None,
             "far": _number("far", facts["far"], 0, 1),
@@ -125,6 +128,10 @@ class ImageRecognition(Task):
         """float32 [len(items), channels, height, width]; see `picture_chain.feed`."""
         return picture_chain.feed(items, facts, inputs, self.name)
 
+    def free(self, facts: Facts) -> dict[int, str]:
+        """The width of a line of text, where it is neither stretched nor cropped."""
+        return {3: "width"} if picture_facts.is_free(facts) else {}
+
     def bind(self, facts: Facts, model: Signature) -> Facts:
         """The facts as they are, where the model's first output fits them.
 
@@ -153,7 +160,7 @@ class ImageRecognition(Task):
 
         shape = [2, *(size if isinstance(size, int) else 8 for size in _output(facts, model).shape[1:])]
         example = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-        dims = {axis: size for axis, size in enumerate(_output(facts, model).shape) if axis and isinstance(size, str)}
+        dims = {axis: "time" for axis, size in enumerate(_output(facts, model).shape) if axis == 1 and isinstance(size, str)}
         module = (Unit() if facts["head"] == "embedding" else Frames()).eval()
         return {**picture_chain.graphs(facts, items), "postprocess": TaskGraph(module, {"output": example}, {"output": {0: "batch", **dims}})}
 

@@ -59,12 +59,18 @@ class TensorTask(Task):
         return super().recorded(facts)
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
-        """One item a row, of one file or of each file of a folder; an item's raw bytes are a safetensors file of that row."""
+        """One item a row, of one file or of each file of a folder; an item's raw bytes are a safetensors file of that row.
+
+        Where the tensors of a file in a folder differ in their first axis, as the nodes and edges of a graph do, nothing counts
+        rows: each file of the folder is one item as it is.
+        """
         if not data.is_dir():
             return self._rows(data)
         files = sorted(path for path in data.iterdir() if path.suffix in self.suffixes and path.is_file() and not path.name.startswith("."))
         if not files:
             raise BadInput(f"{data}: no {', '.join(self.suffixes)} in this folder", "give --data a file of tensors, or a folder of such files")
+        if any(_is_whole(path) for path in files):
+            return [_whole(path) for path in files]
         return [item for path in files for item in self._rows(path, keep=False)]
 
     def _rows(self, data: Path, *, keep: bool = True) -> list[Item]:
@@ -72,7 +78,9 @@ class TensorTask(Task):
         arrays = read_tensors(_read(data), None, data.name)
         counts = {name: array.shape[0] if array.ndim else 0 for name, array in arrays.items()}
         if not arrays or len(set(counts.values())) != 1 or 0 in counts.values():
-            raise BadInput(f"{data.name}: the first axis counts the items, here {counts}", "give every tensor the same, non-zero first axis")
+            raise BadInput(
+                f"{data.name}: the first axis counts the items, here {counts}", "give every tensor the same, non-zero first axis; files that are one item each, such as graphs, go into a folder"
+            )
         size = next(iter(counts.values()))
 
         kept = arrays if keep else None
@@ -203,10 +211,20 @@ def _as_array(name: str, value: Any, dtype: str | None, where: str) -> np.ndarra
     return array.astype(dtype)
 
 
+def _is_whole(data: Path) -> bool:
+    """Whether a file's tensors have first axes of different lengths, so that it is one item."""
+    counts = {array.shape[0] if array.ndim else None for array in read_tensors(_read(data), None, data.name).values()}
+    return len(counts) > 1 and 0 not in counts
+
+
+def _whole(data: Path) -> Item:
+    return Item(data.name, lambda: _write(read_tensors(_read(data), None, data.name)))
+
+
 def _write(arrays: dict[str, np.ndarray]) -> bytes:
     from safetensors.numpy import save
 
-    return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+    return bytes(save({name: np.array(array, order="C") for name, array in arrays.items()}))
 
 
 def _read(path: Path) -> bytes:

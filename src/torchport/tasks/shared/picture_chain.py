@@ -35,26 +35,31 @@ def settings(given: Mapping[str, Any], source: Mapping[str, Any]) -> Mapping[str
 def feed(items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None, task: str) -> dict[str, np.ndarray]:
     """float32 [len(items), channels, height, width] under the name of the model's one input (`input` where it is not known).
 
+    Where the width is free, pictures are cut on the right to that of the narrowest.
+
     Raises:
         BadInput: a picture that cannot be decoded, by name; or a model of several inputs.
     """
     names = ["input"] if inputs is None else [name for name in inputs if name == HUGGING_FACE] or list(inputs)
     if len(names) != 1:
         raise BadInput(f"the model takes {len(names)} inputs: {', '.join(names)}", f"{task} feeds one picture; use --task tensor")
-    batch = np.empty((len(items), picture_facts.channels(facts), *resize.output_size(facts)), np.float32)
-    for place, item in zip(batch, items, strict=True):
+    made: list[np.ndarray] = []
+    for item in items:
         try:
             image = pictures.decode(item.read(), facts["color"])
         except BadInput as exc:
             raise BadInput(f"{item.name}: {exc.message}", exc.hint) from exc
-        place[:] = resize.to_pixels(image, facts)[0]
-    return {names[0]: batch}
+        made.append(resize.to_pixels(image, facts))
+    if picture_facts.is_free(facts):
+        height, width = (min(pixels.shape[axis] for pixels in made) for axis in (2, 3))
+        made = [pixels[:, :, :height, :width] for pixels in made]
+    return {names[0]: np.concatenate(made)}
 
 
 def steps(facts: Facts, model: Signature, task: str, own: frozenset[str]) -> tuple[Step, Step, Step]:
     """decode, preprocess, model; a model's output whose name is among `own` makes the value `model_<name>`.
 
-    Preprocessing has no graph where `reducing_gap` is set: that reduction is Pillow's own.
+    Preprocessing has no graph where `reducing_gap` is set, for that reduction is Pillow's own, nor where the width is free.
 
     Raises:
         BadInput: the model does not take such pictures.
@@ -62,7 +67,7 @@ def steps(facts: Facts, model: Signature, task: str, own: frozenset[str]) -> tup
     source = _input_of(facts, model, task)
     taken = own | {"raw", "image", "pixels", "result"}
     outputs = {spec.name: f"model_{spec.name}" if spec.name in taken else spec.name for spec in model.outputs}
-    graph, fit = (None, None) if facts["reducing_gap"] is not None else ("preprocess", "shrink")
+    graph, fit = ("preprocess", "shrink") if _in_graph(facts) else (None, None)
     return (
         Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"image": "image"}),
         Step(name="preprocess", graph=graph, host="resize", inputs={"image": "image"}, outputs={"pixels": "pixels"}, fit=fit, levels=_levels(facts)),
@@ -74,7 +79,7 @@ def graphs(facts: Facts, items: Sequence[Item]) -> dict[str, TaskGraph]:
     """`preprocess` (uint8 [height, width, channels] -> pixels), where there is such a step (build half: needs torch)."""
     from .resample import Resample
 
-    if facts["reducing_gap"] is not None:
+    if not _in_graph(facts):
         return {}
     dims = {0: "height", 1: "width"}
     return {"preprocess": TaskGraph(Resample(facts).eval(), {"image": _example(facts, items)}, {"image": dims}, dict.fromkeys(dims.values(), (1, None)))}
@@ -90,6 +95,10 @@ def shown(spec: TensorSpec) -> str:
     return f"{spec.dtype}[{','.join(map(str, spec.shape))}]"
 
 
+def _in_graph(facts: Facts) -> bool:
+    return facts["reducing_gap"] is None and not picture_facts.is_free(facts)
+
+
 def _levels(facts: Facts) -> Levels:
     """One level of 0..255 as the model sees it; a rounding may flip on 0.1 % of pixels where runtimes sum in another order."""
     return Levels(size=float(facts["scale"] / (255 * np.min(facts["std"]))), share=0.001)
@@ -99,7 +108,8 @@ def _input_of(facts: Facts, model: Signature, task: str) -> TensorSpec:
     if len(model.inputs) != 1:
         raise BadInput(f"the model takes {len(model.inputs)} inputs", f"{task} feeds one picture; use --task tensor")
     spec = model.inputs[0]
-    wanted = ("batch", picture_facts.channels(facts), *resize.output_size(facts))
+    sides: tuple[int | str, ...] = (facts["resize"], "width") if picture_facts.is_free(facts) else resize.output_size(facts)
+    wanted = ("batch", picture_facts.channels(facts), *sides)
     fits = spec.dtype == "float32" and len(spec.shape) == 4 and all(isinstance(a, str) or a == b for a, b in zip(spec.shape[1:], wanted[1:], strict=True))
     if not fits:
         raise BadInput(f"the model takes {shown(spec)}, the facts give float32[{','.join(map(str, wanted))}]", "set resize, crop and color to what it was trained with")

@@ -57,8 +57,16 @@ def channels(facts: Mapping[str, Any]) -> int:
     return 1 if facts["color"] == "L" else 3
 
 
-def check(facts: Mapping[str, Any]) -> dict[str, Any]:
+def is_free(facts: Mapping[str, Any]) -> bool:
+    """Whether the pictures keep their shape: the shortest side is fixed, and nothing is cropped."""
+    return facts["crop"] is None and isinstance(facts["resize"], int)
+
+
+def check(facts: Mapping[str, Any], *, free: bool = False) -> dict[str, Any]:
     """The picture facts among `facts`, parsed and in normal form (lists, ints and floats); checking twice changes nothing.
+
+    Args:
+        free: whether the model may take pictures of any width; see `is_free`.
 
     Raises:
         UsageError: an impossible value, or two values that exclude each other; the hint says what would be right.
@@ -78,13 +86,13 @@ def check(facts: Mapping[str, Any]) -> dict[str, Any]:
         checked[name] = _per_channel(name, parse(facts[name]), channels(checked), checked["color"])
     if 0.0 in checked["std"]:
         raise UsageError("std holds a 0", "pixels are divided by it: give the standard deviation of each channel")
-    _check_together(checked)
+    _check_together(checked, free)
     return checked
 
 
-def _check_together(facts: Mapping[str, Any]) -> None:
+def _check_together(facts: Mapping[str, Any], free: bool) -> None:
     resize, crop = facts["resize"], facts["crop"]
-    if crop is None and isinstance(resize, int):
+    if is_free(facts) and not free:
         raise UsageError(f"resize={resize} fixes the shortest side only, and crop is none", f"give crop={resize}, or resize=[{resize},{resize}] to stretch")
     least = resize if isinstance(resize, int) else min(resize)
     if crop is not None and crop > least:
