@@ -37,13 +37,11 @@ def __getattr__(name: str) -> Any:
     return getattr(import_module(module), attribute)
 
 
-# ONNX Runtime for Linux keeps a database of what was run and reports to its maker, from its import on, unless this says otherwise
-# before it is loaded; its own `disable_telemetry_events` comes too late. OpenVINO's has no such switch: see targets/openvino.
+# Two runtimes report to their makers as soon as they are imported, whoever imports them. ONNX Runtime for Linux, which also keeps a
+# database of what was run, heeds this variable if it is set before (its own `disable_telemetry_events` comes too late); OpenVINO takes a
+# stub of its own where this module is missing.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 class _Package(ModuleType):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from . import machine
 from .bench import Job, Measurement, measure, summarise, thread_counts
 from .bundle import Bundle, Variant
 from .choose import WIDEST_TIE, choose
+from .disk import temporary
 from .documents import ChangedAnswer, DiffDocument, DiffSide, latency
 from .errors import BadInput, RunError, TorchportError, UsageError
 from .machine import usable_cores
@@ -182,9 +182,9 @@ def _values(predictor: Predictor, item: Item) -> dict[str, Any] | None:
 def _measure(sides: tuple[Side, Side], answers: Answers, tell: Callable[[str], None]) -> tuple[Candidate, Candidate, float]:
     """Both with latency and memory, and by which share of itself memory differed from one process to the next."""
     counts, jobs = thread_counts(usable_cores()), list[Job]()
-    with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
+    with temporary() as scratch:
         for side, values in zip(sides, answers.values, strict=True):
-            place = Path(scratch) / side.name
+            place = scratch / side.name
             place.mkdir()
             work = workload(plan_of(side.bundle), Trace("", None, values, values), place)
             artifact = side.variant.artifact

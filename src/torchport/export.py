@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import isolate
 from .attempt import Tell, attempt, log_name
 from .bundle import writer
-from .disk import writing
+from .disk import temporary, writing
 from .errors import OutputError
 from .types import CandidateStatus, Value
 
@@ -46,8 +44,8 @@ def export(request: Request, tell: Tell = lambda stage, detail: None) -> list[Ex
     target = request.output
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise OutputError(f"{target.name} exists and is not an empty folder", "choose another -o")
-    with writing(target), isolate.log_file(request.log, log_name(target)) as noise, tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
-        folder = Path(scratch) / "out"
+    with writing(target), isolate.log_file(request.log, log_name(target)) as noise, temporary() as scratch:
+        folder = scratch / "out"
         candidates = attempt(request, folder, noise.path, tell).candidates
         noise.keep = any(c.status == "failed" for c in candidates)
         rows = []

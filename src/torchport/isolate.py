@@ -13,12 +13,12 @@ import os
 import shutil
 import signal
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .disk import temporary
 from .errors import ExportError, TorchportError, UsageError, plain
 
 R = TypeVar("R")
@@ -169,8 +169,8 @@ def log_file(wanted: Path | None, kept: Path) -> Iterator[Log]:
 
     The temporary file becomes `kept` where the block asks for it or raises, and there is something in it.
     """
-    with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
-        log = Log(wanted or Path(scratch) / "log.txt")
+    with temporary() as scratch:
+        log = Log(wanted or scratch / "log.txt")
         with contextlib.suppress(OSError):
             kept.unlink(missing_ok=True)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ import msgspec
 import numpy as np
 
 from .bench import Ahead, Job, Measurement, measure, summarise, thread_counts
+from .disk import temporary
 from .errors import BadInput
 from .machine import describe, usable_cores
 from .search import worth_measuring
@@ -288,8 +288,8 @@ def measure_all(
     with ThreadPoolExecutor(usable_cores()) as pool:  # zlib lets other threads run
         candidates = list(pool.map(lambda c: weighed(c, folder / "variants" / c.id) if c.id in artifacts else c, candidates))
     good = [c for c in candidates if c.status == "ok"]
-    with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
-        work = workload(proven.plan, proven.traces[0], Path(scratch))
+    with temporary() as scratch:
+        work = workload(proven.plan, proven.traces[0], scratch)
         opened = [Opened(c.id, artifacts[c.id], folder / "variants" / c.id, c.profiles) for c in good]
         if pace.short:
             candidates = worth_measuring(candidates, _glance(opened, work, tell))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
@@ -12,6 +10,7 @@ from . import budget as budgets
 from . import machine
 from .bundle import Bundle, trust
 from .choose import choose
+from .disk import temporary
 from .errors import MissingDependency, TorchportError
 from .measure import EAGER, Opened, doubts, eager_reference, quick_by_default, time_all, timed, workload
 from .targets import targets
@@ -48,8 +47,8 @@ def bench(bundle: Bundle, *, profile: str = "python", trusted: bool = False, qui
         opened.append(Opened(variant.id, variant.artifact, bundle.variant_folder(variant, variant.artifact.graphs), variant.profiles))
     eager = _reference(bundle, trusted)
     busy = machine.busy()
-    with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
-        work = workload(plan_of(bundle), next(iter(golden_of(bundle)), None), Path(scratch))
+    with temporary() as scratch:
+        work = workload(plan_of(bundle), next(iter(golden_of(bundle)), None), scratch)
         found = time_all([*opened, *([eager] if eager else [])], work, tell, quick=quick_by_default() if quick is None else quick)
     rows = [absent.get(v.id) or timed(recorded[v.id], found[v.id]) for v in manifest.variants]
     before = manifest.evidence.reference

@@ -6,7 +6,6 @@ import hashlib
 import os
 import shutil
 import stat
-import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import cache
-from ..disk import open_regular
+from ..disk import open_regular, temporary
 from ..errors import BundleError, OutputError, UsageError
 from . import coding, rules
 from . import manifest as m
@@ -106,7 +105,7 @@ class Bundle:
         """The cache's folder for files of this content, else a temporary one: the cache must hold all that this Bundle decodes at once."""
         key = [text for entry in files for text in (entry.name.removeprefix(_top(entry.name)), entry.content_sha256)]
         kept = cache.room("decoded", *key, size=sum(entry.content_size for entry in self.entries.values() if entry.coded))
-        return kept or Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="torchport-")))
+        return kept or self._stack.enter_context(temporary())
 
     def _open(self, stack: ExitStack) -> tuple[zipfile.ZipFile | None, Path]:
         """The archive of a zipped Bundle, and the folder that files are handed out from."""
@@ -121,7 +120,7 @@ class Bundle:
             raise BundleError(f"{shown}: cannot be read ({exc.strerror or exc})", MADE_BY) from exc
         except DAMAGED as exc:
             raise BundleError(f"{shown}: not a Bundle, or one that was cut off", MADE_BY) from exc
-        return archive, Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torchport-")))
+        return archive, stack.enter_context(temporary())
 
     def _unpack(self, archive: zipfile.ZipFile, path: str, target: Path) -> None:
         try:

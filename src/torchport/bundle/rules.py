@@ -130,7 +130,7 @@ class _Rules:
             self._broken(f"{what} is too long, or no plain text")
 
     def _number(self, what: str, value: float | None, least: float = 0, most: float = MOST_SIZE) -> None:
-        if value is not None and not (math.isfinite(value) and least <= value <= most):
+        if value is not None and not ((isinstance(value, int) or math.isfinite(value)) and least <= value <= most):
             self._broken(f"{what} is {value if isinstance(value, float) or abs(value) < MOST_SIZE else 'beyond all bounds'}, it takes {least:g} to {most:g}")
 
     def _free(self, value: Any, depth: int = 0) -> None:
@@ -164,11 +164,9 @@ class _Rules:
         self._count("axes", spec.shape)
         if spec.dtype not in DTYPES:
             self._broken(f"'{spec.name}' of graph {graph} has the dtype '{printable(spec.dtype, 40)}'")
-        for axis, dim in enumerate(spec.shape):
+        for dim in spec.shape:
             if isinstance(dim, int):
                 self._number(f"a length of '{spec.name}'", dim)
-            elif dim == "batch" and axis:
-                self._broken(f"'{spec.name}' of graph {graph} has its batch at axis {axis}")
             elif not LENGTH.fullmatch(dim):
                 self._broken(f"the dimension '{printable(dim, 60)}' is no plain name")
 

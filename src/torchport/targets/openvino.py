@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
     from ..capture.program import GraphProgram
     from ..types import GraphFile
-
-# Merely importing openvino reports to its maker unless the user opted out; without this module it takes a stub of its own.
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 SETTINGS = {"INFERENCE_PRECISION_HINT": ("bf16",), "DYNAMIC_QUANTIZATION_GROUP_SIZE": ("0",)}
 """What a Bundle may set of a compiled model."""
