@@ -94,6 +94,14 @@ def test_equal_bundles_keep_any_sensible_budget(old: Path, tmp_path: Path, times
     assert found.met == "not shown" and "items would be needed" in found.met_because  # three items prove no point
     assert found.interval[0] < 0 < found.interval[1]
     assert found.old.size_bytes == found.new.size_bytes > 0
+    assert found.speed == "not shown" and any("the same files" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(("ms", "speed"), [(5.4, "not shown"), (4.6, "not shown"), (6.0, "slower"), (4.0, "faster")])
+def test_nothing_is_called_faster_within_what_equal_files_differ_by(old: Path, tmp_path: Path, times, ms: float, speed: str) -> None:
+    times(new=(ms, ms, ms))
+    found = diff.diff(old, make(tmp_path, Large()))
+    assert found.speed == speed and not any("the same files" in warning for warning in found.warnings)
 
 
 def test_every_changed_answer_is_shown(old: Path, tmp_path: Path, times) -> None:

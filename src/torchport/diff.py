@@ -92,6 +92,8 @@ def diff(old: Path, new: Path, *, budget: str = "", data: Path | None = None, va
         before, after, spread = _measure(sides, answers, tell)
     task = tasks.need(sides[0].bundle.manifest.task.name)
     warnings = doubts(load, [before, after], {})
+    if _files(sides[0]) == _files(sides[1]):
+        warnings += ("both variants have the same files: what differs between their latencies and memory is noise",)
     accuracy, agreement = judge(task, answers.new, answers.old)
     known = judge(task, answers.old, answers.old)[0].value
     after = structs.replace(after, accuracy=accuracy, agreement=agreement)
@@ -116,6 +118,12 @@ def diff(old: Path, new: Path, *, budget: str = "", data: Path | None = None, va
         speed=_speed(before.latency_ms, after.latency_ms),
         warnings=warnings,
     )
+
+
+def _files(side: Side) -> dict[str, str]:
+    """The hashes of what the variant runs, by path."""
+    place = f"variants/{side.variant.id}/"
+    return {entry.path.removeprefix(place): entry.sha256 for entry in side.bundle.manifest.files if entry.path.startswith(place)}
 
 
 def _speed(old: Timing, new: Timing) -> Literal["faster", "slower", "not shown"]:
