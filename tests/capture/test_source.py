@@ -283,6 +283,16 @@ def test_hugging_face_folder(bert: Path) -> None:
 
 
 @transformers_noise
+def test_a_hugging_face_folder_in_half_precision_runs_as_float32(bert: Path) -> None:
+    import transformers
+
+    transformers.BertForSequenceClassification.from_pretrained(bert).half().save_pretrained(bert)
+    source = open_source(str(bert))
+    assert source.module is not None and {parameter.dtype for parameter in source.module.parameters()} == {torch.float32}
+    assert source.notes == ("tiny bert: weights of float16 run as float32",) == tuple(source.provenance["notes"])
+
+
+@transformers_noise
 def test_hugging_face_folders_that_are_incomplete(bert: Path) -> None:
     weights = bert / "model.safetensors"
     from safetensors.torch import load_file

@@ -31,6 +31,12 @@ def test_the_difference_is_relative_to_the_greatest_reference() -> None:
     assert parity.stage == "model" and "1.0e-03" in (parity.reason or "")
 
 
+def test_an_output_of_float16_is_held_to_what_float16_can_say() -> None:
+    assert verdict(ONES.astype(np.float16), (ONES * 1.002).astype(np.float16)) and not verdict(ONES, ONES * 1.002)
+    assert not verdict(ONES.astype(np.float16), (ONES * 1.01).astype(np.float16))
+    assert verdict(ONES.astype(np.float16), ONES).outputs[0].tolerance == 5e-3
+
+
 @pytest.mark.parametrize("dtype", ["int64", "bool", "uint8"])
 def test_integers_and_booleans_are_exact(dtype: str) -> None:
     reference = np.array([0, 1, 1, 0]).astype(dtype)

@@ -33,12 +33,14 @@ class Built:
 
     Attributes:
         loaded: that Python loaded weights, or trained some; what it set by other means is not seen.
+        notes: what the user should know of it, a line each.
     """
 
     module: torch.nn.Module
     source_sha256: str | None
     arguments: dict[str, Any]
     loaded: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def build(where: str, name: str, args: Mapping[str, str]) -> Built:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -112,8 +113,11 @@ def _hugging_face(folder: Path, args: Mapping[str, str], weights: Weights | None
     if args:
         raise _built_already(folder)
     found = huggingface.open_folder(folder, with_weights=weights is None)
-    opened = _eager(folder.resolve().name, "huggingface", python_source.Built(found.module, _sha256(folder / "config.json"), {}, loaded=True), weights, found.facts)
-    return replace(opened, architecture=type(found.module).__name__, processors=found.processors, notes=(*opened.notes, *found.notes))
+    name, saved = folder.resolve().name, json.loads((folder / "config.json").read_bytes())
+    kind = saved.get("dtype") or saved.get("torch_dtype")
+    halves = (f"{name}: weights of {kind} run as float32",) if kind in ("float16", "bfloat16") and weights is None else ()
+    built = python_source.Built(found.module, _sha256(folder / "config.json"), {}, loaded=True, notes=(*found.notes, *halves))
+    return replace(_eager(name, "huggingface", built, weights, found.facts), architecture=type(found.module).__name__, processors=found.processors)
 
 
 def _built_already(path: Path) -> UsageError:
@@ -157,7 +161,7 @@ def _eager(name: str, kind: str, built: python_source.Built, weights: Weights | 
     if built.source_sha256:
         more["source_sha256"] = built.source_sha256
     module = modules.unwrapped(built.module)
-    notes = list(filter(None, [modules.in_float32(module)]))
+    notes = [*built.notes, *filter(None, [modules.in_float32(module)])]
     if weights is not None:
         path, entry = checkpoint.located(weights.path)
         taken = fit(module, checkpoint.read(path), entry=entry, drop=weights.drop)
