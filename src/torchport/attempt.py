@@ -26,6 +26,7 @@ from .targets import targets
 from .targets.base import ExportOptions, Target
 from .tasks import Item, Task, need_task, task_for, tasks
 from .types import PLAIN, Artifact, Candidate, Reference
+from .verify import SIZES
 from .verify.accuracy import judge
 from .verify.prove import Prover, Standard, prove_program, prove_reference
 
@@ -284,7 +285,9 @@ def need_one(candidates: Sequence[Candidate], lowered: Sequence[Lowered]) -> Non
         return
     reasons = "; ".join(f"{c.id}: {c.reason}" for c in candidates)
     if any(c.parity is not None and not c.parity for c in candidates):
-        raise ParityError(f"no artefact answers like the model ({reasons})", "the named stage is the first that differs")
+        sized = any(c.parity is not None and c.parity.stage == SIZES for c in candidates)
+        bound = '; a size can be fixed, or bounded, by --input as in "x:float32[batch,3,224,width=32..640/32]"' if sized else ""
+        raise ParityError(f"no artefact answers like the model ({reasons})", f"the named stage is the first that differs{bound}")
     errors = [low.error for low in lowered if low.error]
     if len(errors) < len(lowered):
         raise RunError(f"no artefact runs here ({reasons})", "see `torchport doctor`, or try other targets")

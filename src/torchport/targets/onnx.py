@@ -235,9 +235,10 @@ def _by_dynamo(graph: GraphProgram, entry: Path) -> list[str]:
     import torch
 
     from ..capture.binding import program_inputs
+    from ..capture.decompositions import FOR_ONNX, decomposed
     from ..capture.fold import folded
 
-    exported = folded(graph.need_exported(Onnx.name))
+    exported = decomposed(folded(graph.need_exported(Onnx.name)), FOR_ONNX)
     weight = sum(t.nbytes for t in (*exported.state_dict.values(), *exported.constants.values()) if isinstance(t, torch.Tensor))
     try:
         torch.onnx.export(exported, (), entry, dynamo=True, external_data=weight > ONE_FILE_BYTES, verbose=False)

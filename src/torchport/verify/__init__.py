@@ -6,5 +6,6 @@ from .accuracy import judge
 from .check import Verdict, golden_of, plan_of, verify
 from .examine import Examined, examine
 from .traces import Trace, trace
+from .trials import SIZES
 
-__all__ = ["Examined", "Trace", "Verdict", "examine", "golden_of", "judge", "plan_of", "trace", "verify"]
+__all__ = ["SIZES", "Examined", "Trace", "Verdict", "examine", "golden_of", "judge", "plan_of", "trace", "verify"]

@@ -12,7 +12,7 @@ from ..errors import BundleError, MissingDependency, TorchportError
 from ..targets import targets
 from ..tasks import Pipeline, Plan, tasks
 from ..types import PLAIN, Parity, Value
-from .examine import CHAIN_TOLERANCE, Allowed, Examined, examine
+from .examine import CHAIN_TOLERANCE, Allowed, Examined, Known, examine
 from .parity import Tally
 from .traces import Trace, load
 
@@ -109,4 +109,4 @@ def _row(bundle: Bundle, variant: Variant, plan: Plan, golden: list[Trace], trus
 
 
 def _examine(variant: Variant, folder: Path, plan: Plan, golden: list[Trace]) -> Examined:
-    return examine(targets.need(variant.artifact.target), variant.artifact, folder, plan, golden, [], Allowed(variant.tolerance, variant.least_db))
+    return examine(targets.need(variant.artifact.target), variant.artifact, folder, plan, Known(golden), [], Allowed(variant.tolerance, variant.least_db))

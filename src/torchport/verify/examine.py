@@ -6,22 +6,59 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import RunError, TorchportError
+from ..errors import BadInput, RunError, TorchportError
 from ..targets import Runner, Target
 from ..targets.base import is_batched
 from ..tasks import Item, Pipeline, Plan
 from ..types import Artifact, Distance, Parity, Step, Used
 from .accuracy import Answered, answered
-from .parity import Tally
+from .parity import Tally, snr_db
+from .spool import Spool
 from .traces import Trace
+from .trials import Trial, shaky
 
 CHAIN_TOLERANCE = 2e-3
 """Raw bytes to model outputs through exported preprocessing: a pixel may be rounded to the next level."""
+
+PRECISE = 1e-3
+"""An artefact with at most this tolerance computes as precisely as the reference: each item is held against its own greatest value,
+where that is at least SMALL of the greatest of all, and values far from the data are tried on it."""
+SMALL = 0.1
+
+LEAST_DB, LOST_DB = 20.0, 10.0
+"""Where nothing but the metric judges integers: the ratio of signal to noise that is right at any size, and how much less than at the example's is right too."""
+
+EVERY = "every item"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the reference answered.
+
+    Attributes:
+        traces: every value of the first items.
+        trials: other sizes and edge values.
+        outputs: the model graph's outputs for every item that it answered, by the item's number; with `scales`, the greatest of each.
+        runners: the reference itself, asked where an artefact differs whether any two runtimes would.
+        trained: traces of the model as trained, where `traces` are another's: how far the artefact is from them is told.
+    """
+
+    traces: Sequence[Trace]
+    trials: Sequence[Trial] = ()
+    outputs: Spool | None = None
+    scales: Mapping[str, float] = field(default_factory=dict)
+    runners: Mapping[str, Runner] = field(default_factory=dict)
+    trained: Sequence[Trace] = ()
+
+    def shaky(self, graph: str, output: str, feed: Mapping[str, np.ndarray], example: Mapping[str, np.ndarray]) -> bool:
+        """Whether an output hangs on the last bits of the feed; False where the reference is not at hand."""
+        return graph in self.runners and shaky(self.runners[graph], output, feed, example)
 
 
 @dataclass(frozen=True)
@@ -55,28 +92,18 @@ class Allowed:
         return math.inf if self.tolerance is None else self.tolerance
 
 
-def examine(
-    target: Target,
-    artifact: Artifact,
-    folder: Path,
-    plan: Plan,
-    traces: Sequence[Trace],
-    items: Sequence[Item],
-    allowed: Allowed,
-    trained: Sequence[Trace] = (),
-) -> Examined:
-    """Parity on the traces, then the answers for all items.
+def examine(target: Target, artifact: Artifact, folder: Path, plan: Plan, known: Known, items: Sequence[Item], allowed: Allowed) -> Examined:
+    """Parity on what is known, then the answers for all items.
 
     Per stage: each exported graph from the reference's own inputs; the whole exported chain from raw bytes; a batch of n
-    against n singles, at two batch sizes.
+    against n singles, at two batch sizes; each graph at other sizes and on edge values; the model's outputs for every item.
 
     Args:
         folder: where the artefact lies; it is opened anew from disk.
-        allowed: how far it may be from the traces. Where that is not a tolerance, an answer may differ too: how many do
+        allowed: how far it may be from the reference. Where that is not a tolerance, an answer may differ too: how many do
             is the metric's business.
-        trained: traces of the model as trained, where `traces` are another's: how far the artefact is from them is told.
     """
-    tolerance = allowed.max_rel
+    tolerance, traces = allowed.max_rel, known.traces
     with ExitStack() as stack:
         runners = {name: stack.enter_context(target.open(artifact, folder, plan.signatures[name], name)) for name in artifact.graphs}
         tally = Tally()
@@ -90,9 +117,17 @@ def examine(
         for graph in dict.fromkeys(call.graph for one in traces for call in one.calls):
             first = [next((call.feed for call in one.calls if call.graph == graph), None) for one in traces]
             _batches(runners[graph], [feed for feed in first if feed is not None], tally, tolerance)
-        parity = tally.parity(stage=failed[0], reason=failed[1]) if failed else tally.parity(least_db=allowed.least_db)
-        answers = [_answer(Pipeline(plan, runners), item) for item in items] if parity.ok else []
-        return Examined(parity, answers, runners[plan.main].used, _distance(plan, runners, trained))
+        failed = failed or try_all(plan, runners, known, tally, tolerance)
+        parity = _verdict(tally, failed, allowed)
+        answers: list[Answered | None] = []
+        if parity.ok:
+            pipeline = Pipeline(plan, runners)
+            for number, item in enumerate(items):
+                answer, wrong = _answer(pipeline, plan, number, item, known, tally, tolerance)
+                answers.append(answer)
+                failed = failed or wrong
+            parity = _verdict(tally, failed, allowed)
+        return Examined(parity, answers if parity.ok else [], runners[plan.main].used, _distance(plan, runners, known.trained))
 
 
 def _distance(plan: Plan, runners: Mapping[str, Runner], trained: Sequence[Trace]) -> Distance | None:
@@ -101,6 +136,10 @@ def _distance(plan: Plan, runners: Mapping[str, Runner], trained: Sequence[Trace
         stages(plan, runners, one, tally, math.inf)
     found = tally.parity()
     return Distance(max_rel=found.max_rel, snr_db=found.snr_db) if trained else None
+
+
+def _verdict(tally: Tally, failed: tuple[str, str] | None, allowed: Allowed) -> Parity:
+    return tally.parity(stage=failed[0], reason=failed[1]) if failed else tally.parity(least_db=allowed.least_db)
 
 
 def stages(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float) -> None:
@@ -153,8 +192,55 @@ def _trailing(feed: Mapping[str, np.ndarray]) -> tuple[tuple[int, ...], ...]:
     return tuple(array.shape[1:] for array in feed.values())
 
 
-def _answer(pipeline: Pipeline, item: Item) -> Answered | None:
+def try_all(plan: Plan, runners: Mapping[str, Runner], known: Known, tally: Tally, tolerance: float) -> tuple[str, str] | None:
+    """Each graph at other sizes and on edge values; what a runner fails on, in words, where it does.
+
+    An artefact that refuses a size (BadInput) is bounded, and says so to whoever asks for it.
+    """
+    levels = {step.graph: step.levels for step in plan.steps if step.graph and step.levels}
+    usual: dict[tuple[str, str], float] = {}
+    for one in known.trials:
+        if one.graph not in runners or (one.precise and tolerance > PRECISE):
+            continue
+        try:
+            answered = runners[one.graph].run(one.feed)
+        except BadInput:
+            continue
+        except TorchportError as exc:
+            return one.stage, f"{one.graph} fails {one.what}: {exc.message}"
+        for name, reference in one.outputs.items():
+            got = answered[name]
+            if one.graph in levels:
+                tally.add(one.stage, name, reference, got, tolerance, levels[one.graph], where=one.what)
+                continue
+            excused = partial(known.shaky, one.graph, name, one.feed, one.example)
+            tally.add_alone((one.stage, name), reference, got, tolerance, least=_least(one.scales[name], tolerance), where=one.what, excused=excused)
+            if math.isinf(tolerance) and reference.dtype.kind == "f":
+                ratio = snr_db(reference, got)
+                if ratio < min(LEAST_DB, usual.setdefault((one.graph, name), ratio) - LOST_DB):
+                    return one.stage, f"{name}: {ratio:.1f} dB from the reference {one.what}, {usual[one.graph, name]:.1f} dB on the example"
+    return None
+
+
+def _least(scale: float, tolerance: float) -> float:
+    return scale * (SMALL if tolerance <= PRECISE else 1.0)
+
+
+def _answer(pipeline: Pipeline, plan: Plan, number: int, item: Item, known: Known, tally: Tally, tolerance: float) -> tuple[Answered | None, tuple[str, str] | None]:
+    """The answer to an item, its outputs held against the reference's; and where only the reference answers it, that in words."""
+    answerable = known.outputs is not None and number in known.outputs
     try:
-        return answered(pipeline, pipeline.answer(item.read()), item)
-    except TorchportError:
-        return None
+        values = pipeline.answer(item.read())
+    except TorchportError as exc:
+        return None, (EVERY, f"{exc.message} on {item.name}") if answerable and math.isfinite(tolerance) else None
+    if known.outputs is not None:
+        feed = {own: values[name] for step in plan.steps if step.graph == plan.main for own, name in step.inputs.items()}
+        for name, reference, got in known.outputs.beside(number, outputs_of(plan, values)):
+            excused = partial(known.shaky, plan.main, name, feed, feed)
+            tally.add_alone((EVERY, name), reference, got, tolerance, least=_least(known.scales[name], tolerance), where=f"on {item.name}", excused=excused)
+    return answered(pipeline, values, item), None
+
+
+def outputs_of(plan: Plan, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """What the graph that stands for the model answered, by its own names; empty where a host step drives it."""
+    return {own: np.asarray(values[name]) for step in plan.steps if step.graph == plan.main for own, name in step.outputs.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,11 +26,12 @@ class _Sum:
     elements: int = 0
     items: int = 0
     broken: str | None = None
+    worst: str = ""
 
-    def add(self, reference: np.ndarray, got: np.ndarray) -> None:
+    def add(self, reference: np.ndarray, got: np.ndarray, where: str) -> None:
         self.items += 1
         if reference.shape != got.shape:
-            self.broken = f"shape {list(got.shape)} where the reference has {list(reference.shape)}"
+            self._break(f"shape {list(got.shape)} where the reference has {list(reference.shape)}", where)
             return
         if reference.dtype == np.float16:
             self.tolerance = max(self.tolerance, HALF)
@@ -38,10 +39,12 @@ class _Sum:
         with np.errstate(invalid="ignore"):
             gap = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
         if not np.isfinite(gap).all():
-            self.broken = "NaN or infinity"
+            self._break("NaN or infinity where the reference has none" if np.isfinite(a).all() else "NaN or infinity at other places than the reference", where)
             return
         a = np.where(np.isfinite(a), a, 0.0)
-        self.greatest = max(self.greatest, float(gap.max(initial=0.0)))
+        greatest = float(gap.max(initial=0.0))
+        if greatest > self.greatest:
+            self.greatest, self.worst = greatest, where
         self.scale = max(self.scale, float(np.abs(a).max(initial=0.0)))
         self.signal += float((a * a).sum())
         self.noise += float((gap * gap).sum())
@@ -50,6 +53,10 @@ class _Sum:
         self.elements += gap.size
         if exact and math.isfinite(self.tolerance):
             self.tolerance = 0.0
+
+    def _break(self, how: str, where: str) -> None:
+        if self.broken is None:
+            self.broken, self.worst = how, where
 
     def verdict(self, stage: str, output: str) -> OutputParity:
         share = self.differ / max(self.elements, 1)
@@ -67,11 +74,21 @@ class _Sum:
         )
 
     def words(self, verdict: OutputParity) -> str:
+        place = f" {self.worst}" if self.worst else ""
         if self.broken:
-            return self.broken
+            return f"{self.broken}{place}"
         if self.levels:
-            return f"greatest difference {self.greatest / self.levels.size:.1f} levels, {100 * self.differ / max(self.elements, 1):.3f} % of values differ (allowed: 1 level, {100 * self.levels.share:g} %)"
-        return f"max_rel {verdict.max_rel:.1e}, allowed {verdict.tolerance:.0e}"
+            share = f"{100 * self.differ / max(self.elements, 1):.3f} % of values differ"
+            return f"greatest difference {self.greatest / self.levels.size:.1f} levels{place}, {share} (allowed: 1 level, {100 * self.levels.share:g} %)"
+        return f"max_rel {verdict.max_rel:.1e}{place}, allowed {verdict.tolerance:.0e}"
+
+
+def snr_db(reference: np.ndarray, got: np.ndarray) -> float:
+    """Ratio of signal to noise, in dB, over the finite values; infinite where the two are equal."""
+    a, b = reference.astype(np.float64), got.astype(np.float64)
+    finite = np.isfinite(a) & np.isfinite(b)
+    noise = float(((a - b)[finite] ** 2).sum())
+    return math.inf if noise == 0 else 10 * math.log10(max(float((a[finite] ** 2).sum()), 1e-300) / noise)
 
 
 def key_of(one: OutputParity) -> str:
@@ -85,9 +102,30 @@ class Tally:
 
     _sums: dict[tuple[str, str], _Sum] = field(default_factory=dict)
 
-    def add(self, stage: str, output: str, reference: np.ndarray, got: np.ndarray, tolerance: float, levels: Levels | None = None) -> None:
-        """Compare one array with its reference: by `levels` where given, integers and booleans exactly, else `max_rel`."""
-        self._sums.setdefault((stage, output), _Sum(tolerance, levels)).add(np.asarray(reference), np.asarray(got))
+    def add(self, stage: str, output: str, reference: np.ndarray, got: np.ndarray, tolerance: float, levels: Levels | None = None, where: str = "") -> None:
+        """Compare one array with its reference: by `levels` where given, integers and booleans exactly, else `max_rel`.
+
+        Args:
+            where: what was compared, for the message where this is the worst: `on cat.jpg`.
+        """
+        self._sums.setdefault((stage, output), _Sum(tolerance, levels)).add(np.asarray(reference), np.asarray(got), where)
+
+    def add_alone(self, key: tuple[str, str], reference: np.ndarray, got: np.ndarray, tolerance: float, *, least: float, where: str, excused: Callable[[], bool] = lambda: False) -> None:
+        """Compare one array by its own greatest value, or by `least` where that is greater, whatever else is compared under this name.
+
+        Args:
+            key: stage and output.
+            least: the scale below which a difference counts as rounding of larger numbers.
+            excused: asked where the two are too far apart, whether two right runtimes may be; it is then left out.
+        """
+        if np.issubdtype(reference.dtype, np.floating) and reference.shape == got.shape:
+            scale = max(least, float(np.abs(reference, where=np.isfinite(reference), out=np.zeros(reference.shape)).max(initial=0.0))) or 1.0
+            reference, got = reference.astype(np.float64) / scale, got.astype(np.float64) / scale
+        one = _Sum(tolerance, None)
+        one.add(reference, got, where)
+        if not one.verdict(*key).ok and excused():
+            return
+        self.add(*key, reference, got, tolerance, where=where)
 
     def parity(self, *, stage: str | None = None, reason: str | None = None, least_db: Mapping[str, float] | None = None) -> Parity:
         """The verdict over everything added.

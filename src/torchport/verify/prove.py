@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +18,15 @@ from ..targets import Runner, Target, targets
 from ..tasks import Item, Pipeline, Plan
 from ..types import PLAIN, Artifact, Candidate, Levels, Parity
 from .accuracy import Answered, answered, judge, mean_grade, results_of
-from .examine import Allowed, Examined, examine, stages
+from .examine import Allowed, Examined, Known, examine, outputs_of, stages
 from .parity import Tally, key_of
+from .spool import Spool
 from .traces import Trace, trace
+from .trials import Trial, scale_of, trials
 
 if TYPE_CHECKING:
     from ..capture.assemble import Assembled
-    from ..capture.program import Program
+    from ..capture.program import Arrays, Program
     from ..lower import Lowered
 
 PARITY_ITEMS = 8
@@ -47,6 +50,8 @@ class Proven:
         answers: one answer an item, None where the item is unreadable (named in `unreadable`).
         accuracy: the reference's own metric, None where nothing tells how right its answers are.
         host: host steps held against the graphs that answer alike.
+        outputs: the model graph's outputs for every item; with `scales`, output name -> its greatest value.
+        examples: graph -> a real feed.
     """
 
     plan: Plan
@@ -56,6 +61,18 @@ class Proven:
     accuracy: float | None
     host: Parity
     runners: Mapping[str, Runner] = field(repr=False)
+    outputs: Spool = field(repr=False)
+    scales: Mapping[str, float]
+    examples: Mapping[str, Arrays] = field(repr=False)
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        """What the reference answers where no item leads: other sizes of each graph's free dimensions; edge values where users give tensors."""
+        return [one for name, example in self.examples.items() for one in trials(name, example, self.runners[name], edges=self.plan.task.takes_tensors)]
+
+    def known(self, trained: Sequence[Trace] = ()) -> Known:
+        """All that an artefact is held against."""
+        return Known(self.traces, self.trials, self.outputs, self.scales, self.runners, trained)
 
     @property
     def results(self) -> list[Mapping[str, Any] | None]:
@@ -79,7 +96,8 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
     traces: list[Trace] = []
     answers: list[Answered | None] = []
     unreadable: dict[str, str] = {}
-    for item in assembled.items:
+    outputs, scales = Spool(), dict[str, float]()
+    for number, item in enumerate(assembled.items):
         tell(item.name)
         try:
             one = trace(plan, item, runners, both=len(traces) < PARITY_ITEMS)
@@ -88,6 +106,8 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
             answers.append(None)
             continue
         answers.append(answered(pipeline, one.host, item))
+        outputs.add(number, given := outputs_of(plan, one.host))
+        scales |= {name: max(scales.get(name, 0.0), scale_of(array)) for name, array in given.items()}
         if len(traces) < PARITY_ITEMS:
             traces.append(one)
     if not traces:
@@ -98,7 +118,8 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
     host = _host_parity(plan, traces, runners)
     if not host:
         raise ParityError(f"{host.stage}: {host.reason}", "the exported step would answer otherwise than the host's; report the facts and a picture that shows it")
-    return Proven(plan, traces, answers, unreadable, mean_grade(answers), host, runners)
+    examples = {name: graph.examples for name, graph in assembled.program.graphs.items()}
+    return Proven(plan, traces, answers, unreadable, mean_grade(answers), host, runners, outputs, scales, examples)
 
 
 @dataclass(frozen=True)
@@ -197,12 +218,10 @@ class Prover:
             return msgspec.structs.replace(base, status="rejected", same_as=low.same_as, reason=f"same as {low.same_as}: the recipe changed nothing in this file"), None
         allowed = Allowed(target.tolerance(low.artifact.precision), standard.allowed(target, low.artifact.precision))
         own = standard.proven is not original
-        trained = original.traces if own else []
+        known = standard.proven.known(original.traces if own else [])
         base = msgspec.structs.replace(base, parity_of=row.recipe.standard if own else None)
         try:
-            found: Examined = isolate.call(
-                examine, target, low.artifact, self.folder / row.id, original.plan, standard.proven.traces, self.assembled.items, allowed, trained, log=self.log, limit_s=limit_s, what=row.id
-            )
+            found: Examined = isolate.call(examine, target, low.artifact, self.folder / row.id, original.plan, known, self.assembled.items, allowed, log=self.log, limit_s=limit_s, what=row.id)
         except TorchportError as exc:
             return msgspec.structs.replace(base, status="failed", reason=str(exc)), None
         base = msgspec.structs.replace(base, distance=found.distance)
@@ -257,7 +276,7 @@ def prove_test(
         tell(one.id)
         target = targets.get(one.target)
         try:
-            found: Examined = isolate.call(examine, target, artifact, folder / one.id, proven.plan, [], items, Allowed(None), log=log, limit_s=limit_s, what=one.id)
+            found: Examined = isolate.call(examine, target, artifact, folder / one.id, proven.plan, Known([]), items, Allowed(None), log=log, limit_s=limit_s, what=one.id)
         except TorchportError as exc:
             rows[one.id] = msgspec.structs.replace(one, notes=(*one.notes, f"not tested: {exc}"))
             continue
