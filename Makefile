@@ -14,7 +14,7 @@ WORKERS ?= 2
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,\
 	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 
-.PHONY: help setup demo test check bench bars tasks compression damage wheel clean
+.PHONY: help setup demo test check bench bars tasks compression damage sizes wheel clean
 
 help:  ## list the goals
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -44,6 +44,9 @@ compression: .venv/dev.stamp  ## every model compressed inside its accuracy budg
 
 damage: .venv/dev.stamp  ## 3,000 damaged Bundles under every verb: no traceback, no hang, no gigabyte, nothing forbidden accepted
 	$(BIN)/python benchmarks/damage
+
+sizes: .venv/dev.stamp  ## small modules with free axes and masks on every target, in build/sizes.json
+	$(BIN)/python benchmarks/sizes
 
 wheel: .venv/bin/python  ## the wheel in dist/
 	$(PIP) wheel --no-deps --wheel-dir dist .
