@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from torchport.capture.binding import program_inputs
 from torchport.capture.ladder import capture_graph
 from torchport.capture.program import GraphProgram, flatten_outputs
 from torchport.capture.source import open_source
@@ -335,3 +336,5 @@ def test_a_derived_dimension_of_a_program_is_bounded(tmp_path: Path) -> None:
     name = graph.signature.inputs[0].shape[2]
     assert isinstance(name, str)
     assert graph.signature.dims[name] == Bound(min=32, max=1024, multiple=16)
+    sizes = [size for one in program_inputs(graph.need_exported("onnx")) for size in one.value.shape if not isinstance(size, int)]
+    assert all(size.node.expr.is_Symbol for size in sizes), "converters read symbols, not arithmetic"

@@ -121,6 +121,6 @@ def test_a_checkpoint_alone_is_answered_with_what_is_in_it(tmp_path):
     torch.save({"epoch": 3, "model": {"module.fc.weight": torch.ones(2, 3)}}, tmp_path / "best.pth")
     done = subprocess.run([sys.executable, "-m", "torchport", "deploy", "best.pth"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 3
-    assert "1 tensors" in done.stderr and "module.fc.weight" in done.stderr and "epoch" in done.stderr
+    assert "1 tensor" in done.stderr and "module.fc.weight" in done.stderr and "epoch" in done.stderr
     assert "torchport deploy file.py:Name --weights best.pth" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["best.pth"]

@@ -106,3 +106,15 @@ def test_an_answer_in_words_is_numbers_not_json():
     small = {"outputs": {"scores": [[0.12133997678756714, 0.012506]], "kept": [[True]]}}
     assert TASK.words(small) == "scores: 0.1213 0.01251; kept: True"
     assert TASK.lines({"outputs": {"mask": np.arange(24).reshape(1, 4, 6).tolist()}}) == ["mask: [1, 4, 6] 0 1 2 3 4 5 6 7 ..."]
+
+
+def test_a_model_that_takes_three_rows_at_once_gets_three_rows_an_item(tmp_path: Path) -> None:
+    rows = np.arange(14, dtype=np.float32).reshape(7, 2)
+    save_file({"x": rows}, str(tmp_path / "data.safetensors"))
+    three = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=(3, 2)),), outputs=(TensorSpec(name="y", dtype="float32", shape=(3,)),))
+    found = TASK.settle(tmp_path / "data.safetensors", TASK.items(tmp_path / "data.safetensors", {}), {}, three)
+    assert [TASK.feed([item], {}, ["x"])["x"].tolist() for item in found.items] == [rows[:3].tolist(), rows[3:6].tolist()]
+    assert "takes 3 rows at once" in found.warnings[0] and "last 1 are left out" in found.warnings[0]
+    few = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=(8, 2)),), outputs=three.outputs)
+    with pytest.raises(BadInput, match="takes 8 rows at once, and there are 7"):
+        TASK.settle(tmp_path / "data.safetensors", TASK.items(tmp_path / "data.safetensors", {}), {}, few)

@@ -210,8 +210,26 @@ def _from_program(name: str, program: ExportedProgram, examples: Mapping[str, np
     signature, said = _checked(reading, call, dims, {}, program)
     free = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in signature.inputs}
     joined = _examined(call, free)[1] if examined else None
+    program = _plainly_sized(program, call, free)
     graph = GraphProgram(name, dynamic.settle(Reading(signature), call.run, call.run, feed, bounds), feed, exported=program, rung="exported", said=said)
     return _grouped(graph, joined)
+
+
+def _plainly_sized(program: ExportedProgram, call: Call, free: Dims) -> ExportedProgram:
+    """The program with a symbol for each free size of its inputs, where it has arithmetic (`16*h`), which converters do not read.
+
+    The signature keeps the multiple. Where that cannot be captured, the program stays as it is.
+    """
+    sizes = [dynamic.expression(size) for one in program_inputs(program) for size in one.value.shape]
+    if all(isinstance(size, int) or size.is_Symbol for size in sizes):
+        return program
+    try:
+        with _quiet():
+            plain = _export(call, free, {}, strict=False)
+            dynamic.hold(flatten_outputs(_runner(plain)(call.feed)), call.run, call.feed, "the examples")
+    except Exception:  # torch.export raises whatever its own parts raise
+        return program
+    return plain
 
 
 def _fitted(array: np.ndarray, value: torch.Tensor, name: str) -> np.ndarray:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import BadInput, RunError, UsageError
 from ..types import Artifact, Signature, Step, Value
-from .base import Facts, HostStep, Item, Task, Values
+from .base import Facts, HostStep, Item, Settled, Task, Values
 
 
 class Tensors(Value, frozen=True):
@@ -89,6 +89,19 @@ class TensorTask(Task):
             return Item(f"{data.name}[{i}]", lambda: _write({name: array[i : i + 1] for name, array in (kept or read_tensors(_read(data), None, data.name)).items()}))
 
         return [row(i) for i in range(size)]
+
+    def settle(self, data: Path, items: Sequence[Item], facts: Facts, model: Signature) -> Settled:
+        """As `Task.settle`; where every input of the model has the same number of rows for good, that many rows are one item."""
+        first = {spec.shape[0] if spec.shape else 1 for spec in model.inputs}
+        size = first.pop() if len(first) == 1 else 1
+        if not isinstance(size, int) or size == 1 or _rows_of(items[0]) != {1}:
+            return super().settle(data, items, facts, model)
+        if len(items) < size:
+            raise BadInput(f"{data.name}: the model takes {size} rows at once, and there are {len(items)}", "give more rows, or export the model with a free batch")
+        together = [_joined(items[at : at + size]) for at in range(0, len(items) - size + 1, size)]
+        settled = super().settle(data, together, facts, model)
+        left = f"; the last {len(items) % size} are left out" if len(items) % size else ""
+        return settled._replace(warnings=(f"the model takes {size} rows at once, so {size} rows of the data are one item{left}", *settled.warnings))
 
     def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
         """The rows of the items, stacked; a nameless array (npy, a JSON list) is the model's only input."""
@@ -219,6 +232,21 @@ def _is_whole(data: Path) -> bool:
 
 def _whole(data: Path) -> Item:
     return Item(data.name, lambda: _write(read_tensors(_read(data), None, data.name)))
+
+
+def _rows_of(item: Item) -> set[int]:
+    """The lengths of the first axes of an item's tensors."""
+    return {array.shape[0] if array.ndim else 1 for array in read_tensors(item.read(), None, item.name).values()}
+
+
+def _joined(items: Sequence[Item]) -> Item:
+    """Several rows as one item."""
+
+    def read() -> bytes:
+        rows = [read_tensors(item.read(), None, item.name) for item in items]
+        return _write({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
+
+    return Item(f"{items[0].name} and {len(items) - 1} more" if len(items) > 2 else f"{items[0].name}, {items[1].name}", read)
 
 
 def _write(arrays: dict[str, np.ndarray]) -> bytes:
