@@ -23,8 +23,8 @@ def everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
     for name in ("my photos", "more", "held back", "kept"):
         (tmp_path / name).mkdir()
     return Request(
-        source="nets/net.py:Net",
-        output=Path("out/net 1.tport"),
+        source="net.py:Net",
+        output=Path("net 1.tport"),
         task="image-classification",
         weights=Path("best.pth#ema"),
         drop=("aux.", "head.*"),

@@ -22,14 +22,15 @@ ARGUMENTS = ("source", "output", "log")
 
 
 def command(request: Request) -> str:
-    """`torchport deploy ...` with everything that was asked for; of an absolute path the last part, for a report travels."""
+    """`torchport deploy ...` with everything that was asked for, to be typed where its files are: of a path there is the last part,
+    for a report travels, and where its maker keeps files is nobody's business."""
     source = request.source if isinstance(request.source, str) else type(request.source).__name__
-    words = ["torchport", "deploy", _relative(source)]
+    words = ["torchport", "deploy", _named(source)]
     for one in fields(request):
         value = getattr(request, one.name)
         if one.name not in ARGUMENTS and (one.default is MISSING or value != one.default):
             words += _flag(flag_of(one.name), value)
-    return shlex.join([*words, "-o", _relative(str(request.output))])
+    return shlex.join([*words, "-o", _named(str(request.output))])
 
 
 def flag_of(field: str) -> str:
@@ -53,12 +54,12 @@ def _flag(flag: str, value: Any) -> Iterator[str]:
 def _text(value: Any) -> str:
     """One value as a flag takes it."""
     if isinstance(value, Path):
-        return _relative(str(value))
+        return _named(str(value))
     if isinstance(value, list | tuple) and any(isinstance(one, Path) for one in value):
         return ",".join(map(_text, value))
     return f"{value:g}" if isinstance(value, float) else written(value)
 
 
-def _relative(path: str) -> str:
-    """A path as it was typed; the last part of one that tells of its maker's folders."""
-    return Path(path).name if path.startswith(("/", "~", "..")) or Path(path).is_absolute() else path
+def _named(path: str) -> str:
+    """The last part of a path."""
+    return Path(path).name

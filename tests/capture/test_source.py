@@ -268,7 +268,7 @@ def test_hugging_face_folder(bert: Path) -> None:
     source = open_source(str(bert))
     assert source.module is not None
     assert source.name == "tiny bert"
-    assert source.facts == {"labels": ["bad", "good"]}
+    assert source.facts == {"labels": ["bad", "good"], "activation": "softmax"}
     assert (source.input_names() or [])[:2] == ["input_ids", "attention_mask"]
     feed = {"input_ids": np.arange(14).reshape(2, 7), "attention_mask": np.ones((2, 7), np.int64)}
     dims = {name: {0: "batch", 1: "length"} for name in feed}
