@@ -39,7 +39,7 @@ class Predictor:
             back silently.
         in_graph: use the exported preprocessing instead of the host's.
         trust: open targets that execute code although the Bundle was made elsewhere.
-        overrides: facts of the answer's presentation, such as `top`, to use instead of the Bundle's.
+        overrides: facts to use instead of the Bundle's, such as `top`; those that docs/reference.md says can be changed at predict.
 
     Attributes:
         variant: what answers.
@@ -49,6 +49,7 @@ class Predictor:
         BundleError: the Bundle is damaged, or has no such variant.
         MissingDependency: the variant's runtime is not installed.
         RunError: the runtime has no such device or provider.
+        UsageError: an override that there is not, that has no effect, or of an impossible value.
     """
 
     def __init__(
@@ -246,8 +247,9 @@ class Predictor:
 
     def _open(self, threads: int | None, device: str, in_graph: bool) -> Pipeline:
         manifest, variant = self.bundle.manifest, self.variant
-        facts = {**self.bundle.facts(), **self._overrides}
-        plan = Plan(tasks.need(manifest.task.name), facts, manifest.steps, manifest.graphs)
+        task, facts = tasks.need(manifest.task.name), self.bundle.facts()
+        facts = task.override(facts, self._overrides, in_graph=in_graph) if self._overrides else facts
+        plan = Plan(task, facts, manifest.steps, manifest.graphs)
         needed = plan.needed(in_graph=in_graph)
         folder = self.bundle.variant_folder(variant, needed)
         target = targets.need(variant.artifact.target)

@@ -74,9 +74,52 @@ def test_a_hugging_face_folder_states_the_facts(tmp_path):
     tiny.whisper().save_pretrained(tmp_path)
     WhisperFeatureExtractor(feature_size=8, chunk_length=1).save_pretrained(tmp_path)
     tiny.tokenizer_file(tmp_path / "tokenizer.json")
-    model, stated = open_folder(tmp_path)
+    found = open_folder(tmp_path)
+    model, stated = found.module, found.facts
     facts, assumed = TASK.resolve({}, stated)
     assert assumed == ()
     assert (facts["bands"], facts["frame"], facts["hop"], facts["tokenizer"]) == (8, 400, 160, tmp_path / "tokenizer.json")
     told = whisper.told(model, facts)
     assert (told["window"], told["prompt"], told["no_timestamps"], told["end"], told["stamps"]) == (1.0, [9], [10], 8, 11)
+
+
+def told(tmp_path, wanted, **stated):
+    """Facts of a Whisper whose tokenizer knows `<|en|>` and `<|de|>`, by what its generation config states."""
+    pytest.importorskip("transformers")
+    path = tiny.tokenizer_file(tmp_path / "tokenizer.json")
+    path.write_text(path.read_text().replace('"six"', '"<|transcribe|>"').replace('"seven"', '"<|en|>"').replace('"eight"', '"<|de|>"'))
+    model = tiny.whisper()
+    for name, value in stated.items():
+        setattr(model.generation_config, name, value)
+    made = whisper.told(model, {**TASK.resolve({"tokenizer": str(path)}, {})[0], "language": wanted})
+    whisper.check_language(made)
+    return made
+
+
+def test_a_language_that_only_the_tokenizer_knows_is_used(tmp_path):
+    made = told(tmp_path, "en")
+    assert made["languages"] == {"en": 6, "de": 7}
+    assert made["prompt"][1:] == [5]
+    assert told(tmp_path, None)["languages"] == {}
+    assert told(tmp_path, None, is_multilingual=True)["languages"] == {"en": 6, "de": 7}
+
+
+def test_a_language_that_the_model_does_not_know_is_refused(tmp_path):
+    with pytest.raises(UsageError, match=r"no language 'xx'.*it knows de, en"):
+        told(tmp_path, "xx")
+    with pytest.raises(UsageError, match="marks no languages"):
+        told(tmp_path, "en", is_multilingual=False)
+
+
+def test_what_the_generation_config_asks_for_is_done(tmp_path):
+    assert told(tmp_path, None, lang_to_id={"<|de|>": 7}, language="<|de|>")["language"] == "de"
+    assert told(tmp_path, None, forced_decoder_ids=[[1, 6], [2, 5]])["language"] == "en"
+
+
+def test_a_language_is_checked_when_a_bundle_is_opened(tmp_path):
+    made = told(tmp_path, "en")
+    assert TASK.override(made, {"language": "de"})["language"] == "de"
+    with pytest.raises(UsageError, match="no language 'xx'"):
+        TASK.override(made, {"language": "xx"})
+    with pytest.raises(UsageError, match="has no effect"):
+        TASK.override({**made, "family": "ctc"}, {"language": "en"})

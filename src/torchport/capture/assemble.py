@@ -107,6 +107,7 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
 
 def _settle(task: Task, source: Source, settings: Mapping[str, Any], data: Path | None, items: list[Item], facts: Facts, model: Signature) -> Settled:
     """What the data tells once the model's outputs are known, and what transformers would do otherwise."""
+    task.need_used(settings, facts)
     settled = Settled(items, facts) if data is None else task.settle(data, items, facts, model)
     apart = source.processors.differences(items, facts, settings) if source.processors and data is not None else []
     return settled._replace(warnings=(*apart, *settled.warnings))

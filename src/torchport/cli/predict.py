@@ -10,13 +10,14 @@ from typing import Annotated, Any, TextIO
 import typer
 
 from ..types import MOST_THREADS
-from .shared import BundlePath, Json, Trust, document, leave, note, verb
+from .shared import BundlePath, Json, Trust, document, leave, note, pairs, verb
 
 Inputs = Annotated[list[Path] | None, typer.Argument(metavar="[INPUT...]", help="Files or folders that the task takes.")]
 Text = Annotated[list[str] | None, typer.Option("--text", help="An input as text instead of a file; repeatable.")]
 Variant = Annotated[str | None, typer.Option(help="Id of a variant, as in onnx-fp32; the best that runs here if not given.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=MOST_THREADS, help="Threads of the runtime.")]
 Top = Annotated[int | None, typer.Option(min=1, help="How many labels to show.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="key=value of a task fact that can be changed here; repeatable.")]
 InGraph = Annotated[bool, typer.Option("--in-graph", help="Use the exported preprocessing instead of the host's.")]
 Save = Annotated[Path | None, typer.Option("--save-outputs", help="Write the model's raw outputs as safetensors, keys <input number>/<output name>.")]
 
@@ -32,6 +33,7 @@ def run(
     variant: Variant = None,
     threads: Threads = None,
     top: Top = None,
+    set_: Set = None,
     in_graph: InGraph = False,
     save: Drawn = None,
     save_outputs: Save = None,
@@ -48,7 +50,7 @@ def run(
         raise UsageError("there is no INPUT", 'name files or folders, or write --text "..."')
     rows: list[dict[str, Any]] = []
     arrays: dict[str, Any] = {}
-    with Predictor(bundle, variant=variant, threads=threads, in_graph=in_graph, trust=trust, overrides={"top": top} if top else {}) as predictor:
+    with Predictor(bundle, variant=variant, threads=threads, in_graph=in_graph, trust=trust, overrides={**pairs(set_ or [], "--set"), **({"top": top} if top else {})}) as predictor:
         files = expand(inputs or [], predictor.pipeline.task.suffixes, predictor.pipeline.task.whole)
         names = [*map(str, files), *(text or [])]
         sources: list[Path | bytes] = [*files, *(one.encode() for one in text or [])]

@@ -148,6 +148,8 @@ class Task(abc.ABC):
         defaults: every fact that can be set -> its value where nobody states one.
         about_facts: every fact of `defaults` -> what it is, its unit and its allowed values, in one or two sentences.
         at_predict: facts that can still be changed when a Bundle is opened; the others are part of its graphs.
+        in_graphs: those of `at_predict` that an exported form of a host step has built in.
+        from_model: facts whose default means what the model states, which only a deploy can ask.
         suspects: facts that are most likely wrong where a model is poor on labelled data.
         lowered_at_predict: facts that can then only be made smaller, for the graphs were made for the Bundle's value.
     """
@@ -166,6 +168,8 @@ class Task(abc.ABC):
     defaults: ClassVar[Mapping[str, Any]] = {}
     about_facts: ClassVar[Mapping[str, str]] = {}
     suspects: ClassVar[tuple[str, ...]] = ()
+    in_graphs: ClassVar[frozenset[str]] = frozenset()
+    from_model: ClassVar[frozenset[str]] = frozenset()
     at_predict: ClassVar[frozenset[str]] = frozenset()
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset()
 
@@ -190,6 +194,43 @@ class Task(abc.ABC):
         unknown = sorted(set(settings) - set(self.defaults))
         if unknown:
             raise UsageError(f"{self.name} has no setting '{unknown[0]}'", did_you_mean(unknown[0], sorted(self.defaults)) if self.defaults else "it takes none")
+
+    def ignored(self, facts: Facts) -> dict[str, str]:
+        """Facts that change no answer of this model, each with the reason: a user who sets one is told so."""
+        return {}
+
+    def need_used(self, settings: Mapping[str, Any], facts: Facts) -> None:
+        """See that every setting has an effect on this model; raises UsageError naming the first that has none."""
+        from ..errors import UsageError
+
+        for name, why in self.ignored(facts).items():
+            if name in settings and (facts[name] != self.defaults[name] or str(settings[name]) != str(facts[name])):
+                raise UsageError(f"{name} has no effect: {why}", f"leave {name} out")
+
+    def override(self, facts: Facts, changes: Mapping[str, Any], *, in_graph: bool = False) -> Facts:
+        """A Bundle's facts with some of them changed when it is opened.
+
+        Raises:
+            UsageError: a fact that there is not, that is part of the graphs, or that has no effect; or an impossible value.
+        """
+        from ..errors import UsageError
+
+        fixed = self.in_graphs if in_graph else frozenset()
+        free = sorted((self.at_predict | self.lowered_at_predict) - fixed)
+        for name in changes:
+            if name not in self.defaults:
+                raise UsageError(f"{self.name} has no setting '{name}'", f"it has {', '.join(free) or 'none'} that can be changed here")
+            if name not in free:
+                raise UsageError(f"{name} is part of the Bundle's graphs", f"deploy again with --set {name}=...; here {', '.join(free) or 'nothing'} can be changed")
+        checked = self.check({**facts, **changes})
+        for name in changes:
+            if name in self.from_model and checked[name] == self.defaults[name]:
+                raise UsageError(f"{name} is {checked[name]}", "what the model states was read at deploy: leave it out, or give a value")
+            if name in self.lowered_at_predict and checked[name] > facts[name]:
+                raise UsageError(f"{name}={checked[name]} is more than the graphs were made for ({facts[name]})", f"give at most {facts[name]}, or deploy again")
+        made = {**facts, **{name: checked[name] for name in changes}}
+        self.need_used(changes, made)
+        return made
 
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""

@@ -105,6 +105,12 @@ class ImageRecognition(Task):
             raise UsageError("a ctc head needs an alphabet", "give the characters in the order of the model's classes, without the blank: alphabet=0123456789")
         return checked
 
+    def ignored(self, facts: Facts) -> dict[str, str]:
+        """Facts of the other head, and a rate of strangers beside a threshold."""
+        others = ("alphabet", "blank") if facts["head"] == "embedding" else ("gallery", "far", "threshold", "top")
+        found = dict.fromkeys(others, f"the head is {facts['head']}")
+        return found | ({"far": "threshold is given"} if facts["threshold"] is not None else {})
+
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's pictures, labelled by who they show (`unknown`: a stranger) or by their text; see `list_named`."""
         return list_named(data)

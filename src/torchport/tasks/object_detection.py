@@ -73,6 +73,8 @@ class ObjectDetection(Task):
     about_facts: ClassVar[Mapping[str, str]] = detection_facts.ABOUT
     suspects: ClassVar[tuple[str, ...]] = ("head", "size", "fit", "mean", "std", "scale", "color", "labels", "threshold")
     at_predict: ClassVar[frozenset[str]] = detection_facts.AT_PREDICT
+    in_graphs: ClassVar[frozenset[str]] = frozenset({"nms", "threshold", "top"})
+    from_model: ClassVar[frozenset[str]] = frozenset({"nms"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; a source that stretches its pictures (`resize` of two sides) gives `size` and `fit`."""
@@ -84,6 +86,17 @@ class ObjectDetection(Task):
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""
         return detection_facts.check(facts)
+
+    def ignored(self, facts: Facts) -> dict[str, str]:
+        """Facts of other heads, and of another way to fit."""
+        found = {} if facts["head"] in CASCADES else dict.fromkeys(detection_facts.ONLY_CASCADES, f"it is of a cascade, the head is {facts['head']}")
+        if facts["head"] != "centers":
+            found |= dict.fromkeys(detection_facts.ONLY_CENTERS, f"it is of the head centers, the head is {facts['head']}")
+        if facts["head"] in CASCADES:
+            found |= dict.fromkeys(("size", "fit", "place", "pad", "threshold", "nms"), "a cascade has min_size, thresholds and a pyramid of its own")
+        if facts["fit"] != "letterbox":
+            found["place"] = f"fit is {facts['fit']}"
+        return found | ({"pad": "fit is stretch"} if facts["fit"] == "stretch" else {})
 
     def bind(self, facts: Facts, model: Signature) -> Facts:
         """The facts with the head and its usual `nms` where they are `auto`; raises BadInput where labels do not fit the outputs."""

@@ -110,6 +110,8 @@ class ObjectTracking(Task):
         "jump": "Labels whose things may be elsewhere in the next frame: a list, or {label: greatest distance in pixels}; or none.",
     }
     suspects: ClassVar[tuple[str, ...]] = (*DETECTION.suspects, "high", "start", "track_iou")
+    in_graphs: ClassVar[frozenset[str]] = DETECTION.in_graphs
+    from_model: ClassVar[frozenset[str]] = DETECTION.from_model
     at_predict: ClassVar[frozenset[str]] = DETECTION.at_predict | frozenset(DEFAULTS)
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
@@ -128,6 +130,10 @@ class ObjectTracking(Task):
         checked["wrap"] = picture_facts.choice("wrap", picture_facts.parse(facts["wrap"]), None, "x", "y", "xy")
         checked["jump"] = _jump(picture_facts.parse(facts["jump"]), checked["labels"])
         return checked
+
+    def ignored(self, facts: Facts) -> dict[str, str]:
+        """As of a detector."""
+        return DETECTION.ignored(facts)
 
     def bind(self, facts: Facts, model: Signature) -> Facts:
         """The detector's facts bound, and with them its steps from a picture to its answer, which this task takes for every frame."""

@@ -106,9 +106,17 @@ class SpeechRecognition(Task):
         for name in ("normalise", "timestamps"):
             facts[name] = _flag(name, facts[name])
         facts["language"] = None if facts["language"] in (None, "", "none") else str(facts["language"])
+        if facts.get("family") == "whisper":
+            whisper.check_language(facts)
         if facts["tokenizer"] is not None:
             facts["tokenizer"] = tokens.check({"tokenizer": facts["tokenizer"], "max_length": 448, "pad_to": 1})["tokenizer"]
         return facts
+
+    def ignored(self, facts: Facts) -> dict[str, str]:
+        """Facts of the other kind of model."""
+        if facts["family"] == "whisper":
+            return {**dict.fromkeys(("vocabulary", "blank", "normalise"), "it is of a CTC model, this is a Whisper"), **dict.fromkeys(("bands", "window"), "a Whisper states it itself")}
+        return dict.fromkeys(("tokenizer", "bands", "frame", "hop", "timestamps", "language"), "it is of a Whisper, this is a CTC model")
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's recordings; see `shared.recordings.list_recordings`."""
@@ -205,8 +213,7 @@ def _split_whisper(model: Any, facts: Facts, samples: np.ndarray) -> Split:
     if facts["tokenizer"] is None:
         raise UsageError("a Whisper needs its tokenizer", "give --set tokenizer=FOLDER/tokenizer.json")
     facts = whisper.told(model, facts)
-    if facts["language"] and facts["languages"] and facts["language"] not in facts["languages"]:
-        raise UsageError(f"the model knows no language '{facts['language']}'", f"it knows {', '.join(sorted(facts['languages']))}")
+    whisper.check_language(facts)
     window = np.zeros((1, facts["window_samples"]), np.float32)
     window[0, : len(samples)] = samples[: window.shape[1]]
     encoder = Encoder(model).eval()

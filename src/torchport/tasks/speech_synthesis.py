@@ -88,6 +88,7 @@ class SpeechSynthesis(Task):
         "pause": "Seconds of silence between two pieces, 0 or more.",
         "max_chars": "Longer texts are refused, in characters. A whole number from 1 on.",
     }
+    from_model: ClassVar[frozenset[str]] = frozenset({"length_scale", "noise_scale", "noise_scale_duration"})
     at_predict: ClassVar[frozenset[str]] = frozenset({"chunk", "language", "length_scale", "max_chars", "noise_scale", "noise_scale_duration", "pause", "seed", "speaker"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
@@ -120,6 +121,18 @@ class SpeechSynthesis(Task):
         if scales["length_scale"] == 0 or scales["sample_rate"] == 0:
             raise UsageError("length_scale and sample_rate cannot be 0", "1 is the model's own speed")
         return {**checked, **counts, **scales}
+
+    def ignored(self, facts: Facts) -> dict[str, str]:
+        """A language where nothing is phonemised, and the rhythm's noise of a model whose rhythm is fixed."""
+        found = {} if facts["phonemiser"] == "espeak" else {"language": f"phonemiser is {facts['phonemiser']}"}
+        return found | ({} if facts.get("draws", True) else {"noise_scale_duration": "the model's rhythm is fixed"})
+
+    def override(self, facts: Facts, changes: Mapping[str, Any], *, in_graph: bool = False) -> Facts:
+        """As `Task.override`; the voice is one of the model's."""
+        made = super().override(facts, changes, in_graph=in_graph)
+        if made["speaker"] >= facts["speakers"]:
+            raise UsageError(f"speaker is {made['speaker']}", f"the model has {facts['speakers']}, counted from 0")
+        return made
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """Texts; see `shared.texts.items_of`."""

@@ -63,6 +63,10 @@ class TextClassification(Task):
             raise UsageError(f"template={facts['template']} has no place for a label", 'write {} there, as in "This news is about {}."')
         return facts
 
+    def ignored(self, facts: Facts) -> dict[str, str]:
+        """What only zero-shot classification reads."""
+        return dict.fromkeys(("pooling", "template"), "the model is a classifier") if facts.get("classifier") else {}
+
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's texts, see `shared.texts.items_of`; a label is the name of a class or its number."""
         items, folders = texts.items_of(data), classes.class_folders(data, texts.TABLES, texts.is_text)
@@ -94,7 +98,7 @@ class TextClassification(Task):
         labels: list[str] | None = facts["labels"]
         facts = {**facts, "activation": label_scores.activation(facts["activation"], answer.shape[-1] if answer.ndim == 2 else len(labels or ()))}
         if answer.ndim == 2:
-            return text_graphs.one_graph(text_graphs.Scored(encoder, facts["activation"]), facts, feed)
+            return text_graphs.one_graph(text_graphs.Scored(encoder, facts["activation"]), {**facts, "classifier": True}, feed)
         if labels is None:
             raise BadInput("the model answers vectors, not classes", "give --set labels=sport,business,... to classify by what is nearest")
         pooled = text_graphs.Pooled(encoder, facts["pooling"], normalize=True)

@@ -84,6 +84,7 @@ class TextGeneration(Task):
     }
     suspects: ClassVar[tuple[str, ...]] = ("tokenizer", "end", "max_new_tokens")
     at_predict: ClassVar[frozenset[str]] = frozenset({"end", "max_new_tokens", "seed", "stop", "suppress", "temperature", "top_k", "top_p"})
+    from_model: ClassVar[frozenset[str]] = frozenset({"context", "end", "suppress"})
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"context"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
@@ -105,6 +106,10 @@ class TextGeneration(Task):
             "stop": [stop] if isinstance(stop, str) else list(map(str, stop)),
             **{name: speaking.token_list(name, facts[name]) for name in ("end", "suppress")},
         }
+
+    def ignored(self, facts: Facts) -> dict[str, str]:
+        """How tokens are drawn, where none is."""
+        return dict.fromkeys(("top_k", "top_p", "seed"), "temperature is 0, which takes the most likely token") if facts["temperature"] == 0 else {}
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """See `shared.texts.items_of`."""

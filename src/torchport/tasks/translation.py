@@ -91,6 +91,7 @@ class TranslationTask(Task):
     }
     suspects: ClassVar[tuple[str, ...]] = ("tokenizer", "source", "target", "start", "end")
     at_predict: ClassVar[frozenset[str]] = frozenset({"beams", "end", "forced", "length_penalty", "source", "suppress", "target"})
+    from_model: ClassVar[frozenset[str]] = frozenset({"beams", "end", "forced", "length_penalty", "suppress"})
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"batch", "max_new_tokens", "max_source"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
@@ -113,6 +114,18 @@ class TranslationTask(Task):
             if checked[name] is not None:
                 _language(checked, name)
         return checked
+
+    def ignored(self, facts: Facts) -> dict[str, str]:
+        """What only a beam search reads."""
+        return {"length_penalty": "beams is 1, which is greedy"} if facts["beams"] == 1 else {}
+
+    def override(self, facts: Facts, changes: Mapping[str, Any], *, in_graph: bool = False) -> Facts:
+        """As `Task.override`; another target language is told to the model as at deploy, and beams are rows of the step's batch."""
+        made = super().override(facts, changes, in_graph=in_graph)
+        most = max(facts["batch"], facts["beams"])
+        if made["beams"] > most:
+            raise UsageError(f"beams={made['beams']} is more than the graphs were made for ({most})", f"give at most {most}, or deploy again")
+        return {**made, **_forced(made)} if "target" in changes else made
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """See `shared.texts.items_of`."""

@@ -58,6 +58,8 @@ class VoiceConversion(Task):
         "frame": 1024,
         "hop": 256,
         "bands": 80,
+        "lowest": 0.0,
+        "highest": None,
         "floor": 0.01,
         "iterations": 32,
         "momentum": 0.99,
@@ -68,6 +70,8 @@ class VoiceConversion(Task):
         "frame": "Samples of one Fourier transform, 16 or more: even, and a multiple of hop.",
         "hop": "Samples between two Fourier transforms, 1 or more.",
         "bands": "Bands of the mel scale, 1 or more.",
+        "lowest": "Lowest frequency of the bands in Hz, 0 or more and below highest.",
+        "highest": "Highest frequency of the bands in Hz, at most half of sample_rate; none: that half.",
         "floor": "Least magnitude of a band before the natural logarithm is taken, more than 0.",
         "iterations": "Iterations of the Griffin-Lim algorithm, 0 or more.",
         "momentum": "Momentum of the Griffin-Lim algorithm, 0 to 1.",
@@ -79,7 +83,7 @@ class VoiceConversion(Task):
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; what only the vocoder and the limit need is never assumed."""
         facts, assumed = super().resolve(settings, source)
-        return facts, tuple(name for name in assumed if name in ("sample_rate", "frame", "hop", "bands", "floor"))
+        return facts, tuple(name for name in assumed if name in ("sample_rate", "frame", "hop", "bands", "lowest", "highest", "floor"))
 
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""
@@ -90,7 +94,11 @@ class VoiceConversion(Task):
             raise UsageError(f"a frame of {counts['frame']} samples every {counts['hop']}", "give an even frame that is a multiple of hop, twice as long or more")
         if reals["floor"] <= 0:
             raise UsageError("floor is 0", "a logarithm needs more, such as 0.01")
-        return {**facts, **counts, **reals}
+        half, given = counts["sample_rate"] / 2, parse(facts["highest"])
+        lowest, highest = _number("lowest", parse(facts["lowest"]), half), None if given is None else _number("highest", given, half)
+        if lowest >= (highest or half):
+            raise UsageError(f"lowest is {lowest:g} Hz", f"give less than {'highest' if highest else 'half of sample_rate'}, {highest or half:g} Hz")
+        return {**facts, **counts, **reals, "lowest": lowest, "highest": highest}
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """Recordings: a file, or those of a folder.

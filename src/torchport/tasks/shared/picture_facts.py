@@ -28,7 +28,7 @@ ABOUT: Mapping[str, str] = {
     "antialias": "true: the filter widens as the picture shrinks, as in Pillow; false: it does not, as in OpenCV.",
     "reducing_gap": "Pillow's parameter of that name: none, or a number from 1 on (usually 3.0).",
     "mean": "Subtracted from the pixels: one number, or one a channel in the order of color; of pixels in 0..1, or in 0..255 with scale=255.",
-    "std": "The pixels are then divided by it: one number, or one a channel; not 0.",
+    "std": "The pixels are then divided by it: one number, or one a channel; more than 0.",
     "scale": "Range of the pixels before the mean is subtracted: 1 (divided by 255) or 255 (as they are).",
     "color": "Order of the model's channels: RGB, BGR or L (greyscale).",
     "max_pixels": "A picture of more pixels is reduced by a whole factor before the in-graph preprocessing. A whole number from 1 on.",

@@ -21,9 +21,10 @@ def hann(size: int) -> np.ndarray:
 
 
 def mel_filters(facts: Mapping[str, Any]) -> np.ndarray:
-    """float32 [bands, frame / 2 + 1]: triangles of height 1, their corners evenly spaced on the mel scale 2595 log10(1 + f / 700) from 0 Hz to half the rate."""
+    """float32 [bands, frame / 2 + 1]: triangles of height 1, their corners evenly spaced on the mel scale 2595 log10(1 + f / 700) from `lowest` (0 Hz) to `highest` (half the rate)."""
     rate, size = facts["sample_rate"], facts["frame"]
-    corners = 700 * (10 ** (np.linspace(0, 2595 * np.log10(1 + rate / 1400), facts["bands"] + 2) / 2595) - 1)
+    first, last = (2595 * np.log10(1 + edge / 700) for edge in (facts.get("lowest") or 0.0, facts.get("highest") or rate / 2))
+    corners = 700 * (10 ** (np.linspace(first, last, facts["bands"] + 2) / 2595) - 1)
     low, centre, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     hertz = np.linspace(0, rate / 2, size // 2 + 1)
     made: np.ndarray = np.maximum(0, np.minimum((hertz - low) / (centre - low), (high - hertz) / (high - centre)))
@@ -48,13 +49,16 @@ def log_mel(samples: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
 
 def magnitudes(mel: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
     """float32 [frames, frame / 2 + 1] whose mel bands come nearest to exp(`mel`), float [bands, frames], among what is not negative."""
-    nearest: np.ndarray = np.maximum(np.exp(mel.T.astype(np.float32)) @ _inverse(facts["sample_rate"], facts["frame"], facts["bands"]).T, 0)
+    nearest: np.ndarray = np.maximum(np.exp(mel.T.astype(np.float32)) @ _inverse(*(facts.get(name) for name in _MEL)).T, 0)
     return nearest
 
 
+_MEL = ("sample_rate", "frame", "bands", "lowest", "highest")
+
+
 @cache
-def _inverse(rate: int, frame: int, bands: int) -> np.ndarray:
-    return np.linalg.pinv(mel_filters({"sample_rate": rate, "frame": frame, "bands": bands})).astype(np.float32)
+def _inverse(*facts: float | None) -> np.ndarray:
+    return np.linalg.pinv(mel_filters(dict(zip(_MEL, facts, strict=True)))).astype(np.float32)
 
 
 def griffin_lim(magnitudes: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
 
-from ...errors import RunError
+from ...errors import RunError, UsageError
 from ..base import Facts
 from ..calls import Call, Calling
 from . import tokens as tokenized
 from . import voice
 from .listening import Heard, Segment
+
+_LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
 
 Arrays = dict[str, np.ndarray]
 
@@ -138,14 +141,46 @@ def text_of(said: list[int], facts: Facts) -> str:
     return text
 
 
+def check_language(facts: Facts) -> None:
+    """The language is one that the model knows, or none; raises UsageError naming those."""
+    known = sorted(facts["languages"])
+    if facts["language"] and facts["language"] not in known:
+        hint = f"it knows {', '.join(known)}" if known else "it marks no languages: leave the setting out"
+        raise UsageError(f"the model knows no language '{facts['language']}'", hint)
+
+
+def _languages(rules: Any, tokenizer: Any, size: int, wanted: str | None) -> dict[str, int]:
+    """Language -> token: what the generation config states, else the tokens of the tokenizer that look like one.
+
+    A tokenizer of a Whisper for English alone has such tokens too: they count where the configuration, its old form (`forced_decoder_ids`) or the
+    user says that there are several.
+    """
+    stated = getattr(rules, "lang_to_id", None) or {}
+    if getattr(rules, "is_multilingual", None) is False:
+        return {}
+    if stated:
+        return {name.strip("<|>"): token for name, token in stated.items()}
+    known = {match[1]: token for name, token in tokenizer.get_vocab(with_added_tokens=True).items() if token < size and (match := _LANGUAGE.fullmatch(name))}
+    first = dict(getattr(rules, "forced_decoder_ids", None) or []).get(1, 0)
+    several = wanted is not None or getattr(rules, "is_multilingual", None) or first is None or first in known.values()
+    return known if several else {}
+
+
+def _own_language(rules: Any, languages: Mapping[str, int]) -> str | None:
+    """The language that the generation config asks for, by its name among the tokens; None where it names none."""
+    named = str(getattr(rules, "language", None) or "").strip("<|>").lower()
+    forced = dict(getattr(rules, "forced_decoder_ids", None) or []).get(1)
+    return named if named in languages else next((name for name, token in languages.items() if token == forced), None)
+
+
 def told(model: Any, facts: Facts) -> Facts:
     """Facts that a `transformers.WhisperForConditionalGeneration` tells: sizes, the prompt, the tokens with a meaning."""
     config, rules, tokenizer = model.config, model.generation_config, tokenized.opened({"tokenizer": facts["tokenizer"], "max_length": 1 << 20}).tokenizer
     silent = getattr(rules, "no_timestamps_token_id", None) or tokenizer.token_to_id("<|notimestamps|>")
     stamps = silent + 1 if silent is not None and silent + 1 < config.vocab_size else None
-    names = getattr(rules, "lang_to_id", None) or {}
-    languages = {name.strip("<|>"): token for name, token in names.items()} if getattr(rules, "is_multilingual", bool(names)) else {}
-    jobs = getattr(rules, "task_to_id", None) or {}
+    languages = _languages(rules, tokenizer, config.vocab_size, facts["language"])
+    stated, job = getattr(rules, "task_to_id", None) or {}, getattr(rules, "task", None) or "transcribe"
+    said = stated.get(job, tokenizer.token_to_id(f"<|{job}|>"))
     heads = config.decoder_attention_heads
     samples = 2 * config.max_source_positions * facts["hop"]
     return {
@@ -154,11 +189,12 @@ def told(model: Any, facts: Facts) -> Facts:
         "bands": config.num_mel_bins,
         "window": samples / facts["sampling_rate"],
         "window_samples": samples,
-        "prompt": [config.decoder_start_token_id, *([jobs["transcribe"]] if languages and "transcribe" in jobs else [])],
+        "prompt": [config.decoder_start_token_id, *([said] if languages and said is not None and said < config.vocab_size else [])],
         "no_timestamps": [silent] if silent is not None else [],
         "stamps": stamps,
         "end": config.eos_token_id,
         "languages": languages,
+        "language": facts["language"] or _own_language(rules, languages),
         "first_stamp": getattr(rules, "max_initial_timestamp_index", None) or 50,
         "most_tokens": config.max_target_positions // 2,
         "cache": [2 * config.decoder_layers, heads, config.d_model // heads],
