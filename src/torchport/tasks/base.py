@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from ..types import Artifact, Signature, Step, Value
+from . import overriding
 from .calls import Calling
 
 if TYPE_CHECKING:
@@ -201,36 +202,11 @@ class Task(abc.ABC):
 
     def need_used(self, settings: Mapping[str, Any], facts: Facts) -> None:
         """See that every setting has an effect on this model; raises UsageError naming the first that has none."""
-        from ..errors import UsageError
-
-        for name, why in self.ignored(facts).items():
-            if name in settings and (facts[name] != self.defaults[name] or str(settings[name]) != str(facts[name])):
-                raise UsageError(f"{name} has no effect: {why}", f"leave {name} out")
+        overriding.need_used(self, settings, facts)
 
     def override(self, facts: Facts, changes: Mapping[str, Any], *, in_graph: bool = False) -> Facts:
-        """A Bundle's facts with some of them changed when it is opened.
-
-        Raises:
-            UsageError: a fact that there is not, that is part of the graphs, or that has no effect; or an impossible value.
-        """
-        from ..errors import UsageError
-
-        fixed = self.in_graphs if in_graph else frozenset()
-        free = sorted((self.at_predict | self.lowered_at_predict) - fixed)
-        for name in changes:
-            if name not in self.defaults:
-                raise UsageError(f"{self.name} has no setting '{name}'", f"it has {', '.join(free) or 'none'} that can be changed here")
-            if name not in free:
-                raise UsageError(f"{name} is part of the Bundle's graphs", f"deploy again with --set {name}=...; here {', '.join(free) or 'nothing'} can be changed")
-        checked = self.check({**facts, **changes})
-        for name in changes:
-            if name in self.from_model and checked[name] == self.defaults[name]:
-                raise UsageError(f"{name} is {checked[name]}", "what the model states was read at deploy: leave it out, or give a value")
-            if name in self.lowered_at_predict and checked[name] > facts[name]:
-                raise UsageError(f"{name}={checked[name]} is more than the graphs were made for ({facts[name]})", f"give at most {facts[name]}, or deploy again")
-        made = {**facts, **{name: checked[name] for name in changes}}
-        self.need_used(changes, made)
-        return made
+        """A Bundle's facts with some changed when it is opened; see `overriding.override`."""
+        return overriding.override(self, facts, changes, in_graph=in_graph)
 
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""
