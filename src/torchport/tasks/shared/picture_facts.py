@@ -84,8 +84,8 @@ def check(facts: Mapping[str, Any], *, free: bool = False) -> dict[str, Any]:
     checked = {name: rule(parse(facts[name])) for name, rule in rules.items()}
     for name in ("mean", "std"):
         checked[name] = _per_channel(name, parse(facts[name]), channels(checked), checked["color"])
-    if 0.0 in checked["std"]:
-        raise UsageError("std holds a 0", "pixels are divided by it: give the standard deviation of each channel")
+    if min(checked["std"]) <= 0:
+        raise UsageError(f"std holds a {min(checked['std']):g}", "pixels are divided by it: give the standard deviation of each channel")
     _check_together(checked, free)
     return checked
 
