@@ -15,6 +15,7 @@ from ..tasks.base import Facts, Settled, Split, TaskGraph
 from ..types import Bound, Signature, Step
 from . import axes
 from .dynamic import BATCH
+from .fused import refuse_two_answers
 from .inputs import made_up, parse
 from .ladder import capture_graph
 from .program import GraphProgram, Program
@@ -95,6 +96,8 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
     else:
         instead = ', or --input "x:float32[batch,10]"' if task.takes_tensors else ""
         raise UsageError(f"there is nothing to run the model on: {task.name} needs data", f"give --data{instead}")
+    if task.takes_tensors and source.module is not None:
+        refuse_two_answers(source.module, example.feed)
     model = _capture_model(source, example)
     facts = task.bind(facts, model.signature)
     settled = _settle(task, source, settings, data, example.items, facts, model.signature)

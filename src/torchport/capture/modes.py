@@ -8,6 +8,19 @@ from typing import Any
 
 import torch
 
+_FUSED: list[bool] = []
+"""Not empty inside `fused_attention`."""
+
+
+@contextmanager
+def fused_attention() -> Iterator[None]:
+    """Inside, `plain_attention` does nothing: torch answers as it does for whoever calls the model."""
+    _FUSED.append(True)
+    try:
+        yield
+    finally:
+        _FUSED.pop()
+
 
 @contextmanager
 def plain_attention() -> Iterator[None]:
@@ -18,6 +31,9 @@ def plain_attention() -> Iterator[None]:
     """
     from torch.nn.modules import transformer
 
+    if _FUSED:
+        yield
+        return
     before, detect = torch.backends.mha.get_fastpath_enabled(), transformer._detect_is_causal_mask
     torch.backends.mha.set_fastpath_enabled(False)
     transformer._detect_is_causal_mask = _is_said_causal
