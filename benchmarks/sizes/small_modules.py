@@ -162,7 +162,7 @@ MODULES: dict[str, Small] = {
     "attention": rows(lambda: Attention(causal=False)),
     "attention_causal": rows(lambda: Attention(causal=True)),
     "multihead": rows(lambda: First(Itself(nn.MultiheadAttention(8, 2, batch_first=True)))),
-    "encoder": rows(lambda: nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2)),
+    "encoder": rows(lambda: Applied(nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2))),
     "attention_by_distance": rows(Biased),
     # reshapes
     "unshuffle": picture(lambda x: F.pixel_unshuffle(F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2)), 2)),
@@ -172,9 +172,9 @@ MODULES: dict[str, Small] = {
     "roll_and_flip": picture(lambda x: torch.roll(x, (1, 2), (2, 3)).flip(3)),
     "left_half": sound(lambda x: x[..., : (x.shape[2] + 1) // 2] * 2),
     # padding
-    "reflect": Small(lambda: nn.Sequential(nn.ReflectionPad2d(2), nn.Conv2d(3, 4, 5)), PICTURE, PICTURE_SIZES),
-    "replicate": Small(lambda: nn.Sequential(nn.ReplicationPad2d((1, 2, 2, 0)), nn.Conv2d(3, 4, 3)), PICTURE, PICTURE_SIZES),
-    "circular": Small(lambda: nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular"), PICTURE, PICTURE_SIZES),
+    "reflect": Small(lambda: Applied(nn.Sequential(nn.ReflectionPad2d(2), nn.Conv2d(3, 4, 5))), PICTURE, PICTURE_SIZES),
+    "replicate": Small(lambda: Applied(nn.Sequential(nn.ReplicationPad2d((1, 2, 2, 0)), nn.Conv2d(3, 4, 3))), PICTURE, PICTURE_SIZES),
+    "circular": Small(lambda: Applied(nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular")), PICTURE, PICTURE_SIZES),
     # reductions
     "spread": picture(lambda x: x.std((2, 3))),
     "instance_norm": picture(lambda x: F.instance_norm(x)),

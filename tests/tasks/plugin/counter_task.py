@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from torchport.errors import BadInput
 from torchport.tasks import Item, Task
 from torchport.tasks.base import Split, TaskGraph
+from torchport.tasks.calls import Call, Calling
 from torchport.types import Step, Value
 
 STEPS = 5
@@ -83,10 +84,11 @@ def _ids(raw: bytes, facts: Mapping[str, Any]) -> np.ndarray:
     return np.array([[words.index(word) for word in text.split()]], np.int64)
 
 
-def _count(values, facts, graphs) -> Generator[dict[str, Any], None, dict[str, Any]]:
-    hidden, state, digits = graphs["encoder"]({"ids": values["ids"]})["hidden"], np.zeros((1, 4), np.float32), []
+def _count(values, facts) -> Calling[dict[str, Any], dict[str, Any]]:
+    read = yield Call("encoder", {"ids": values["ids"]})
+    hidden, state, digits = read["hidden"], np.zeros((1, 4), np.float32), []
     for _ in range(STEPS):
-        made = graphs["step"]({"hidden": hidden, "state": state})
+        made = yield Call("step", {"hidden": hidden, "state": state})
         state = made["state_out"]
         digits.append(int(made["digit"][0]))
         yield {"delta": str(digits[-1])}
