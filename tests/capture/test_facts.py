@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from torchport.capture.facts import from_labels, from_preprocessor, from_timm
+from torchport.capture.facts import from_labels, from_preprocessor, from_timm, not_followed
 
 NORMAL = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 
@@ -44,3 +44,17 @@ def test_labels_that_somebody_gave() -> None:
     assert from_labels({"id2label": {str(i): f"n{i}" for i in range(11)}}) == {"labels": [f"n{i}" for i in range(11)]}
     assert from_labels({"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}) == {}
     assert from_labels({}) == {}
+
+
+def test_what_a_generation_config_asks_for_and_decoding_does_not_do_is_named() -> None:
+    class Generation:
+        repetition_penalty = 1.3
+        no_repeat_ngram_size = 0
+        do_sample = True
+        min_length = None
+        bad_words_ids = ((4,), (5, 6))
+
+    said = not_followed(Generation())
+    assert len(said) == 3
+    assert "repetition_penalty=1.3" in said[0] and "do_sample=True" in said[1] and "bad_words_ids" in said[2]
+    assert not_followed(None) == []

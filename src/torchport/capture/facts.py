@@ -168,3 +168,33 @@ def _square(size: Any) -> int | None:
 
 def _numbers(value: Any) -> list[float]:
     return [float(v) for v in value] if isinstance(value, list | tuple) else [float(value)]
+
+
+NOT_FOLLOWED = {
+    "repetition_penalty": 1.0,
+    "encoder_repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "min_length": 0,
+    "min_new_tokens": None,
+    "do_sample": False,
+    "num_beam_groups": 1,
+    "diversity_penalty": 0.0,
+    "penalty_alpha": None,
+    "typical_p": 1.0,
+    "forced_eos_token_id": None,
+    "sequence_bias": None,
+    "exponential_decay_length_penalty": None,
+    "guidance_scale": None,
+}
+"""Fields of a Hugging Face generation config that change what is said and that decoding here does not know -> their value without effect."""
+
+
+def not_followed(generation: Any) -> list[str]:
+    """What a generation config asks for and decoding here does not do, a sentence each."""
+    given = {name: getattr(generation, name, None) for name in NOT_FOLLOWED}
+    strange = {name: value for name, value in given.items() if value is not None and value != NOT_FOLLOWED[name]}
+    said = [f"the generation config sets {name}={value}, which torchport does not follow: transformers' generate may say otherwise" for name, value in strange.items()]
+    if any(len(words) > 1 for words in getattr(generation, "bad_words_ids", None) or ()):
+        said.append("the generation config forbids sequences of tokens (bad_words_ids), which torchport does not follow: only single tokens are")
+    return said

@@ -82,6 +82,7 @@ def open_folder(folder: Path, *, with_weights: bool = True) -> Folder:
         stated |= told
     if speaks and (folder / "vocab.json").is_file():
         stated |= facts.from_speaker(config, _read(folder / "tokenizer_config.json"), _read(folder / "vocab.json"))
+    said += facts.not_followed(getattr(module, "generation_config", None))
     return Folder(module, stated, processors, tuple(said))
 
 

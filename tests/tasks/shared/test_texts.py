@@ -72,3 +72,11 @@ def test_what_cannot_be_read_is_named(tmp_path, name, content, message):
         texts.items_of(tmp_path)
     with pytest.raises(BadInput, match="does not exist"):
         texts.items_of(tmp_path / "other")
+
+
+def test_pairs_of_texts_are_refused(tmp_path):
+    (tmp_path / "pairs.csv").write_text("text,text_pair,label\na,b,yes\n", encoding="utf-8")
+    with pytest.raises(BadInput, match="line 2: the column 'text_pair' makes pairs of texts"):
+        texts.items_of(tmp_path / "pairs.csv")
+    (tmp_path / "pairs.csv").write_text("text,text_pair,label\na,,yes\n", encoding="utf-8")
+    assert len(texts.items_of(tmp_path / "pairs.csv")) == 1

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ...errors import BadInput
 
@@ -11,6 +12,18 @@ RECORDING = ("file", "audio", "path", "filename", "file_name", "audio_path")
 TEXT = ("text", "sentence", "content", "review", "document", "source", "input")
 LABEL = ("label", "class", "target", "category", "label_name", "class_name")
 TRANSCRIPT = ("text", "transcript", "transcription", "sentence", "label")
+
+
+PAIR = ("text_pair", "text2", "text_b", "sentence2", "question2", "premise", "hypothesis")
+"""Columns that hold the second text of a pair."""
+
+
+def refuse_pairs(row: Mapping[str, Any], where: str) -> None:
+    """See that a row is one text; raises BadInput where a column says that it is half of a pair."""
+    for name, value in row.items():
+        if isinstance(name, str) and name.strip().lower() in PAIR and value not in (None, ""):
+            hint = "join the two in the column text as the model was trained to read them, or leave the column out"
+            raise BadInput(f"{where}: the column '{name}' makes pairs of texts, and every task here reads one text", hint)
 
 
 def column(names: Sequence[str] | None, wanted: Sequence[str], where: str, *, needed: bool = True) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...errors import BadInput
 from ..base import Item
-from .columns import LABEL, TEXT, column
+from .columns import LABEL, TEXT, column, refuse_pairs
 
 SUFFIXES = (".txt", ".md")
 MIME = {"text/plain": ".txt", "text/markdown": ".md"}
@@ -83,6 +83,7 @@ def is_text(path: Path) -> bool:
 def _from_table(path: Path) -> Iterator[Item]:
     for line, row in _rows(path):
         where = f"{path.name}, line {line}"
+        refuse_pairs(row, where)
         said, kind = (column(list(row), names, where, needed=False) for names in (TEXT, LABEL))
         text, label = row[said] if said else None, row[kind] if kind else None
         if not isinstance(text, str):
