@@ -152,7 +152,7 @@ def test_labelled_pictures_and_texts(tmp_path: Path) -> None:
         items = PICTURES.items(written(data, tmp_path / name, task="image-classification"), {"labels": None})
         assert [item.label for item in items] == [0, 1] and np.array_equal(pictures.decode(items[1].read()), pixels[1])
     (tmp_path / "texts").mkdir()
-    items = TEXTS.items(written([("so good, \n really", "pos"), ('"bad"', "neg")], tmp_path / "texts"), {"labels": ["neg", "pos"]})
+    items = TEXTS.items(written([("so good, \n really", "pos"), ('"bad"', "neg")], tmp_path / "texts"), {"labels": ["neg", "pos"], "activation": "softmax"})
     assert [(item.read().decode(), item.label) for item in items] == [("so good, \n really", 1), ('"bad"', 0)]
 
 

@@ -67,7 +67,7 @@ def test_a_hugging_face_folder_states_its_facts():
     facts = open_source(str(minilm.folder())).facts
     assert facts["tokenizer"] == minilm.folder() / "tokenizer.json" and facts["max_length"] == 256 and facts["pooling"] == "mean"
     resolved, assumed = TASK.resolve({}, facts)
-    assert resolved["max_length"] == 256 and set(assumed) == {"normalize", "pad_to"}
+    assert resolved["max_length"] == 256 and set(assumed) == {"pad_to"} and resolved["normalize"] is True
 
 
 @pytest.mark.slow

@@ -50,10 +50,10 @@ def feed(items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None, task
         except BadInput as exc:
             raise BadInput(f"{item.name}: {exc.message}", exc.hint) from exc
         made.append(resize.to_pixels(image, facts))
-    if picture_facts.is_free(facts):
+    if made and picture_facts.is_free(facts):
         height, width = (min(pixels.shape[axis] for pixels in made) for axis in (2, 3))
         made = [pixels[:, :, :height, :width] for pixels in made]
-    return {names[0]: np.concatenate(made)}
+    return {names[0]: np.concatenate(made) if made else np.zeros((0, 0, 0, 0), np.float32)}
 
 
 def steps(facts: Facts, model: Signature, task: str, own: frozenset[str]) -> tuple[Step, Step, Step]:
