@@ -149,6 +149,9 @@ def publish(written: Path, path: Path) -> None:
 
 def _make_room(kind: Path, spared: Path | None = None) -> None:
     """Remove the least recently used entries of a kind beyond the limit, but for the spared one and those in use; and what killed runs left."""
+    root = folder()
+    if root is None or kind.parent != root:
+        return  # no place of ours: a temporary folder lies among other people's files
     now = time.time()
     found = sorted(((p.stat().st_mtime, p) for p in kind.iterdir()), reverse=True)
     total = 0

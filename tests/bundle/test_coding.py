@@ -135,6 +135,24 @@ def test_without_a_cache_folder_it_is_decoded_for_the_time_being(coded: Path, mo
     assert not folder.exists()
 
 
+def test_what_lies_beside_a_temporary_folder_is_nobodys_to_remove(coded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setenv("TORCHPORT_CACHE", "off")
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    monkeypatch.setattr(cache, "LIMIT_BYTES", 10)
+    (place / "mine").mkdir()
+    for path in (place / "thesis.docx", place / "mine/notes.txt"):
+        path.write_text("mine" * 10)
+    for path in (place / "thesis.docx", place / "mine"):
+        os.utime(path, (time.time() - 10 * cache.IN_USE_S,) * 2)
+    with Bundle(coded) as opened:
+        opened.variant_folder(opened.manifest.variant(VARIANT), ["model"])
+        opened.check_all()
+    cache.settle(place / "mine")
+    assert sorted(path.name for path in place.iterdir()) == ["mine", "thesis.docx"]
+
+
 @pytest.mark.parametrize("change", [lambda path: path.write_text("{}"), lambda path: path.unlink()])
 def test_what_somebody_did_to_the_cache_is_mended(coded: Path, own_cache: Path, change) -> None:
     first = answer(coded)
