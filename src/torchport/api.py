@@ -6,7 +6,6 @@ What belongs to the caller (PyTorch's settings, random states, the module's mode
 from __future__ import annotations
 
 import functools
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -56,9 +55,10 @@ def _asked(source: str | torch.nn.Module, output: str | Path, **fields: Any) -> 
 def _on_disk(data: Data, task: str | None, source: str | torch.nn.Module, stack: ExitStack) -> Path:
     if isinstance(data, str | Path):
         return Path(data)
+    from .disk import temporary
     from .in_memory import written
 
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="torchport-")))
+    folder = stack.enter_context(temporary())
     names = None
     if not isinstance(source, str):
         from .capture.binding import argument_names

@@ -12,12 +12,12 @@ import os
 import pickle
 import subprocess
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .disk import temporary
 from .errors import ExportError
 
 _CALL, _ANSWER, _PATHS = "call.pickle", "answer.pickle", "paths.json"
@@ -29,8 +29,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], log: Path | None, 
     Raises:
         ExportError: the call cannot be handed over, did not finish in time, or crashed; the code it ended with is in the message.
     """
-    with tempfile.TemporaryDirectory(prefix="torchport-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with temporary() as folder:
         imports = sorted({module for arg in args for module in getattr(arg, "imports", ())})
         (folder / _PATHS).write_text(json.dumps({"path": sys.path, "imports": imports}))
         try:
@@ -38,7 +37,7 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], log: Path | None, 
         except Exception as exc:  # any object of the user's may refuse
             raise ExportError(f"{what}: the model cannot be handed to a child process ({type(exc).__name__}: {exc})"[:300], "give it as file.py:Name with --weights, or as a .pt2") from exc
         with Path(log or os.devnull).open("ab") as noise:
-            command = [sys.executable, "-P", "-m", __name__, name]
+            command = [sys.executable, "-P", "-m", __name__, str(folder)]
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])}
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=noise, stderr=noise, env=environment)
             try:

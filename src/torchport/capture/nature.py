@@ -187,7 +187,7 @@ def _by_batch(call: Call, reference: Answer, found: Watched, batched: Sequence[s
             return None
         for name, value in reference.items():
             other = alike[name]
-            if found.sized or value.shape != other.shape or not _different(value, other):
+            if found.sized or value.shape != other.shape or not different(value, other):
                 continue  # sizes that the data decides say nothing about items
             grown = grown or _grown(call, reference, batched)
             if _touched(value, other, row, size, grown[name]):
@@ -207,7 +207,7 @@ def _touched(value: torch.Tensor, other: torch.Tensor, row: int, size: int, axes
     axis = axes[0]
     if value.shape[axis] != size:
         return False
-    return _different(value.select(axis, row), other.select(axis, row)) or _different(other.select(axis, 0), other.select(axis, size - 1))
+    return different(value.select(axis, row), other.select(axis, row)) or different(other.select(axis, 0), other.select(axis, size - 1))
 
 
 def _grown(call: Call, reference: Answer, batched: Sequence[str]) -> dict[str, list[int]]:
@@ -237,10 +237,11 @@ def _alike(feed: Mapping[str, np.ndarray], batched: Sequence[str], row: int) -> 
 
 
 def _differ(a: Answer, b: Answer) -> bool:
-    return set(a) != set(b) or any(_different(a[name], b[name]) for name in a)
+    return set(a) != set(b) or any(different(a[name], b[name]) for name in a)
 
 
-def _different(a: torch.Tensor, b: torch.Tensor) -> bool:
+def different(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Whether two tensors differ by more than `TOLERANCE`, or in shape or dtype; NaN counts as 0."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return True
     if not (a.is_floating_point() or a.is_complex()):

@@ -7,7 +7,6 @@ are the signature's. The runtime's own optimised form of it depends on the CPU, 
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ import msgspec
 import numpy as np
 
 from .. import cache, machine
+from ..disk import temporary
 from ..errors import ExportError, RunError, UnsupportedByTarget
 from ..feed import own_settings
 from ..types import Signature, TensorIO, Used
@@ -176,8 +176,8 @@ def _int8_dynamic(model: onnx.ModelProto, graph: GraphProgram, group: int) -> on
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with tempfile.TemporaryDirectory(prefix="torchport-") as folder:
-        made = Path(folder) / "quantised.onnx"
+    with temporary() as folder:
+        made = folder / "quantised.onnx"
         quantize_dynamic(
             model,
             made,
