@@ -139,8 +139,8 @@ class _Crowd:
         one = self.under_way[number]
         try:
             step = one.walk.send(outputs)
-            while not isinstance(step, Call):
-                step = next(one.walk)
+            while not isinstance(step, Call) or not self._joins(step.graph):
+                step = one.walk.send(self.pipeline.call(*step) if isinstance(step, Call) else None)
         except StopIteration:
             self._end(number, one.values)
         except TorchportError as exc:
@@ -151,12 +151,11 @@ class _Crowd:
             held = sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
             self.held += held - one.held
             one.held = held
-            self.waiting.setdefault(self._key(number, step), []).append(number)
+            self.waiting.setdefault(shapes_of(step), []).append(number)
 
-    def _key(self, number: int, call: Call) -> Key:
-        alone = self.batch == 1 or call.graph in self.pipeline.plan.driven
-        takes = not alone and batchable(self.pipeline.runners[call.graph].signature)
-        return shapes_of(call) if takes else (number,)
+    def _joins(self, graph: str) -> bool:
+        """Whether a call of this graph waits for others like it; one that does not is made at once."""
+        return self.batch > 1 and graph not in self.pipeline.plan.driven and batchable(self.pipeline.runners[graph].signature)
 
     def _end(self, number: int, answer: Answer) -> None:
         self.held -= self.under_way.pop(number).held
