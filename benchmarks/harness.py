@@ -1,4 +1,5 @@
-"""What the benchmarks of many scenarios share: each runs in a process of its own, is kept, and is measured anew when anything that it depends on changes.
+"""What the benchmarks of many scenarios share: each runs in a process of its own, is kept, and is measured anew when
+anything that it depends on changes.
 
 A scenario is a file in the benchmark's folder with a function `rows(short: bool) -> list[Row]`.
 """
@@ -64,12 +65,27 @@ class Benchmark:
 
     def scenarios(self) -> list[str]:
         """The names of the files that define `rows`, sorted."""
-        return sorted(path.stem for path in self.folder.glob("*.py") if any(isinstance(node, ast.FunctionDef) and node.name == "rows" for node in ast.parse(path.read_bytes()).body))
+        return sorted(
+            path.stem
+            for path in self.folder.glob("*.py")
+            if any(
+                isinstance(node, ast.FunctionDef) and node.name == "rows" for node in ast.parse(path.read_bytes()).body
+            )
+        )
 
     def state(self, scenario: str) -> str:
-        """A hash of all that a scenario's figures depend on: torchport, the models' code, the scenario, and every package's version."""
-        helpers = [path for path in self.folder.glob("*.py") if path.stem not in {*self.scenarios(), "__main__", "bars"}]
-        parts = [self.folder / f"{scenario}.py", *sorted(helpers), *sorted((ROOT / "benchmarks" / "models").glob("*.py")), *sorted((ROOT / "src").rglob("*.py"))]
+        """A hash of all that a scenario's figures depend on: torchport, the models' code, the scenario, and every
+        package's version.
+        """
+        helpers = [
+            path for path in self.folder.glob("*.py") if path.stem not in {*self.scenarios(), "__main__", "bars"}
+        ]
+        parts = [
+            self.folder / f"{scenario}.py",
+            *sorted(helpers),
+            *sorted((ROOT / "benchmarks" / "models").glob("*.py")),
+            *sorted((ROOT / "src").rglob("*.py")),
+        ]
         whole = hashlib.sha256()
         for path in parts:
             whole.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes())
@@ -83,7 +99,9 @@ class Benchmark:
         log = self.kept / f"{_name(scenario, short)}.log"
         command = [sys.executable, str(self.folder), scenario, "--child", *(["--short"] if short else [])]
         with log.open("wb") as noise:
-            child = subprocess.Popen(command, stdout=noise, stderr=subprocess.STDOUT, cwd=ROOT, env=ONE_THREAD, start_new_session=True)
+            child = subprocess.Popen(
+                command, stdout=noise, stderr=subprocess.STDOUT, cwd=ROOT, env=ONE_THREAD, start_new_session=True
+            )
             try:
                 status = child.wait(limit_s)
             except subprocess.TimeoutExpired:
@@ -102,7 +120,11 @@ class Benchmark:
         before = self.state(scenario)
         start = time.perf_counter()
         rows: list[Any] = importlib.import_module(scenario).rows(short)
-        document = {"state": before, "seconds": round(time.perf_counter() - start, 1), "rows": [asdict(row) for row in rows]}
+        document = {
+            "state": before,
+            "seconds": round(time.perf_counter() - start, 1),
+            "rows": [asdict(row) for row in rows],
+        }
         self._place(scenario, short).write_text(_json(document), "utf-8")
 
     def rows(self, scenario: str, *, short: bool) -> list[Any] | None:
@@ -125,7 +147,9 @@ class Benchmark:
     def words(self, row: Any, *, timed: bool) -> str:
         """One row for people, with what it falls short of."""
         wrong = self.judge(row, timed)
-        notes = "".join(f", {name} {value if isinstance(value, str) else format(value, '.4g')}" for name, value in row.notes.items())
+        notes = "".join(
+            f", {name} {value if isinstance(value, str) else format(value, '.4g')}" for name, value in row.notes.items()
+        )
         return f"{'FAIL' if wrong else 'ok':<5} {self.line(row)}{notes}" + (f" [{'; '.join(wrong)}]" if wrong else "")
 
 
@@ -145,10 +169,20 @@ def main(benchmark: Benchmark) -> int:
     known = benchmark.scenarios()
     parser = argparse.ArgumentParser(prog=f"python benchmarks/{benchmark.name}", description=benchmark.about)
     parser.add_argument("scenario", nargs="*", help=f"of {', '.join(known)}; all when left out")
-    parser.add_argument("--short", action="store_true", help="a few items of each: does it hold together? Speed is not judged")
+    parser.add_argument(
+        "--short", action="store_true", help="a few items of each: does it hold together? Speed is not judged"
+    )
     parser.add_argument("--fresh", action="store_true", help="measure again what was measured already")
-    parser.add_argument("--json", type=Path, help=f"the document to write; build/{benchmark.name}.json, or build/{benchmark.name}.short.json with --short")
-    parser.add_argument("--limit", type=float, help=f"seconds for one scenario; {benchmark.limit_s[0]:g}, or {benchmark.limit_s[1]:g} with --short")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        help=f"the document to write; build/{benchmark.name}.json, or build/{benchmark.name}.short.json with --short",
+    )
+    parser.add_argument(
+        "--limit",
+        type=float,
+        help=f"seconds for one scenario; {benchmark.limit_s[0]:g}, or {benchmark.limit_s[1]:g} with --short",
+    )
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     unknown = sorted({*asked.scenario} - {*known})
@@ -165,7 +199,9 @@ def _all(benchmark: Benchmark, asked: argparse.Namespace, *, timed: bool) -> int
     for scenario in asked.scenario or benchmark.scenarios():
         wrong = ""
         if asked.fresh or benchmark.rows(scenario, short=asked.short) is None:
-            wrong = benchmark.measure(scenario, short=asked.short, limit_s=asked.limit or benchmark.limit_s[asked.short])
+            wrong = benchmark.measure(
+                scenario, short=asked.short, limit_s=asked.limit or benchmark.limit_s[asked.short]
+            )
         rows = None if wrong else benchmark.rows(scenario, short=asked.short)
         if rows is None:
             failed.append(scenario)
@@ -191,7 +227,9 @@ def _end(child: subprocess.Popen[bytes]) -> None:
 
 
 def _json(document: object) -> str:
-    return json.dumps(document, indent=1, ensure_ascii=False, default=lambda number: number.item()) + "\n"  # numpy's own numbers
+    return (
+        json.dumps(document, indent=1, ensure_ascii=False, default=lambda number: number.item()) + "\n"
+    )  # numpy's own numbers
 
 
 def _name(scenario: str, short: bool) -> str:

@@ -1,4 +1,6 @@
-"""Shared by every test: a cache folder of the test run's own, and the third-party warnings that nobody here can mend."""
+"""Shared by every test: a cache folder of the test run's own, and the third-party warnings that nobody here can
+mend.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +14,23 @@ from hypothesis import settings
 
 from torchport import cache
 
-settings.register_profile("any machine", deadline=None)  # how long an example takes is the machine's affair, and whoever else uses it
+settings.register_profile(
+    "any machine", deadline=None
+)  # how long an example takes is the machine's affair, and whoever else uses it
 settings.load_profile("any machine")
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-sys.path += [str(BENCHMARKS / "models"), str(BENCHMARKS)]  # the real models, as `import whisper_tiny_en`, and what the scenarios share
+sys.path += [
+    str(BENCHMARKS / "models"),
+    str(BENCHMARKS),
+]  # the real models, as `import whisper_tiny_en`, and what the scenarios share
 
 # pytest applies these after `filterwarnings = error`, so a warning has to match one to be let through.
 KNOWN_NOISE = (
-    "ignore:.isinstance.treespec, LeafSpec.. is deprecated:FutureWarning",  # torch.export deep-copies its own tree specs
-    "ignore:.torch.jit.*is deprecated:DeprecationWarning",  # TorchScript is supported here although it is deprecated upstream
+    # torch.export deep-copies its own tree specs
+    "ignore:.isinstance.treespec, LeafSpec.. is deprecated:FutureWarning",
+    # TorchScript is supported here although it is deprecated upstream
+    "ignore:.torch.jit.*is deprecated:DeprecationWarning",
     "ignore:no --weights.*random weights:RuntimeWarning",  # right for most models here, which no training ever saw
 )
 
@@ -37,7 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tests neither read nor fill the user's cache, but for models that take minutes to make; nor do they time for long."""
+    """The tests neither read nor fill the user's cache, but for models that take minutes to make; nor do they time for
+    long.
+    """
     base, kept = tmp_path_factory.getbasetemp(), cache.folder()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "cache"  # one for all workers of a run
     with pytest.MonkeyPatch.context() as patch:
@@ -50,7 +61,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def untimed() -> Iterator[None]:
-    """A deploy in this module takes everything for equally fast: timing is most of a small one, and few tests are about it."""
+    """A deploy in this module takes everything for equally fast: timing is most of a small one, and few tests are about
+    it.
+    """
     from torchport.bench import Measurement
     from torchport.types import Timing
 

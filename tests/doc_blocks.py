@@ -3,8 +3,8 @@
 A block's language says what happens to it:
 
     bash      a script, run with `bash -euo pipefail`
-    console   commands behind `$ `, each followed by what it prints: those lines must come in that order, and `...` stands for any text
-    python    a script of its own
+    console   commands behind `$ `, each followed by what it prints: those lines must come in that order, and `...`
+    stands for any text python    a script of its own
 
 Other languages are not run. A comment on the line before a fence changes that for one block:
 
@@ -118,10 +118,20 @@ def compare(shown: list[str], printed: str, where: str) -> None:
 
 def _start(command: list[str], folder: Path, commands_in: Path | None) -> subprocess.CompletedProcess[str]:
     path = os.pathsep.join(map(str, filter(None, (commands_in, Path(sys.executable).parent, os.environ["PATH"]))))
-    return subprocess.run(command, cwd=folder, env={**os.environ, "PATH": path, "PYTHONUTF8": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={**os.environ, "PATH": path, "PYTHONUTF8": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
 
 
 def _check(block: Block, done: subprocess.CompletedProcess[str]) -> None:
     wanted = int(block.marks.get("exit", "0"))
     if done.returncode != wanted:
-        raise BlockError(f"line {block.line}: exit code {done.returncode}, the page says {wanted}\n{block.text}\n{done.stdout}")
+        raise BlockError(
+            f"line {block.line}: exit code {done.returncode}, the page says {wanted}\n{block.text}\n{done.stdout}"
+        )

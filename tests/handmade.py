@@ -27,8 +27,13 @@ def known(patch: pytest.MonkeyPatch, *made: Target) -> None:
         patch.setitem(targets._made, target.name, target)
 
 
-def bundle(path: Path, made: Sequence[Target] = (FakeTarget(),), change: Callable[[Manifest], Manifest] = lambda manifest: manifest) -> Path:
-    """A Bundle of the `tensor` task: x float32[batch, 4] -> y float32[batch, 3], one variant a target, three golden items.
+def bundle(
+    path: Path,
+    made: Sequence[Target] = (FakeTarget(),),
+    change: Callable[[Manifest], Manifest] = lambda manifest: manifest,
+) -> Path:
+    """A Bundle of the `tensor` task: x float32[batch, 4] -> y float32[batch, 3], one variant a target, three golden
+    items.
 
     Args:
         change: alters the manifest before it is written.

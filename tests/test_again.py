@@ -1,4 +1,6 @@
-"""The command that a report ends with makes the same Bundle again: every field of a Request is a flag, and comes back as it was."""
+"""The command that a report ends with makes the same Bundle again: every field of a Request is a flag, and comes back
+as it was.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,11 @@ def test_what_is_typed_again_asks_for_the_same(everything: Request, monkeypatch:
     asked = []
     monkeypatch.setattr(deploy, "build", lambda request: asked.append(request) or SimpleNamespace(interrupted=False))
     monkeypatch.setattr(deploy, "finish", lambda *_, **__: None)
-    unlike = [one.name for one in fields(Request) if one.name not in ARGUMENTS and getattr(everything, one.name) == getattr(Request("x", Path("y")), one.name)]
+    unlike = [
+        one.name
+        for one in fields(Request)
+        if one.name not in ARGUMENTS and getattr(everything, one.name) == getattr(Request("x", Path("y")), one.name)
+    ]
     assert unlike == [], "a new field: give it a value here that is not its default"
     monkeypatch.setattr(sys, "argv", shlex.split(command(everything)))
     with pytest.raises(SystemExit) as left:
@@ -72,9 +78,20 @@ def test_what_is_typed_again_asks_for_the_same(everything: Request, monkeypatch:
 
 def test_what_nobody_asked_for_is_not_said(tmp_path: Path) -> None:
     assert command(Request("net.py:Net", Path("net.tport"), quick=False)) == "torchport deploy net.py:Net -o net.tport"
-    assert command(Request("net.py:Net", Path("a.tport"), quick=False, golden=0, recipes=["auto"])) == "torchport deploy net.py:Net --recipes auto --golden none -o a.tport"
+    assert (
+        command(Request("net.py:Net", Path("a.tport"), quick=False, golden=0, recipes=["auto"]))
+        == "torchport deploy net.py:Net --recipes auto --golden none -o a.tport"
+    )
 
 
 def test_nothing_tells_of_its_makers_folders(tmp_path: Path) -> None:
-    said = command(Request(str(tmp_path / "net.py:Net"), tmp_path / "net.tport", weights=tmp_path / "w.pt", data=Path("../other/photos"), settings={"labels": tmp_path / "l.txt"}))
+    said = command(
+        Request(
+            str(tmp_path / "net.py:Net"),
+            tmp_path / "net.tport",
+            weights=tmp_path / "w.pt",
+            data=Path("../other/photos"),
+            settings={"labels": tmp_path / "l.txt"},
+        )
+    )
     assert tmp_path.name not in said and "other" not in said and "--weights w.pt --data photos" in said

@@ -52,7 +52,9 @@ def test_every_option_of_a_verb_has_a_name_and_a_type() -> None:
 
     for name in set(torchport.__all__) - {"__version__", "Predictor"}:
         for parameter in inspect.signature(getattr(torchport, name)).parameters.values():
-            assert parameter.kind is not parameter.VAR_KEYWORD and parameter.annotation is not parameter.empty, f"{name}: {parameter}"
+            assert parameter.kind is not parameter.VAR_KEYWORD and parameter.annotation is not parameter.empty, (
+                f"{name}: {parameter}"
+            )
 
 
 def settings_now(net: torch.nn.Module) -> list[object]:
@@ -88,7 +90,15 @@ def deployed(tmp_path_factory: pytest.TempPathFactory, untimed: None) -> tuple[O
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         before = settings_now(net)
-        outcome = torchport.deploy(net, place / "net.tport", data=data, targets=["onnx", "torchscript"], keep="all", profile="any", progress=lambda stage, row: told.append(stage))
+        outcome = torchport.deploy(
+            net,
+            place / "net.tport",
+            data=data,
+            targets=["onnx", "torchscript"],
+            keep="all",
+            profile="any",
+            progress=lambda stage, row: told.append(stage),
+        )
         assert settings_now(net) == before
         with torchport.load(outcome.bundle, variant="torchscript-fp32", threads=1) as predictor:
             predictor.predict(torch.rand(1, 3))
@@ -111,7 +121,9 @@ def test_the_callers_settings_come_back_also_on_errors(deployed) -> None:
 
 def test_reprs_are_short_and_notebooks_show_a_table(deployed) -> None:
     outcome, _, _ = deployed
-    assert repr(outcome) == f"<Outcome net.tport: <Choice {outcome.choice.chosen} of 2 candidates, budget met: not shown>>"
+    assert (
+        repr(outcome) == f"<Outcome net.tport: <Choice {outcome.choice.chosen} of 2 candidates, budget met: not shown>>"
+    )
     assert repr(outcome.choice).startswith("<Choice ")
     for html in (outcome._repr_html_(), outcome.choice._repr_html_()):
         assert html.startswith("<table>") and "torchscript-fp32" in html and "<script" not in html
@@ -125,7 +137,15 @@ def test_one_input_may_be_an_array_a_tensor_a_list_or_a_dict(deployed) -> None:
     np.save(place / "row.npy", row.astype(np.float32))
     with torchport.load(outcome.bundle) as predictor:
         name = predictor.pipeline.facts["inputs"][0][0]
-        given = [row, row.astype(np.float32), torch.tensor(row), row.tolist(), {name: torch.tensor(row)}, place / "row.npy", (place / "row.npy").read_bytes()]
+        given = [
+            row,
+            row.astype(np.float32),
+            torch.tensor(row),
+            row.tolist(),
+            {name: torch.tensor(row)},
+            place / "row.npy",
+            (place / "row.npy").read_bytes(),
+        ]
         answers = [predictor.predict(one)["outputs"]["output_0"][0] for one in given]
         assert np.allclose(answers, answers[0], atol=1e-6)
         assert [error for _, error in predictor.predict_many(given)] == [None] * len(given)

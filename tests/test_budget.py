@@ -20,7 +20,10 @@ from torchport.errors import UsageError
         ("size<=900kB", {"size_bytes": 900_000}),
         ("size<=8MiB", {"size_bytes": 8 * 2**20}),
         ("memory<=.5GB", {"memory_bytes": 500_000_000}),
-        (" accuracy >= 98.5 % ,latency<= 10 ms,size<=8MB, memory<=200mb ", {"accuracy_share": 0.985, "latency_ms": 10, "size_bytes": 8_000_000, "memory_bytes": 200_000_000}),
+        (
+            " accuracy >= 98.5 % ,latency<= 10 ms,size<=8MB, memory<=200mb ",
+            {"accuracy_share": 0.985, "latency_ms": 10, "size_bytes": 8_000_000, "memory_bytes": 200_000_000},
+        ),
     ],
 )
 def test_every_term(text, limits):
@@ -84,6 +87,10 @@ def test_no_text_breaks_the_reader(text):
 
 def test_words():
     text = budget.words(budget.parse("accuracy>=99%,latency<=10ms,size<=8MB,memory<=200MB"))
-    assert text == "at least 99 % of the reference's accuracy, an answer within 10 ms, at most 8 MB on disk, at most 200 MB of memory"
+    assert (
+        text
+        == "at least 99 % of the reference's accuracy, an answer within 10 ms, at most 8 MB on disk, at most 200 MB "
+        "of memory"
+    )
     assert budget.words(budget.parse("accuracy>=0.91")) == "accuracy of at least 0.91"
     assert budget.words(budget.parse("accuracy<=1pt")) == "at most 1 point of accuracy lost"

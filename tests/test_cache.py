@@ -40,7 +40,12 @@ def test_folder_is_in_the_home_folder_where_nothing_else_is_said(monkeypatch: py
 
 
 def test_entry_depends_on_every_part_of_the_key(root: Path) -> None:
-    entries = {cache.entry("kind", "ab", "c"), cache.entry("kind", "a", "bc"), cache.entry("kind", "ab"), cache.entry("other", "ab", "c")}
+    entries = {
+        cache.entry("kind", "ab", "c"),
+        cache.entry("kind", "a", "bc"),
+        cache.entry("kind", "ab"),
+        cache.entry("other", "ab", "c"),
+    }
     assert len(entries) == 4
     assert not root.exists()
 

@@ -18,7 +18,13 @@ GOOD = Parity(ok=True, max_rel=1e-6, snr_db=110.0)
 
 def accuracy(items: int = 1000, gained: int = 0, lost: int = 0, labelled: bool = True, base: float = 0.8) -> Accuracy:
     base = base if labelled else 1.0
-    return Accuracy(value=base + (gained - lost) / items, items=items, interval=tango(gained, lost, items), metric="top-1" if labelled else "agreement", labelled=labelled)
+    return Accuracy(
+        value=base + (gained - lost) / items,
+        items=items,
+        interval=tango(gained, lost, items),
+        metric="top-1" if labelled else "agreement",
+        labelled=labelled,
+    )
 
 
 def row(name: str, ms: float | None = 10.0, *, noise: float = 0.0, size: int = 18_000_000, **more: Any) -> Candidate:
@@ -36,7 +42,9 @@ def row(name: str, ms: float | None = 10.0, *, noise: float = 0.0, size: int = 1
     return Candidate(id=name, target=target, recipe=recipe, **{**known, **more})
 
 
-def decide(*rows: Candidate, text: str = "accuracy>=99%", profile: str = "python", reference: Reference = REFERENCE) -> Choice:
+def decide(
+    *rows: Candidate, text: str = "accuracy>=99%", profile: str = "python", reference: Reference = REFERENCE
+) -> Choice:
     choice = choose(rows, reference, budget.parse(text), profile)
     assert msgspec.json.decode(msgspec.json.encode(choice), type=Choice) == choice
     assert [c.id for c in choice.candidates] == [c.id for c in rows]
@@ -51,7 +59,11 @@ def test_the_fastest_wins_and_the_words_say_by_how_much():
     choice = decide(row("a-fp32", 6.9), row("b-fp32", 5.7), row("c-fp32", 11.4))
     assert choice.chosen == "b-fp32"
     assert choice.met == "yes"
-    assert choice.why == "b-fp32 answers in 5.7 ms with 2 threads; 3.51x faster than the reference; 1.21x faster than a-fp32; 2x faster than c-fp32"
+    assert (
+        choice.why
+        == "b-fp32 answers in 5.7 ms with 2 threads; 3.51x faster than the reference; 1.21x faster than a-fp32; 2x "
+        "faster than c-fp32"
+    )
     rows = by_id(choice)
     assert [rows[name].status for name in ("a-fp32", "b-fp32", "c-fp32")] == ["ok", "chosen", "ok"]
     assert rows["a-fp32"].reason == "1.21x the time of b-fp32 (6.9 ms against 5.7 ms)"
@@ -81,7 +93,10 @@ def test_the_winner_is_never_far_from_the_fastest(figures):
 
 
 def test_failed_and_absent_rows_pass_through():
-    failed, absent = row("a-fp32", None, status="failed", reason="crashed"), row("b-fp32", None, status="absent", reason="not installed")
+    failed, absent = (
+        row("a-fp32", None, status="failed", reason="crashed"),
+        row("b-fp32", None, status="absent", reason="not installed"),
+    )
     choice = decide(failed, absent, row("c-fp32"))
     assert choice.candidates[:2] == (failed, absent)
     assert choice.chosen == "c-fp32"
@@ -121,10 +136,16 @@ def test_lost_accuracy_is_rejected(text):
 
 
 def test_few_items_cannot_show_the_budget_and_it_is_said_how_many_could():
-    choice = decide(row("a-fp32", accuracy=accuracy(20, base=1.0)), reference=msgspec.structs.replace(REFERENCE, accuracy=1.0))
+    choice = decide(
+        row("a-fp32", accuracy=accuracy(20, base=1.0)), reference=msgspec.structs.replace(REFERENCE, accuracy=1.0)
+    )
     assert choice.chosen == "a-fp32"
     assert choice.met == "not shown"
-    assert choice.met_because == "20 items leave a loss of up to 16.1 points open (95 % interval), 1 point allowed: about 381 items would be needed if they go on as these did"
+    assert (
+        choice.met_because
+        == "20 items leave a loss of up to 16.1 points open (95 % interval), 1 point allowed: about 381 items would "
+        "be needed if they go on as these did"
+    )
 
 
 def test_enough_items_show_it():
@@ -149,7 +170,10 @@ def test_an_absolute_accuracy_needs_its_own_proof():
 
 
 def test_without_labels_agreement_is_held_against_one():
-    rows = row("a-int8", 1.0, accuracy=accuracy(1000, lost=20, labelled=False)), row("b-fp32", accuracy=accuracy(1000, labelled=False))
+    rows = (
+        row("a-int8", 1.0, accuracy=accuracy(1000, lost=20, labelled=False)),
+        row("b-fp32", accuracy=accuracy(1000, labelled=False)),
+    )
     choice = decide(*rows, reference=msgspec.structs.replace(REFERENCE, accuracy=None))
     assert choice.chosen == "b-fp32"
     assert choice.met == "yes"
@@ -160,7 +184,11 @@ def test_what_was_not_measured_is_not_shown():
     made_up = Parity(ok=True, max_rel=0.0, snr_db=None, made_up=True)
     choice = decide(row("a-fp32", accuracy=None, parity=made_up, memory_bytes=None), text="memory<=1GB")
     assert choice.met == "not shown"
-    assert choice.met_because == "memory cannot be measured here; accuracy was not measured: there is no data, and parity holds on made-up inputs only"
+    assert (
+        choice.met_because
+        == "memory cannot be measured here; accuracy was not measured: there is no data, and parity holds on made-up "
+        "inputs only"
+    )
 
 
 def test_a_parity_failure_is_rejected_however_fast():
@@ -168,19 +196,34 @@ def test_a_parity_failure_is_rejected_however_fast():
     choice = decide(row("a-fp32", 1.0, parity=bad), row("b-fp32"))
     assert choice.chosen == "b-fp32"
     assert by_id(choice)["a-fp32"].reason == "parity failed in model: differs from the reference by 0.3"
-    assert decide(row("a-fp32", parity=bad)).nearest == {"parity": "a-fp32 parity failed in model: differs from the reference by 0.3"}
+    assert decide(row("a-fp32", parity=bad)).nearest == {
+        "parity": "a-fp32 parity failed in model: differs from the reference by 0.3"
+    }
 
 
 def test_what_was_never_timed_is_rejected_with_the_reason_it_came_with():
     bad = Parity(ok=False, max_rel=0.3, snr_db=4.0, reason="output_0 is 0.3 off")
-    choice = decide(row("a-fp32", None), row("b-int8", None, status="rejected", reason="the recipe lost accuracy"), row("c-fp32", None, parity=bad))
-    assert [c.reason for c in choice.candidates] == ["was not timed", "the recipe lost accuracy", "parity failed: output_0 is 0.3 off"]
+    choice = decide(
+        row("a-fp32", None),
+        row("b-int8", None, status="rejected", reason="the recipe lost accuracy"),
+        row("c-fp32", None, parity=bad),
+    )
+    assert [c.reason for c in choice.candidates] == [
+        "was not timed",
+        "the recipe lost accuracy",
+        "parity failed: output_0 is 0.3 off",
+    ]
     assert {c.status for c in choice.candidates} == {"rejected"}
 
 
 def test_a_recorded_decision_is_taken_anew():
     once = decide(row("a-fp32", 10.0), row("b-fp32", 12.0))
-    again = decide(*(msgspec.structs.replace(c, latency_ms=Timing(median=ms, p90=ms, noise=0.0)) for c, ms in zip(once.candidates, (10.0, 5.0), strict=True)))
+    again = decide(
+        *(
+            msgspec.structs.replace(c, latency_ms=Timing(median=ms, p90=ms, noise=0.0))
+            for c, ms in zip(once.candidates, (10.0, 5.0), strict=True)
+        )
+    )
     assert [c.status for c in again.candidates] == ["ok", "chosen"]
 
 
@@ -195,7 +238,9 @@ def test_slower_than_its_float_form_is_never_picked_for_speed():
 
 
 def test_clearly_slower_than_its_float_form_is_called_slower():
-    assert by_id(decide(row("a-fp32", 10.0), row("a-int8", 12.0)))["a-int8"].reason.startswith("slower than its float form a-fp32")
+    assert by_id(decide(row("a-fp32", 10.0), row("a-int8", 12.0)))["a-int8"].reason.startswith(
+        "slower than its float form a-fp32"
+    )
 
 
 @given(st.floats(0.001, 1e3), st.floats(1.0, 1.0 + EQUAL_FILES), st.floats(0, 0.5))
@@ -203,7 +248,11 @@ def test_nothing_is_called_faster_within_what_equal_files_differ_by(ms, ratio, n
     equal = msgspec.structs.replace(REFERENCE, latency_ms=ms * ratio)
     choice = decide(row("a-fp32", ms, noise=noise), row("b-fp32", ms * ratio * 0.999, noise=noise), reference=equal)
     said = "; ".join([choice.why, *(c.reason or "" for c in choice.candidates)])
-    assert "faster than" not in said.replace("no faster than", "") and "slower than" not in said and "x the time" not in said
+    assert (
+        "faster than" not in said.replace("no faster than", "")
+        and "slower than" not in said
+        and "x the time" not in said
+    )
 
 
 def test_a_noisy_machine_widens_what_is_not_told_apart():
@@ -212,7 +261,15 @@ def test_a_noisy_machine_widens_what_is_not_told_apart():
 
 
 def test_a_row_with_the_files_of_another_is_no_candidate():
-    twin = row("a-int8_weights", None, status="rejected", reason="same as a-fp32: the recipe changed nothing", same_as="a-fp32", parity=None, accuracy=None)
+    twin = row(
+        "a-int8_weights",
+        None,
+        status="rejected",
+        reason="same as a-fp32: the recipe changed nothing",
+        same_as="a-fp32",
+        parity=None,
+        accuracy=None,
+    )
     choice = decide(row("a-fp32"), twin)
     assert choice.candidates[1] == twin
     assert (choice.chosen, choice.front) == ("a-fp32", ("a-fp32",))
@@ -234,17 +291,32 @@ def test_a_float_form_of_another_shape_is_no_parent():
 
 
 def test_a_winner_per_profile():
-    rows = row("a-fp32", 5.0, profiles=("android", "ios")), row("b-fp32", 10.0), row("c-fp32", 20.0, profiles=("web", "android"))
+    rows = (
+        row("a-fp32", 5.0, profiles=("android", "ios")),
+        row("b-fp32", 10.0),
+        row("c-fp32", 20.0, profiles=("web", "android")),
+    )
     choice = decide(*rows)
     assert choice.chosen == "b-fp32"
-    assert choice.chosen_for == {"python": "b-fp32", "server": "b-fp32", "web": "c-fp32", "android": "a-fp32", "ios": "a-fp32"}
+    assert choice.chosen_for == {
+        "python": "b-fp32",
+        "server": "b-fp32",
+        "web": "c-fp32",
+        "android": "a-fp32",
+        "ios": "a-fp32",
+    }
     assert by_id(choice)["a-fp32"].reason == "does not run on python: for android, ios"
     everywhere = decide(*rows, profile="any")
     assert everywhere.chosen == everywhere.chosen_for["any"] == "a-fp32"
 
 
 def test_a_winner_by_each_that_can_decide():
-    rows = row("a-fp32", 5.0, size=20, memory_bytes=9), row("a-int8", 6.0, size=5, memory_bytes=8), row("c-int8", 7.0, size=6, memory_bytes=7), row("d-int8", 1.0, size=1, profiles=("web",))
+    rows = (
+        row("a-fp32", 5.0, size=20, memory_bytes=9),
+        row("a-int8", 6.0, size=5, memory_bytes=8),
+        row("c-int8", 7.0, size=6, memory_bytes=7),
+        row("d-int8", 1.0, size=1, profiles=("web",)),
+    )
     choice = decide(*rows)
     assert choice.preferred == {"latency": choice.chosen, "size": "a-int8", "memory": "c-int8"}
     assert choice.chosen == "a-fp32"
@@ -274,16 +346,31 @@ def test_no_candidates_at_all():
     assert (choice.chosen, choice.met, choice.met_because) == (None, "no", "there was no candidate")
 
 
-def unseen(name: str, ms: float, *, items: int = 1000, lost: int = 0, test: Accuracy | None = None, **more: Any) -> Candidate:
+def unseen(
+    name: str, ms: float, *, items: int = 1000, lost: int = 0, test: Accuracy | None = None, **more: Any
+) -> Candidate:
     """A row that lost so many items among those that choose, and answered others."""
-    return row(name, ms, accuracy=accuracy(items, lost=lost), agreement=1 - lost / items, test=test, test_agreement=1.0 if test else None, **more)
+    return row(
+        name,
+        ms,
+        accuracy=accuracy(items, lost=lost),
+        agreement=1 - lost / items,
+        test=test,
+        test_agreement=1.0 if test else None,
+        **more,
+    )
 
 
 TESTED = msgspec.structs.replace(REFERENCE, test_accuracy=0.8)
 
 
 def test_a_winner_rests_on_the_items_that_chose_nothing():
-    choice = decide(unseen("a-int8", 5.0, lost=2, test=accuracy(lost=2)), unseen("a-fp32", 10.0), text="accuracy<=1pt", reference=TESTED)
+    choice = decide(
+        unseen("a-int8", 5.0, lost=2, test=accuracy(lost=2)),
+        unseen("a-fp32", 10.0),
+        text="accuracy<=1pt",
+        reference=TESTED,
+    )
     assert (choice.chosen, choice.met) == ("a-int8", "yes")
     assert choice.met_because.startswith("on the test split: 1000 items leave a loss of up to")
 
@@ -295,29 +382,45 @@ def test_what_others_refute_gives_way_to_what_is_shown_to_keep_the_budget():
         unseen("c-int8", 6.0, lost=1),
         unseen("c-fp32", 10.0),
     )
-    first = decide(*(msgspec.structs.replace(one, test=None, test_agreement=None) for one in rows), text="accuracy<=1pt")
+    first = decide(
+        *(msgspec.structs.replace(one, test=None, test_agreement=None) for one in rows), text="accuracy<=1pt"
+    )
     assert first.chosen == "a-int4"
     choice = decide(*rows, text="accuracy<=1pt", reference=TESTED)
     found = by_id(choice)
     assert choice.chosen == "c-int8"
     assert set(choice.chosen_for.values()) == set(choice.preferred.values()) == {"c-int8"}
-    assert (found["a-int4"].status, found["a-int4"].reason) == ("rejected", "on the test split: top-1 0.78 on 1000 items is 1 point below the 0.79 asked for")
-    assert (found["b-int8"].status, found["b-int8"].reason) == ("ok", "keeps the budget on the validation split, which is too small to show it")
+    assert (found["a-int4"].status, found["a-int4"].reason) == (
+        "rejected",
+        "on the test split: top-1 0.78 on 1000 items is 1 point below the 0.79 asked for",
+    )
+    assert (found["b-int8"].status, found["b-int8"].reason) == (
+        "ok",
+        "keeps the budget on the validation split, which is too small to show it",
+    )
     assert choice.why.endswith("only what is shown to keep it went on: a-int4")
 
 
 def test_where_nothing_is_shown_the_model_as_trained_is_left():
-    rows = (unseen("a-int4", 4.0, items=100, lost=1, test=accuracy(100, lost=3)), unseen("b-int8", 5.0, items=100, lost=1), unseen("c-fp32", 10.0, items=100))
+    rows = (
+        unseen("a-int4", 4.0, items=100, lost=1, test=accuracy(100, lost=3)),
+        unseen("b-int8", 5.0, items=100, lost=1),
+        unseen("c-fp32", 10.0, items=100),
+    )
     choice = decide(*rows, text="accuracy<=1pt", reference=TESTED)
     assert (choice.chosen, choice.met) == ("c-fp32", "not shown")
     alone = decide(*rows[:2], text="accuracy<=1pt", reference=TESTED)
     assert (alone.chosen, alone.met) == (None, "no")
-    assert alone.nearest == {"accuracy": "a-int4 on the test split: top-1 0.77 on 100 items is 2 points below the 0.79 asked for"}
+    assert alone.nearest == {
+        "accuracy": "a-int4 on the test split: top-1 0.77 on 100 items is 2 points below the 0.79 asked for"
+    }
 
 
 def test_agreement_is_shown_by_as_many_items_as_it_needs():
     rows = (
-        msgspec.structs.replace(unseen("a-int4", 4.0, lost=1, test=accuracy(1000)), agreement=0.98, test_agreement=0.96),
+        msgspec.structs.replace(
+            unseen("a-int4", 4.0, lost=1, test=accuracy(1000)), agreement=0.98, test_agreement=0.96
+        ),
         msgspec.structs.replace(unseen("b-int8", 5.0), agreement=0.975),
         msgspec.structs.replace(unseen("c-int8", 6.0), agreement=0.99),
     )

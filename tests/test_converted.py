@@ -38,7 +38,9 @@ class Shifted(Scores):
 class Counting(Pt2):
     """Tells which graphs it really converts."""
 
-    def _export(self, graph, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+    def _export(
+        self, graph, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]
+    ) -> dict[str, TensorIO]:
         DONE.append(graph.name)
         note("converted")
         return super()._export(graph, entry, options, parent, note)
@@ -75,7 +77,13 @@ def test_it_is_converted_once_and_the_model_every_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("other", "options"),
-    [(program(Scores(3.0)), {}), (program(Shifted(2.0)), {}), (program(Scores(2.0), rows=3), {}), (program(Scores(2.0)), {"max_batch": 4}), (program(Scores(2.0)), {"strength": 32})],
+    [
+        (program(Scores(3.0)), {}),
+        (program(Shifted(2.0)), {}),
+        (program(Scores(2.0), rows=3), {}),
+        (program(Scores(2.0)), {"max_batch": 4}),
+        (program(Scores(2.0)), {"strength": 32}),
+    ],
     ids=["tensors", "operators", "shapes", "bounds", "strength"],
 )
 def test_another_graph_is_converted_for_itself(tmp_path: Path, other: Program, options: dict[str, int]) -> None:
@@ -84,7 +92,9 @@ def test_another_graph_is_converted_for_itself(tmp_path: Path, other: Program, o
     assert DONE == ["model", "scores"] * 2
 
 
-@pytest.mark.parametrize("change", [lambda file: file.write_bytes(file.read_bytes()[:-1]), lambda file: file.unlink()], ids=["cut", "gone"])
+@pytest.mark.parametrize(
+    "change", [lambda file: file.write_bytes(file.read_bytes()[:-1]), lambda file: file.unlink()], ids=["cut", "gone"]
+)
 @pytest.mark.parametrize("name", ["scores.pt2", "converted.json"])
 def test_a_damaged_entry_is_made_again(tmp_path: Path, own: Path, name: str, change: Callable[[Path], object]) -> None:
     export(program(Scores(2.0)), tmp_path / "first")

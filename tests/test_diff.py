@@ -63,14 +63,22 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
 def times(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Says what will be measured of `old` and `new`: milliseconds a run, and bytes of memory."""
 
-    def say(*, old: Sequence[float] = (5.0, 5.0, 5.0), new: Sequence[float] = (5.0, 5.0, 5.0), old_memory: int = 50 * MEGABYTE, new_memory: int = 50 * MEGABYTE) -> None:
+    def say(
+        *,
+        old: Sequence[float] = (5.0, 5.0, 5.0),
+        new: Sequence[float] = (5.0, 5.0, 5.0),
+        old_memory: int = 50 * MEGABYTE,
+        new_memory: int = 50 * MEGABYTE,
+    ) -> None:
         runs = itertools.cycle(zip(old, new, strict=True))
 
         def measured(jobs, **_):
             one = dict(zip(("old", "new"), next(runs), strict=True))
             weight = {"old": old_memory, "new": new_memory}
             assert {job.id for job in jobs} == {"old", "new"}, "both are timed in one run"
-            return {job.key: Measurement(timing=summarise([[one[job.id]]]), memory_bytes=weight[job.id]) for job in jobs}
+            return {
+                job.key: Measurement(timing=summarise([[one[job.id]]]), memory_bytes=weight[job.id]) for job in jobs
+            }
 
         monkeypatch.setattr(diff, "measure", measured)
 
@@ -98,7 +106,9 @@ def test_equal_bundles_keep_any_sensible_budget(old: Path, tmp_path: Path, times
 
 
 @pytest.mark.parametrize(("ms", "speed"), [(5.4, "not shown"), (4.6, "not shown"), (6.0, "slower"), (4.0, "faster")])
-def test_nothing_is_called_faster_within_what_equal_files_differ_by(old: Path, tmp_path: Path, times, ms: float, speed: str) -> None:
+def test_nothing_is_called_faster_within_what_equal_files_differ_by(
+    old: Path, tmp_path: Path, times, ms: float, speed: str
+) -> None:
     times(new=(ms, ms, ms))
     found = diff.diff(old, make(tmp_path, Large()))
     assert found.speed == speed and not any("the same files" in warning for warning in found.warnings)
@@ -127,7 +137,9 @@ def test_every_changed_answer_is_shown(old: Path, tmp_path: Path, times) -> None
         ("memory<=55MB", {"new_memory": 60 * MEGABYTE}, "memory"),
     ],
 )
-def test_what_breaks_the_budget_is_named(old: Path, tmp_path: Path, times, limit: str, measured: dict[str, object], broken: str | None) -> None:
+def test_what_breaks_the_budget_is_named(
+    old: Path, tmp_path: Path, times, limit: str, measured: dict[str, object], broken: str | None
+) -> None:
     times(**measured)
     found = diff.diff(old, make(tmp_path, FakeTarget()), budget=limit)
     assert list(found.broken) == ([broken] if broken else [])
@@ -143,17 +155,28 @@ def test_size_is_that_on_disk(old: Path, tmp_path: Path, times) -> None:
     assert (found.broken, found.budget, found.met) == ({}, "", "not shown")
 
 
-def test_over_labelled_items_accuracy_is_compared_item_by_item(tmp_path: Path, times, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_labelled_items_accuracy_is_compared_item_by_item(
+    tmp_path: Path, times, monkeypatch: pytest.MonkeyPatch
+) -> None:
     right = [int(np.argmax(row @ FakeTarget.weights()["weight"] + FakeTarget.weights()["bias"])) for row in ROWS]
-    monkeypatch.setattr(type(tasks.get("tensor")), "score", lambda _, result, label: float(np.argmax(result["outputs"]["y"][0]) == label))
+    monkeypatch.setattr(
+        type(tasks.get("tensor")),
+        "score",
+        lambda _, result, label: float(np.argmax(result["outputs"]["y"][0]) == label),
+    )
 
     def labelled(manifest: Manifest) -> Manifest:
-        return msgspec.structs.replace(manifest, golden=tuple(msgspec.structs.replace(one, labels=tuple(right)) for one in manifest.golden))
+        return msgspec.structs.replace(
+            manifest, golden=tuple(msgspec.structs.replace(one, labels=tuple(right)) for one in manifest.golden)
+        )
 
     old = bundle(tmp_path / "old.tport", [FakeTarget()], labelled)
     found = diff.diff(old, make(tmp_path, Wrong()), budget="accuracy<=10pt")
     assert found.labelled and found.items == 3 and found.old.accuracy == 1.0
-    assert found.accuracy_change == pytest.approx(-len(found.changed) / 3) and found.interval[0] < found.accuracy_change < found.interval[1]
+    assert (
+        found.accuracy_change == pytest.approx(-len(found.changed) / 3)
+        and found.interval[0] < found.accuracy_change < found.interval[1]
+    )
     assert {(one.old_right, one.new_right) for one in found.changed} == {(True, False)}
     assert list(found.broken) == ["accuracy"]
     assert diff.diff(old, make(tmp_path, Wrong()), budget="accuracy>=0.1").broken == {}  # of NEW by itself
@@ -167,14 +190,32 @@ def test_data_takes_the_place_of_the_golden_items(old: Path, tmp_path: Path, tim
 
 def test_without_items_it_asks_for_data(old: Path, tmp_path: Path, times) -> None:
     with pytest.raises(BadInput, match=r"no golden items.*--data"):
-        diff.diff(bundle(tmp_path / "bare.tport", change=lambda manifest: msgspec.structs.replace(manifest, golden=())), old)
+        diff.diff(
+            bundle(tmp_path / "bare.tport", change=lambda manifest: msgspec.structs.replace(manifest, golden=())), old
+        )
 
 
 def test_bundles_of_different_kinds_are_refused(old: Path, tmp_path: Path, times) -> None:
     with pytest.raises(BadInput, match=r"is for tensor, new\.tport for embedding"):
-        diff.diff(old, make(tmp_path, FakeTarget(), lambda m: msgspec.structs.replace(m, task=msgspec.structs.replace(m.task, name="embedding"))))
+        diff.diff(
+            old,
+            make(
+                tmp_path,
+                FakeTarget(),
+                lambda m: msgspec.structs.replace(m, task=msgspec.structs.replace(m.task, name="embedding")),
+            ),
+        )
     with pytest.raises(BadInput, match="different labels"):
-        diff.diff(old, make(tmp_path, FakeTarget(), lambda m: msgspec.structs.replace(m, task=msgspec.structs.replace(m.task, facts={**m.task.facts, "labels": ["cat"]}))))
+        diff.diff(
+            old,
+            make(
+                tmp_path,
+                FakeTarget(),
+                lambda m: msgspec.structs.replace(
+                    m, task=msgspec.structs.replace(m.task, facts={**m.task.facts, "labels": ["cat"]})
+                ),
+            ),
+        )
 
 
 def test_variants_can_be_named(tmp_path: Path, times) -> None:
@@ -194,7 +235,9 @@ def test_a_variant_that_does_not_run_here_is_no_reason_to_compare_another(old: P
 
 
 def test_one_that_cannot_be_timed_says_why(old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(diff, "measure", lambda jobs, **_: {job.key: Measurement(error="it crashed (SIGKILL)") for job in jobs})
+    monkeypatch.setattr(
+        diff, "measure", lambda jobs, **_: {job.key: Measurement(error="it crashed (SIGKILL)") for job in jobs}
+    )
     with pytest.raises(RunError, match=r"cannot be timed: it crashed"):
         diff.diff(old, make(tmp_path, FakeTarget()))
 
@@ -220,7 +263,18 @@ def test_terms_beside_an_old_one(text: str, ratios: dict[str, float], limits: di
     assert all(term.replace(" ", "") in asked.text for term in text.split(","))
 
 
-@pytest.mark.parametrize("text", ["latency<=0%", "latency>=90%", "latency<=105%,latency<=+5%", "speed<=100%", "size<=", "accuracy<=1%", "size<=10%,"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "latency<=0%",
+        "latency>=90%",
+        "latency<=105%,latency<=+5%",
+        "speed<=100%",
+        "size<=",
+        "accuracy<=1%",
+        "size<=10%,",
+    ],
+)
 def test_terms_that_cannot_be_read(text: str) -> None:
     with pytest.raises(UsageError):
         budget.parse_beside(text)

@@ -18,7 +18,10 @@ from doc_blocks import RUN, Block, BlockError, commands, compare, parse, run
 
 ROOT = Path(__file__).parents[1]
 TRANSLATIONS = sorted(page for page in (ROOT / "README.zh-CN.md", *(ROOT / "examples").rglob("*.zh-CN.md")))
-PAGES = sorted({ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")} - {*TRANSLATIONS})
+PAGES = sorted(
+    {ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")}
+    - {*TRANSLATIONS}
+)
 
 
 def photos(folder: Path) -> None:
@@ -31,14 +34,30 @@ def photos(folder: Path) -> None:
 
 
 def demo(folder: Path) -> None:
-    """`build/demo/efficientnet-lite0.tport`: the Bundle that `make demo` leaves; where there is none yet, one like it for ONNX alone."""
+    """`build/demo/efficientnet-lite0.tport`: the Bundle that `make demo` leaves; where there is none yet, one like it
+    for ONNX alone.
+    """
     from torchport import demo as made
 
     bundle = Path("build/demo/efficientnet-lite0.tport")
-    kept = ROOT / bundle if (ROOT / bundle).exists() else folder.parent / bundle.name  # the pages' folders lie side by side
+    kept = (
+        ROOT / bundle if (ROOT / bundle).exists() else folder.parent / bundle.name
+    )  # the pages' folders lie side by side
     if not kept.exists():
         facts = [word for key, value in made.SETTINGS.items() for word in ("--set", f"{key}={value}")]
-        words = ["deploy", "torchport.demo:efficientnet_lite0", "--task", "image-classification", "--data", made.gather(folder / "build/demo/photos"), *facts, "--targets", "onnx", "-o", kept]
+        words = [
+            "deploy",
+            "torchport.demo:efficientnet_lite0",
+            "--task",
+            "image-classification",
+            "--data",
+            made.gather(folder / "build/demo/photos"),
+            *facts,
+            "--targets",
+            "onnx",
+            "-o",
+            kept,
+        ]
         subprocess.run([Path(sys.executable).parent / "torchport", *words], cwd=folder, check=True, capture_output=True)
     shutil.copytree(kept, folder / bundle)
 
@@ -48,14 +67,18 @@ def whisper(folder: Path) -> None:
     import whisper_tiny_en
 
     try:
-        whisper_tiny_en.data(folder / "recordings", [clip for clip in whisper_tiny_en.clips() if clip[0].stem.endswith(("0930", "005"))])
+        whisper_tiny_en.data(
+            folder / "recordings", [clip for clip in whisper_tiny_en.clips() if clip[0].stem.endswith(("0930", "005"))]
+        )
         shutil.copytree(whisper_tiny_en.folder(), folder / "whisper-tiny.en")
     except (FileNotFoundError, ModuleNotFoundError) as exc:
         pytest.skip(str(exc))
 
 
 def voices(folder: Path) -> None:
-    """`models/`, two voices in Python with the configuration of one, `sentences.jsonl` to say, and `recordings/` to convert."""
+    """`models/`, two voices in Python with the configuration of one, `sentences.jsonl` to say, and `recordings/` to
+    convert.
+    """
     import piper_joe
     import voice_pair
 
@@ -71,11 +94,16 @@ def voices(folder: Path) -> None:
 
 
 def digits(folder: Path) -> None:
-    """`models/digits.py` with three networks of handwritten digits, and `pictures/{train,test}/NAME/NNN.png`, some of either."""
+    """`models/digits.py` with three networks of handwritten digits, and `pictures/{train,test}/NAME/NNN.png`, some of
+    either.
+    """
     import digits as model
 
     if not model.sheet():
-        pytest.skip("opencv-doc is not installed: scripts/system-packages installs it; scikit-learn's digits are too few for what the page says")
+        pytest.skip(
+            "opencv-doc is not installed: scripts/system-packages installs it; scikit-learn's digits are too few for "
+            "what the page says"
+        )
     (folder / "models").mkdir()
     for name in ("cached", "digits"):
         shutil.copy(ROOT / "benchmarks" / "models" / f"{name}.py", folder / "models")
@@ -94,7 +122,9 @@ def game(folder: Path) -> None:
 
 
 def translator(folder: Path) -> None:
-    """`models/marian.py`, which reads a translator back into PyTorch, `vocab.spm`, and `pairs.csv` with six sentences."""
+    """`models/marian.py`, which reads a translator back into PyTorch, `vocab.spm`, and `pairs.csv` with six
+    sentences.
+    """
     import marian
 
     (folder / "models").mkdir()
@@ -114,7 +144,9 @@ def gpt2(folder: Path) -> None:
 
 
 def minilm(folder: Path) -> None:
-    """`minilm/`, a Hugging Face folder; `minilm.py` with its trained heads; `reviews.csv` and `articles/TOPIC/N.txt`, a few held back, one a topic."""
+    """`minilm/`, a Hugging Face folder; `minilm.py` with its trained heads; `reviews.csv` and `articles/TOPIC/N.txt`, a
+    few held back, one a topic.
+    """
     import minilm as model
 
     shutil.copytree(model.folder(), folder / "minilm")
@@ -124,7 +156,9 @@ def minilm(folder: Path) -> None:
     held = model.news_split()[1]
     for number, topic in enumerate(model.TOPICS):
         (folder / "articles" / topic).mkdir(parents=True)
-        (folder / "articles" / topic / f"{number}.txt").write_text(next(text for text, label in held if label == number), encoding="utf-8")
+        (folder / "articles" / topic / f"{number}.txt").write_text(
+            next(text for text, label in held if label == number), encoding="utf-8"
+        )
 
 
 SAMPLES: dict[str, Callable[[Path], None]] = {
@@ -150,7 +184,10 @@ def test_a_translation_says_the_same_to_the_machine(page):
 
     def said(page: Path) -> list[object]:
         parts = parse(page.read_text(encoding="utf-8"))
-        return [one if isinstance(one, str) else (one.language, one.marks, re.sub(r"\s*# .*", "", one.text)) for one in parts]
+        return [
+            one if isinstance(one, str) else (one.language, one.marks, re.sub(r"\s*# .*", "", one.text))
+            for one in parts
+        ]
 
     assert said(page) == said(original(page))
 
@@ -177,15 +214,21 @@ def test_a_translation_is_built_like_its_original(page):
 def test_a_translation_uses_the_words_of_the_field(page):
     """What a Chinese engineer searches for is there; one thing has one name; no sentence is left in English."""
     prose = re.sub(r"```.*?```|`[^`]*`|<!--.*?-->|\]\([^)]*\)", "", page.read_text("utf-8"), flags=re.S)
-    wanted = ["部署", "推理", "准确率", "体积"] + (["量化", "剪枝", "蒸馏", "校准", "张量", "延迟"] if page.parent == ROOT else [])
+    wanted = ["部署", "推理", "准确率", "体积"] + (
+        ["量化", "剪枝", "蒸馏", "校准", "张量", "延迟"] if page.parent == ROOT else []
+    )
     assert [word for word in wanted if word not in prose] == []
-    assert [word for word in ("精度", "大小比较", "变成预测", "回答", "事实", "关卡", "配方", "重新蒸馏") if word in prose] == []
+    assert [
+        word for word in ("精度", "大小比较", "变成预测", "回答", "事实", "关卡", "配方", "重新蒸馏") if word in prose
+    ] == []
     assert re.findall(r"(?:[A-Za-z]+ ){5,}[A-Za-z]+", prose) == []
 
 
 @pytest.fixture
 def untimed_command(tmp_path_factory):
-    """A folder with a `torchport` that takes every artefact to answer in a millisecond: no example is about timing, the README's pages are."""
+    """A folder with a `torchport` that takes every artefact to answer in a millisecond: no example is about timing, the
+    README's pages are.
+    """
     folder = tmp_path_factory.mktemp("bin")
     (folder / "torchport").write_text(f"#!{sys.executable}\n{UNTIMED}")
     (folder / "torchport").chmod(0o755)
@@ -212,7 +255,9 @@ def test_links_between_pages_lead_somewhere(page):
 
 
 def test_generated_parts_are_up_to_date():
-    done = subprocess.run([sys.executable, ROOT / "scripts" / "generate-docs", "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "generate-docs", "--check"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

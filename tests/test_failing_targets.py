@@ -1,4 +1,6 @@
-"""A target that fails, lies, crashes or hangs is a row that says so; the others go on, and without another nothing is written."""
+"""A target that fails, lies, crashes or hangs is a row that says so; the others go on, and without another nothing is
+written.
+"""
 
 from __future__ import annotations
 
@@ -99,13 +101,27 @@ class CrashingRunner(FakeRunner):
 def crashing(at: str) -> FakeTarget:
     """A target called `crash<at>` that aborts the process at export, open or run, or hangs in run."""
     runner = type("Runner", (CrashingRunner,), {"where": at})
-    made: FakeTarget = type("Crash", (FakeTarget,), {"name": f"crash{at}", "runner": runner, "_export": die if at == "export" else FakeTarget._export})()
+    made: FakeTarget = type(
+        "Crash",
+        (FakeTarget,),
+        {"name": f"crash{at}", "runner": runner, "_export": die if at == "export" else FakeTarget._export},
+    )()
     return made
 
 
 @pytest.fixture(autouse=True)
 def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    known(monkeypatch, FakeTarget(), Liar(), NoNumber(), FailsExport(), FailsOpen(), FailsRun(), Absent(), *map(crashing, ("export", "open", "run", "hang")))
+    known(
+        monkeypatch,
+        FakeTarget(),
+        Liar(),
+        NoNumber(),
+        FailsExport(),
+        FailsOpen(),
+        FailsRun(),
+        Absent(),
+        *map(crashing, ("export", "open", "run", "hang")),
+    )
 
     def timed(jobs: list[Job], **_: Any) -> dict[tuple[str, int | None], Measurement]:
         """The children that time would not know targets that were registered in this process."""
@@ -115,7 +131,9 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def deploy(output: Path, *names: str, **options: Any) -> Outcome:
-    return torchport.deploy(Line(), output, inputs=["x:float32[batch,4]"], targets=names, recipes=["fp32"], keep="all", **options)
+    return torchport.deploy(
+        Line(), output, inputs=["x:float32[batch,4]"], targets=names, recipes=["fp32"], keep="all", **options
+    )
 
 
 def rows(outcome: Outcome) -> dict[str, Candidate]:
@@ -123,10 +141,23 @@ def rows(outcome: Outcome) -> dict[str, Candidate]:
 
 
 def test_each_failure_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
-    names = ("fake", "liar", "nonumber", "failsexport", "failsopen", "failsrun", "absent", "crashexport", "crashopen", "crashrun")
+    names = (
+        "fake",
+        "liar",
+        "nonumber",
+        "failsexport",
+        "failsopen",
+        "failsrun",
+        "absent",
+        "crashexport",
+        "crashopen",
+        "crashrun",
+    )
     outcome = deploy(tmp_path / "net.tport", *names)
     found = rows(outcome)
-    assert {name: row.status for name, row in found.items()} == {name: "chosen" if name == "fake" else "absent" if name == "absent" else "failed" for name in names}
+    assert {name: row.status for name, row in found.items()} == {
+        name: "chosen" if name == "fake" else "absent" if name == "absent" else "failed" for name in names
+    }
     assert found["fake"].parity is not None and found["fake"].parity.max_rel < 1e-6
     for name, says in {
         "liar": "model: y: max_rel 1.0e-02, allowed 1e-04",
@@ -169,7 +200,9 @@ def test_what_hangs_is_a_row_after_the_limit(tmp_path: Path) -> None:
         (("eager",), UsageError, 2),
     ],
 )
-def test_without_a_single_artefact_nothing_is_written(tmp_path: Path, names: tuple[str, ...], kind: type[Exception], code: int) -> None:
+def test_without_a_single_artefact_nothing_is_written(
+    tmp_path: Path, names: tuple[str, ...], kind: type[Exception], code: int
+) -> None:
     with pytest.raises(kind) as caught:
         deploy(tmp_path / "net.tport", *names)
     assert status_of(caught.value).exit_code == code and all(name in str(caught.value) for name in names)
@@ -177,14 +210,21 @@ def test_without_a_single_artefact_nothing_is_written(tmp_path: Path, names: tup
 
 
 def test_nothing_for_the_profile_says_so(tmp_path: Path) -> None:
-    with pytest.raises(BudgetNotMet, match=r"no candidate that runs on web keeps the budget: 1 does not run on web; see .*report\.html"):
+    with pytest.raises(
+        BudgetNotMet, match=r"no candidate that runs on web keeps the budget: 1 does not run on web; see .*report\.html"
+    ):
         deploy(tmp_path / "net.tport", "fake", profile="web")
     assert [p.name for p in tmp_path.iterdir()] == ["net.tport.report.html"]
 
 
 def test_what_cannot_be_timed_is_never_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def untimed(jobs: list[Job], **_: Any) -> dict[tuple[str, int | None], Measurement]:
-        return {job.key: Measurement(timing=QUICK) if job.target == "eager" else Measurement(error="crashed (SIGSEGV) while timed") for job in jobs}
+        return {
+            job.key: Measurement(timing=QUICK)
+            if job.target == "eager"
+            else Measurement(error="crashed (SIGSEGV) while timed")
+            for job in jobs
+        }
 
     monkeypatch.setattr("torchport.measure.measure", untimed)
     with pytest.raises(RunError, match=r"no artefact runs here \(fake-fp32: crashed \(SIGSEGV\) while timed\)"):
@@ -196,5 +236,7 @@ def test_the_timing_children_say_what_they_do_not_know(tmp_path: Path) -> None:
     program = torchport.capture(Line(), inputs=["x:float32[batch,4]"]).program
     artifact = targets.get("fake").export(program, tmp_path, ExportOptions())
     save_file({"x": np.zeros((1, 4), np.float32)}, str(tmp_path / "feed.safetensors"))
-    job = Job("fake-fp32", "fake", artifact, tmp_path, program.graphs["model"].signature, tmp_path / "feed.safetensors", 1)
+    job = Job(
+        "fake-fp32", "fake", artifact, tmp_path, program.graphs["model"].signature, tmp_path / "feed.safetensors", 1
+    )
     assert "no target 'fake'" in (measure([job])[job.key].error or "")

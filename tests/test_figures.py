@@ -1,4 +1,6 @@
-"""One way to write a figure: the same bytes, milliseconds and fractions read the same in tables, budgets and reports."""
+"""One way to write a figure: the same bytes, milliseconds and fractions read the same in tables, budgets and
+reports.
+"""
 
 import re
 
@@ -11,7 +13,17 @@ from torchport import figures
 
 @pytest.mark.parametrize(
     ("count", "text"),
-    [(0, "0 B"), (999, "999 B"), (4200, "4.2 kB"), (500_000, "500 kB"), (999_499, "999 kB"), (999_600, "1 MB"), (18_700_000, "18.7 MB"), (1_500_000_000, "1.5 GB"), (None, figures.DASH)],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (4200, "4.2 kB"),
+        (500_000, "500 kB"),
+        (999_499, "999 kB"),
+        (999_600, "1 MB"),
+        (18_700_000, "18.7 MB"),
+        (1_500_000_000, "1.5 GB"),
+        (None, figures.DASH),
+    ],
 )
 def test_sizes(count, text):
     assert figures.size(count) == text
@@ -19,13 +31,34 @@ def test_sizes(count, text):
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0 ms"), (1e-6, "0.001 us"), (0.0213, "0.0213 ms"), (5.716, "5.72 ms"), (10.0, "10 ms"), (9.996, "10 ms"), (1250, "1250 ms"), (98765.4, "98765 ms"), (None, figures.DASH)],
+    [
+        (0, "0 ms"),
+        (1e-6, "0.001 us"),
+        (0.0213, "0.0213 ms"),
+        (5.716, "5.72 ms"),
+        (10.0, "10 ms"),
+        (9.996, "10 ms"),
+        (1250, "1250 ms"),
+        (98765.4, "98765 ms"),
+        (None, figures.DASH),
+    ],
 )
 def test_times(value, text):
     assert figures.milliseconds(value) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.0, "0 %"), (0.00904, "0.904 %"), (0.85, "85 %"), (0.995, "99.5 %"), (0.99999, "99.99 %"), (1.0, "100 %"), (None, figures.DASH)])
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0 %"),
+        (0.00904, "0.904 %"),
+        (0.85, "85 %"),
+        (0.995, "99.5 %"),
+        (0.99999, "99.99 %"),
+        (1.0, "100 %"),
+        (None, figures.DASH),
+    ],
+)
 def test_fractions_and_less_than_all_is_never_100_percent(value, text):
     assert figures.percent(value) == text
 

@@ -1,4 +1,6 @@
-"""What a table claims and what it leaves open: rows with equal files, references of their own, few items, busy machines."""
+"""What a table claims and what it leaves open: rows with equal files, references of their own, few items, busy
+machines.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Request]:
     net = nn.Sequential(nn.Linear(10, 5), nn.ReLU(), nn.Linear(5, 2)).eval()
 
     def make(name: str, **more: object) -> Request:
-        return Request(net, place / name, task="tensor", data=place / "x.safetensors", targets=["onnx"], quick=True, **more)  # type: ignore[arg-type]
+        return Request(
+            net, place / name, task="tensor", data=place / "x.safetensors", targets=["onnx"], quick=True, **more
+        )  # type: ignore[arg-type]
 
     return make
 
@@ -43,7 +47,9 @@ def made(asked: Callable[..., Request], untimed: None) -> Outcome:
 
 
 def test_a_recipe_that_changed_nothing_is_the_same_as_another_row_and_no_candidate(made: Outcome) -> None:
-    twin = next(c for c in made.choice.candidates if c.recipe == "int8_weights")  # its weights are too few to be rounded
+    twin = next(
+        c for c in made.choice.candidates if c.recipe == "int8_weights"
+    )  # its weights are too few to be rounded
     assert (twin.status, twin.same_as) == ("rejected", "onnx-fp32")
     assert twin.reason == "same as onnx-fp32: the recipe changed nothing in this file"
     assert twin.latency_ms is None and twin.id not in made.choice.front
@@ -54,7 +60,11 @@ def test_a_quantised_row_says_whose_parity_it_is_and_how_far_it_is_from_the_mode
     rows = {c.recipe: c for c in made.choice.candidates}
     own, plain = rows["int8_static"], rows["fp32"]
     assert own.parity_of == "int8_static" and own.distance is not None and own.parity is not None
-    assert own.parity.max_rel < 1e-3 < own.distance.max_rel and own.distance.snr_db is not None and 10 < own.distance.snr_db < 60
+    assert (
+        own.parity.max_rel < 1e-3 < own.distance.max_rel
+        and own.distance.snr_db is not None
+        and 10 < own.distance.snr_db < 60
+    )
     assert (plain.parity_of, plain.distance) == (None, None)
     page = made.report.read_text()
     assert "compared with the model after int8_static" in page and "to the model as trained" in page
@@ -88,7 +98,9 @@ def test_a_busy_machine_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_noise_between_rounds_is_a_warning() -> None:
-    row = Candidate(id="a-fp32", target="a", recipe="fp32", precision="fp32", latency_ms=Timing(median=1.0, p90=1.0, noise=0.3))
+    row = Candidate(
+        id="a-fp32", target="a", recipe="fp32", precision="fp32", latency_ms=Timing(median=1.0, p90=1.0, noise=0.3)
+    )
     assert "30%" in measure.doubts(None, [row], {})[0]
     quiet = msgspec.structs.replace(row, latency_ms=Timing(median=1.0, p90=1.0, noise=0.02))
     assert measure.doubts(None, [quiet], {}) == ()
@@ -99,9 +111,13 @@ def items(count: int) -> list[Item]:
 
 
 @pytest.mark.parametrize(("data", "calibration"), [(None, None), (8, None), (95, None), (96, 15)])
-def test_too_few_calibration_items_are_refused_with_their_number_and_the_rule(data: int | None, calibration: int | None) -> None:
+def test_too_few_calibration_items_are_refused_with_their_number_and_the_rule(
+    data: int | None, calibration: int | None
+) -> None:
     given = [None if count is None else items(count) for count in (data, calibration)]
-    with pytest.raises(BadInput, match=rf"needs at least 16, and there are {calibration or 0}.*from 96 items on") as error:
+    with pytest.raises(
+        BadInput, match=rf"needs at least 16, and there are {calibration or 0}.*from 96 items on"
+    ) as error:
         calibrate.check_enough([parse("int8_static")], *given)
     assert "--calibration with at least 16 items, or --data with at least 96" in error.value.hint
     with pytest.warns(RuntimeWarning, match="int8_static learns from calibration items"):
@@ -116,10 +132,16 @@ def test_enough_calibration_items_say_nothing(data: int, calibration: int | None
         calibrate.check_enough([parse("fp32")], items(1), None)
 
 
-def test_it_is_said_before_the_model_is_captured(asked: Callable[..., Request], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(importlib.import_module("torchport.capture.assemble"), "assemble", lambda *_: pytest.fail("captured"))
+def test_it_is_said_before_the_model_is_captured(
+    asked: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        importlib.import_module("torchport.capture.assemble"), "assemble", lambda *_: pytest.fail("captured")
+    )
     request = asked("few.tport", recipes=["int8_static"])
     few = request.data.with_name("few.safetensors")  # type: ignore[union-attr]
     save_file({"input": np.zeros((8, 10), np.float32)}, str(few))
     with pytest.raises(BadInput, match="--data holds 8 items"):
-        torchport.deploy(request.source, request.output, task="tensor", data=few, targets=["onnx"], recipes=["int8_static"])
+        torchport.deploy(
+            request.source, request.output, task="tensor", data=few, targets=["onnx"], recipes=["int8_static"]
+        )

@@ -1,4 +1,6 @@
-"""Importing is light: the package alone loads nothing heavy, and the run half imports where PyTorch is not installed."""
+"""Importing is light: the package alone loads nothing heavy, and the run half imports where PyTorch is not
+installed.
+"""
 
 from __future__ import annotations
 
@@ -33,22 +35,38 @@ print(json.dumps(failed))
 
 
 def child(code: str) -> str:
-    return subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True, timeout=120).stdout
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], check=True, capture_output=True, text=True, timeout=120
+    ).stdout
 
 
 def test_importing_the_package_loads_nothing_heavy():
-    loaded = set(json.loads(child("import json, sys, torchport; print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))")))
+    loaded = set(
+        json.loads(
+            child(
+                "import json, sys, torchport; print(json.dumps(sorted({name.partition('.')[0] for name in "
+                "sys.modules})))"
+            )
+        )
+    )
     assert not loaded & {*BLOCKED, "numpy", "onnxruntime", "PIL", "typer", "rich", "msgspec", "safetensors"}
 
 
 def test_importing_the_package_takes_under_60_ms():
-    """In time of the processor, which other processes do not add to; `benchmarks/bars startup` holds the time on the clock."""
+    """In time of the processor, which other processes do not add to; `benchmarks/bars startup` holds the time on the
+    clock.
+    """
     timed = "from time import process_time; start = process_time(); import torchport; print(process_time() - start)"
     assert min(float(child(timed)) for _ in range(5)) < 0.060
 
 
 def test_the_public_names_are_all_there():
-    names = json.loads(child("import json, torchport; print(json.dumps([n for n in torchport.__all__ if getattr(torchport, n, None) is None]))"))
+    names = json.loads(
+        child(
+            "import json, torchport; print(json.dumps([n for n in torchport.__all__ if getattr(torchport, n, None) is "
+            "None]))"
+        )
+    )
     assert names == []
 
 
@@ -80,7 +98,21 @@ print(json.dumps(sorted({{name.partition('.')[0] for name in sys.modules}})))
 
 def test_an_answer_loads_no_more_than_it_needs():
     data = Path(__file__).parent / "data"
-    call = [sys.executable, "-X", "importtime", "-m", "torchport", "predict", str(data / "schema1.tport"), str(data / "schema1.input.json"), "--variant", "onnx-fp32"]
-    loaded = {line.rpartition("|")[2].strip() for line in subprocess.run(call, check=True, capture_output=True, text=True, timeout=120).stderr.splitlines()}
+    call = [
+        sys.executable,
+        "-X",
+        "importtime",
+        "-m",
+        "torchport",
+        "predict",
+        str(data / "schema1.tport"),
+        str(data / "schema1.input.json"),
+        "--variant",
+        "onnx-fp32",
+    ]
+    loaded = {
+        line.rpartition("|")[2].strip()
+        for line in subprocess.run(call, check=True, capture_output=True, text=True, timeout=120).stderr.splitlines()
+    }
     assert {"onnxruntime.capi._pybind_state", "torchport.predict"} <= loaded
     assert not loaded & {*BLOCKED, "PIL", "asyncio", "importlib.metadata", "multiprocessing", "rich"}

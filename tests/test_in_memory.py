@@ -21,7 +21,9 @@ from torchport.tasks import tasks
 from torchport.tasks.shared import audio, pictures
 from torchport.tasks.tensor import read_tensors
 
-TENSOR, PICTURES, SPEECH, TEXTS = (tasks.get(name) for name in ("tensor", "image-classification", "speech-recognition", "text-classification"))
+TENSOR, PICTURES, SPEECH, TEXTS = (
+    tasks.get(name) for name in ("tensor", "image-classification", "speech-recognition", "text-classification")
+)
 ROWS = np.arange(12, dtype=np.float32).reshape(4, 3)
 X = {"inputs": [["x", "float32"]]}
 
@@ -35,11 +37,17 @@ def rows_of(path: Path) -> list[dict[str, np.ndarray]]:
 def test_an_array_and_a_tensor_are_the_same_input(array: np.ndarray) -> None:
     for value in (array, torch.tensor(array)):
         read = read_tensors(raw_of(value, TENSOR, {}), None, "")[""]
-        assert read.dtype == array.dtype and np.array_equal(read, array)
+        np.testing.assert_array_equal(read, array, strict=True)
 
 
 def test_numbers_take_the_dtype_of_the_model() -> None:
-    for value in (ROWS.tolist(), ROWS.astype(np.float64), torch.tensor(ROWS, dtype=torch.bfloat16), torch.tensor(ROWS, requires_grad=True), list(torch.tensor(ROWS))):
+    for value in (
+        ROWS.tolist(),
+        ROWS.astype(np.float64),
+        torch.tensor(ROWS, dtype=torch.bfloat16),
+        torch.tensor(ROWS, requires_grad=True),
+        list(torch.tensor(ROWS)),
+    ):
         read = read_tensors(raw_of(value, TENSOR, X), {"x": "float32"}, "")
         assert read["x"].dtype == np.float32 and np.array_equal(read["x"], ROWS)
     assert read_tensors(raw_of({"x": ROWS.astype(np.float64)}, TENSOR, X), None, "")["x"].dtype == np.float32
@@ -48,7 +56,9 @@ def test_numbers_take_the_dtype_of_the_model() -> None:
 
 def test_bytes_and_paths_are_as_they_were(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
-    assert {raw_of(value, TENSOR, {}) for value in (b"abc", bytearray(b"abc"), tmp_path / "x", str(tmp_path / "x"))} == {b"abc"}
+    assert {
+        raw_of(value, TENSOR, {}) for value in (b"abc", bytearray(b"abc"), tmp_path / "x", str(tmp_path / "x"))
+    } == {b"abc"}
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
@@ -117,7 +127,17 @@ LOADED = TensorDataset(torch.tensor(ROWS), torch.arange(4))
 
 @pytest.mark.parametrize(
     "data",
-    [ROWS, torch.tensor(ROWS), ROWS.tolist(), list(ROWS), list(torch.tensor(ROWS)), Dataset(), DataLoader(LOADED, batch_size=3), [(row, 1) for row in ROWS], iter(ROWS)],
+    [
+        ROWS,
+        torch.tensor(ROWS),
+        ROWS.tolist(),
+        list(ROWS),
+        list(torch.tensor(ROWS)),
+        Dataset(),
+        DataLoader(LOADED, batch_size=3),
+        [(row, 1) for row in ROWS],
+        iter(ROWS),
+    ],
     ids=["array", "tensor", "numbers", "arrays", "tensors", "Dataset", "DataLoader", "pairs", "iterator"],
 )
 def test_rows_of_the_only_input(data: Any, tmp_path: Path) -> None:
@@ -147,19 +167,27 @@ def test_rows_of_several_sizes(tmp_path: Path) -> None:
 
 def test_labelled_pictures_and_texts(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (2, 7, 5, 3), np.uint8)
-    for name, data in {"pillow": [(Image.fromarray(one), i) for i, one in enumerate(pixels)], "loader": DataLoader(TensorDataset(torch.tensor(pixels), torch.arange(2)), batch_size=2)}.items():
+    for name, data in {
+        "pillow": [(Image.fromarray(one), i) for i, one in enumerate(pixels)],
+        "loader": DataLoader(TensorDataset(torch.tensor(pixels), torch.arange(2)), batch_size=2),
+    }.items():
         (tmp_path / name).mkdir()
         items = PICTURES.items(written(data, tmp_path / name, task="image-classification"), {"labels": None})
         assert [item.label for item in items] == [0, 1] and np.array_equal(pictures.decode(items[1].read()), pixels[1])
     (tmp_path / "texts").mkdir()
-    items = TEXTS.items(written([("so good, \n really", "pos"), ('"bad"', "neg")], tmp_path / "texts"), {"labels": ["neg", "pos"], "activation": "softmax"})
+    items = TEXTS.items(
+        written([("so good, \n really", "pos"), ('"bad"', "neg")], tmp_path / "texts"),
+        {"labels": ["neg", "pos"], "activation": "softmax"},
+    )
     assert [(item.read().decode(), item.label) for item in items] == [("so good, \n really", 1), ('"bad"', 0)]
 
 
 def test_paths_keep_their_names_and_not_their_folders(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "cat, grey.png")
     (tmp_path / "made").mkdir()
-    items = PICTURES.items(written([(tmp_path / "cat, grey.png", 0)], tmp_path / "made", task="image-classification"), {"labels": None})
+    items = PICTURES.items(
+        written([(tmp_path / "cat, grey.png", 0)], tmp_path / "made", task="image-classification"), {"labels": None}
+    )
     assert [(item.name, item.label) for item in items] == [("00000-cat_ grey.png", 0)]
 
 
@@ -172,7 +200,9 @@ def test_an_endless_iterable_ends(tmp_path: Path) -> None:
         assert np.load(written(forever(), tmp_path)).shape == (MOST_ITEMS, 1)
 
 
-@pytest.mark.parametrize(("data", "error"), [([], BadInput), (7, UsageError), ([(1, 2, 3)], UsageError), ([object()], UsageError)])
+@pytest.mark.parametrize(
+    ("data", "error"), [([], BadInput), (7, UsageError), ([(1, 2, 3)], UsageError), ([object()], UsageError)]
+)
 def test_what_is_no_data_is_refused(data: Any, error: type[Exception], tmp_path: Path) -> None:
     with pytest.raises(error):
         written(data, tmp_path)

@@ -15,13 +15,45 @@ from torchport.tasks import tasks
 ROOT = Path(__file__).parents[1] / "src" / "torchport"
 
 LAYERS = (
-    ("errors", "types", "registry", "isolate", "spawned", "machine", "cache", "disk", "stats", "budget", "clock", "feed", "figures", "notebook", "torch_settings"),
+    (
+        "errors",
+        "types",
+        "registry",
+        "isolate",
+        "spawned",
+        "machine",
+        "cache",
+        "disk",
+        "stats",
+        "budget",
+        "clock",
+        "feed",
+        "figures",
+        "notebook",
+        "torch_settings",
+    ),
     ("targets", "tasks", "capture", "compress", "converted"),
     ("bench", "bundle", "calibrate", "lower", "measure", "search", "verify"),
     ("choose", "limits", "gallery", "in_memory", "predict"),
     ("report",),
     ("batch", "serve"),
-    ("again", "attempt", "rows", "demo", "deploy", "diff", "doctor", "documents", "export", "pack", "poor", "rebench", "repack", "request", "testing"),
+    (
+        "again",
+        "attempt",
+        "rows",
+        "demo",
+        "deploy",
+        "diff",
+        "doctor",
+        "documents",
+        "export",
+        "pack",
+        "poor",
+        "rebench",
+        "repack",
+        "request",
+        "testing",
+    ),
     ("__main__", "api", "cli"),
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -73,7 +105,11 @@ BUILD = (
 
 HEAVY = ("torch", "openvino", "executorch", "onnx", "onnxruntime", "onnxscript", "onnxslim", "torchao", "transformers")
 
-MODULES = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"}
+MODULES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(ROOT.rglob("*.py"))
+    if path != ROOT / "__init__.py"
+}
 
 
 def statements(nodes: Iterable[ast.AST], *, inside: bool) -> Iterator[ast.Import | ast.ImportFrom]:
@@ -100,7 +136,11 @@ def imported(module: str, *, inside: bool) -> set[str]:
         else:
             base = (*package[: len(package) - node.level + 1], *(node.module or "").split("."))
             whole = ".".join(part for part in base if part)
-            names |= {f"{whole}.{alias.name}" if f"{whole}.{alias.name}" in MODULES else whole for alias in node.names} if whole else {alias.name for alias in node.names}
+            names |= (
+                {f"{whole}.{alias.name}" if f"{whole}.{alias.name}" in MODULES else whole for alias in node.names}
+                if whole
+                else {alias.name for alias in node.names}
+            )
     return {name.removeprefix("torchport.") for name in names}
 
 
@@ -128,7 +168,11 @@ def test_the_run_half_imports_no_runtime_as_it_is_imported(module):
 @pytest.mark.parametrize("module", [module for module in MODULES if belongs(module, STAGES)])
 def test_a_stage_names_no_plug_in(module):
     known = {*targets.names(), *tasks.names(), *recipes.names()}
-    found = [f"line {node.lineno}: '{node.value}'" for node in decisive(ast.parse(MODULES[module].read_text("utf-8"))) if node.value in known or str(node.value).partition("-")[0] in targets.names()]
+    found = [
+        f"line {node.lineno}: '{node.value}'"
+        for node in decisive(ast.parse(MODULES[module].read_text("utf-8")))
+        if node.value in known or str(node.value).partition("-")[0] in targets.names()
+    ]
     assert not found, f"{module} asks for a plug-in by name: {found}"
 
 
@@ -146,13 +190,22 @@ def decisive(tree: ast.AST) -> Iterator[ast.Constant]:
             places = [node.value]
         elif isinstance(node, ast.Dict):
             places = [key for key in node.keys if key is not None]
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("get", "pop", "startswith", "endswith", "index"):
+        elif (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Attribute)
+            and node.func.attr in ("get", "pop", "startswith", "endswith", "index")
+        ):
             places = list(node.args)
         for place in places:
             elements = place.elts if isinstance(place, ast.Tuple | ast.List | ast.Set) else [place]
-            yield from (element for element in elements if isinstance(element, ast.Constant) and isinstance(element.value, str))
+            yield from (
+                element for element in elements if isinstance(element, ast.Constant) and isinstance(element.value, str)
+            )
 
 
 def test_decisions_by_name_are_recognised():
-    source = 'x == "onnx"; d["pt2"]; {"eager": 1}; t in ("mobile", y); n.startswith("openvino-"); f("tensor"); z = "fp32"; c.precision == "fp16"'
+    source = (
+        'x == "onnx"; d["pt2"]; {"eager": 1}; t in ("mobile", y); n.startswith("openvino-"); f("tensor"); z = "fp32"; '
+        'c.precision == "fp16"'
+    )
     assert {node.value for node in decisive(ast.parse(source))} == {"onnx", "mobile", "pt2", "eager", "openvino-"}

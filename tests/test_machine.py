@@ -56,6 +56,8 @@ def test_cgroup_one(root):
 
 
 def test_flags_become_instruction_sets(tmp_path):
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu avx2\n\nprocessor\t: 1\nmodel name\t: other\n")
+    (tmp_path / "cpuinfo").write_text(
+        "processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu avx2\n\nprocessor\t: 1\nmodel name\t: other\n"
+    )
     assert machine._cpuinfo(tmp_path / "cpuinfo") == {"processor": "0", "model name": "Some CPU", "flags": "fpu avx2"}
     assert machine._cpuinfo(tmp_path / "absent") == {}

@@ -48,7 +48,9 @@ def test_a_lucky_process_does_not_win(timed):
     found, runs = timed(steady=[10.0], lucky=[9.0, 11.0], slow=[20.0], **{EAGER: [60.0]})
     assert found["steady"].timing.median < found["lucky"].timing.median == 11.0
     assert runs[1:] == [["steady", "lucky"]] * measure.RUN_OFFS
-    assert len(found["steady"].timing.rounds) == len(found["lucky"].timing.rounds) > len(found["slow"].timing.rounds) == 7
+    assert (
+        len(found["steady"].timing.rounds) == len(found["lucky"].timing.rounds) > len(found["slow"].timing.rounds) == 7
+    )
 
 
 def test_quick_is_a_moment_each_and_no_run_off(timed):

@@ -15,8 +15,13 @@ from torchport.verify.accuracy import Answered
 def said(labels, answers, *, metric="top-1", values=None, names=None):
     rows = [Item(str(i), bytes, label) for i, label in enumerate(labels)]
     values = values or [float(a == b) for a, b in zip(labels, answers, strict=True)]
-    found = [Answered({"labels": [{"index": one}]}, Grade(metric, value)) for one, value in zip(answers, values, strict=True)]
-    return poor(SimpleNamespace(items=rows, facts={"labels": names}, assumed=("mean",), task=tasks.get("image-classification")), found)
+    found = [
+        Answered({"labels": [{"index": one}]}, Grade(metric, value)) for one, value in zip(answers, values, strict=True)
+    ]
+    return poor(
+        SimpleNamespace(items=rows, facts={"labels": names}, assumed=("mean",), task=tasks.get("image-classification")),
+        found,
+    )
 
 
 def test_a_constant_answer_is_no_better_than_the_most_frequent_label():

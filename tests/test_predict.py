@@ -66,7 +66,9 @@ def renamed(old: str, new: str) -> Callable[[Manifest], Manifest]:
         def of(artifact: Artifact) -> Artifact:
             return msgspec.structs.replace(artifact, target=new) if artifact.target == old else artifact
 
-        return msgspec.structs.replace(manifest, variants=tuple(msgspec.structs.replace(v, artifact=of(v.artifact)) for v in manifest.variants))
+        return msgspec.structs.replace(
+            manifest, variants=tuple(msgspec.structs.replace(v, artifact=of(v.artifact)) for v in manifest.variants)
+        )
 
     return change
 
@@ -92,7 +94,13 @@ def test_a_variant_and_threads_can_be_named(tmp_path: Path, rows: Path) -> None:
 
 def test_another_variant_stands_in_for_one_that_cannot_run(tmp_path: Path, rows: Path) -> None:
     path = bundle(tmp_path / "net.tport", [Absent(), Slow()])
-    with pytest.warns(RuntimeWarning, match=r"using slow-fp32 \(absent-fp32: librt is not installed; pip install torchport-absent\)"), Predictor(path) as predictor:
+    with (
+        pytest.warns(
+            RuntimeWarning,
+            match=r"using slow-fp32 \(absent-fp32: librt is not installed; pip install torchport-absent\)",
+        ),
+        Predictor(path) as predictor,
+    ):
         np.testing.assert_allclose(answer(predictor, rows), REFERENCE, rtol=1e-6)
     with pytest.raises(MissingDependency, match="librt is not installed; pip install torchport-absent"):
         Predictor(path, variant="absent-fp32")
@@ -102,20 +110,30 @@ def test_another_variant_stands_in_for_one_that_cannot_run(tmp_path: Path, rows:
 
 def test_a_variant_of_an_unknown_target_is_absent_and_the_rest_works(tmp_path: Path, rows: Path) -> None:
     path = bundle(tmp_path / "net.tport", [Slow(), FakeTarget()], renamed("slow", "tpu"))
-    with pytest.warns(RuntimeWarning, match=r"using fake-fp32 .*'tpu' is not known here; pip install torchport-tpu"), Predictor(path) as predictor:
+    with (
+        pytest.warns(RuntimeWarning, match=r"using fake-fp32 .*'tpu' is not known here; pip install torchport-tpu"),
+        Predictor(path) as predictor,
+    ):
         np.testing.assert_allclose(answer(predictor, rows), REFERENCE, rtol=1e-6)
     with pytest.raises(MissingDependency, match="torchport-tpu"):
         Predictor(path, variant="slow-fp32")
     with Bundle(path) as opened:
         verdict = verify(opened)
         choice, _ = bench(opened)
-    assert verdict.ok and not verdict.complete and [(row.id, row.status) for row in verdict.variants] == [("slow-fp32", "absent"), ("fake-fp32", "ok")]
+    assert (
+        verdict.ok
+        and not verdict.complete
+        and [(row.id, row.status) for row in verdict.variants] == [("slow-fp32", "absent"), ("fake-fp32", "ok")]
+    )
     assert "pip install torchport-tpu" in (verdict.variants[0].reason or "")
     assert choice.candidates[0].status == "absent" and "torchport-tpu" in (choice.candidates[0].reason or "")
 
 
 def test_a_task_nobody_knows_is_a_package_to_install(tmp_path: Path) -> None:
-    path = bundle(tmp_path / "net.tport", change=lambda m: msgspec.structs.replace(m, task=msgspec.structs.replace(m.task, name="smell")))
+    path = bundle(
+        tmp_path / "net.tport",
+        change=lambda m: msgspec.structs.replace(m, task=msgspec.structs.replace(m.task, name="smell")),
+    )
     with pytest.raises(MissingDependency, match="pip install torchport-smell"):
         Predictor(path)
 
@@ -142,7 +160,9 @@ def test_the_reference_of_a_bundle_from_elsewhere_is_not_run(tmp_path: Path, mon
     path = bundle(tmp_path / "net.tport", [FakeTarget(), Code()])
     (path / "variants/code-fp32").rename(path / "reference")
     manifest = msgspec.json.decode((path / "torchport.json").read_bytes(), type=Manifest)
-    writer.finish(path, msgspec.structs.replace(manifest, variants=manifest.variants[:1], reference=manifest.variants[1].artifact))
+    writer.finish(
+        path, msgspec.structs.replace(manifest, variants=manifest.variants[:1], reference=manifest.variants[1].artifact)
+    )
     timed: list[str] = []
 
     def time_all(opened: list[Opened], *_: object, **how: object) -> dict[str, dict[int, Measurement]]:
@@ -162,7 +182,11 @@ def test_a_wrong_answer_is_a_failed_row(tmp_path: Path) -> None:
 
     with Bundle(bundle(tmp_path / "net.tport", [Wrong()])) as opened:
         verdict = verify(opened)
-    assert not verdict.ok and verdict.variants[0].status == "failed" and (verdict.variants[0].reason or "").startswith("model: y: max_rel 1.0e-02")
+    assert (
+        not verdict.ok
+        and verdict.variants[0].status == "failed"
+        and (verdict.variants[0].reason or "").startswith("model: y: max_rel 1.0e-02")
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -188,7 +212,20 @@ def test_bad_inputs_among_good_ones(tmp_path: Path, rows: Path) -> None:
     assert "nowhere" in str(answered[2][2])
 
 
-@pytest.mark.parametrize("text", ['{"x": [[1, 2, 3]]}', '{"x": [[1, 2, 3, "four"]]}', '{"y": [[1, 2, 3, 4]]}', '{"x": [[1, 2], [3]]}', "{", "[]", "null", '{"x": null}', '{"x": [[1, 2, 3, 1e400]]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"x": [[1, 2, 3]]}',
+        '{"x": [[1, 2, 3, "four"]]}',
+        '{"y": [[1, 2, 3, 4]]}',
+        '{"x": [[1, 2], [3]]}',
+        "{",
+        "[]",
+        "null",
+        '{"x": null}',
+        '{"x": [[1, 2, 3, 1e400]]}',
+    ],
+)
 def test_json_that_does_not_fit_is_one_clear_line(tmp_path: Path, text: str) -> None:
     with Predictor(bundle(tmp_path / "net.tport")) as predictor, pytest.raises((BadInput, RunError)):
         predictor.predict(text.encode())
@@ -218,7 +255,12 @@ def test_folders_are_what_the_task_takes_of_them(tmp_path: Path) -> None:
     for name in ("b/2.npy", "a.json", "b/notes.txt", "b/1.NPY"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert [p.name for p in expand([tmp_path, tmp_path / "b/notes.txt"], (".npy", ".json"))] == ["a.json", "1.NPY", "2.npy", "notes.txt"]
+    assert [p.name for p in expand([tmp_path, tmp_path / "b/notes.txt"], (".npy", ".json"))] == [
+        "a.json",
+        "1.NPY",
+        "2.npy",
+        "notes.txt",
+    ]
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match=r"empty: no file with \.npy inside"):
         expand([tmp_path / "empty"], (".npy",))

@@ -1,4 +1,6 @@
-"""What a server or a program around a Bundle relies on: later entries into the chain, tensors, golden vectors, what was refused."""
+"""What a server or a program around a Bundle relies on: later entries into the chain, tensors, golden vectors, what was
+refused.
+"""
 
 from __future__ import annotations
 
@@ -71,15 +73,24 @@ def test_golden_vectors_are_answered_by_what_is_open(tmp_path: Path) -> None:
 
 def test_what_was_refused_is_told_and_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = bundle(tmp_path / "net.tport", [Absent(), FakeTarget()])
-    with caplog.at_level(logging.INFO, "torchport"), pytest.warns(RuntimeWarning, match="using fake-fp32"), Predictor(path) as predictor:
+    with (
+        caplog.at_level(logging.INFO, "torchport"),
+        pytest.warns(RuntimeWarning, match="using fake-fp32"),
+        Predictor(path) as predictor,
+    ):
         assert predictor.variant.id == "fake-fp32"
-        assert {name: str(why) for name, why in predictor.refused.items()} == {"absent-fp32": "librt is not installed; pip install torchport-absent"}
+        assert {name: str(why) for name, why in predictor.refused.items()} == {
+            "absent-fp32": "librt is not installed; pip install torchport-absent"
+        }
     assert "using fake-fp32" in caplog.text
 
 
 def test_a_host_step_that_the_task_does_not_have_is_an_error_when_the_bundle_is_opened(tmp_path: Path) -> None:
     def unheard_of(manifest: Manifest) -> Manifest:
-        steps = [msgspec.structs.replace(step, host="unheard_of") if step.name == "present" else step for step in manifest.steps]
+        steps = [
+            msgspec.structs.replace(step, host="unheard_of") if step.name == "present" else step
+            for step in manifest.steps
+        ]
         return msgspec.structs.replace(manifest, steps=tuple(steps))
 
     with pytest.raises(BundleError, match="task tensor has no host step 'unheard_of'"):

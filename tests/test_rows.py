@@ -23,7 +23,10 @@ def row(text: str) -> Wanted:
 
 
 def test_quick_targets_and_the_model_as_trained_go_first_and_parents_before_what_starts_from_them() -> None:
-    rows = [row(text) for text in ("executorch", "openvino-int8_static", "openvino", "torchscript", "onnx-int8_static", "onnx")]
+    rows = [
+        row(text)
+        for text in ("executorch", "openvino-int8_static", "openvino", "torchscript", "onnx-int8_static", "onnx")
+    ]
     assert [one.id for one in ordered(rows)] == [
         "onnx-fp32", "openvino-fp32", "torchscript-fp32", "onnx-int8_static", "openvino-int8_static", "executorch-fp32",
     ]  # fmt: skip
@@ -38,11 +41,17 @@ class Work:
     def row(self, row: Wanted, program: Any, limit_s: float) -> Lowered:
         self.limits.append(limit_s)
         artifact = Artifact(target=row.target, recipe=row.recipe.name, precision="fp32", graphs={})
-        return Lowered(row, artifact, None, 0.0) if len(self.limits) > self.failing else Lowered(row, None, ExportError("no"), 0.0)
+        return (
+            Lowered(row, artifact, None, 0.0)
+            if len(self.limits) > self.failing
+            else Lowered(row, None, ExportError("no"), 0.0)
+        )
 
     def prove(self, low: Lowered, standards: Any, limit_s: float) -> tuple[Candidate, list[Any] | None]:
         status = "ok" if low.artifact else "failed"
-        return Candidate(id=low.wanted.id, target=low.wanted.target, recipe="fp32", precision="fp32", status=status), [] if low.artifact else None
+        return Candidate(
+            id=low.wanted.id, target=low.wanted.target, recipe="fp32", precision="fp32", status=status
+        ), [] if low.artifact else None
 
 
 @pytest.mark.parametrize("failing", [0, 2])

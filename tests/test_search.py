@@ -63,7 +63,12 @@ def test_when_the_time_is_up_the_rest_is_said_to_be_untried():
 
 
 def test_a_short_timing_rules_out_only_what_is_slower_and_no_smaller():
-    rows = [row("a-fp32", size=100), row("a-int8_weights", size=25), row("b-int8_weights", size=30), row("b-int4_weights", size=12)]
+    rows = [
+        row("a-fp32", size=100),
+        row("a-int8_weights", size=25),
+        row("b-int8_weights", size=30),
+        row("b-int4_weights", size=12),
+    ]
     short = {"a-fp32": 10.0, "a-int8_weights": 5.0, "b-int8_weights": 5.1 * CLEARLY_SLOWER, "b-int4_weights": 50.0}
     found = {one.id: one for one in worth_measuring(rows, short)}
     assert found["b-int8_weights"].status == "rejected"

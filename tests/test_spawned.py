@@ -1,4 +1,6 @@
-"""A child process that is started afresh, as on macOS and Windows: handed everything, with the same limits as a forked one."""
+"""A child process that is started afresh, as on macOS and Windows: handed everything, with the same limits as a forked
+one.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +92,10 @@ def test_a_module_that_refuses_is_left_to_its_exported_program() -> None:
     assert isolate.call(lambda: parametrized is None)
 
 
-@pytest.mark.parametrize(("platform", "asked", "found"), [("linux", "", "fork"), ("darwin", "", "spawn"), ("linux", "spawn", "spawn"), ("darwin", "fork", "fork")])
+@pytest.mark.parametrize(
+    ("platform", "asked", "found"),
+    [("linux", "", "fork"), ("darwin", "", "spawn"), ("linux", "spawn", "spawn"), ("darwin", "fork", "fork")],
+)
 def test_how_children_are_started(platform: str, asked: str, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setenv(isolate.START, asked)
@@ -115,6 +120,18 @@ def test_a_captured_program_is_exported_there_as_here(toy: str, tmp_path: Path) 
 
 def test_a_whole_deploy_of_a_users_file_with_integers_of_its_own(tmp_path: Path, untimed: None) -> None:
     (tmp_path / "spawned_net.py").write_text(NET)
-    save_file({"x": np.random.default_rng(0).standard_normal((96, 10), dtype=np.float32)}, str(tmp_path / "x.safetensors"))
-    outcome = torchport.deploy(f"{tmp_path}/spawned_net.py:Net", tmp_path / "net.tport", data=tmp_path / "x.safetensors", targets=["onnx"], recipes=["fp32", "int8_static"], keep="all")
-    assert {c.id: c.status for c in outcome.choice.candidates if c.target == "onnx"} == {"onnx-fp32": "chosen", "onnx-int8_static": "ok"}, outcome.choice
+    save_file(
+        {"x": np.random.default_rng(0).standard_normal((96, 10), dtype=np.float32)}, str(tmp_path / "x.safetensors")
+    )
+    outcome = torchport.deploy(
+        f"{tmp_path}/spawned_net.py:Net",
+        tmp_path / "net.tport",
+        data=tmp_path / "x.safetensors",
+        targets=["onnx"],
+        recipes=["fp32", "int8_static"],
+        keep="all",
+    )
+    assert {c.id: c.status for c in outcome.choice.candidates if c.target == "onnx"} == {
+        "onnx-fp32": "chosen",
+        "onnx-int8_static": "ok",
+    }, outcome.choice

@@ -36,7 +36,9 @@ def test_candidate_and_reference_mirror_each_other():
     assert tango(0, 20, 20)[0] == -1.0
 
 
-@pytest.mark.parametrize(("n", "gained", "lost"), [(20, 0.05, 0.05), (50, 0.02, 0.03), (200, 0.01, 0.01), (500, 0.02, 0.03)])
+@pytest.mark.parametrize(
+    ("n", "gained", "lost"), [(20, 0.05, 0.05), (50, 0.02, 0.03), (200, 0.01, 0.01), (500, 0.02, 0.03)]
+)
 def test_coverage_by_simulation(n, gained, lost):
     dice, known, hits, rounds = random.Random(7), {}, 0, 400
     for _ in range(rounds):
@@ -81,6 +83,10 @@ def test_items_needed_for_an_absolute_accuracy():
     assert items_needed_for(0.9, 0.9) is None
 
 
-@pytest.mark.parametrize(("gained", "lost", "n"), [(0, 0, 20), (1, 7, 21), (3, 0, 20), (0, 2, 500), (20, 0, 20), (0, 20, 20)])
+@pytest.mark.parametrize(
+    ("gained", "lost", "n"), [(0, 0, 20), (1, 7, 21), (3, 0, 20), (0, 2, 500), (20, 0, 20), (0, 20, 20)]
+)
 def test_the_differing_pairs_are_read_back_from_the_interval(gained, lost, n):
-    assert discordance(tango(gained, lost, n), (gained - lost) / n, n) == pytest.approx((gained / n, lost / n), abs=1e-6)
+    assert discordance(tango(gained, lost, n), (gained - lost) / n, n) == pytest.approx(
+        (gained / n, lost / n), abs=1e-6
+    )

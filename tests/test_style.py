@@ -18,7 +18,12 @@ from torchport.tasks import tasks
 
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src" / "torchport").rglob("*.py"))
-FILES = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "benchmarks").rglob("*.py")), ROOT / "scripts" / "generate-docs"]
+FILES = [
+    *SOURCES,
+    *sorted((ROOT / "tests").rglob("*.py")),
+    *sorted((ROOT / "benchmarks").rglob("*.py")),
+    ROOT / "scripts" / "generate-docs",
+]
 REGISTRIES = {"targets": targets, "tasks": tasks, "recipes": recipes}
 
 MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 400, 60, 8
@@ -44,13 +49,23 @@ def test_files_and_functions_stay_small(path):
     source = path.read_text("utf-8")
     tree = ast.parse(source)
     assert len(source.splitlines()) <= MOST_LINES
-    assert [f"{f.name}, line {f.lineno}" for f in functions(tree) if (f.end_lineno or f.lineno) - f.lineno + 1 > MOST_FUNCTION_LINES] == []
+    assert [
+        f"{f.name}, line {f.lineno}"
+        for f in functions(tree)
+        if (f.end_lineno or f.lineno) - f.lineno + 1 > MOST_FUNCTION_LINES
+    ] == []
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if path.parent.name != "cli" and path.name != "api.py"], ids=name_of)
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path.parent.name != "cli" and path.name != "api.py"], ids=name_of
+)
 def test_a_function_takes_at_most_eight_parameters(path):
     """Not the verbs of the command line and of Python, whose parameters are the options."""
-    assert [f"{f.name}, line {f.lineno}" for f in functions(ast.parse(path.read_text("utf-8"))) if parameters(f) > MOST_PARAMETERS] == []
+    assert [
+        f"{f.name}, line {f.lineno}"
+        for f in functions(ast.parse(path.read_text("utf-8")))
+        if parameters(f) > MOST_PARAMETERS
+    ] == []
 
 
 @cache
@@ -58,7 +73,12 @@ def documented_methods() -> set[str]:
     """Names of methods that some class of ours documents: an override need not repeat what its base says."""
     trees = [ast.parse(path.read_text("utf-8")) for path in SOURCES]
     classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    return {member.name for one in classes for member in one.body if isinstance(member, Function) and ast.get_docstring(member)}
+    return {
+        member.name
+        for one in classes
+        for member in one.body
+        if isinstance(member, Function) and ast.get_docstring(member)
+    }
 
 
 def undocumented(tree: ast.Module, inherited: set[str]) -> Iterator[str]:
@@ -69,7 +89,12 @@ def undocumented(tree: ast.Module, inherited: set[str]) -> Iterator[str]:
             if not ast.get_docstring(node):
                 yield node.name
             for member in node.body if isinstance(node, ast.ClassDef) else []:
-                if isinstance(member, Function) and not member.name.startswith("_") and member.name not in inherited and not ast.get_docstring(member):
+                if (
+                    isinstance(member, Function)
+                    and not member.name.startswith("_")
+                    and member.name not in inherited
+                    and not ast.get_docstring(member)
+                ):
                     yield f"{node.name}.{member.name}"
 
 
@@ -86,7 +111,10 @@ def test_tables_are_sorted_and_their_rows_exist(registry: Registry):
         assert entry.about, f"{name} says nothing about itself"
         module, _, attribute = entry.path.partition(":")
         path = ROOT / "src" / Path(*module.split(".")).with_suffix(".py")
-        assert any(isinstance(node, ast.ClassDef) and node.name == attribute for node in ast.parse(path.read_text("utf-8")).body), f"{name}: no {entry.path}"
+        assert any(
+            isinstance(node, ast.ClassDef) and node.name == attribute
+            for node in ast.parse(path.read_text("utf-8")).body
+        ), f"{name}: no {entry.path}"
 
 
 def test_the_folder_of_targets_is_the_support_matrix():

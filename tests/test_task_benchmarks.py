@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks" / "tasks"
 
 SLICES = ("text_generation",)
-"""One scenario, for the harness; the pages of `examples` run each kind. `benchmarks/tasks --short` does all scenarios, in ten minutes."""
+"""One scenario, for the harness; the pages of `examples` run each kind. `benchmarks/tasks --short` does all
+scenarios, in ten minutes.
+"""
 
 MADE_UP = """
 import time
@@ -27,7 +29,8 @@ def rows(short: bool) -> list[Row]:
     with Path("calls.txt").open("a") as calls:
         calls.write("x")
     {before}
-    return [Row("image-classification", "net", "data", "top-1", 0.5, 0.5, {identical}, 10, 3.0, ["onnx", "openvino", "pt2"], {{"note": 1.0}})]
+    found = ["onnx", "openvino", "pt2"]
+    return [Row("image-classification", "net", "data", "top-1", 0.5, 0.5, {identical}, 10, 3.0, found, {{"note": 1.0}})]
 """
 
 
@@ -47,7 +50,9 @@ def scenario(folder: Path, before: str = "pass", identical: int = 10) -> None:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, folder, *arguments], cwd=folder.parents[1], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, folder, *arguments], cwd=folder.parents[1], capture_output=True, text=True, check=False
+    )
 
 
 def test_a_scenario_is_measured_once_and_again_when_it_changes(harness):
@@ -56,10 +61,24 @@ def test_a_scenario_is_measured_once_and_again_when_it_changes(harness):
     for calls, arguments in ((1, ()), (1, ()), (2, ("--fresh",)), (3, ("--short",))):
         done = run(harness, "made_up", *arguments)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "ok    image-classification, net on data: top-1 0.5 -> 0.5, 10/10 identical, 3.00 x eager, onnx openvino pt2, note 1" in done.stdout
+        assert (
+            "ok    image-classification, net on data: top-1 0.5 -> 0.5, 10/10 identical, 3.00 x eager, onnx openvino "
+            "pt2, note 1" in done.stdout
+        )
         assert len((root / "calls.txt").read_text()) == calls
     (row,) = json.loads((root / "build" / "tasks.json").read_text())["rows"]
-    assert list(row) == ["task", "model", "data", "metric", "eager", "deployed", "identical", "items", "speedup", "targets"]
+    assert list(row) == [
+        "task",
+        "model",
+        "data",
+        "metric",
+        "eager",
+        "deployed",
+        "identical",
+        "items",
+        "speedup",
+        "targets",
+    ]
     scenario(harness, identical=9)
     done = run(harness, "made_up")
     assert done.returncode == 1
@@ -91,23 +110,47 @@ def bars(monkeypatch):
     ("changed", "said"),
     [
         ({}, []),
-        ({"deployed": 0.985, "notes": {"frames/s": 150.0}}, ["F1 0.006 off, at most 0.005", "150 frames/s, at least 200"]),
+        (
+            {"deployed": 0.985, "notes": {"frames/s": 150.0}},
+            ["F1 0.006 off, at most 0.005", "150 frames/s, at least 200"],
+        ),
         ({"deployed": float("nan")}, ["F1 nan off, at most 0.005"]),
         ({"notes": {}}, ["nan frames/s, at least 200"]),
         ({"speedup": 0.5, "targets": ["onnx"]}, ["1 targets, at least 3", "0.5 x eager, at least 1"]),
         ({"model": "mtcnn", "identical": 149, "notes": {}}, ["149/150 identical, at least 100.0%"]),
-        ({"task": "speech-recognition", "speedup": 3.0, "notes": {"real-time factor": 0.2}}, ["0.2 real-time factor, at most 0.15"]),
+        (
+            {"task": "speech-recognition", "speedup": 3.0, "notes": {"real-time factor": 0.2}},
+            ["0.2 real-time factor, at most 0.15"],
+        ),
         ({"task": "tensor", "deployed": 0.1}, []),
     ],
 )
 def test_what_falls_short_is_said(bars, changed, said):
     module, row = bars
-    made = {"task": "object-detection", "model": "freeway", "data": "frames", "metric": "F1", "eager": 0.991, "deployed": 0.991}
-    made |= {"identical": 150, "items": 150, "speedup": 1.5, "targets": ["onnx", "openvino", "pt2"], "notes": {"frames/s": 260.0}, **changed}
+    made = {
+        "task": "object-detection",
+        "model": "freeway",
+        "data": "frames",
+        "metric": "F1",
+        "eager": 0.991,
+        "deployed": 0.991,
+    }
+    made |= {
+        "identical": 150,
+        "items": 150,
+        "speedup": 1.5,
+        "targets": ["onnx", "openvino", "pt2"],
+        "notes": {"frames/s": 260.0},
+        **changed,
+    }
     if made["model"] == "mtcnn" or made["task"] == "speech-recognition":
         made["deployed"] = made["eager"]
     assert module.judge(row.Row(**made), timed=True) == said
-    assert module.judge(row.Row(**made), timed=False) == [one for one in said if "frames/s" not in one and "x eager" not in one and "real-time" not in one and "targets" not in one]
+    assert module.judge(row.Row(**made), timed=False) == [
+        one
+        for one in said
+        if "frames/s" not in one and "x eager" not in one and "real-time" not in one and "targets" not in one
+    ]
 
 
 def lacking() -> list[str]:

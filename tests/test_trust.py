@@ -28,9 +28,19 @@ DATA = Path(__file__).parent / "data"
 SOUND, ITEM = DATA / "schema3.tport", DATA / "schema3.input.json"
 
 
-def ask(*words: object, cwd: Path | None = None, tail: str = "", env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def ask(
+    *words: object, cwd: Path | None = None, tail: str = "", env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     command = f'"$0" -m torchport "$@" {tail}'
-    return subprocess.run(["bash", "-c", command, sys.executable, *map(str, words)], cwd=cwd, capture_output=True, text=True, timeout=120, env={**os.environ, **(env or {})}, check=False)
+    return subprocess.run(
+        ["bash", "-c", command, sys.executable, *map(str, words)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, **(env or {})},
+        check=False,
+    )
 
 
 @pytest.mark.parametrize(("tail", "code"), [(">&-", 0), (">/dev/full", 3), (">&- 2>&-", 0)])
@@ -77,8 +87,17 @@ time.sleep(1.0)
 
 def test_no_runtime_calls_home_or_keeps_a_diary(tmp_path: Path) -> None:
     code = HOME.format(bundle=str(SOUND), item=str(ITEM))
-    env = {name: value for name, value in os.environ.items() if name not in ("ORT_DISABLE_TELEMETRY", "CI", "GITHUB_ACTIONS", "TF_BUILD")}
-    env |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / ".cache"), "TMPDIR": str(tmp_path), "TORCHPORT_CACHE": str(tmp_path / "own")}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("ORT_DISABLE_TELEMETRY", "CI", "GITHUB_ACTIONS", "TF_BUILD")
+    }
+    env |= {
+        "HOME": str(tmp_path),
+        "XDG_CACHE_HOME": str(tmp_path / ".cache"),
+        "TMPDIR": str(tmp_path),
+        "TORCHPORT_CACHE": str(tmp_path / "own"),
+    }
     command = [sys.executable, "-c", code]
     alone = ["unshare", "-rn", "true"]
     if shutil.which("unshare") and subprocess.run(alone, capture_output=True, check=False).returncode == 0:
@@ -88,7 +107,9 @@ def test_no_runtime_calls_home_or_keeps_a_diary(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".json"])
-def test_what_is_kept_is_found_only_as_it_was_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+def test_what_is_kept_is_found_only_as_it_was_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
     monkeypatch.setenv("TORCHPORT_CACHE", str(tmp_path))
     place = cache.entry("kind", "key")
     fresh = place and cache.scratch(place)
@@ -136,7 +157,17 @@ def zipped_with_more(path: Path) -> None:
         archive.writestr("thesis.txt", "mine")
 
 
-@pytest.mark.parametrize("make", [document, half_a_bundle, linked, zipped_with_more, lambda path: path.write_text("mine"), lambda path: path.mkdir()])
+@pytest.mark.parametrize(
+    "make",
+    [
+        document,
+        half_a_bundle,
+        linked,
+        zipped_with_more,
+        lambda path: path.write_text("mine"),
+        lambda path: path.mkdir(),
+    ],
+)
 def test_nobodys_file_is_replaced(tmp_path: Path, make) -> None:
     make(tmp_path / "out")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -153,7 +184,9 @@ def test_a_damaged_bundle_of_ours_may_be_replaced(tmp_path: Path) -> None:
         pass
 
 
-def test_temporary_folders_of_killed_runs_are_swept_and_those_of_living_ones_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temporary_folders_of_killed_runs_are_swept_and_those_of_living_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     left, other = tmp_path / f"{disk.PREFIX}left", tmp_path / "torchport-notes"
     for folder in (left, other):
@@ -169,15 +202,28 @@ def test_temporary_folders_of_killed_runs_are_swept_and_those_of_living_ones_sta
     assert not mine.exists()
 
 
-@pytest.mark.parametrize("text", ["9**9**9**9", "Pow(Integer(9), Pow(Integer(9), Integer(9)))", "LShift(1, 10**9)", "LShift(Integer(1), Integer(1000000000))",
-                                  "Float('1.5', precision=10000000000)", "factorial(9)", "1" * 30000, "Symbol('s0')**Symbol('s1')"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "9**9**9**9",
+        "Pow(Integer(9), Pow(Integer(9), Integer(9)))",
+        "LShift(1, 10**9)",
+        "LShift(Integer(1), Integer(1000000000))",
+        "Float('1.5', precision=10000000000)",
+        "factorial(9)",
+        "1" * 30000,
+        "Symbol('s0')**Symbol('s1')",
+    ],
+)
 def test_an_expression_that_grows_without_end_is_refused(text: str) -> None:
     with pytest.raises(UnsafeFile, match="symbolic shape"):
         check_program(json.dumps({"expr_str": text}).encode())
 
 
-@pytest.mark.parametrize("text", ["16*s39", "Mul(Integer(16), Symbol('s39', positive=True, integer=True))", "FloorDiv(Add(Symbol('s0'), Integer(-1)), Integer(2))", "Pow(Symbol('s0'), Integer(2))",
-                                  "Max(1, Mod(s0, 8))", "Float('1.5', precision=53)"])  # fmt: skip
+@pytest.mark.parametrize("text", ["16*s39", "Mul(Integer(16), Symbol('s39', positive=True, integer=True))",
+                                  "FloorDiv(Add(Symbol('s0'), Integer(-1)), Integer(2))",
+                                  "Pow(Symbol('s0'), Integer(2))", "Max(1, Mod(s0, 8))",
+                                  "Float('1.5', precision=53)"])  # fmt: skip
 def test_an_expression_of_a_shape_is_taken(text: str) -> None:
     check_program(json.dumps({"expr_str": text}).encode())
 
@@ -204,6 +250,9 @@ def test_a_session_description_is_no_video() -> None:
     pytest.importorskip("av")
     from torchport.tasks.shared.video import Clip
 
-    sdp = b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+    sdp = (
+        b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 "
+        b"H264/90000\n"
+    )
     with pytest.raises(BadInput, match="no video"):
         list(Clip(sdp))

@@ -27,8 +27,19 @@ USUAL = [name for name in GROUPS if name != "demo"]
 def main() -> int:
     """Run the named groups; the exit code is 0 where every bar is met."""
     parser = argparse.ArgumentParser(description=__doc__, prog="benchmarks/bars")
-    parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], metavar="GROUP", help=f"of {', '.join(GROUPS)}; all but demo if none is named")
-    parser.add_argument("--bundle", type=Path, default=ROOT / "build/demo/efficientnet-lite0.tport", help="the demo's Bundle, with every variant kept")
+    parser.add_argument(
+        "groups",
+        nargs="*",
+        choices=[*GROUPS, []],
+        metavar="GROUP",
+        help=f"of {', '.join(GROUPS)}; all but demo if none is named",
+    )
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        default=ROOT / "build/demo/efficientnet-lite0.tport",
+        help="the demo's Bundle, with every variant kept",
+    )
     parser.add_argument("--json", type=Path, default=ROOT / "build/bars.json", help="where to write the figures")
     wanted = parser.parse_args()
     ledger, work = Ledger(), ROOT / "build/bars"

@@ -24,9 +24,16 @@ def hold(ledger: Ledger, bundle: Path, work: Path) -> None:
     pixels = [pictures.normalise(pictures.levels(image)) for image in images]
     logits = pictures.eager(pixels)
     variants = [row["id"] for row in running.command("inspect", bundle)["variants"]]
-    ledger.at_most("fp32 targets that the Bundle lacks", len(set(FP32) - set(variants)), 0, ", ".join(sorted(set(FP32) - set(variants))))
+    ledger.at_most(
+        "fp32 targets that the Bundle lacks",
+        len(set(FP32) - set(variants)),
+        0,
+        ", ".join(sorted(set(FP32) - set(variants))),
+    )
     floats = [variant for variant in variants if variant in FP32]
-    given = {f"image/{i}": image for i, image in enumerate(images)} | {f"pixels/{i}": one for i, one in enumerate(pixels)}
+    given = {f"image/{i}": image for i, image in enumerate(images)} | {
+        f"pixels/{i}": one for i, one in enumerate(pixels)
+    }
     given |= {f"pixels/batch{i}": np.concatenate(pixels[i : i + BATCH]) for i in range(0, len(photos), BATCH)}
     made = {variant: running.stages(bundle, variant, given) for variant in floats}
     _preprocessing(ledger, made, len(files))
@@ -37,11 +44,19 @@ def hold(ledger: Ledger, bundle: Path, work: Path) -> None:
 
 
 def _preprocessing(ledger: Ledger, made: Mapping[str, Mapping[str, np.ndarray]], count: int) -> None:
-    shades = {variant: [pictures.denormalise(answers[f"image/{i}"]) for i in range(count)] for variant, answers in made.items()}
+    shades = {
+        variant: [pictures.denormalise(answers[f"image/{i}"]) for i in range(count)]
+        for variant, answers in made.items()
+    }
     for one, other in combinations(shades, 2):
         apart = difference(shades[one], shades[other])
         ledger.at_most(f"preprocess, {one} against {other}, levels", apart.levels, 1)
-        ledger.below(f"preprocess, {one} against {other}, % of a picture's pixels", apart.share, 0.1, f"the worst of {count} pictures")
+        ledger.below(
+            f"preprocess, {one} against {other}, % of a picture's pixels",
+            apart.share,
+            0.1,
+            f"the worst of {count} pictures",
+        )
 
 
 class Apart(NamedTuple):
@@ -73,8 +88,18 @@ def relative(got: np.ndarray, reference: np.ndarray) -> float:
 def _model(ledger: Ledger, variant: str, made: Mapping[str, np.ndarray], logits: np.ndarray, photos: int) -> None:
     singles = np.concatenate([made[f"pixels/{i}"] for i in range(len(logits))])
     batched = np.concatenate([made[f"pixels/batch{i}"] for i in range(0, photos, BATCH)])
-    ledger.at_most(f"model from the same tensor, {variant} against eager, max_rel", relative(singles, logits), 1e-4, f"the worst of {len(logits)} pictures")
-    ledger.at_most(f"a batch of {BATCH} against {BATCH} singles, {variant}, max_rel", relative(batched, singles[:photos]), 1e-4, f"{photos // BATCH} batches")
+    ledger.at_most(
+        f"model from the same tensor, {variant} against eager, max_rel",
+        relative(singles, logits),
+        1e-4,
+        f"the worst of {len(logits)} pictures",
+    )
+    ledger.at_most(
+        f"a batch of {BATCH} against {BATCH} singles, {variant}, max_rel",
+        relative(batched, singles[:photos]),
+        1e-4,
+        f"{photos // BATCH} batches",
+    )
 
 
 def _raw(ledger: Ledger, bundle: Path, variant: str, files: Sequence[Path], logits: np.ndarray) -> None:
@@ -86,13 +111,23 @@ def _raw(ledger: Ledger, bundle: Path, variant: str, files: Sequence[Path], logi
 
 def other_fives(got: np.ndarray, reference: np.ndarray) -> int:
     """In how many rows the five greatest are not the same five."""
-    return sum(set(a) != set(b) for a, b in zip(np.argsort(-got)[:, :5].tolist(), np.argsort(-reference)[:, :5].tolist(), strict=True))
+    return sum(
+        set(a) != set(b)
+        for a, b in zip(np.argsort(-got)[:, :5].tolist(), np.argsort(-reference)[:, :5].tolist(), strict=True)
+    )
 
 
-def _accuracy(ledger: Ledger, bundle: Path, variants: Sequence[str], photos: Sequence[Path], logits: np.ndarray) -> None:
+def _accuracy(
+    ledger: Ledger, bundle: Path, variants: Sequence[str], photos: Sequence[Path], logits: np.ndarray
+) -> None:
     truth = [int(photo.stem.rpartition("_")[2]) for photo in photos]
     for variant in variants:
         results, _ = running.outputs(bundle, variant, photos)
         tops = [row["labels"][0]["index"] for row in results]
         right = sum(top == label for top, label in zip(tops, truth, strict=True))
-        ledger.at_most(f"accuracy, {variant}, photos with another top-1 than Pillow and eager", int((np.array(tops) != logits.argmax(1)).sum()), 0, f"{right} of {len(photos)} right")
+        ledger.at_most(
+            f"accuracy, {variant}, photos with another top-1 than Pillow and eager",
+            int((np.array(tops) != logits.argmax(1)).sum()),
+            0,
+            f"{right} of {len(photos)} right",
+        )

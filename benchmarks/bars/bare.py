@@ -1,4 +1,6 @@
-"""The least that answers a picture with Pillow and ONNX Runtime, or OpenVINO: `bare.py MODEL.onnx|MODEL.xml PICTURE`. Nothing is checked."""
+"""The least that answers a picture with Pillow and ONNX Runtime, or OpenVINO: `bare.py MODEL.onnx|MODEL.xml PICTURE`.
+Nothing is checked.
+"""
 
 from __future__ import annotations
 

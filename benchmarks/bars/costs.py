@@ -32,18 +32,34 @@ def memory(ledger: Ledger, bundle: Path, work: Path) -> None:
             _, base = running.peak(bundle, variant, small, *flags)
             result, peak = running.peak(bundle, variant, large, *flags)
             tops.add(result["labels"][0]["index"])
-            ledger.at_most(f"4032x3024, {' '.join((variant, *flags))}, MB above 512x512", (peak - base) / 1e6, 200, f"whole process {peak / 1e6:.0f} MB")
+            ledger.at_most(
+                f"4032x3024, {' '.join((variant, *flags))}, MB above 512x512",
+                (peak - base) / 1e6,
+                200,
+                f"whole process {peak / 1e6:.0f} MB",
+            )
     ledger.at_most("4032x3024, different answers", len(tops), 1)
 
 
 def winner(ledger: Ledger, bundle: Path, work: Path) -> None:
     """The recorded winner of profile `python`, timed again in fresh processes."""
     document = running.command("bench", bundle, "--trust")
-    rows = {row["id"]: row["latency_ms"]["median"] for row in document["candidates"] if row["status"] in ("chosen", "ok") and "python" in row["profiles"]}
+    rows = {
+        row["id"]: row["latency_ms"]["median"]
+        for row in document["candidates"]
+        if row["status"] in ("chosen", "ok") and "python" in row["profiles"]
+    }
     chosen, eager = document["chosen_for"]["python"], document["reference"]["latency_ms"]
     best = min(rows, key=lambda name: rows[name])
-    ledger.at_most(f"the winner, {chosen}, against the best of its profile, {best}, times", rows[chosen] / rows[best], 1.1, f"{rows[chosen]:.2f} ms / {rows[best]:.2f} ms")
-    ledger.at_least(f"eager against the winner, {chosen}, times", eager / rows[chosen], 3, f"{eager:.2f} ms / {rows[chosen]:.2f} ms")
+    ledger.at_most(
+        f"the winner, {chosen}, against the best of its profile, {best}, times",
+        rows[chosen] / rows[best],
+        1.1,
+        f"{rows[chosen]:.2f} ms / {rows[best]:.2f} ms",
+    )
+    ledger.at_least(
+        f"eager against the winner, {chosen}, times", eager / rows[chosen], 3, f"{eager:.2f} ms / {rows[chosen]:.2f} ms"
+    )
 
 
 def startup(ledger: Ledger, bundle: Path, work: Path) -> None:
@@ -55,21 +71,34 @@ def startup(ledger: Ledger, bundle: Path, work: Path) -> None:
 def _startup(ledger: Ledger, bundle: Path, work: Path, python: Path, variants: Sequence[str], where: str = "") -> None:
     photo = pictures.gather(work / "photos")[0]
     predict: tuple[str | Path, ...] = (python.parent / "torchport", "predict", bundle, photo)
-    ours = {"torchport predict": predict} | {f"torchport predict --variant {name}": (*predict, "--variant", name) for name in variants}
+    ours = {"torchport predict": predict} | {
+        f"torchport predict --variant {name}": (*predict, "--variant", name) for name in variants
+    }
     commands: dict[str, tuple[str | Path, ...]] = {
         "nothing": (python, "-c", "pass"),
         "import": (python, "-c", "import torchport"),
         "bare": (python, running.HERE / "bare.py", bundle / "variants" / "onnx-fp32" / "model.onnx", photo),
     }
-    # A variant that was asked for by name is held against its own runtime's script: importing OpenVINO alone takes longer than ONNX Runtime's does.
+    # A variant that was asked for by name is held against its own runtime's script: importing OpenVINO alone takes
+    # longer than ONNX Runtime's does.
     with_openvino = [name for name in variants if name.startswith("openvino-")]
     if with_openvino:
-        commands["bare OpenVINO"] = (python, running.HERE / "bare.py", bundle / "variants" / with_openvino[0] / "model.xml", photo)
+        commands["bare OpenVINO"] = (
+            python,
+            running.HERE / "bare.py",
+            bundle / "variants" / with_openvino[0] / "model.xml",
+            photo,
+        )
     taken = running.medians(commands | ours, ROUNDS)
     ledger.below(f"import torchport{where}, ms beyond bare Python", 1000 * (taken["import"] - taken["nothing"]), 60)
     for name in ours:
         bare = "bare OpenVINO" if "openvino-" in name else "bare"
-        ledger.at_most(f"{name}{where}, times a {bare} script", taken[name] / taken[bare], 1.5, f"{taken[name]:.3f} s / {taken[bare]:.3f} s")
+        ledger.at_most(
+            f"{name}{where}, times a {bare} script",
+            taken[name] / taken[bare],
+            1.5,
+            f"{taken[name]:.3f} s / {taken[bare]:.3f} s",
+        )
 
 
 def base(ledger: Ledger, bundle: Path, work: Path) -> None:
@@ -77,7 +106,9 @@ def base(ledger: Ledger, bundle: Path, work: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = Path(folder, "bin", "python")
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", running.ROOT], check=True)
+        subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", running.ROOT], check=True
+        )
         site = next(Path(folder, "lib").glob("python3*/site-packages"))
         size = sum(file.lstat().st_blocks * 512 for file in site.rglob("*") if file.relative_to(site).parts[0] != "pip")
         ledger.below("base installation, MB", size / 1e6, 260)
@@ -90,9 +121,13 @@ def demo(ledger: Ledger, bundle: Path, work: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder, "clone")
         subprocess.run(["git", "clone", "--quiet", running.ROOT, clone], check=True)
-        environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+        environment = {
+            name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")
+        }
         start = time.perf_counter()
-        code = subprocess.run(["make", "demo"], cwd=clone, env=environment, stdout=subprocess.DEVNULL, check=False).returncode
+        code = subprocess.run(
+            ["make", "demo"], cwd=clone, env=environment, stdout=subprocess.DEVNULL, check=False
+        ).returncode
         minutes = (time.perf_counter() - start) / 60
         ledger.at_most("make demo in a fresh clone, exit code", code, 0)
         ledger.below("make demo in a fresh clone, minutes", minutes, 8)

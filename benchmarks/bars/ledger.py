@@ -37,12 +37,22 @@ class Ledger:
         return [row["what"] for row in self.rows if not row["ok"]]
 
     def write(self, path: Path) -> None:
-        """Everything as one JSON document; `load` is the number of running processes before and after, over a minute each."""
+        """Everything as one JSON document; `load` is the number of running processes before and after, over a minute
+        each.
+        """
         path.parent.mkdir(parents=True, exist_ok=True)
         facts = {name: getattr(self.machine, name) for name in self.machine.__struct_fields__}
-        document = {"machine": facts, "load": [self.load_before, os.getloadavg()[0]], "ok": not self.failed, "bars": self.rows}
+        document = {
+            "machine": facts,
+            "load": [self.load_before, os.getloadavg()[0]],
+            "ok": not self.failed,
+            "bars": self.rows,
+        }
         path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
 
     def _hold(self, what: str, figure: float, bar: str, ok: bool, note: str) -> None:
         self.rows.append({"what": what, "figure": figure, "bar": bar, "ok": ok, "note": note})
-        print(f"{'ok  ' if ok else 'FAIL'}  {what}: {figure:.4g} {bar}{f'  ({note})' if note else ''}  [{self._where}]", flush=True)
+        print(
+            f"{'ok  ' if ok else 'FAIL'}  {what}: {figure:.4g} {bar}{f'  ({note})' if note else ''}  [{self._where}]",
+            flush=True,
+        )

@@ -28,7 +28,9 @@ def resized(photos: Iterable[Path], folder: Path) -> list[Path]:
     for photo in photos:
         for width, height in OTHER_SIZES:
             made.append(folder / f"{width}x{height}_{photo.name}")
-            Image.open(photo).convert("RGB").resize((width, height), Image.Resampling.LANCZOS).save(made[-1], quality=95)
+            Image.open(photo).convert("RGB").resize((width, height), Image.Resampling.LANCZOS).save(
+                made[-1], quality=95
+            )
     return made
 
 

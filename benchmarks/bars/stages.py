@@ -2,7 +2,8 @@
 
 The start of a tensor's name says where it goes in, and what comes out has the same name:
 
-- `image/...`, uint8 [height, width, channels]: the graph `preprocess` -> pixels; left out where the artefact's bound is smaller;
+- `image/...`, uint8 [height, width, channels]: the graph `preprocess` -> pixels; left out where the artefact's bound is
+  smaller;
 - `host/...`, the same: the host's preprocessing -> pixels;
 - `pixels/...`, float32 [batch, channels, height, width]: the graph `model` -> its first output.
 """
@@ -37,4 +38,6 @@ def answers(predictor: Predictor, tensors: dict[str, np.ndarray]) -> Iterator[tu
 
 if __name__ == "__main__":
     with Predictor(sys.argv[1], variant=sys.argv[2], in_graph=True, trust=True) as opened:
-        save_file({name: np.ascontiguousarray(made) for name, made in answers(opened, load_file(sys.argv[3]))}, sys.argv[4])
+        save_file(
+            {name: np.ascontiguousarray(made) for name, made in answers(opened, load_file(sys.argv[3]))}, sys.argv[4]
+        )

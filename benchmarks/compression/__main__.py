@@ -1,4 +1,6 @@
-"""Compress every model inside its accuracy budget, and hold each point against the best fp32 candidate. See README.md beside this file."""
+"""Compress every model inside its accuracy budget, and hold each point against the best fp32 candidate. See README.md
+beside this file.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,24 @@ from row import Row
 
 def line(row: Row) -> str:
     """A row's figures."""
-    lost = f"{row.metric} {row.reference:.4g} -> {row.value:.4g} on {row.items} items (loss up to {row.loss_upper:.4g}), {row.agreement:.1%} answered as before"
-    return f"{row.model}, {row.point}: {row.target}-{row.recipe}, {row.smaller:.2f} x smaller, {row.faster:.2f} x faster, {lost}, {row.seconds:.0f} s"
+    lost = (
+        f"{row.metric} {row.reference:.4g} -> {row.value:.4g} on {row.items} items (loss up to {row.loss_upper:.4g}), "
+        f"{row.agreement:.1%} answered as before"
+    )
+    return (
+        f"{row.model}, {row.point}: {row.target}-{row.recipe}, {row.smaller:.2f} x smaller, {row.faster:.2f} x faster, "
+        f"{lost}, {row.seconds:.0f} s"
+    )
 
 
 if __name__ == "__main__":
     here = Path(__file__).resolve().parent
-    bars = Benchmark(here, __doc__, Row, lambda row, timed: judge(row, timed=timed), line, lambda rows: {" ".join(point) for point in BARS.keys() - {(row.model, row.point) for row in rows}})
+    bars = Benchmark(
+        here,
+        __doc__,
+        Row,
+        lambda row, timed: judge(row, timed=timed),
+        line,
+        lambda rows: {" ".join(point) for point in BARS.keys() - {(row.model, row.point) for row in rows}},
+    )
     sys.exit(main(bars))

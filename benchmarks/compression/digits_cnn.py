@@ -1,4 +1,6 @@
-"""A convolutional network on handwritten digits: thinned, taught again and quantised; 4,000 digits calibrate and choose, 1,000 test."""
+"""A convolutional network on handwritten digits: thinned, taught again and quantised; 4,000 digits calibrate and
+choose, 1,000 test.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""EfficientNet-Lite0 on solar cells: thinned, taught again by its own answers, quantised; chosen on 200 photos, tested on 723 others.
+"""EfficientNet-Lite0 on solar cells: thinned, taught again by its own answers, quantised; chosen on 200 photos, tested
+on 723 others.
 
-It is taught on the 1,300 photos that the model was trained on and on the 401 that experts were not sure of; those have no label.
+It is taught on the 1,300 photos that the model was trained on and on the 401 that experts were not sure of; those have
+no label.
 """
 
 from __future__ import annotations
@@ -18,7 +20,14 @@ from rivals import Contest, Feed
 from row import Row
 
 THINNED = "prune@0.5+distil@16"
-CHAINS = ("fp32", "bf16", "int8_weights", "int8_static", THINNED, *(f"{THINNED}+{last}" for last in ("bf16", "int8_weights", "int8_static", "int8_mixed", "int8_mixed+bf16")))
+CHAINS = (
+    "fp32",
+    "bf16",
+    "int8_weights",
+    "int8_static",
+    THINNED,
+    *(f"{THINNED}+{last}" for last in ("bf16", "int8_weights", "int8_static", "int8_mixed", "int8_mixed+bf16")),
+)
 
 
 def rows(short: bool) -> list[Row]:
@@ -31,7 +40,10 @@ def rows(short: bool) -> list[Row]:
             folder,
             task="image-classification",
             settings=solar.PICTURE,
-            calibration=_unlabelled([path for path, _ in train[: 32 if short else None]] + ([] if short else _unsure()), folder / "calibration"),
+            calibration=_unlabelled(
+                [path for path, _ in train[: 32 if short else None]] + ([] if short else _unsure()),
+                folder / "calibration",
+            ),
             data=solar.gather(folder / "selection", selection[: 32 if short else None]),
             test=solar.gather(folder / "test", test[: 32 if short else None]),
             targets=("onnx", "openvino"),
@@ -40,7 +52,14 @@ def rows(short: bool) -> list[Row]:
         )
         found = on_test_split("efficientnet-lite0", made, ("small",) if short else ("fast", "small"))
         if not short:
-            contest = Contest(solar.model(), _feed, [path for path, _ in test], [label for _, label in test], [path for path, _ in train], {"x": {0: "batch"}})
+            contest = Contest(
+                solar.model(),
+                _feed,
+                [path for path, _ in test],
+                [label for _, label in test],
+                [path for path, _ in train],
+                {"x": {0: "batch"}},
+            )
             beside_rivals(found, made, contest, folder / "rivals")
         return found
 

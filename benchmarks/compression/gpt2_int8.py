@@ -1,7 +1,9 @@
-"""The GPT-2 layout of 1.3 M parameters on BBC news: chosen by the perplexity of 40 texts, tested by that of 150 unseen articles.
+"""The GPT-2 layout of 1.3 M parameters on BBC news: chosen by the perplexity of 40 texts, tested by that of 150 unseen
+articles.
 
-Perplexity is of the first 100 tokens of each article, of the logits that a variant gives token by token with its cache; the
-interval is that of paired bootstrap resampling over articles. Agreement is that of the continuations of the texts that chose.
+Perplexity is of the first 100 tokens of each article, of the logits that a variant gives token by token with its cache;
+the interval is that of paired bootstrap resampling over articles. Agreement is that of the continuations of the texts
+that chose.
 """
 
 from __future__ import annotations
@@ -29,7 +31,11 @@ def rows(short: bool) -> list[Row]:
     """`int8`: the smallest of 8 bits; `int4` where a target has it."""
     tokens = Tokenizer.from_file(str(gpt2_bbc.folder() / "tokenizer.json"))
     unseen = gpt2_bbc.articles()[1]
-    articles = [ids for text in unseen[CHOSEN_ON : CHOSEN_ON + (5 if short else 150)] if len(ids := tokens.encode(text).ids[:SCORED]) > 1]
+    articles = [
+        ids
+        for text in unseen[CHOSEN_ON : CHOSEN_ON + (5 if short else 150)]
+        if len(ids := tokens.encode(text).ids[:SCORED]) > 1
+    ]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         made = deploy(
@@ -43,7 +49,10 @@ def rows(short: bool) -> list[Row]:
             budget="accuracy>=95%",
         )
         base = _surprises(made, made.base, articles)
-        return [_row(made, point, winner, base, _surprises(made, winner, articles), articles) for point, winner in _points(made)]
+        return [
+            _row(made, point, winner, base, _surprises(made, winner, articles), articles)
+            for point, winner in _points(made)
+        ]
 
 
 def _points(made: Deployed) -> list[tuple[str, Candidate]]:
@@ -53,12 +62,29 @@ def _points(made: Deployed) -> list[tuple[str, Candidate]]:
     return [(width, min(some, key=lambda c: c.size_bytes or 0)) for width, some in by_width.items() if some]
 
 
-def _row(made: Deployed, point: str, winner: Candidate, base: Sequence[float], own: Sequence[float], articles: Sequence[Sequence[int]]) -> Row:
+def _row(
+    made: Deployed,
+    point: str,
+    winner: Candidate,
+    base: Sequence[float],
+    own: Sequence[float],
+    articles: Sequence[Sequence[int]],
+) -> Row:
     def perplexity(picked: Sequence[int]) -> tuple[float, float]:
         count = sum(len(articles[i]) - 1 for i in picked)
         return math.exp(sum(base[i] for i in picked) / count), math.exp(sum(own[i] for i in picked) / count)
 
-    return over_test_set("gpt2-bbc", made, point, winner, "perplexity", perplexity, len(articles), winner.agreement or 0.0, larger_is_better=False)
+    return over_test_set(
+        "gpt2-bbc",
+        made,
+        point,
+        winner,
+        "perplexity",
+        perplexity,
+        len(articles),
+        winner.agreement or 0.0,
+        larger_is_better=False,
+    )
 
 
 def _surprises(made: Deployed, candidate: Candidate, articles: Sequence[Sequence[int]]) -> list[float]:

@@ -37,14 +37,32 @@ def rows(short: bool) -> list[Row]:
         )
         winner = made.winner("small")
         references = [portuguese for _, portuguese in test]
-        before, after = (_translated(made.bundle, variant, [english for english, _ in test]) for variant in (made.base.id, winner.id))
+        before, after = (
+            _translated(made.bundle, variant, [english for english, _ in test]) for variant in (made.base.id, winner.id)
+        )
 
         def bleu(picked: Sequence[int]) -> tuple[float, float]:
             told = [[references[i] for i in picked]]
-            return sacrebleu.corpus_bleu([before[i] for i in picked], told).score, sacrebleu.corpus_bleu([after[i] for i in picked], told).score
+            return sacrebleu.corpus_bleu([before[i] for i in picked], told).score, sacrebleu.corpus_bleu(
+                [after[i] for i in picked], told
+            ).score
 
-        row = over_test_set("marian-enpt", made, "small", winner, "BLEU", bleu, len(test), sum(a == b for a, b in zip(before, after, strict=True)) / len(test))
-        row.notes.update({f"chrF{which}": sacrebleu.corpus_chrf(said, [references]).score for which, said in ((", fp32", before), ("", after))})
+        row = over_test_set(
+            "marian-enpt",
+            made,
+            "small",
+            winner,
+            "BLEU",
+            bleu,
+            len(test),
+            sum(a == b for a, b in zip(before, after, strict=True)) / len(test),
+        )
+        row.notes.update(
+            {
+                f"chrF{which}": sacrebleu.corpus_chrf(said, [references]).score
+                for which, said in ((", fp32", before), ("", after))
+            }
+        )
         return [row]
 
 

@@ -1,4 +1,5 @@
-"""MiniLM with its head on BBC news: chosen on 300 articles that the head was trained on, tested on 890 that were held back.
+"""MiniLM with its head on BBC news: chosen on 300 articles that the head was trained on, tested on 890 that were held
+back.
 
 The 1,035 others that it was trained on calibrate; their labels are not told.
 """
@@ -41,7 +42,12 @@ def deployed(folder: Path, short: bool) -> Deployed:
         f"{minilm.__file__}:news",
         folder,
         task="text-classification",
-        settings={"tokenizer": str(minilm.folder()), "labels": list(minilm.TOPICS), "max_length": minilm.LENGTH, "pad_to": 1},
+        settings={
+            "tokenizer": str(minilm.folder()),
+            "labels": list(minilm.TOPICS),
+            "max_length": minilm.LENGTH,
+            "pad_to": 1,
+        },
         data=minilm.table(train[:many], minilm.TOPICS, folder / "selection.csv"),
         test=minilm.table(test[:tested], minilm.TOPICS, folder / "test.csv"),
         calibration=_unlabelled(train[many : many + 20 if short else None], folder / "calibration.csv"),
@@ -61,7 +67,14 @@ def _contest(learn: Sequence[minilm.Labelled], test: Sequence[minilm.Labelled]) 
         return {"input_ids": np.array([cut.ids]), "attention_mask": np.array([cut.attention_mask])}
 
     dims = {name: {0: "batch", 1: "length"} for name in ("input_ids", "attention_mask")}
-    return Contest(minilm.news(), feed, [text.encode() for text, _ in test], [label for _, label in test], [text.encode() for text, _ in learn], dims)
+    return Contest(
+        minilm.news(),
+        feed,
+        [text.encode() for text, _ in test],
+        [label for _, label in test],
+        [text.encode() for text, _ in learn],
+        dims,
+    )
 
 
 def _unlabelled(labelled: Sequence[minilm.Labelled], path: Path) -> Path:

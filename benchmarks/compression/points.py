@@ -32,7 +32,11 @@ class Deployed:
     @property
     def base(self) -> Candidate:
         """The fastest fp32 candidate that runs where the point does."""
-        known = [c for c in self.outcome.choice.candidates if c.recipe == "fp32" and c.status in ("ok", "chosen") and "python" in c.profiles]
+        known = [
+            c
+            for c in self.outcome.choice.candidates
+            if c.recipe == "fp32" and c.status in ("ok", "chosen") and "python" in c.profiles
+        ]
         return min(known, key=milliseconds)
 
     def winner(self, point: str) -> Candidate:
@@ -45,13 +49,22 @@ class Deployed:
 
     def ratios(self, candidate: Candidate) -> dict[str, float]:
         """`smaller` and `faster` than the base."""
-        return {"smaller": (self.base.size_bytes or 0) / (candidate.size_bytes or 1), "faster": milliseconds(self.base) / milliseconds(candidate)}
+        return {
+            "smaller": (self.base.size_bytes or 0) / (candidate.size_bytes or 1),
+            "faster": milliseconds(self.base) / milliseconds(candidate),
+        }
 
     def notes(self, candidate: Candidate) -> dict[str, float | str]:
         """The absolute figures behind the ratios, and what else was tried, one note a candidate."""
-        found: dict[str, float | str] = {"ms": milliseconds(candidate), "MB": (candidate.size_bytes or 0) / 1e6, "best fp32": self.base.id}
+        found: dict[str, float | str] = {
+            "ms": milliseconds(candidate),
+            "MB": (candidate.size_bytes or 0) / 1e6,
+            "best fp32": self.base.id,
+        }
         found |= {"fp32 ms": milliseconds(self.base), "fp32 MB": (self.base.size_bytes or 0) / 1e6}
-        return found | {c.id: tried(c) for c in self.outcome.choice.candidates if c.id not in (candidate.id, self.base.id)}
+        return found | {
+            c.id: tried(c) for c in self.outcome.choice.candidates if c.id not in (candidate.id, self.base.id)
+        }
 
 
 def deploy(source: Any, folder: str | Path, **options: Any) -> Deployed:
@@ -68,7 +81,9 @@ def on_test_split(model: str, made: Deployed, points: Sequence[str]) -> list[Row
     rows = []
     for point in points:
         winner = made.winner(point)
-        assert winner.test is not None and made.outcome.reference.test_accuracy is not None, f"{winner.id} was not tested"
+        assert winner.test is not None and made.outcome.reference.test_accuracy is not None, (
+            f"{winner.id} was not tested"
+        )
         reference = made.outcome.reference.test_accuracy
         rows.append(
             Row(

@@ -1,10 +1,12 @@
-"""Deploys with compression, again and again, each with a cache of its own, so that all is trained, converted and timed anew.
+"""Deploys with compression, again and again, each with a cache of its own, so that all is trained, converted and timed
+anew.
 
     .venv/bin/python benchmarks/compression/repeats.py digits_cnn --runs 5
 
-The scenario's file has a function `deployed(folder, short)`. Asked of every run: no winner is slower than the fastest fp32 candidate (by latency),
-larger (by size), or loses more on the test split than the budget's point; and every artefact of a recipe is the same to the byte in all
-runs. A winner may differ between runs only inside a tie: as fast, or as small, as the other within `TIE`.
+The scenario's file has a function `deployed(folder, short)`. Asked of every run: no winner is slower than the fastest
+fp32 candidate (by latency), larger (by size), or loses more on the test split than the budget's point; and every
+artefact of a recipe is the same to the byte in all runs. A winner may differ between runs only inside a tie: as fast,
+or as small, as the other within `TIE`.
 """
 
 from __future__ import annotations
@@ -61,10 +63,19 @@ def wrong(runs: list[dict[str, Any]]) -> list[str]:
         rows, base = run["candidates"], run["candidates"][run["base"]]
         fast, small = (rows[run["preferred"][by]] for by in ("latency", "size"))
         if fast["ms"] > base["ms"]:
-            found.append(f"run {number}: {run['preferred']['latency']} takes {fast['ms']:.3g} ms, {run['base']} {base['ms']:.3g} ms")
+            found.append(
+                f"run {number}: {run['preferred']['latency']} takes {fast['ms']:.3g} ms, {run['base']} "
+                f"{base['ms']:.3g} ms"
+            )
         if small["size"] > base["size"]:
-            found.append(f"run {number}: {run['preferred']['size']} has {small['size']} bytes, {run['base']} {base['size']}")
-        found += [f"run {number}: {name} loses {rows[name]['loss']:.2%}" for name in set(run["preferred"].values()) if (rows[name]["loss"] or 0) > LOSS]
+            found.append(
+                f"run {number}: {run['preferred']['size']} has {small['size']} bytes, {run['base']} {base['size']}"
+            )
+        found += [
+            f"run {number}: {name} loses {rows[name]['loss']:.2%}"
+            for name in set(run["preferred"].values())
+            if (rows[name]["loss"] or 0) > LOSS
+        ]
     for name in sorted({name for run in runs for name in run["candidates"]}):
         different = {run["candidates"][name]["sha256"] for run in runs if name in run["candidates"]}
         if len(different) > 1:
@@ -74,7 +85,10 @@ def wrong(runs: list[dict[str, Any]]) -> list[str]:
         for number, run in enumerate(runs, 1):
             times = [run["candidates"][name][figure] for name in winners if name in run["candidates"]]
             if max(times) > TIE * min(times):
-                found.append(f"by {by}, run {number}: {', '.join(winners)} won, and are no tie: {', '.join(f'{value:.4g}' for value in times)}")
+                found.append(
+                    f"by {by}, run {number}: {', '.join(winners)} won, and are no tie: "
+                    f"{', '.join(f'{value:.4g}' for value in times)}"
+                )
     return found
 
 
@@ -90,21 +104,36 @@ def main() -> int:
         return 0
     from torchport import cache
 
-    models = os.environ.get("TORCHPORT_MODELS") or str((cache.folder() or Path(tempfile.gettempdir()) / "torchport") / "models")
+    models = os.environ.get("TORCHPORT_MODELS") or str(
+        (cache.folder() or Path(tempfile.gettempdir()) / "torchport") / "models"
+    )
     runs = []
     for number in range(1, asked.runs + 1):
         with tempfile.TemporaryDirectory() as place:
             out = Path(place) / "run.json"
             words = [sys.executable, __file__, asked.scenario, "--child", str(out)]
-            subprocess.run(words, check=True, stdout=subprocess.DEVNULL, env={**os.environ, "TORCHPORT_CACHE": f"{place}/cache", "TORCHPORT_MODELS": models})
+            subprocess.run(
+                words,
+                check=True,
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "TORCHPORT_CACHE": f"{place}/cache", "TORCHPORT_MODELS": models},
+            )
             runs.append(json.loads(out.read_text("utf-8")))
         rows, preferred = runs[-1]["candidates"], runs[-1]["preferred"]
         print(
-            f"run {number}: " + "; ".join(f"by {by} {name}, {rows[name]['ms']:.3g} ms, {rows[name]['size'] / 1e6:.3g} MB, loss {rows[name]['loss'] or 0:.2%}" for by, name in preferred.items()),
+            f"run {number}: "
+            + "; ".join(
+                f"by {by} {name}, {rows[name]['ms']:.3g} ms, {rows[name]['size'] / 1e6:.3g} MB, loss "
+                f"{rows[name]['loss'] or 0:.2%}"
+                for by, name in preferred.items()
+            ),
             flush=True,
         )
     short = wrong(runs)
-    print("\n".join(f"FAIL  {one}" for one in short) or f"ok    {len(runs)} runs: within the budget, and the same to the byte")
+    print(
+        "\n".join(f"FAIL  {one}" for one in short)
+        or f"ok    {len(runs)} runs: within the budget, and the same to the byte"
+    )
     return int(bool(short))
 
 

@@ -1,8 +1,9 @@
-"""Plain runs of other quantisers on the same model, the same items and the same thread: does any of them dominate what torchport chose?
+"""Plain runs of other quantisers on the same model, the same items and the same thread: does any of them dominate what
+torchport chose?
 
-Each is used as its makers' guide says, with its defaults for this CPU, on the network exported once; the text or the picture is prepared by
-tokenizers or Pillow and numpy, and its file is what would be shipped. A rival dominates where it is at least as good in accuracy, latency and
-size at once.
+Each is used as its makers' guide says, with its defaults for this CPU, on the network exported once; the text or the
+picture is prepared by tokenizers or Pillow and numpy, and its file is what would be shipped. A rival dominates where it
+is at least as good in accuracy, latency and size at once.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class Contest:
 
 @dataclass(frozen=True)
 class Standing:
-    """One side's figures: share of right answers, milliseconds an item from raw to class, bytes on disk; `failed` says why there are none."""
+    """One side's figures: share of right answers, milliseconds an item from raw to class, bytes on disk; `failed` says
+    why there are none.
+    """
 
     name: str
     accuracy: float = 0.0
@@ -64,10 +67,16 @@ class Standing:
 
     def words(self) -> str:
         """For the notes of a row."""
-        return f"failed: {self.failed}" if self.failed else f"{self.accuracy:.2%}, {self.ms:.3g} ms, {self.size / 1e6:.3g} MB"
+        return (
+            f"failed: {self.failed}"
+            if self.failed
+            else f"{self.accuracy:.2%}, {self.ms:.3g} ms, {self.size / 1e6:.3g} MB"
+        )
 
 
-def compare(contest: Contest, bundle: Path, variants: Sequence[str], folder: Path) -> tuple[dict[str, Standing], list[Standing]]:
+def compare(
+    contest: Contest, bundle: Path, variants: Sequence[str], folder: Path
+) -> tuple[dict[str, Standing], list[Standing]]:
     """What torchport's variants and every rival show, timed in turns on one thread.
 
     Returns:
@@ -83,16 +92,22 @@ def compare(contest: Contest, bundle: Path, variants: Sequence[str], folder: Pat
             rivals.append(Standing(name, accuracy, size=size))
         except Exception as exc:  # a rival that cannot do this model says so in its own way
             answers.pop(name, None)
-            rivals.append(Standing(name, failed=f"{type(exc).__name__}: {str(exc).splitlines()[0][:120] if str(exc) else ''}"))
+            rivals.append(
+                Standing(name, failed=f"{type(exc).__name__}: {str(exc).splitlines()[0][:120] if str(exc) else ''}")
+            )
     ours = {}
     with ExitStack() as opened:
         for variant in variants:
             predictor = opened.enter_context(Predictor(bundle, variant=variant, threads=1))
             answers[variant] = lambda raw, predictor=predictor: int(predictor.predict(raw)["labels"][0]["index"])  # type: ignore[misc]
-            size = sum(file.size for file in predictor.bundle.manifest.files if file.path.startswith(f"variants/{variant}/"))
+            size = sum(
+                file.size for file in predictor.bundle.manifest.files if file.path.startswith(f"variants/{variant}/")
+            )
             ours[variant] = Standing(variant, _accuracy(answers[variant], contest), size=size)
         few = contest.raws[:TIMED]
-        taken = in_turns({name: lambda answer=answer: [answer(raw) for raw in few] for name, answer in answers.items()}, ROUNDS)  # type: ignore[misc]
+        taken = in_turns(
+            {name: lambda answer=answer: [answer(raw) for raw in few] for name, answer in answers.items()}, ROUNDS
+        )  # type: ignore[misc]
     ms = {name: seconds / len(few) * 1e3 for name, seconds in taken.items()}
     timed = {name: replace(one, ms=ms[name]) for name, one in ours.items()}
     return timed, [one if one.failed else replace(one, ms=ms[one.name]) for one in rivals]
@@ -100,7 +115,9 @@ def compare(contest: Contest, bundle: Path, variants: Sequence[str], folder: Pat
 
 def standing_notes(ours: Standing, rivals: Sequence[Standing]) -> dict[str, float | str]:
     """For a row: every rival's figures, and which of them dominate."""
-    found: dict[str, float | str] = {"beside rivals, one thread": ours.words()} | {f"rival {one.name}": one.words() for one in rivals}
+    found: dict[str, float | str] = {"beside rivals, one thread": ours.words()} | {
+        f"rival {one.name}": one.words() for one in rivals
+    }
     worse = [one.name for one in rivals if one.dominates(ours)]
     return {**found, "dominated by": ", ".join(worse)} if worse else found
 
@@ -119,8 +136,20 @@ def _onnx(contest: Contest, folder: Path) -> Path:
     path = folder / "model.onnx"
     feed = contest.feed(contest.raws[0])
     dims = {name: dict.fromkeys(axes, torch.export.Dim.AUTO) for name, axes in contest.dims.items()}
-    example = tuple(torch.from_numpy(np.concatenate([array, array])) if 0 in contest.dims.get(name, {}) else torch.from_numpy(array) for name, array in feed.items())
-    torch.onnx.export(contest.net, example, path, input_names=list(feed), dynamo=True, dynamic_shapes=tuple(dims.get(name, {}) for name in feed), external_data=False, verbose=False)
+    example = tuple(
+        torch.from_numpy(np.concatenate([array, array])) if 0 in contest.dims.get(name, {}) else torch.from_numpy(array)
+        for name, array in feed.items()
+    )
+    torch.onnx.export(
+        contest.net,
+        example,
+        path,
+        input_names=list(feed),
+        dynamo=True,
+        dynamic_shapes=tuple(dims.get(name, {}) for name in feed),
+        external_data=False,
+        verbose=False,
+    )
     return path
 
 
@@ -135,11 +164,20 @@ def _by_onnxruntime(path: Path) -> Answer:
 
 
 def _onnxruntime_dynamic(contest: Contest, folder: Path) -> tuple[Answer, int]:
-    """`quantize_dynamic`; Optimum's dynamic quantisation for AVX-512 VNNI calls it with these operators and 8-bit signed weights."""
+    """`quantize_dynamic`; Optimum's dynamic quantisation for AVX-512 VNNI calls it with these operators and 8-bit
+    signed weights.
+    """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     made = folder / "int8.onnx"
-    quantize_dynamic(_onnx(contest, folder), made, weight_type=QuantType.QInt8, per_channel=False, reduce_range=False, op_types_to_quantize=["MatMul", "Conv", "Gather", "Attention"])
+    quantize_dynamic(
+        _onnx(contest, folder),
+        made,
+        weight_type=QuantType.QInt8,
+        per_channel=False,
+        reduce_range=False,
+        op_types_to_quantize=["MatMul", "Conv", "Gather", "Attention"],
+    )
     return _by_onnxruntime(made), made.stat().st_size
 
 
@@ -157,7 +195,9 @@ def _onnxruntime_static(contest: Contest, folder: Path) -> tuple[Answer, int]:
 
     ready, made = folder / "ready.onnx", folder / "int8.onnx"
     quant_pre_process(_onnx(contest, folder), ready, skip_symbolic_shape=True)
-    quantize_static(ready, made, Reader(), per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8)
+    quantize_static(
+        ready, made, Reader(), per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8
+    )
     return _by_onnxruntime(made), made.stat().st_size
 
 
@@ -172,7 +212,9 @@ def _nncf(contest: Contest, folder: Path) -> tuple[Answer, int]:
     data = nncf.Dataset([contest.feed(raw) for raw in contest.calibration[:CALIBRATED]])
     made = nncf.quantize(model, data, subset_size=CALIBRATED, model_type=nncf.ModelType.TRANSFORMER if texts else None)
     ov.save_model(made, folder / "int8.xml")
-    compiled = core.compile_model(folder / "int8.xml", "CPU", {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"})
+    compiled = core.compile_model(
+        folder / "int8.xml", "CPU", {"INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}
+    )
     size = sum((folder / f"int8.{suffix}").stat().st_size for suffix in ("xml", "bin"))
     return lambda feed: np.asarray(compiled(feed)[0]), size
 

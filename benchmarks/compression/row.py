@@ -43,7 +43,9 @@ class Row:
     notes: dict[str, float | str] = field(default_factory=dict)
 
 
-def bootstrap(metric: Callable[[Sequence[int]], tuple[float, float]], items: int, *, larger_is_better: bool = True) -> float:
+def bootstrap(
+    metric: Callable[[Sequence[int]], tuple[float, float]], items: int, *, larger_is_better: bool = True
+) -> float:
     """Upper end of the 95 % interval of a loss, by resampling items in pairs (Koehn 2004, Bisani and Ney 2004).
 
     Args:

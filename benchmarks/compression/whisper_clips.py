@@ -1,7 +1,7 @@
 """Whisper tiny.en: chosen on three synthetic recordings, tested on ten of people, 92 words.
 
-The metric is jiwer's word error rate over all words, spelled as they are spoken; the interval is that of paired bootstrap
-resampling over recordings (Bisani and Ney 2004), which sees nothing where no transcript changes.
+The metric is jiwer's word error rate over all words, spelled as they are spoken; the interval is that of paired
+bootstrap resampling over recordings (Bisani and Ney 2004), which sees nothing where no transcript changes.
 """
 
 from __future__ import annotations
@@ -37,14 +37,20 @@ def rows(short: bool) -> list[Row]:
         )
         winner = made.winner("fast")
         said = [" ".join(units(text)) for _, text in clips]
-        before, after = (_heard(made.bundle, variant, [path for path, _ in clips]) for variant in (made.base.id, winner.id))
+        before, after = (
+            _heard(made.bundle, variant, [path for path, _ in clips]) for variant in (made.base.id, winner.id)
+        )
 
         def errors(picked: Sequence[int]) -> tuple[float, float]:
             told = [said[i] for i in picked]
-            return float(jiwer.wer(told, [before[i] for i in picked])), float(jiwer.wer(told, [after[i] for i in picked]))
+            return float(jiwer.wer(told, [before[i] for i in picked])), float(
+                jiwer.wer(told, [after[i] for i in picked])
+            )
 
         agreement = sum(a == b for a, b in zip(before, after, strict=True)) / len(clips)
-        row = over_test_set("whisper-tiny-en", made, "fast", winner, "WER", errors, len(clips), agreement, larger_is_better=False)
+        row = over_test_set(
+            "whisper-tiny-en", made, "fast", winner, "WER", errors, len(clips), agreement, larger_is_better=False
+        )
         words = sum(len(text.split()) for text in said)
         row.notes.update({"words": float(words), "more wrong words": round(row.loss * words, 3)})
         return [row]

@@ -1,4 +1,6 @@
-"""Damage Bundles 3,000 times and ask every verb about them: no traceback, no hang, no gigabyte, nothing forbidden accepted. See README.md."""
+"""Damage Bundles 3,000 times and ask every verb about them: no traceback, no hang, no gigabyte, nothing forbidden
+accepted. See README.md.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ class Eyes(torch.nn.Module):
 
 
 def bases(folder: Path) -> list[Base]:
-    """Sound Bundles: those that older versions wrote, and of today a network for tensors, one for pictures, a coded one and a zipped one."""
+    """Sound Bundles: those that older versions wrote, and of today a network for tensors, one for pictures, a coded one
+    and a zipped one.
+    """
     import numpy as np
     from PIL import Image
 
@@ -41,17 +45,48 @@ def bases(folder: Path) -> list[Base]:
     (folder / "x.json").write_text(json.dumps([[0.5] * 10]))
     (folder / "photos").mkdir(exist_ok=True)
     for i in range(3):
-        Image.fromarray(np.random.default_rng(i).integers(0, 255, (40, 50, 3), np.uint8)).save(folder / f"photos/p{i}_{i}.png")
+        Image.fromarray(np.random.default_rng(i).integers(0, 255, (40, 50, 3), np.uint8)).save(
+            folder / f"photos/p{i}_{i}.png"
+        )
     run = [sys.executable, "-m", "torchport"]
     made = {
-        "net.tport": ["deploy", "net.py:make", "--task", "tensor", "--input", "input:float32[batch,10]", "--targets", "onnx,openvino,pt2", "--keep", "all"],
-        "eyes.tport": ["deploy", "eyes.py:Eyes", "--task", "image-classification", "--set", "resize=32", "--set", "crop=32", "--data", "photos", "--targets", "onnx"],
+        "net.tport": [
+            "deploy",
+            "net.py:make",
+            "--task",
+            "tensor",
+            "--input",
+            "input:float32[batch,10]",
+            "--targets",
+            "onnx,openvino,pt2",
+            "--keep",
+            "all",
+        ],
+        "eyes.tport": [
+            "deploy",
+            "eyes.py:Eyes",
+            "--task",
+            "image-classification",
+            "--set",
+            "resize=32",
+            "--set",
+            "crop=32",
+            "--data",
+            "photos",
+            "--targets",
+            "onnx",
+        ],
         "small.tport": ["pack", "eyes.tport", "--smallest"],
         "one.tport": ["pack", "net.tport", "--zip"],
     }
     for name, words in made.items():
         if not (folder / name).exists():
-            subprocess.run([*run, *words, *(["--recipes", "fp32", "--quick"] if words[0] == "deploy" else []), "-o", name], cwd=folder, check=True, capture_output=True)
+            subprocess.run(
+                [*run, *words, *(["--recipes", "fp32", "--quick"] if words[0] == "deploy" else []), "-o", name],
+                cwd=folder,
+                check=True,
+                capture_output=True,
+            )
     photo, tensor = folder / "photos/p0_0.png", folder / "x.json"
     own = {"net.tport": tensor, "eyes.tport": photo, "small.tport": photo, "one.tport": tensor}
     old = [Base(path, next(DATA.glob(f"{path.stem}.input.*"))) for path in sorted(DATA.glob("*.tport"))]
@@ -80,8 +115,14 @@ def report(rows: list[Ended], folder: Path) -> None:
         if row.wrong:
             print(f"WRONG  case {row.number}: {row.kind}, {row.verb}: {row.wrong}; {row.said}")
     (folder / "damage.json").write_text(json.dumps([row._asdict() for row in rows], indent=1))
-    print(f"{len(rows)} cases: " + ", ".join(f"exit {code} {count} times" for code, count in sorted(Counter(row.code for row in rows).items())))
-    print(f"longest {max(row.seconds for row in rows):.1f} s, most memory {max(row.megabytes for row in rows):.0f} MB, wrong {sum(bool(row.wrong) for row in rows)}")
+    print(
+        f"{len(rows)} cases: "
+        + ", ".join(f"exit {code} {count} times" for code, count in sorted(Counter(row.code for row in rows).items()))
+    )
+    print(
+        f"longest {max(row.seconds for row in rows):.1f} s, most memory {max(row.megabytes for row in rows):.0f} MB, "
+        f"wrong {sum(bool(row.wrong) for row in rows)}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""Each case in a process of its own, forked from one in which everything is loaded: a thousand cases take a minute or two."""
+"""Each case in a process of its own, forked from one in which everything is loaded: a thousand cases take a minute or
+two.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ from typing import Any, NamedTuple
 from mutations import Case, damage
 
 LIMIT_S = 20
-"""Seconds that a case may take where nobody else uses the machine; longer by as much as more processes want to run than there are cores."""
+"""Seconds that a case may take where nobody else uses the machine; longer by as much as more processes want to run than
+there are cores.
+"""
 
 MEMORY = 1 << 30
 REFUSED = (3, 5, 6)
@@ -77,7 +81,16 @@ def one(number: int, seed: int, bases: Sequence[Base]) -> Ended:
         said = (folder / "err").read_text("utf-8", "replace")
         printed = (folder / "out").read_text("utf-8", "replace")
         wrong = judge(case, code, megabytes, said, printed)
-        return Ended(number, case.kind, case.verb, code, seconds, megabytes, wrong, said.strip().splitlines()[-1][:300] if said.strip() else "")
+        return Ended(
+            number,
+            case.kind,
+            case.verb,
+            code,
+            seconds,
+            megabytes,
+            wrong,
+            said.strip().splitlines()[-1][:300] if said.strip() else "",
+        )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -158,7 +171,9 @@ def drive(numbers: Sequence[int], seed: int, bases: Sequence[Base], workers: int
         out = Path(tempfile.mkstemp(prefix="damage-", suffix=".jsonl")[1])
         files.append(out)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads, of which there are none yet
+            warnings.simplefilter(
+                "ignore", DeprecationWarning
+            )  # Python 3.12 warns of threads, of which there are none yet
             pid = os.fork()
         if pid == 0:
             with out.open("w", encoding="utf-8") as lines:

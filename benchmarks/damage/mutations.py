@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 NAME = "torchport.json"
 
 POOL: tuple[Any, ...] = (
-    None, True, False, -1, 0, 1, 2, 10_000, 10**30, -(2**63), 0.5, -0.0, 1e308, float("1e-320"), "", "x", "x" * 5000, "\x1b[31mred", "a\x00b", "../../../etc/passwd",
-    "/dev/zero", "torch.hub", "'); import os; ('", "`id`", "\u202eabc", "\ud800", [], {}, [[]], [1, 2, 3], [-1], ["x"], {"x": 1}, {"file": "assets/none.json"}, {"fixed": []}, {"fixed": [4, 1]},
+    None, True, False, -1, 0, 1, 2, 10_000, 10**30, -(2**63), 0.5, -0.0, 1e308, float("1e-320"), "", "x", "x" * 5000,
+    "\x1b[31mred", "a\x00b", "../../../etc/passwd",
+    "/dev/zero", "torch.hub", "'); import os; ('", "`id`", "\u202eabc", "\ud800", [], {}, [[]], [1, 2, 3], [-1], ["x"],
+    {"x": 1}, {"file": "assets/none.json"}, {"fixed": []}, {"fixed": [4, 1]},
 )  # fmt: skip
 
 
@@ -40,7 +42,9 @@ def damage(base: Path, folder: Path, dice: random.Random) -> Case:
     else:
         copy = folder / "b.tport"
         shutil.copytree(base, copy)
-        change = dice.choices([change for change, _ in KINDS.values()], weights=[weight for _, weight in KINDS.values()])[0]
+        change = dice.choices(
+            [change for change, _ in KINDS.values()], weights=[weight for _, weight in KINDS.values()]
+        )[0]
         kind, forbidden = change(copy, dice)
     verb = dice.choices(["inspect", "verify", "predict", "pack", "diff", "bench"], weights=[5, 6, 6, 5, 1, 1])[0]
     if forbidden and kind.startswith(("content", "golden")):
@@ -61,7 +65,9 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Where every value of a document stands, but for single timings."""
     if "rounds" in path:
         return []
-    inner = list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    inner = (
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
+    )
     return [path, *(place for key, one in inner for place in _places(one, (*path, key)))]
 
 
@@ -72,9 +78,15 @@ def _at(tree: Any, path: tuple[Any, ...]) -> Any:
 
 
 def field(copy: Path, dice: random.Random) -> tuple[str, bool]:
-    """One value of the manifest is another, or gone, or there twice; the evidence and free texts more seldom than the rest."""
+    """One value of the manifest is another, or gone, or there twice; the evidence and free texts more seldom than the
+    rest.
+    """
     tree = _tree(copy)
-    places = [place for place in _places(tree) if place and (place[0] not in ("evidence", "settings", "provenance") or dice.random() < 0.1)]
+    places = [
+        place
+        for place in _places(tree)
+        if place and (place[0] not in ("evidence", "settings", "provenance") or dice.random() < 0.1)
+    ]
     *above, key = dice.choice(places)
     holder, how = _at(tree, tuple(above)), dice.choice(["other", "other", "other", "gone", "twice", "swapped"])
     if how == "gone":
@@ -211,7 +223,12 @@ def raw(copy: Path, dice: random.Random) -> tuple[str, bool]:
     elif how == "insert":
         at = dice.randrange(len(data))
         data[at:at] = dice.randbytes(dice.choice([1, 10, 1000]))
-    whole = {"deep": b'{"schema":3,"name":' + b"[" * 100_000, "blank": bytes(data) + b" " * (40 << 20), "bom": b"\xef\xbb\xbf" + data, "utf-16": data.decode("utf-8", "replace").encode("utf-16")}
+    whole = {
+        "deep": b'{"schema":3,"name":' + b"[" * 100_000,
+        "blank": bytes(data) + b" " * (40 << 20),
+        "bom": b"\xef\xbb\xbf" + data,
+        "utf-16": data.decode("utf-8", "replace").encode("utf-16"),
+    }
     whole |= {"binary": dice.randbytes(5000), "empty": b""}
     path.write_bytes(whole.get(how, bytes(data)))
     return f"raw {how}", how not in ("flip", "insert")
@@ -286,7 +303,8 @@ def _golden(data: bytes, dice: random.Random) -> bytes:
 
 
 KINDS: dict[str, tuple[Callable[[Path, random.Random], tuple[str, bool]], int]] = {
-    "field": (field, 8), "rule": (rule, 6), "facts": (facts, 3), "raw": (raw, 3), "content": (content, 3), "lie": (lie, 4),
+    "field": (field, 8), "rule": (rule, 6), "facts": (facts, 3), "raw": (raw, 3), "content": (content, 3), "lie": (lie,
+    4),
 }  # fmt: skip
 
 
@@ -312,7 +330,9 @@ def _zip(path: Path, dice: random.Random) -> tuple[str, bool]:
                 info = zipfile.ZipInfo(name)
                 info.compress_type = out.compression
                 info.external_attr = (0o120777 if how == "link" and name != NAME else 0o644) << 16
-                out.writestr(info, inside if not (how == "manifest" and name == NAME) else inside[: dice.randrange(len(inside))])
+                out.writestr(
+                    info, inside if not (how == "manifest" and name == NAME) else inside[: dice.randrange(len(inside))]
+                )
             if how == "twice":
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")

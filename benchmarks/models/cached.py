@@ -18,11 +18,19 @@ def cached(make: Callable[[Path], None], *files: Path, key: Sequence[str] = ()) 
     """A folder that `make` filled, from the user's cache folder where it is there, else made now.
 
     The key is the source of the file that `make` is defined in, the given key, and the content of the given files, so
-    that a changed recipe is made anew. `TORCHPORT_MODELS` names another folder; where there is none, a temporary one is used.
+    that a changed recipe is made anew. `TORCHPORT_MODELS` names another folder; where there is none, a temporary one is
+    used.
     """
     source = Path(inspect.getfile(make))
-    parts = [hashlib.sha256(source.read_bytes()).hexdigest(), make.__qualname__, *key, *(cache.digest(path) for path in files)]
-    root = os.environ.get("TORCHPORT_MODELS") or (cache.folder() or Path(tempfile.gettempdir()) / "torchport") / "models"
+    parts = [
+        hashlib.sha256(source.read_bytes()).hexdigest(),
+        make.__qualname__,
+        *key,
+        *(cache.digest(path) for path in files),
+    ]
+    root = (
+        os.environ.get("TORCHPORT_MODELS") or (cache.folder() or Path(tempfile.gettempdir()) / "torchport") / "models"
+    )
     place = Path(root) / hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
     if place.is_dir():
         return place
@@ -40,8 +48,8 @@ def cached(make: Callable[[Path], None], *files: Path, key: Sequence[str] = ()) 
 
 
 def quick() -> bool:
-    """Whether models are taught for seconds only, as the tests ask: there it counts whether both sides answer alike, not how well.
-    It belongs to the key of what depends on it."""
+    """Whether models are taught for seconds only, as the tests ask: there it counts whether both sides answer alike,
+    not how well. It belongs to the key of what depends on it."""
     return bool(os.environ.get("TORCHPORT_QUICK"))
 
 

@@ -1,7 +1,8 @@
-"""Handwritten digits: four small networks, trained here in under a minute each, and the 5,000 digits they are trained on.
+"""Handwritten digits: four small networks, trained here in under a minute each, and the 5,000 digits they are trained
+on.
 
-The digits are OpenCV's (`digits.png` of the system's package opencv-doc: 500 a class, 20 x 20 pixels); where it is not installed,
-scikit-learn's 1,797 of 8 x 8 pixels, enlarged to 20 x 20. Each factory is a source for `torchport deploy`:
+The digits are OpenCV's (`digits.png` of the system's package opencv-doc: 500 a class, 20 x 20 pixels); where it is not
+installed, scikit-learn's 1,797 of 8 x 8 pixels, enlarged to 20 x 20. Each factory is a source for `torchport deploy`:
 
     classifier      pictures of a digit -> 10 scores
     classic         the same by the larger network that PyTorch's own example trains on such digits
@@ -27,7 +28,9 @@ HELD_BACK = 100
 
 SIDE, LINE = 20, (32, 160)
 SEEN = 7
-"""The embedder is trained on the first seven digits; 7, 8 and 9 are as new to it as a stranger's face to a face embedder."""
+"""The embedder is trained on the first seven digits; 7, 8 and 9 are as new to it as a stranger's face to a face
+embedder.
+"""
 
 PICTURE = {"color": "L", "resize": [SIDE, SIDE], "mean": 0.5, "std": 0.5}
 TEXT = {"color": "L", "resize": list(LINE), "mean": 0.5, "std": 0.5, "head": "ctc", "alphabet": "0123456789"}
@@ -52,8 +55,13 @@ def digits() -> np.ndarray:
 
     known = load_digits()
     few = int(np.bincount(known.target).min())
-    enlarged = [np.asarray(Image.fromarray((one * 15.9375).astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for one in known.images]
-    return np.stack([np.stack([enlarged[i] for i in np.flatnonzero(known.target == label)[:few]]) for label in range(10)])
+    enlarged = [
+        np.asarray(Image.fromarray((one * 15.9375).astype(np.uint8)).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+        for one in known.images
+    ]
+    return np.stack(
+        [np.stack([enlarged[i] for i in np.flatnonzero(known.target == label)[:few]]) for label in range(10)]
+    )
 
 
 def known() -> np.ndarray:
@@ -123,14 +131,16 @@ def reader() -> nn.Module:
 def _small(outputs: int) -> nn.Sequential:
     """Two convolutions and two layers: 52,000 parameters with ten outputs."""
     return nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(800, 64), nn.ReLU(), nn.Linear(64, outputs)
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(800, 64), nn.ReLU(), nn.Linear(64, outputs)
     )  # fmt: skip
 
 
 def _classic() -> nn.Sequential:
     """The layout of PyTorch's example for MNIST: two convolutions and two layers, with dropout."""
     return nn.Sequential(
-        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25), nn.Flatten(), nn.Linear(4096, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)
+        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
+        nn.Flatten(), nn.Linear(4096, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10)
     )  # fmt: skip
 
 
@@ -153,9 +163,13 @@ class Reader(nn.Module):
         super().__init__()
 
         def block(inputs: int, outputs: int, stride: tuple[int, int]) -> nn.Sequential:
-            return nn.Sequential(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+            return nn.Sequential(
+                nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()
+            )
 
-        self.body = nn.Sequential(block(1, 24, (2, 2)), block(24, 48, (2, 2)), block(48, 64, (2, 1)), block(64, 96, (2, 1)))
+        self.body = nn.Sequential(
+            block(1, 24, (2, 2)), block(24, 48, (2, 2)), block(48, 64, (2, 1)), block(64, 96, (2, 1))
+        )
         self.around = nn.Sequential(nn.Conv1d(192, 96, 5, padding=2), nn.ReLU(), nn.Conv1d(96, 11, 1))
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -202,7 +216,9 @@ def _train_scores(build: Callable[[], nn.Module], folder: Path, epochs: int) -> 
 
 
 def _train_embedder(folder: Path) -> None:
-    """By a cosine softmax over the seen digits (Wang et al. 2018, CosFace): the classes' directions are thrown away afterwards."""
+    """By a cosine softmax over the seen digits (Wang et al. 2018, CosFace): the classes' directions are thrown away
+    afterwards.
+    """
     torch.manual_seed(0)
     net, epochs = Embedder(), 8
     directions = nn.Parameter(torch.randn(SEEN, 32))

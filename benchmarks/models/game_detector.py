@@ -1,12 +1,12 @@
 """Detectors of what moves in three console games, trained here in under a minute each on frames whose boxes are exact.
 
-`ale-py` plays the games (its wheel carries them), `ocatari` reads the objects' boxes from the console's memory, so that frames
-and labels have no limit. Each factory is a source for `torchport deploy`:
+`ale-py` plays the games (its wheel carries them), `ocatari` reads the objects' boxes from the console's memory, so that
+frames and labels have no limit. Each factory is a source for `torchport deploy`:
 
     torchport deploy benchmarks/models/game_detector.py:freeway --task object-detection --data FOLDER ...
 
-with FOLDER from `frames("freeway")`: pictures and `instances.json`, in the COCO format. Which object of the game a box belongs to is
-its `track_id`, and pictures are in the order they were played, so the same folder serves tracking.
+with FOLDER from `frames("freeway")`: pictures and `instances.json`, in the COCO format. Which object of the game a box
+belongs to is its `track_id`, and pictures are in the order they were played, so the same folder serves tracking.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ from cached import cached, package
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-GAMES = {"freeway": ("Car", "Chicken"), "pong": ("Player", "Enemy", "Ball"), "mspacman": ("Player", "Ghost", "PowerPill", "Pill")}
+GAMES = {
+    "freeway": ("Car", "Chicken"),
+    "pong": ("Player", "Enemy", "Ball"),
+    "mspacman": ("Player", "Ghost", "PowerPill", "Pill"),
+}
 """Game -> what is to be found in it, in the order of the detector's classes."""
 
 STRIDE, HEIGHT, WIDTH = 4, 208, 160
@@ -66,7 +70,9 @@ def play(game: str, seed: int) -> Iterator[tuple[np.ndarray, list[Box]]]:
 
 
 def _console(game: str, seed: int) -> tuple[object, types.ModuleType]:
-    """The emulator, and ocatari's reader of that game's memory: its package is not imported, it would ask for gymnasium."""
+    """The emulator, and ocatari's reader of that game's memory: its package is not imported, it would ask for
+    gymnasium.
+    """
     from ale_py import ALEInterface, LoggerMode, roms
 
     if "ocatari" not in sys.modules:
@@ -103,7 +109,9 @@ def some(game: str, count: int, seed: int) -> tuple[np.ndarray, list[list[Box]]]
 
 
 def frames(game: str, count: int = 150, seed: int = 99) -> Path:
-    """A folder of frames of a game that no detector was trained on: `00000.png` ..., and `instances.json` (COCO, with `track_id`)."""
+    """A folder of frames of a game that no detector was trained on: `00000.png` ..., and `instances.json` (COCO, with
+    `track_id`).
+    """
 
     def make(folder: Path) -> None:
         from PIL import Image
@@ -115,9 +123,21 @@ def frames(game: str, count: int = 150, seed: int = 99) -> Path:
             pictures.append({"id": number, "file_name": name, "width": WIDTH, "height": HEIGHT})
             for box in boxes:
                 at = [box.x, box.y, box.width, box.height]
-                annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": box.index + 1, "bbox": at, "area": box.width * box.height, "iscrowd": 0, "track_id": box.track})
+                annotations.append(
+                    {
+                        "id": len(annotations) + 1,
+                        "image_id": number,
+                        "category_id": box.index + 1,
+                        "bbox": at,
+                        "area": box.width * box.height,
+                        "iscrowd": 0,
+                        "track_id": box.track,
+                    }
+                )
         categories = [{"id": index, "name": name} for index, name in enumerate(GAMES[game], 1)]
-        (folder / "instances.json").write_text(json.dumps({"images": pictures, "annotations": annotations, "categories": categories}))
+        (folder / "instances.json").write_text(
+            json.dumps({"images": pictures, "annotations": annotations, "categories": categories})
+        )
 
     return cached(make, key=(game, str(count), str(seed)))
 
@@ -125,8 +145,9 @@ def frames(game: str, count: int = 150, seed: int = 99) -> Path:
 class Detector(nn.Module):
     """Five convolutions, a heat map of the objects' centres and a box for each cell of 4 x 4 pixels.
 
-    float32 [batch, 3, height, width] of RGB in 0..1 -> `heat`, logits [batch, classes, height / 4, width / 4], and `box`,
-    [batch, 4, height / 4, width / 4]: the centre's place within its cell (x, y, in cells), width and height (in units of 16 pixels).
+    float32 [batch, 3, height, width] of RGB in 0..1 -> `heat`, logits [batch, classes, height / 4, width / 4], and
+    `box`, [batch, 4, height / 4, width / 4]: the centre's place within its cell (x, y, in cells), width and height (in
+    units of 16 pixels).
     """
 
     def __init__(self, classes: int, channels: int = 32) -> None:
@@ -135,7 +156,9 @@ class Detector(nn.Module):
         def block(before: int, after: int, stride: int) -> nn.Sequential:
             return nn.Sequential(nn.Conv2d(before, after, 3, stride, 1, bias=False), nn.BatchNorm2d(after), nn.ReLU())
 
-        self.body = nn.Sequential(block(3, 16, 2), block(16, channels, 2), *(block(channels, channels, 1) for _ in range(3)))
+        self.body = nn.Sequential(
+            block(3, 16, 2), block(16, channels, 2), *(block(channels, channels, 1) for _ in range(3))
+        )
         self.heat = nn.Conv2d(channels, classes, 1)
         self.box = nn.Conv2d(channels, 4, 1)
         nn.init.constant_(self.heat.bias, -4.0)  # most cells are no centre: training starts from there
@@ -153,7 +176,9 @@ def detector(game: str, seed: int = 1, count: int = 500, epochs: int = 6) -> Det
         save_file(train(game, seed, count, epochs).state_dict(), folder / "detector.safetensors")
 
     model = Detector(len(GAMES[game]))
-    model.load_state_dict(load_file(cached(make, key=(game, str(seed), str(count), str(epochs))) / "detector.safetensors"))
+    model.load_state_dict(
+        load_file(cached(make, key=(game, str(seed), str(count), str(epochs))) / "detector.safetensors")
+    )
     return model.eval()
 
 
@@ -206,7 +231,9 @@ def _targets(boxes: list[list[Box]], classes: int) -> tuple[Tensor, Tensor, Tens
             around = heat[number, one.index, max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2]
             around.clamp_(min=0.4)
             heat[number, one.index, row, column] = 1
-            box[number, :, row, column] = torch.tensor([x - column, y - row, one.width / BOX_UNIT, one.height / BOX_UNIT])
+            box[number, :, row, column] = torch.tensor(
+                [x - column, y - row, one.width / BOX_UNIT, one.height / BOX_UNIT]
+            )
             # a ghost among 150 pills must not be lost in their number
             counts[number, 0, row, column] = 1 / sum(other.index == one.index for other in frame) ** 0.5
     return heat, box, counts
@@ -226,7 +253,9 @@ Found = tuple[float, int, float, float, float, float]
 
 @torch.inference_mode()
 def detect(model: Detector, frame: np.ndarray, threshold: float = THRESHOLD) -> list[Found]:
-    """The eager reference, plain PyTorch: (score, class, x1, y1, x2, y2) of one frame, the surest first; boxes in pixels."""
+    """The eager reference, plain PyTorch: (score, class, x1, y1, x2, y2) of one frame, the surest first; boxes in
+    pixels.
+    """
     pixels = torch.from_numpy(frame).permute(2, 0, 1)[None].float() / 255
     maps = model(pixels)
     score = maps["heat"].sigmoid()[0]
@@ -235,5 +264,7 @@ def detect(model: Detector, frame: np.ndarray, threshold: float = THRESHOLD) -> 
     for index, row, column in (peaks > threshold).nonzero().tolist():
         x, y, width, height = maps["box"][0, :, row, column].tolist()
         x, y, width, height = (column + x) * STRIDE, (row + y) * STRIDE, width * BOX_UNIT, height * BOX_UNIT
-        found.append((float(peaks[index, row, column]), index, x - width / 2, y - height / 2, x + width / 2, y + height / 2))
+        found.append(
+            (float(peaks[index, row, column]), index, x - width / 2, y - height / 2, x + width / 2, y + height / 2)
+        )
     return sorted(found, reverse=True)

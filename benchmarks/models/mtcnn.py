@@ -1,9 +1,10 @@
-"""The face detector MTCNN of facenet-pytorch, with its weights: a source for `torchport deploy`, and its own `detect` as the reference.
+"""The face detector MTCNN of facenet-pytorch, with its weights: a source for `torchport deploy`, and its own `detect`
+as the reference.
 
     torchport deploy benchmarks/models/mtcnn.py:mtcnn --task object-detection --data FOLDER ...
 
-The package imports torchvision for two functions; `facenet_pytorch()` stands in for it while that module is imported, and for
-nothing else.
+The package imports torchvision for two functions; `facenet_pytorch()` stands in for it while that module is imported,
+and for nothing else.
 """
 
 from __future__ import annotations
@@ -38,8 +39,18 @@ def mtcnn() -> nn.Module:
 def facenet_pytorch() -> types.ModuleType:
     """The package's module of networks, imported without the rest of it and without torchvision."""
     folder = package("facenet_pytorch")
-    names = ["torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.ops", "torchvision.ops.boxes"]
-    places = {"facenet_pytorch": folder, "facenet_pytorch.models": folder / "models", "facenet_pytorch.models.utils": folder / "models" / "utils"}
+    names = [
+        "torchvision",
+        "torchvision.transforms",
+        "torchvision.transforms.functional",
+        "torchvision.ops",
+        "torchvision.ops.boxes",
+    ]
+    places = {
+        "facenet_pytorch": folder,
+        "facenet_pytorch.models": folder / "models",
+        "facenet_pytorch.models.utils": folder / "models" / "utils",
+    }
     stand_ins = {name: types.ModuleType(name) for name in (*names, *places)}
     vars(stand_ins["torchvision.ops.boxes"])["batched_nms"] = _batched_nms
     vars(stand_ins["torchvision.transforms"])["functional"] = stand_ins["torchvision.transforms.functional"]
@@ -64,7 +75,9 @@ def _batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor, most: float) -> 
     while order.numel():
         first, order = order[0], order[1:]
         kept.append(first)
-        sides = (torch.minimum(boxes[first, 2:], boxes[order, 2:]) - torch.maximum(boxes[first, :2], boxes[order, :2])).clamp(min=0)
+        sides = (
+            torch.minimum(boxes[first, 2:], boxes[order, 2:]) - torch.maximum(boxes[first, :2], boxes[order, :2])
+        ).clamp(min=0)
         shared = sides[:, 0] * sides[:, 1]
         order = order[shared / (area[first] + area[order] - shared) <= most]
     return torch.stack(kept) if kept else torch.zeros(0, dtype=torch.long)

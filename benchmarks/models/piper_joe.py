@@ -1,11 +1,11 @@
 """The Piper voice joe: its ONNX file read back into `transformers.VitsModel`, sentences to say, and the eager answer.
 
-`torchport deploy benchmarks/models/piper_joe.py:factory --task speech-synthesis --set symbols=VOICE.onnx.json --data sentences.jsonl`,
-where VOICE.onnx.json is what `symbols()` names and `data(FOLDER)` writes the sentences.
+`torchport deploy benchmarks/models/piper_joe.py:factory --task speech-synthesis --set symbols=VOICE.onnx.json --data
+sentences.jsonl`, where VOICE.onnx.json is what `symbols()` names and `data(FOLDER)` writes the sentences.
 
-The package holds ONNX only, but its initializers keep the names of the authors' PyTorch code; what follows is the table from
-transformers' names to those. The voice has residual blocks of the second kind of HiFi-GAN (one convolution each), which
-transformers has not.
+The package holds ONNX only, but its initializers keep the names of the authors' PyTorch code; what follows is the table
+from transformers' names to those. The voice has residual blocks of the second kind of HiFi-GAN (one convolution each),
+which transformers has not.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ class Residual(torch.nn.Module):
 
     def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
         super().__init__()
-        self.convs = torch.nn.ModuleList(torch.nn.Conv1d(channels, channels, kernel, padding=kernel // 2 * d, dilation=d) for d in dilations)
+        self.convs = torch.nn.ModuleList(
+            torch.nn.Conv1d(channels, channels, kernel, padding=kernel // 2 * d, dilation=d) for d in dilations
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """See the class."""
@@ -64,7 +66,9 @@ def factory() -> torch.nn.Module:
 
 
 def sentences(count: int = 30) -> list[str]:
-    """The first sentence of 8 to 14 plain words of each of `count` articles of BBC news, articles taken evenly from all topics."""
+    """The first sentence of 8 to 14 plain words of each of `count` articles of BBC news, articles taken evenly from all
+    topics.
+    """
     found = (_plain(text) for text in _articles())
     said = [sentence for sentence in found if sentence]
     return said[:: max(len(said) // count, 1)][:count]
@@ -84,9 +88,17 @@ def ids(text: str) -> list[int]:
     Raises:
         FileNotFoundError: espeak-ng is not installed.
     """
-    said = subprocess.run(["espeak-ng", "-q", "--ipa=1", "-v", "en-us", text], capture_output=True, check=True).stdout.decode()
-    table = {symbol: numbers[0] for symbol, numbers in json.loads(symbols().read_text("utf-8"))["phoneme_id_map"].items()}
-    known = [table[one] for one in unicodedata.normalize("NFD", said.strip().replace("\n", " ").replace("_", "")) if one in table]
+    said = subprocess.run(
+        ["espeak-ng", "-q", "--ipa=1", "-v", "en-us", text], capture_output=True, check=True
+    ).stdout.decode()
+    table = {
+        symbol: numbers[0] for symbol, numbers in json.loads(symbols().read_text("utf-8"))["phoneme_id_map"].items()
+    }
+    known = [
+        table[one]
+        for one in unicodedata.normalize("NFD", said.strip().replace("\n", " ").replace("_", ""))
+        if one in table
+    ]
     return [table["^"], table["_"], *(number for one in known for number in (one, table["_"])), table["$"]]
 
 
@@ -117,7 +129,9 @@ def _empty() -> Any:
 
     shape = {"upsample_rates": [8, 8, 4], "upsample_kernel_sizes": [16, 16, 8], "upsample_initial_channel": 256}
     blocks = {"resblock_kernel_sizes": [3, 5, 7], "resblock_dilation_sizes": [[1], [1], [1]]}
-    model = VitsModel(VitsConfig(vocab_size=256, sampling_rate=22050, noise_scale=0.667, noise_scale_duration=0.8, **shape, **blocks))
+    model = VitsModel(
+        VitsConfig(vocab_size=256, sampling_rate=22050, noise_scale=0.667, noise_scale_duration=0.8, **shape, **blocks)
+    )
     for i in range(9):
         kernel = (3, 5, 7)[i % 3]
         model.decoder.resblocks[i] = Residual(128 >> i // 3, kernel, DILATIONS[i % 3])
@@ -142,13 +156,19 @@ def _make(where: Path) -> None:
 
 
 def _arrays(file: Path) -> dict[str, torch.Tensor]:
-    """The file's initializers and constants by the authors' names; those that export renamed are found by the node that uses them."""
+    """The file's initializers and constants by the authors' names; those that export renamed are found by the node that
+    uses them.
+    """
     import onnx
     from onnx import numpy_helper
 
     graph = onnx.load(file).graph
     arrays = {one.name: torch.tensor(numpy_helper.to_array(one)) for one in graph.initializer}
-    arrays |= {node.output[0]: torch.tensor(numpy_helper.to_array(node.attribute[0].t)) for node in graph.node if node.op_type == "Constant"}
+    arrays |= {
+        node.output[0]: torch.tensor(numpy_helper.to_array(node.attribute[0].t))
+        for node in graph.node
+        if node.op_type == "Constant"
+    }
     for node in graph.node:
         if node.op_type == "Conv" and len(node.input) > 2 and node.input[1].startswith("onnx::"):
             arrays[node.input[2].removesuffix("bias") + "weight"] = arrays[node.input[1]]
@@ -159,13 +179,34 @@ def _arrays(file: Path) -> dict[str, torch.Tensor]:
     return arrays
 
 
-_PARTS = {"text_encoder.embed_tokens": "enc_p.emb", "text_encoder.project": "enc_p.proj", "decoder.": "dec.", "upsampler": "ups"}
-_FLOW = {"conv_pre": "pre", "conv_post": "post", "wavenet.": "enc.", "flows.3": "flows.6", "flows.2": "flows.4", "flows.1": "flows.2"}
-_DURATIONS = {"duration_predictor": "dp", "conv_pre": "pre", "conv_proj": "proj", "conv_dds": "convs", "convs_dilated": "convs_sep", "convs_pointwise": "convs_1x1"}
-_DURATIONS |= {"flows.4": "flows.7", "flows.3": "flows.5", "flows.2": "flows.3", "translate": "m", "log_scale": "logs"}
-_LAYER = {"attention.out_proj": "attn_layers.{i}.conv_o", "attention.emb": "attn_layers.{i}.emb", "feed_forward": "ffn_layers.{i}"} | {
-    f"attention.{x}_proj": f"attn_layers.{{i}}.conv_{x}" for x in "qkv"
+_PARTS = {
+    "text_encoder.embed_tokens": "enc_p.emb",
+    "text_encoder.project": "enc_p.proj",
+    "decoder.": "dec.",
+    "upsampler": "ups",
 }
+_FLOW = {
+    "conv_pre": "pre",
+    "conv_post": "post",
+    "wavenet.": "enc.",
+    "flows.3": "flows.6",
+    "flows.2": "flows.4",
+    "flows.1": "flows.2",
+}
+_DURATIONS = {
+    "duration_predictor": "dp",
+    "conv_pre": "pre",
+    "conv_proj": "proj",
+    "conv_dds": "convs",
+    "convs_dilated": "convs_sep",
+    "convs_pointwise": "convs_1x1",
+}
+_DURATIONS |= {"flows.4": "flows.7", "flows.3": "flows.5", "flows.2": "flows.3", "translate": "m", "log_scale": "logs"}
+_LAYER = {
+    "attention.out_proj": "attn_layers.{i}.conv_o",
+    "attention.emb": "attn_layers.{i}.emb",
+    "feed_forward": "ffn_layers.{i}",
+} | {f"attention.{x}_proj": f"attn_layers.{{i}}.conv_{x}" for x in "qkv"}
 _NORMS = {"final_layer_norm": "norm_layers_2.{i}", "layer_norm": "norm_layers_1.{i}"}
 
 

@@ -1,8 +1,8 @@
 """Solar cells: EfficientNet-Lite0 with two classes of its own, fine-tuned here in about ten minutes on one thread.
 
-The package elpv-dataset carries 2,624 photos of cells, 300 x 300 pixels of grey, taken of their electroluminescence, each with how likely
-it is that the cell is defective. Its 2,223 photos that experts were sure of are split once: 1,300 to train on, 200 to choose with, 723 to
-test on.
+The package elpv-dataset carries 2,624 photos of cells, 300 x 300 pixels of grey, taken of their electroluminescence,
+each with how likely it is that the cell is defective. Its 2,223 photos that experts were sure of are split once: 1,300
+to train on, 200 to choose with, 723 to test on.
 
     torchport deploy benchmarks/models/solar.py:model --task image-classification --set resize=224,224 ... --data FOLDER
 
@@ -29,7 +29,14 @@ Photo = tuple[Path, int]
 LABELS = ("sound", "defective")
 TRAIN, SELECTION, TEST = 1300, 200, 723
 SIDE = 224
-PICTURE = {"resize": [SIDE, SIDE], "interpolation": "bicubic", "mean": 127, "std": 128, "scale": 255, "labels": list(LABELS)}
+PICTURE = {
+    "resize": [SIDE, SIDE],
+    "interpolation": "bicubic",
+    "mean": 127,
+    "std": 128,
+    "scale": 255,
+    "labels": list(LABELS),
+}
 """A cell fills its photo up to the edge: it is stretched, not cropped. The numbers are those of the model's makers."""
 
 EPOCHS, BATCH, RATE = 5, 20, 1e-3

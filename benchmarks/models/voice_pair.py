@@ -1,8 +1,10 @@
-"""Speech of one espeak-ng voice made speech of another: a small network from log-mel to log-mel, trained here once on both voices saying the same sentences.
+"""Speech of one espeak-ng voice made speech of another: a small network from log-mel to log-mel, trained here once on
+both voices saying the same sentences.
 
-`torchport deploy benchmarks/models/voice_pair.py:factory --task voice-conversion --data FOLDER`, where `data(FOLDER)` writes sentences
-that the network has not heard. No package carries weights of voice conversion; espeak-ng speaks as much parallel speech as one
-wants. Its two voices do not keep quite the same time, so that their frames are aligned first, by dynamic time warping.
+`torchport deploy benchmarks/models/voice_pair.py:factory --task voice-conversion --data FOLDER`, where `data(FOLDER)`
+writes sentences that the network has not heard. No package carries weights of voice conversion; espeak-ng speaks as
+much parallel speech as one wants. Its two voices do not keep quite the same time, so that their frames are aligned
+first, by dynamic time warping.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class Converter(torch.nn.Module):
         self.register_buffer("mean", torch.zeros(BANDS, 1))
         self.register_buffer("deviation", torch.ones(BANDS, 1))
         self.first = torch.nn.Conv1d(BANDS, channels, 5, padding=2)
-        self.gates = torch.nn.ModuleList(torch.nn.Conv1d(channels, 2 * channels, 3, padding=d, dilation=d) for d in dilations)
+        self.gates = torch.nn.ModuleList(
+            torch.nn.Conv1d(channels, 2 * channels, 3, padding=d, dilation=d) for d in dilations
+        )
         self.mixes = torch.nn.ModuleList(torch.nn.Conv1d(channels, channels, 1) for _ in dilations)
         self.last = torch.nn.Conv1d(channels, BANDS, 1)
 
@@ -56,7 +60,8 @@ class Converter(torch.nn.Module):
 
 
 def factory() -> torch.nn.Module:
-    """The trained network in eval mode; it is trained where the cache does not have it, in some two minutes on one core.
+    """The trained network in eval mode; it is trained where the cache does not have it, in some two minutes on one
+    core.
 
     Raises:
         FileNotFoundError: espeak-ng is not installed, and the network is not in the cache.
@@ -89,7 +94,12 @@ def spoken(text: str, voice: str) -> bytes:
     """
     if shutil.which("espeak-ng") is None:
         raise FileNotFoundError("espeak-ng is not installed: scripts/system-packages installs it")
-    raw = subprocess.run(["espeak-ng", "-v", voice, "-b", "1", "--stdin", "--stdout"], input=text.encode(), capture_output=True, check=True).stdout
+    raw = subprocess.run(
+        ["espeak-ng", "-v", voice, "-b", "1", "--stdin", "--stdout"],
+        input=text.encode(),
+        capture_output=True,
+        check=True,
+    ).stdout
     out = io.BytesIO()
     with wave.open(out, "wb") as file:  # what it writes to a pipe tells no length
         file.setparams((1, 2, RATE, 0, "NONE", ""))
@@ -105,12 +115,16 @@ def samples_of(recording: bytes) -> np.ndarray:
 
 def log_mel(samples: np.ndarray) -> torch.Tensor:
     """float32 [1, BANDS, frames]: what the network takes, by plain PyTorch."""
-    spectrum = torch.stft(torch.from_numpy(samples), FRAME, HOP, window=torch.hann_window(FRAME), pad_mode="constant", return_complex=True)
+    spectrum = torch.stft(
+        torch.from_numpy(samples), FRAME, HOP, window=torch.hann_window(FRAME), pad_mode="constant", return_complex=True
+    )
     return (_filters() @ spectrum.abs()).clamp(min=FLOOR).log()[None]
 
 
 def eager(model: Any, samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What plain PyTorch makes of float32 [samples]: the converted mel [BANDS, frames], and the waveform that Griffin and Lim's algorithm finds for it."""
+    """What plain PyTorch makes of float32 [samples]: the converted mel [BANDS, frames], and the waveform that Griffin
+    and Lim's algorithm finds for it.
+    """
     with torch.no_grad():
         mel = model(log_mel(samples))[0]
         target = (torch.linalg.pinv(_filters()) @ mel.exp()).clamp(min=0)[None]
@@ -126,7 +140,8 @@ def distance(mel: np.ndarray, other: np.ndarray) -> float:
 def align(mel: np.ndarray, other: np.ndarray, band: int = 24) -> np.ndarray:
     """For each frame of `mel` the frame of `other` that goes with it: int64 [frames], never going back.
 
-    Dynamic time warping (Sakoe, Chiba, 1978) on the coarse shape of the spectra, within `band` frames of the straight line.
+    Dynamic time warping (Sakoe, Chiba, 1978) on the coarse shape of the spectra, within `band` frames of the straight
+    line.
     """
     a, b = _shape(mel), _shape(other)
     n, m = len(a), len(b)
@@ -148,14 +163,18 @@ def align(mel: np.ndarray, other: np.ndarray, band: int = 24) -> np.ndarray:
 
 
 def _shape(mel: np.ndarray, kept: int = 16) -> np.ndarray:
-    """float [frames, kept]: mean levels of groups of bands, each without its mean over time, so that the voice counts less than the words."""
+    """float [frames, kept]: mean levels of groups of bands, each without its mean over time, so that the voice counts
+    less than the words.
+    """
     coarse = mel.reshape(kept, -1, mel.shape[1]).mean(1)
     return (coarse - coarse.mean(1, keepdims=True)).T
 
 
 def _filters() -> torch.Tensor:
     """float32 [BANDS, FRAME / 2 + 1]: triangles of height 1 on the mel scale 2595 log10(1 + f / 700)."""
-    corners = 700 * (10 ** (torch.linspace(0, float(2595 * np.log10(1 + RATE / 1400)), BANDS + 2, dtype=torch.float64) / 2595) - 1)
+    corners = 700 * (
+        10 ** (torch.linspace(0, float(2595 * np.log10(1 + RATE / 1400)), BANDS + 2, dtype=torch.float64) / 2595) - 1
+    )
     hertz = torch.linspace(0, RATE / 2, FRAME // 2 + 1, dtype=torch.float64)
     rise = (hertz - corners[:-2, None]) / (corners[1:-1] - corners[:-2])[:, None]
     fall = (corners[2:, None] - hertz) / (corners[2:] - corners[1:-1])[:, None]
@@ -167,7 +186,14 @@ def _griffin_lim(magnitudes: torch.Tensor) -> torch.Tensor:
     window = torch.hann_window(FRAME)
     spectrum, before = magnitudes.to(torch.complex64), torch.zeros_like(magnitudes, dtype=torch.complex64)
     for _ in range(ITERATIONS):
-        now = torch.stft(torch.istft(spectrum, FRAME, HOP, window=window), FRAME, HOP, window=window, pad_mode="constant", return_complex=True)
+        now = torch.stft(
+            torch.istft(spectrum, FRAME, HOP, window=window),
+            FRAME,
+            HOP,
+            window=window,
+            pad_mode="constant",
+            return_complex=True,
+        )
         ahead, before = now + MOMENTUM * (now - before), now
         spectrum = magnitudes * ahead / (ahead.abs() + 1e-12)
     return torch.istft(spectrum, FRAME, HOP, window=window)[0]
@@ -201,4 +227,6 @@ def _train(where: Path) -> None:
 
 def _crop(pair: torch.Tensor, chosen: np.random.Generator) -> torch.Tensor:
     start = int(chosen.integers(max(pair.shape[2] - LENGTH, 1)))
-    return functional.pad(pair[:, :, start : start + LENGTH], (0, max(LENGTH - pair.shape[2], 0)), value=float(np.log(FLOOR)))
+    return functional.pad(
+        pair[:, :, start : start + LENGTH], (0, max(LENGTH - pair.shape[2], 0)), value=float(np.log(FLOOR))
+    )

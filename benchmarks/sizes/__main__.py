@@ -1,4 +1,6 @@
-"""Small modules with free axes and masks on every target: `python benchmarks/sizes [MODULE...]`; see the README beside this file."""
+"""Small modules with free axes and masks on every target: `python benchmarks/sizes [MODULE...]`; see the README beside
+this file.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Attention under masks, tried with rows that leave everything out: what a converter that masks with the least finite number gets wrong."""
+"""Attention under masks, tried with rows that leave everything out: what a converter that masks with the least finite
+number gets wrong.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ FLOATS = "mask:float32[batch,1,time,time]"
 
 @dataclass(frozen=True)
 class Masked:
-    """One module of `x` and `mask`; `out` is the value of a mask's element that leaves out, `keep` of one that does not."""
+    """One module of `x` and `mask`; `out` is the value of a mask's element that leaves out, `keep` of one that does
+    not.
+    """
 
     make: Callable[[], nn.Module]
     inputs: Sequence[str]

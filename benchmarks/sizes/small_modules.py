@@ -1,4 +1,6 @@
-"""Small modules with one to three free axes: each is one way in which a converter may write a size, or an edge value, into its file."""
+"""Small modules with one to three free axes: each is one way in which a converter may write a size, or an edge value,
+into its file.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,13 @@ PICTURE_SIZES = (
     {"batch": 3, "height": 31, "width": 10},
     {"batch": 1, "height": 40, "width": 7},
 )
-ROW_SIZES = ({"batch": 1, "time": 9}, {"batch": 4, "time": 5}, {"batch": 2, "time": 18}, {"batch": 3, "time": 31}, {"batch": 7, "time": 40})
+ROW_SIZES = (
+    {"batch": 1, "time": 9},
+    {"batch": 4, "time": 5},
+    {"batch": 2, "time": 18},
+    {"batch": 3, "time": 31},
+    {"batch": 7, "time": 40},
+)
 
 
 class Applied(nn.Module):
@@ -173,7 +181,9 @@ MODULES: dict[str, Small] = {
     "left_half": sound(lambda x: x[..., : (x.shape[2] + 1) // 2] * 2),
     # padding
     "reflect": Small(lambda: Applied(nn.Sequential(nn.ReflectionPad2d(2), nn.Conv2d(3, 4, 5))), PICTURE, PICTURE_SIZES),
-    "replicate": Small(lambda: Applied(nn.Sequential(nn.ReplicationPad2d((1, 2, 2, 0)), nn.Conv2d(3, 4, 3))), PICTURE, PICTURE_SIZES),
+    "replicate": Small(
+        lambda: Applied(nn.Sequential(nn.ReplicationPad2d((1, 2, 2, 0)), nn.Conv2d(3, 4, 3))), PICTURE, PICTURE_SIZES
+    ),
     "circular": Small(lambda: Applied(nn.Conv2d(3, 4, 3, padding=1, padding_mode="circular")), PICTURE, PICTURE_SIZES),
     # reductions
     "spread": picture(lambda x: x.std((2, 3))),
@@ -198,5 +208,14 @@ class Itself(nn.Module):
         return found
 
 
-SLICE = ("adaptive_avg", "there_and_back", "bilinear_antialiased", "attention", "patches", "reflect", "scattered", "skip")
+SLICE = (
+    "adaptive_avg",
+    "there_and_back",
+    "bilinear_antialiased",
+    "attention",
+    "patches",
+    "reflect",
+    "scattered",
+    "skip",
+)
 """What the tests try."""

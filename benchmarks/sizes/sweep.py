@@ -1,4 +1,6 @@
-"""Deploy small modules without timing them, open what was kept, and hold it against eager PyTorch where deploying did not look."""
+"""Deploy small modules without timing them, open what was kept, and hold it against eager PyTorch where deploying did
+not look.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ Feed = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Found:
-    """What became of one module on one target: `right`, `refused` before anything was written, `bounded` at some sizes, or `wrong`."""
+    """What became of one module on one target: `right`, `refused` before anything was written, `bounded` at some sizes,
+    or `wrong`.
+    """
 
     module: str
     target: str
@@ -70,7 +74,14 @@ def sweep(name: str, one: Small | Masked, wanted: Sequence[str] = TARGETS) -> li
     eager = [(what, feed, _eager(module, feed)) for what, feed in feeds_of(one)]
     with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
         folder = Path(scratch)
-        request = Request(copy.deepcopy(module), folder / "x.tport", task="tensor", inputs=one.inputs, targets=list(wanted), recipes=["fp32"])
+        request = Request(
+            copy.deepcopy(module),
+            folder / "x.tport",
+            task="tensor",
+            inputs=one.inputs,
+            targets=list(wanted),
+            recipes=["fp32"],
+        )
         try:
             tried = attempt(request, folder / "out", folder / "log", lambda stage, detail: None)
         except TorchportError as exc:
@@ -81,7 +92,13 @@ def sweep(name: str, one: Small | Masked, wanted: Sequence[str] = TARGETS) -> li
                 found.append(Found(name, candidate.target, "refused", candidate.reason or ""))
                 continue
             artifact = tried.artifacts[candidate.id]
-            found.append(Found(name, candidate.target, *_tried(artifact, folder / "out" / candidate.id, tried.assembled.graphs["model"], eager)))
+            found.append(
+                Found(
+                    name,
+                    candidate.target,
+                    *_tried(artifact, folder / "out" / candidate.id, tried.assembled.graphs["model"], eager),
+                )
+            )
         return found
 
 
@@ -89,12 +106,17 @@ def _eager(module: torch.nn.Module, feed: Feed) -> Feed | None:
     """What eager PyTorch answers; None where it fails."""
     try:
         with torch.no_grad():
-            return {name: tensor.numpy() for name, tensor in flatten_outputs(module(*(torch.tensor(array) for array in feed.values()))).items()}
+            return {
+                name: tensor.numpy()
+                for name, tensor in flatten_outputs(module(*(torch.tensor(array) for array in feed.values()))).items()
+            }
     except Exception:  # whatever a module raises at a size that it does not take
         return None
 
 
-def _tried(artifact: Artifact, folder: Path, signature: Signature, eager: Sequence[tuple[str, Feed, Feed | None]]) -> tuple[str, str]:
+def _tried(
+    artifact: Artifact, folder: Path, signature: Signature, eager: Sequence[tuple[str, Feed, Feed | None]]
+) -> tuple[str, str]:
     bounded = ""
     with targets.get(artifact.target).open(artifact, folder, signature) as runner:
         for what, feed, reference in eager:

@@ -14,9 +14,23 @@ from row import Row
 
 def line(row: Row) -> str:
     """A row's figures."""
-    figures = f"{row.metric} {row.eager:.4g} -> {row.deployed:.4g}, {row.identical}/{row.items} identical, {row.speedup:.2f} x eager, {' '.join(row.targets)}"
+    figures = (
+        f"{row.metric} {row.eager:.4g} -> {row.deployed:.4g}, {row.identical}/{row.items} identical, {row.speedup:.2f} "
+        f"x eager, {' '.join(row.targets)}"
+    )
     return f"{row.task}, {row.model} on {row.data}: {figures}"
 
 
 if __name__ == "__main__":
-    sys.exit(main(Benchmark(Path(__file__).resolve().parent, __doc__, Row, lambda row, timed: judge(row, timed=timed), line, lambda rows: tasks() - {row.task for row in rows})))
+    sys.exit(
+        main(
+            Benchmark(
+                Path(__file__).resolve().parent,
+                __doc__,
+                Row,
+                lambda row, timed: judge(row, timed=timed),
+                line,
+                lambda rows: tasks() - {row.task for row in rows},
+            )
+        )
+    )

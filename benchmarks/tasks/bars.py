@@ -1,4 +1,6 @@
-"""What every row must show: the share of items that the Bundle answers as eager does, how near its metric is, and how fast it is."""
+"""What every row must show: the share of items that the Bundle answers as eager does, how near its metric is, and how
+fast it is.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Bar:
 FACES = Bar(1.0, 1, apart=0)
 BARS = {
     "image-classification": Bar(1.0, 2, apart=0),
-    "image-classification/digits CNN": Bar(1.0, 1, apart=0),  # half of eager's time is reading a small file, on both sides
+    "image-classification/digits CNN": Bar(
+        1.0, 1, apart=0
+    ),  # half of eager's time is reading a small file, on both sides
     "image-recognition": Bar(1.0, 1, apart=0),
     "keyword-extraction": Bar(1.0, 1.5, apart=0),
     "object-detection": Bar(0.98, 1, apart=0.005, least={"frames/s": 200}),
@@ -46,7 +50,9 @@ BARS = {
     "translation": Bar(1.0, 2, apart=0),
     "voice-conversion": Bar(0.98, 1),
 }
-"""By task, or by task and model where one model is held to something else. What has no row here (`embedding`, `tensor`) is held to `DEFAULT`."""
+"""By task, or by task and model where one model is held to something else. What has no row here (`embedding`, `tensor`)
+is held to `DEFAULT`.
+"""
 
 DEFAULT = Bar(0.98, 1)
 
@@ -78,5 +84,13 @@ def judge(row: Row, *, timed: bool) -> list[str]:
 def _slow(row: Row, bar: Bar) -> list[str]:
     figures = {name: float(value) for name, value in row.notes.items() if not isinstance(value, str)}
     figures = {**dict.fromkeys((*bar.least, *bar.most), math.nan), **figures, "x eager": row.speedup}
-    short = [f"{figures[name]:.4g} {name}, at least {bound:g}" for name, bound in {"x eager": bar.speedup, **bar.least}.items() if not figures[name] >= bound]
-    return short + [f"{figures[name]:.4g} {name}, at most {bound:g}" for name, bound in bar.most.items() if not figures[name] <= bound]
+    short = [
+        f"{figures[name]:.4g} {name}, at least {bound:g}"
+        for name, bound in {"x eager": bar.speedup, **bar.least}.items()
+        if not figures[name] >= bound
+    ]
+    return short + [
+        f"{figures[name]:.4g} {name}, at most {bound:g}"
+        for name, bound in bar.most.items()
+        if not figures[name] <= bound
+    ]

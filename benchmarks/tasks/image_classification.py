@@ -1,8 +1,9 @@
 """Classes of pictures: ImageNet photos, solar cells that are sound or defective, and handwritten digits.
 
-EfficientNet-Lite0 answers 20 labelled photos as its makers trained it, and 723 cells that were held back from fine-tuning it; a small
-network answers 1,000 digits that it has not seen. Eager is Pillow and PyTorch, a picture at a time, from the file to the class; deployed
-is `Predictor.predict` on the same files. An item is a picture; it is identical where both name the same class first.
+EfficientNet-Lite0 answers 20 labelled photos as its makers trained it, and 723 cells that were held back from
+fine-tuning it; a small network answers 1,000 digits that it has not seen. Eager is Pillow and PyTorch, a picture at a
+time, from the file to the class; deployed is `Predictor.predict` on the same files. An item is a picture; it is
+identical where both name the same class first.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ class Scenario:
 
 
 def rows(short: bool) -> list[Row]:
-    """A row a scenario; with `short`, without the cells, whose model takes long to train, and 20 pictures of the others."""
+    """A row a scenario; with `short`, without the cells, whose model takes long to train, and 20 pictures of the
+    others.
+    """
     torch.set_num_threads(1)
     with TemporaryDirectory() as folder:
         place = Path(folder)
@@ -74,7 +77,16 @@ def imagenet(folder: Path) -> Scenario:
     photos = sorted(demo.gather(folder).iterdir())
     test = [(path, int(path.stem.rpartition("_")[2])) for path in photos]
     net = demo.efficientnet_lite0().eval()
-    return Scenario("EfficientNet-Lite0", "ImageNet, 20 photos", "torchport.demo:efficientnet_lite0", net, demo.SETTINGS, test, folder, pixels)
+    return Scenario(
+        "EfficientNet-Lite0",
+        "ImageNet, 20 photos",
+        "torchport.demo:efficientnet_lite0",
+        net,
+        demo.SETTINGS,
+        test,
+        folder,
+        pixels,
+    )
 
 
 def handwritten(folder: Path, count: int) -> Scenario:
@@ -88,7 +100,16 @@ def handwritten(folder: Path, count: int) -> Scenario:
     gathered = digits.gather(folder / "test", digits.unseen()[:, :count])
     test = [(path, int(path.parent.name)) for path in sorted(gathered.rglob("*.png"))]
     settings = {**digits.PICTURE, "labels": list("0123456789")}
-    return Scenario("digits CNN", f"digits, {len(test):,} held back", f"{digits.__file__}:classifier", digits.classifier(), settings, test, verified, pixels)
+    return Scenario(
+        "digits CNN",
+        f"digits, {len(test):,} held back",
+        f"{digits.__file__}:classifier",
+        digits.classifier(),
+        settings,
+        test,
+        verified,
+        pixels,
+    )
 
 
 def cells(folder: Path) -> Scenario:
@@ -99,12 +120,29 @@ def cells(folder: Path) -> Scenario:
         return solar.pixels([(path, 0)])
 
     verified = solar.gather(folder, selection[:DEPLOYED_ON])
-    return Scenario("EfficientNet-Lite0, fine-tuned", f"solar cells, {len(test)} held back", f"{solar.__file__}:model", solar.model(), solar.PICTURE, test, verified, pixels)
+    return Scenario(
+        "EfficientNet-Lite0, fine-tuned",
+        f"solar cells, {len(test)} held back",
+        f"{solar.__file__}:model",
+        solar.model(),
+        solar.PICTURE,
+        test,
+        verified,
+        pixels,
+    )
 
 
 def row(one: Scenario, bundle: Path, short: bool) -> Row:
     """One scenario, deployed and measured."""
-    outcome = torchport.deploy(one.source, bundle, task="image-classification", data=one.verified, settings=one.settings, targets=FEW if short else TARGETS, **EXACT)
+    outcome = torchport.deploy(
+        one.source,
+        bundle,
+        task="image-classification",
+        data=one.verified,
+        settings=one.settings,
+        targets=FEW if short else TARGETS,
+        **EXACT,
+    )
     paths, right = [path for path, _ in one.test], np.array([label for _, label in one.test])
 
     def eager(some: Sequence[Path]) -> np.ndarray:
@@ -118,7 +156,22 @@ def row(one: Scenario, bundle: Path, short: bool) -> Row:
 
         expected, answered, timed = eager(paths), deployed(paths), paths[:TIMED]
         slow, fast, ratio = speedup(lambda: eager(timed), lambda: deployed(timed), 1 if short else 5)
-        notes: dict[str, float | str] = {"variant": predictor.variant.id, "eager pictures/s": len(timed) / slow, "pictures/s": len(timed) / fast}
+        notes: dict[str, float | str] = {
+            "variant": predictor.variant.id,
+            "eager pictures/s": len(timed) / slow,
+            "pictures/s": len(timed) / fast,
+        }
     top1 = [float((classes == right).mean()) for classes in (expected, answered)]
     targets = passed(outcome)
-    return Row("image-classification", one.model, one.data, "top-1", *top1, int((expected == answered).sum()), len(paths), ratio, targets, notes)
+    return Row(
+        "image-classification",
+        one.model,
+        one.data,
+        "top-1",
+        *top1,
+        int((expected == answered).sum()),
+        len(paths),
+        ratio,
+        targets,
+        notes,
+    )

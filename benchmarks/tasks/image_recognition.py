@@ -1,11 +1,12 @@
 """Who is it, and what does it say: digits among those enrolled in a gallery, and lines of digits.
 
-The embedder was trained on the digits 0 to 6. The gallery knows 0 to 8, from 20 pictures each; a 9 is a stranger, to be answered
-`unknown` by the threshold that one stranger in a hundred may exceed. 1,000 pictures are asked for that nobody has seen. The second
-head reads 300 lines of 4 to 8 digits by connectionist temporal classification.
+The embedder was trained on the digits 0 to 6. The gallery knows 0 to 8, from 20 pictures each; a 9 is a stranger, to be
+answered `unknown` by the threshold that one stranger in a hundred may exceed. 1,000 pictures are asked for that nobody
+has seen. The second head reads 300 lines of 4 to 8 digits by connectionist temporal classification.
 
-Eager is Pillow, PyTorch and numpy, a picture at a time, with a gallery, a threshold and a decoding of its own; deployed is
-`Predictor.predict` on the same files. An item is a picture; it is identical where both answer the same label or text.
+Eager is Pillow, PyTorch and numpy, a picture at a time, with a gallery, a threshold and a decoding of its own; deployed
+is `Predictor.predict` on the same files. An item is a picture; it is identical where both answer the same label or
+text.
 """
 
 from __future__ import annotations
@@ -63,7 +64,16 @@ def of_gallery(folder: Path, short: bool) -> Row:
         return str(known[scores.argmax()]) if scores.max() > threshold else UNKNOWN
 
     settings = {**digits.PICTURE, "gallery": str(gallery), "far": FAR}
-    return _row("digits embedder + gallery", f"digits, {len(_files(test)):,} probes", "embedder", settings, verified, _files(test), eager, short)
+    return _row(
+        "digits embedder + gallery",
+        f"digits, {len(_files(test)):,} probes",
+        "embedder",
+        settings,
+        verified,
+        _files(test),
+        eager,
+        short,
+    )
 
 
 def of_text(folder: Path, short: bool) -> Row:
@@ -77,24 +87,65 @@ def of_text(folder: Path, short: bool) -> Row:
         return "".join(str(symbol - 1) for symbol, _ in groupby(best.tolist()) if symbol)
 
     files = [(path, path.stem.rpartition("_")[2]) for path in sorted(test.iterdir())]
-    return _row("digits reader (CTC)", f"{len(files)} lines of digits", "reader", digits.TEXT, verified, files, eager, short)
+    return _row(
+        "digits reader (CTC)", f"{len(files)} lines of digits", "reader", digits.TEXT, verified, files, eager, short
+    )
 
 
-def _row(model: str, data: str, factory: str, settings: dict[str, Any], verified: Path, test: Sequence[Labelled], eager: Answer, short: bool) -> Row:
+def _row(
+    model: str,
+    data: str,
+    factory: str,
+    settings: dict[str, Any],
+    verified: Path,
+    test: Sequence[Labelled],
+    eager: Answer,
+    short: bool,
+) -> Row:
     """One head, deployed and measured."""
     bundle = verified.parent / "x.tport"
-    outcome = torchport.deploy(f"{digits.__file__}:{factory}", bundle, task="image-recognition", data=verified, settings=settings, targets=FEW if short else TARGETS, recipes=["fp32"])
+    outcome = torchport.deploy(
+        f"{digits.__file__}:{factory}",
+        bundle,
+        task="image-recognition",
+        data=verified,
+        settings=settings,
+        targets=FEW if short else TARGETS,
+        recipes=["fp32"],
+    )
     paths, right = [path for path, _ in test], np.array([label for _, label in test])
     with Predictor(bundle, threads=1) as predictor:
-        expected, answered = np.array([eager(path) for path in paths]), np.array([predictor.predict(path)["label"] for path in paths])
+        expected, answered = (
+            np.array([eager(path) for path in paths]),
+            np.array([predictor.predict(path)["label"] for path in paths]),
+        )
         timed = paths[:TIMED]
-        slow, fast, ratio = speedup(lambda: [eager(path) for path in timed], lambda: [predictor.predict(path) for path in timed], 1 if short else 5)
-        notes: dict[str, float | str] = {"variant": predictor.variant.id, "eager pictures/s": len(timed) / slow, "pictures/s": len(timed) / fast}
+        slow, fast, ratio = speedup(
+            lambda: [eager(path) for path in timed],
+            lambda: [predictor.predict(path) for path in timed],
+            1 if short else 5,
+        )
+        notes: dict[str, float | str] = {
+            "variant": predictor.variant.id,
+            "eager pictures/s": len(timed) / slow,
+            "pictures/s": len(timed) / fast,
+        }
     if factory == "embedder":
         notes["strangers taken for somebody"] = float((answered[right == UNKNOWN] != UNKNOWN).mean())
     figures = [float((some == right).mean()) for some in (expected, answered)]
     targets = passed(outcome)
-    return Row("image-recognition", model, data, "right answers", *figures, int((expected == answered).sum()), len(paths), ratio, targets, notes)
+    return Row(
+        "image-recognition",
+        model,
+        data,
+        "right answers",
+        *figures,
+        int((expected == answered).sum()),
+        len(paths),
+        ratio,
+        targets,
+        notes,
+    )
 
 
 def _named(folder: Path, pictures: np.ndarray) -> Path:

@@ -1,8 +1,8 @@
 """Keywords of sixty articles of BBC news without their headlines, by MiniLM; right is a word of the headline.
 
-Identical is the same five words in the same order. Eager is transformers' tokenizer and model: the article by itself, then
-its words in batches of 64 in their order, each padded to its longest word. What the candidates are is not the model's
-doing: plain Python here, and held against torchport's own.
+Identical is the same five words in the same order. Eager is transformers' tokenizer and model: the article by itself,
+then its words in batches of 64 in their order, each padded to its longest word. What the candidates are is not the
+model's doing: plain Python here, and held against torchport's own.
 """
 
 from __future__ import annotations
@@ -36,18 +36,46 @@ def rows(short: bool) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         table = Path(folder) / "articles.csv"
         with table.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows([("text", "label"), *((body, ";".join(words(headline))) for body, headline in articles[:DEPLOYED_ON])])
+            csv.writer(file).writerows(
+                [("text", "label"), *((body, ";".join(words(headline))) for body, headline in articles[:DEPLOYED_ON])]
+            )
         settings = {"max_length": minilm.LENGTH, "language": "en", "top": TOP, "pad_to": 1}
-        outcome = torchport.deploy(str(minilm.folder()), f"{folder}/x.tport", task="keyword-extraction", data=table, settings=settings, targets=FEW if short else TARGETS, recipes=["fp32"])
+        outcome = torchport.deploy(
+            str(minilm.folder()),
+            f"{folder}/x.tport",
+            task="keyword-extraction",
+            data=table,
+            settings=settings,
+            targets=FEW if short else TARGETS,
+            recipes=["fp32"],
+        )
         with Predictor(f"{folder}/x.tport", threads=1) as predictor:
             answered = [[one["keyword"] for one in predictor.predict(raw)["keywords"]] for raw in raws]
             eager = [plain(model, body) for body, _ in articles]
             few = 1 if short else 12
-            ratio = speedup(lambda: [plain(model, body) for body, _ in articles[:few]], lambda: [predictor.predict(raw) for raw in raws[:few]], 1 if short else 5)[2]
+            ratio = speedup(
+                lambda: [plain(model, body) for body, _ in articles[:few]],
+                lambda: [predictor.predict(raw) for raw in raws[:few]],
+                1 if short else 5,
+            )[2]
             notes: dict[str, float | str] = {"variant": predictor.variant.id}
     same = sum(one == other for one, other in zip(eager, answered, strict=True))
     targets = passed(outcome)
-    return [Row("keyword-extraction", "MiniLM", "BBC news, 60 articles", "precision@5", _precision(eager, articles), _precision(answered, articles), same, len(articles), ratio, targets, notes)]
+    return [
+        Row(
+            "keyword-extraction",
+            "MiniLM",
+            "BBC news, 60 articles",
+            "precision@5",
+            _precision(eager, articles),
+            _precision(answered, articles),
+            same,
+            len(articles),
+            ratio,
+            targets,
+            notes,
+        )
+    ]
 
 
 def words(text: str) -> list[str]:
@@ -68,5 +96,8 @@ def plain(model: Any, body: str) -> list[str]:
 
 
 def _precision(found: list[list[str]], articles: list[tuple[str, str]]) -> float:
-    hits = [len({word.casefold() for word in five} & {word.casefold() for word in words(headline)}) / TOP for five, (_, headline) in zip(found, articles, strict=True)]
+    hits = [
+        len({word.casefold() for word in five} & {word.casefold() for word in words(headline)}) / TOP
+        for five, (_, headline) in zip(found, articles, strict=True)
+    ]
     return float(np.mean(hits))

@@ -1,8 +1,10 @@
-"""Tracking of three console games: a detector's Bundle with its tracker, against the eager detector with the same tracker.
+"""Tracking of three console games: a detector's Bundle with its tracker, against the eager detector with the same
+tracker.
 
-The games are played with a seed that no detector was trained on. An item is a frame; it is identical where both answer the same
-numbers and labels, and no edge of a box is further off than half a pixel. MOTA and IDF1 are motmetrics', at IoU 0.5, between boxes of
-one class. The speed-up is that of frames pushed one by one as arrays, end to end: preprocessing, detector, boxes, tracker.
+The games are played with a seed that no detector was trained on. An item is a frame; it is identical where both answer
+the same numbers and labels, and no edge of a box is further off than half a pixel. MOTA and IDF1 are motmetrics', at
+IoU 0.5, between boxes of one class. The speed-up is that of frames pushed one by one as arrays, end to end:
+preprocessing, detector, boxes, tracker.
 """
 
 from __future__ import annotations
@@ -39,7 +41,14 @@ JUMP: dict[str, dict[str, float | None]] = {
 def settings(game: str) -> dict[str, Any]:
     """The facts of a game's Bundle."""
     own = {"high": HIGH, "start": START, "min_hits": MIN_HITS, "wrap": WRAP.get(game), "jump": JUMP[game]}
-    detector = {"size": [game_detector.HEIGHT, game_detector.WIDTH], "fit": "crop", "head": "centers", "stride": game_detector.STRIDE, "box_unit": game_detector.BOX_UNIT, "top": 300}
+    detector = {
+        "size": [game_detector.HEIGHT, game_detector.WIDTH],
+        "fit": "crop",
+        "head": "centers",
+        "stride": game_detector.STRIDE,
+        "box_unit": game_detector.BOX_UNIT,
+        "top": 300,
+    }
     return {**detector, "labels": list(GAMES[game]), "threshold": THRESHOLD, **own}
 
 
@@ -63,19 +72,30 @@ def clips(game: str, folder: Path, seeds: Sequence[int], count: int) -> None:
 
 def truth(boxes: Sequence[Sequence[Box]]) -> mot.Truth:
     """The true tracks of a game."""
-    return [[float(v) for v in (n, one.track, one.index, one.x, one.y, one.x + one.width, one.y + one.height)] for n, frame in enumerate(boxes, 1) for one in frame]
+    return [
+        [float(v) for v in (n, one.track, one.index, one.x, one.y, one.x + one.width, one.y + one.height)]
+        for n, frame in enumerate(boxes, 1)
+        for one in frame
+    ]
 
 
 def eager(model: Detector, game: str, frames: np.ndarray) -> list[list[tuple[int, int, list[float]]]]:
     """Number, class and box of every track, frame by frame: plain PyTorch, and the tracker."""
     reach = {GAMES[game].index(label): 1e5 if most is None else most for label, most in JUMP[game].items()}
-    tracker = Tracker(Rules(high=HIGH, start=START, min_hits=MIN_HITS, wrap=WRAP.get(game, ""), jump=reach), frames.shape[1:3])
+    tracker = Tracker(
+        Rules(high=HIGH, start=START, min_hits=MIN_HITS, wrap=WRAP.get(game, ""), jump=reach), frames.shape[1:3]
+    )
     answers = []
     for frame in frames:
         found = np.array(game_detector.detect(model, frame, THRESHOLD), np.float64).reshape(-1, 6)
         found[:, 2:] = found[:, 2:].clip(0, [frame.shape[1], frame.shape[0]] * 2)
         numbers, rows = tracker.update(found[:, 2:], found[:, 0], found[:, 1])
-        answers.append([(int(number), int(found[row, 1]), found[row, 2:].tolist()) for number, row in zip(numbers, rows, strict=True)])
+        answers.append(
+            [
+                (int(number), int(found[row, 1]), found[row, 2:].tolist())
+                for number, row in zip(numbers, rows, strict=True)
+            ]
+        )
     return answers
 
 
@@ -94,18 +114,27 @@ def plain(result: dict[str, Any]) -> list[list[tuple[int, int, list[float]]]]:
 
 def same(one: Sequence[tuple[int, int, list[float]]], other: Sequence[tuple[int, int, list[float]]]) -> bool:
     """Whether a frame has the same tracks in both."""
-    return len(one) == len(other) and all(a[:2] == b[:2] and np.abs(np.subtract(a[2], b[2])).max() <= 0.5 for a, b in zip(one, other, strict=True))
+    return len(one) == len(other) and all(
+        a[:2] == b[:2] and np.abs(np.subtract(a[2], b[2])).max() <= 0.5 for a, b in zip(one, other, strict=True)
+    )
 
 
-def accuracy(boxes: Sequence[Sequence[Box]], answers: Sequence[Sequence[tuple[int, int, list[float]]]]) -> tuple[float, float]:
+def accuracy(
+    boxes: Sequence[Sequence[Box]], answers: Sequence[Sequence[tuple[int, int, list[float]]]]
+) -> tuple[float, float]:
     """MOTA and IDF1. The distances are computed here: those of motmetrics 1.4 call what numpy 2 has removed."""
     judge = motmetrics.MOTAccumulator(auto_id=True)
     for there, found in zip(boxes, answers, strict=True):
-        mine = np.array([[one.x + one.width / 2, one.y + one.height / 2, one.width, one.height] for one in there], np.float64).reshape(-1, 4)
+        mine = np.array(
+            [[one.x + one.width / 2, one.y + one.height / 2, one.width, one.height] for one in there], np.float64
+        ).reshape(-1, 4)
         corners = np.array([box for _, _, box in found], np.float64).reshape(-1, 4)
         theirs = np.concatenate([(corners[:, :2] + corners[:, 2:]) / 2, corners[:, 2:] - corners[:, :2]], axis=1)
         apart = 1 - overlap(mine, theirs)
-        apart[(apart > 0.5) | np.not_equal.outer([one.index for one in there], [kind for _, kind, _ in found]).reshape(apart.shape)] = np.nan
+        apart[
+            (apart > 0.5)
+            | np.not_equal.outer([one.index for one in there], [kind for _, kind, _ in found]).reshape(apart.shape)
+        ] = np.nan
         judge.update([one.track for one in there], [number for number, _, _ in found], apart)
     figures = motmetrics.metrics.create().compute(judge, metrics=["mota", "idf1"])
     return float(figures["mota"].item()), float(figures["idf1"].item())
@@ -116,7 +145,15 @@ def row(game: str, folder: Path, short: bool) -> Row:
     data, bundle = folder / "clips", folder / f"{game}.tport"
     clips(game, data, (90, 91), 20)
     model = getattr(game_detector, game)()
-    outcome = torchport.deploy(model, task="object-tracking", data=data, settings=settings(game), targets=FEW if short else TARGETS, recipes=["fp32"], output=bundle)
+    outcome = torchport.deploy(
+        model,
+        task="object-tracking",
+        data=data,
+        settings=settings(game),
+        targets=FEW if short else TARGETS,
+        recipes=["fp32"],
+        output=bundle,
+    )
     frames, boxes = game_detector.some(game, 40 if short else 150, SEED)
     with Predictor(bundle, threads=1) as predictor:
         expected, result = eager(model, game, frames), deployed(predictor, frames)
@@ -125,7 +162,19 @@ def row(game: str, folder: Path, short: bool) -> Row:
     (mota, idf1), (true_mota, true_idf1) = accuracy(boxes, answer), accuracy(boxes, expected)
     identical = sum(same(*pair) for pair in zip(answer, expected, strict=True))
     notes = {"IDF1 eager": true_idf1, "IDF1 deployed": idf1, "frames/s": len(frames) / taken[1]}
-    return Row("object-tracking", game, f"{len(frames)} frames, seed {SEED}", "MOTA", true_mota, mota, identical, len(frames), taken[2], targets, notes)
+    return Row(
+        "object-tracking",
+        game,
+        f"{len(frames)} frames, seed {SEED}",
+        "MOTA",
+        true_mota,
+        mota,
+        identical,
+        len(frames),
+        taken[2],
+        targets,
+        notes,
+    )
 
 
 def rows(short: bool) -> list[Row]:

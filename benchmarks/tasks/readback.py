@@ -19,7 +19,9 @@ def word_error_rate(texts: Sequence[str], spoken: Sequence[np.ndarray], rate: in
     """Wrong words over all words, case and punctuation apart, of float [samples] that say `texts`."""
     model: Any = whisper_tiny_en.factory()
     tokens = Tokenizer.from_file(str(whisper_tiny_en.folder() / "tokenizer.json"))
-    heard = [tokens.decode(whisper_tiny_en.eager(model, soxr.resample(one, rate, RATE).astype(np.float32))) for one in spoken]
+    heard = [
+        tokens.decode(whisper_tiny_en.eager(model, soxr.resample(one, rate, RATE).astype(np.float32))) for one in spoken
+    ]
     return float(jiwer.wer([_plain(text) for text in texts], [_plain(text) for text in heard]))
 
 

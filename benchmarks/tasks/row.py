@@ -13,7 +13,8 @@ FEW = ("onnx", "openvino")
 
 
 EXACT = {"recipes": ("fp32", "bf16", "bf16_stateless"), "budget": "agreement>=100%"}
-"""Of `deploy`: as fast as it gets without another answer to a single item; where the processor has no bf16, fp32 it is."""
+"""Of `deploy`: as fast as it gets without another answer to a single item; where the processor has no bf16, fp32 it is.
+"""
 
 
 @dataclass(frozen=True)

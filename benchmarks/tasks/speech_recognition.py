@@ -1,7 +1,7 @@
 """Whisper tiny.en on ten recordings of people: the Bundle against transformers with a key/value cache.
 
-An item is identical where both transcripts are the same to the letter. The word error rate is jiwer's over all words, spelled as
-they are spoken (`ten`, `mister`; case and punctuation apart).
+An item is identical where both transcripts are the same to the letter. The word error rate is jiwer's over all words,
+spelled as they are spoken (`ten`, `mister`; case and punctuation apart).
 """
 
 from __future__ import annotations
@@ -37,14 +37,26 @@ def rows(short: bool) -> list[Row]:
     seconds = sum(soundfile.info(path).duration for path, _ in clips)
     with TemporaryDirectory() as folder:
         bundle, data = Path(folder) / "whisper.tport", whisper_tiny_en.data(Path(folder) / "clips", clips)
-        torchport.deploy(str(whisper_tiny_en.folder()), bundle, task="speech-recognition", data=data, targets=FEW if short else TARGETS, keep="all", golden="none", **EXACT)
+        torchport.deploy(
+            str(whisper_tiny_en.folder()),
+            bundle,
+            task="speech-recognition",
+            data=data,
+            targets=FEW if short else TARGETS,
+            keep="all",
+            golden="none",
+            **EXACT,
+        )
         with Predictor(bundle, threads=1) as predictor:
 
             def deployed() -> list[str]:
                 return [predictor.predict(path)["text"] for path, _ in clips]
 
             def eager() -> list[str]:
-                return [tokens.decode(whisper_tiny_en.eager(model, soundfile.read(path, dtype="float32")[0])).strip() for path, _ in clips]
+                return [
+                    tokens.decode(whisper_tiny_en.eager(model, soundfile.read(path, dtype="float32")[0])).strip()
+                    for path, _ in clips
+                ]
 
             expected, answer = eager(), deployed()
             slow, fast, ratio = speedup(eager, deployed, 1 if short else 5)
@@ -52,6 +64,24 @@ def rows(short: bool) -> list[Row]:
             variant = predictor.variant.id
     said = [text for _, text in clips]
     identical = sum(one == other for one, other in zip(expected, answer, strict=True))
-    notes: dict[str, float | str] = {"variant": variant, "seconds of speech": seconds, "real-time factor": fast / seconds, "real-time factor, eager": slow / seconds}
+    notes: dict[str, float | str] = {
+        "variant": variant,
+        "seconds of speech": seconds,
+        "real-time factor": fast / seconds,
+        "real-time factor, eager": slow / seconds,
+    }
     errors = word_error_rate(said, expected), word_error_rate(said, answer)
-    return [Row("speech-recognition", "whisper-tiny-en", f"{len(clips)} recordings of pocketsphinx-testdata", "WER", *errors, identical, len(clips), ratio, targets, notes)]
+    return [
+        Row(
+            "speech-recognition",
+            "whisper-tiny-en",
+            f"{len(clips)} recordings of pocketsphinx-testdata",
+            "WER",
+            *errors,
+            identical,
+            len(clips),
+            ratio,
+            targets,
+            notes,
+        )
+    ]

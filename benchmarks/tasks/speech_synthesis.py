@@ -1,7 +1,7 @@
 """The Piper voice joe on sentences of BBC news, without noise: the Bundle against transformers.
 
-An item is identical where the waveforms are as long and nowhere further apart than 1e-3. The word error rate is that of Whisper
-tiny.en reading the speech back. Both sides phonemise with espeak-ng, and that time counts.
+An item is identical where the waveforms are as long and nowhere further apart than 1e-3. The word error rate is that of
+Whisper tiny.en reading the speech back. Both sides phonemise with espeak-ng, and that time counts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,15 @@ def rows(short: bool) -> list[Row]:
     with TemporaryDirectory() as folder:
         bundle = Path(folder) / "joe.tport"
         data = piper_joe.data(Path(folder), 3)
-        torchport.deploy(model, bundle, task="speech-synthesis", settings={"symbols": piper_joe.symbols(), **silent}, data=data, targets=FEW if short else TARGETS, recipes=["fp32"])
+        torchport.deploy(
+            model,
+            bundle,
+            task="speech-synthesis",
+            settings={"symbols": piper_joe.symbols(), **silent},
+            data=data,
+            targets=FEW if short else TARGETS,
+            recipes=["fp32"],
+        )
         with Predictor(bundle, threads=1) as predictor:
 
             def deployed() -> list[np.ndarray]:
@@ -41,11 +49,36 @@ def rows(short: bool) -> list[Row]:
 
             taken = speedup(eager, deployed, 1 if short else 5)
             said, expected = deployed(), eager()
-            passed = sorted({one.target for one in predictor.bundle.manifest.evidence.candidates if one.status in ("chosen", "ok")})
+            passed = sorted(
+                {one.target for one in predictor.bundle.manifest.evidence.candidates if one.status in ("chosen", "ok")}
+            )
             chosen = predictor.variant.id
-    identical = sum(a.shape == b.shape and bool(np.abs(a - b).max() <= TOLERANCE) for a, b in zip(said, expected, strict=True))
+    identical = sum(
+        a.shape == b.shape and bool(np.abs(a - b).max() <= TOLERANCE) for a, b in zip(said, expected, strict=True)
+    )
     seconds = sum(one.size for one in expected) / RATE
-    notes: dict[str, float | str] = {"variant": chosen, "times real time": seconds / taken[1], "seconds of speech": seconds}
-    apart = max(float(np.abs(a - b).max()) for a, b in zip(said, expected, strict=True) if a.shape == b.shape) if identical else float("nan")
+    notes: dict[str, float | str] = {
+        "variant": chosen,
+        "times real time": seconds / taken[1],
+        "seconds of speech": seconds,
+    }
+    apart = (
+        max(float(np.abs(a - b).max()) for a, b in zip(said, expected, strict=True) if a.shape == b.shape)
+        if identical
+        else float("nan")
+    )
     wer = [word_error_rate(texts, one, RATE) for one in (expected, said)]
-    return [Row("speech-synthesis", "piper-joe", f"{len(texts)} BBC sentences", "WER read back", *wer, identical, len(texts), taken[2], passed, {**notes, "greatest difference": apart})]
+    return [
+        Row(
+            "speech-synthesis",
+            "piper-joe",
+            f"{len(texts)} BBC sentences",
+            "WER read back",
+            *wer,
+            identical,
+            len(texts),
+            taken[2],
+            passed,
+            {**notes, "greatest difference": apart},
+        )
+    ]

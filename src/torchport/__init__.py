@@ -41,9 +41,9 @@ def __dir__() -> list[str]:
     return sorted(__all__)
 
 
-# Two runtimes report to their makers as soon as they are imported, whoever imports them. ONNX Runtime for Linux, which also keeps a
-# database of what was run, heeds this variable if it is set before (its own `disable_telemetry_events` comes too late); OpenVINO takes a
-# stub of its own where this module is missing.
+# Two runtimes report to their makers as soon as they are imported, whoever imports them. ONNX Runtime for Linux, which
+# also keeps a database of what was run, heeds this variable if it is set before (its own `disable_telemetry_events`
+# comes too late); OpenVINO takes a stub of its own where this module is missing.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 

@@ -11,7 +11,14 @@ from typing import Any
 from .request import Request
 from .tasks.base import written
 
-FLAGS = {"arguments": "--arg", "inputs": "--input", "settings": "--set", "profile": "--for", "time_s": "--time", "limit_s": "--limit"}
+FLAGS = {
+    "arguments": "--arg",
+    "inputs": "--input",
+    "settings": "--set",
+    "profile": "--for",
+    "time_s": "--time",
+    "limit_s": "--limit",
+}
 """Fields of a Request whose flags have other names."""
 
 REPEATED = ("--input", "--drop")
@@ -22,8 +29,8 @@ ARGUMENTS = ("source", "output", "log")
 
 
 def command(request: Request) -> str:
-    """`torchport deploy ...` with everything that was asked for, to be typed where its files are: of a path there is the last part,
-    for a report travels, and where its maker keeps files is nobody's business."""
+    """`torchport deploy ...` with everything that was asked for, to be typed where its files are: of a path there is
+    the last part, for a report travels, and where its maker keeps files is nobody's business."""
     source = request.source if isinstance(request.source, str) else type(request.source).__name__
     words = ["torchport", "deploy", _named(source)]
     for one in fields(request):

@@ -1,6 +1,7 @@
 """The verbs as Python functions: the same names and meanings as on the command line.
 
-What belongs to the caller (PyTorch's settings, random states, the module's modes) comes back after every call, see `torch_settings`.
+What belongs to the caller (PyTorch's settings, random states, the module's modes) comes back after every call, see
+`torch_settings`.
 """
 
 from __future__ import annotations
@@ -30,15 +31,21 @@ R = TypeVar("R")
 
 Tell = Callable[[str, str], None]
 Progress = bool | Tell | None
-"""True prints a line a stage and row on standard error, False nothing; None is True in a notebook; a function is called with stage and row."""
+"""True prints a line a stage and row on standard error, False nothing; None is True in a notebook; a function is called
+with stage and row.
+"""
 
 Data = Any
-"""A path; an array or tensor whose first axis counts the items, or a dict of them by input name; a list of items; a DataLoader; see `in_memory.written`."""
+"""A path; an array or tensor whose first axis counts the items, or a dict of them by input name; a list of items; a
+DataLoader; see `in_memory.written`.
+"""
 
 
 @contextmanager
 def _asked(source: str | torch.nn.Module, output: str | Path, **fields: Any) -> Iterator[Request]:
-    """A Request for the time of one call; paths may be text, times and golden items as on the command line, data in memory."""
+    """A Request for the time of one call; paths may be text, times and golden items as on the command line, data in
+    memory.
+    """
     from .request import Request, golden
 
     readers = {**dict.fromkeys(("weights", "log"), Path), "golden": golden}
@@ -90,7 +97,16 @@ def load(
     from .predict import Predictor
 
     with torch_settings.kept():
-        return Predictor(bundle, variant=variant, profile=profile, threads=threads, device=device, in_graph=in_graph, trust=trust, overrides=overrides)
+        return Predictor(
+            bundle,
+            variant=variant,
+            profile=profile,
+            threads=threads,
+            device=device,
+            in_graph=in_graph,
+            trust=trust,
+            overrides=overrides,
+        )
 
 
 def capture(
@@ -106,7 +122,9 @@ def capture(
     """Capture a model with its task."""
     from .attempt import capture as do
 
-    with _asked(source, "capture", task=task, weights=weights, arguments=arguments, data=data, inputs=inputs, settings=settings) as request:
+    with _asked(
+        source, "capture", task=task, weights=weights, arguments=arguments, data=data, inputs=inputs, settings=settings
+    ) as request:
         return do(request, lambda stage, row: None)
 
 
@@ -130,8 +148,21 @@ def export(
     """Convert a model, check every artefact, and write them to a folder."""
     from .export import export as do
 
-    fields: dict[str, Any] = {"task": task, "weights": weights, "arguments": arguments, "data": data, "inputs": inputs, "settings": settings}
-    fields |= {"targets": targets, "recipes": recipes or ["fp32"], "calibration": calibration, "limit_s": limit_s, "log": log}
+    fields: dict[str, Any] = {
+        "task": task,
+        "weights": weights,
+        "arguments": arguments,
+        "data": data,
+        "inputs": inputs,
+        "settings": settings,
+    }
+    fields |= {
+        "targets": targets,
+        "recipes": recipes or ["fp32"],
+        "calibration": calibration,
+        "limit_s": limit_s,
+        "log": log,
+    }
     with _asked(source, output, **fields) as request:
         return do(request, _teller(progress))
 
@@ -167,7 +198,8 @@ def deploy(
 
     Args:
         source: `module:name`, `file.py:Name`, a file, a folder, or a module of PyTorch, which is left as it was.
-        data, calibration, test: a path; an array or tensor whose first axis counts the items, or a dict of them by input name; a list of
+        data, calibration, test: a path; an array or tensor whose first axis counts the items, or a dict of them by
+        input name; a list of
             items, each perhaps with its label; or a DataLoader.
         time_s: bounds the whole call, in seconds.
 
@@ -179,8 +211,22 @@ def deploy(
     """
     from .deploy import deploy as do
 
-    fields: dict[str, Any] = {"task": task, "weights": weights, "arguments": arguments, "data": data, "inputs": inputs, "settings": settings}
-    fields |= {"targets": targets, "recipes": recipes, "budget": budget, "require_shown": require_shown, "prefer": prefer, "profile": profile}
+    fields: dict[str, Any] = {
+        "task": task,
+        "weights": weights,
+        "arguments": arguments,
+        "data": data,
+        "inputs": inputs,
+        "settings": settings,
+    }
+    fields |= {
+        "targets": targets,
+        "recipes": recipes,
+        "budget": budget,
+        "require_shown": require_shown,
+        "prefer": prefer,
+        "profile": profile,
+    }
     fields |= {"calibration": calibration, "test": test, "seed": seed, "time_s": time_s, "keep": keep, "golden": golden}
     fields |= {"limit_s": limit_s, "quick": quick, "log": log}
     with _asked(source, output, **fields) as request:
@@ -240,4 +286,12 @@ def diff(
     tell = _teller(progress)
     path = None if data is None else Path(data)
     with torch_settings.kept():
-        return do(Path(old), Path(new), data=path, budget=budget, variant=variant, trusted=trust, tell=lambda text: tell("compare", text))
+        return do(
+            Path(old),
+            Path(new),
+            data=path,
+            budget=budget,
+            variant=variant,
+            trusted=trust,
+            tell=lambda text: tell("compare", text),
+        )

@@ -1,4 +1,6 @@
-"""What a deploy tries: the model captured and compressed, every row exported and held against the model; nothing is measured yet."""
+"""What a deploy tries: the model captured and compressed, every row exported and held against the model; nothing is
+measured yet.
+"""
 
 from __future__ import annotations
 
@@ -73,8 +75,8 @@ class Tried:
 def attempt(request: Request, folder: Path, log: Path, tell: Tell, clock: Clock | None = None) -> Tried:
     """Capture, compress, export into `folder/<id>`, and hold every artefact against the eager model.
 
-    The model as trained goes first, on every target, and training and the search after it. Where the clock runs out or an interrupt comes when
-    one row is proven, that ends it, and what is proven stands.
+    The model as trained goes first, on every target, and training and the search after it. Where the clock runs out or
+    an interrupt comes when one row is proven, that ends it, and what is proven stands.
 
     Raises:
         KeyboardInterrupt: before one row was proven.
@@ -92,7 +94,15 @@ def attempt(request: Request, folder: Path, log: Path, tell: Tell, clock: Clock 
         with isolate.quiet(log):
             return made.program(chain)
 
-    rows = Rows(program, Lowering(folder, made.work.feeds, log), Prover(assembled, folder, log), standards, clock, request.limit_s, tell)
+    rows = Rows(
+        program,
+        Lowering(folder, made.work.feeds, log),
+        Prover(assembled, folder, log),
+        standards,
+        clock,
+        request.limit_s,
+        tell,
+    )
     out: list[Candidate] = []
     asked = plain
     try:
@@ -117,9 +127,18 @@ def attempt(request: Request, folder: Path, log: Path, tell: Tell, clock: Clock 
 
 
 def divide(request: Request, assembled: Assembled) -> tuple[Assembled, Parts]:
-    """The items by what they are for: all select where no recipe alters an answer, and nothing is left for a test then."""
-    task, facts, model = assembled.task, assembled.facts, assembled.program.graphs[assembled.program.weighted[0]].signature
-    given = [None if path is None else task.settle(path, task.items(path, facts), facts, model).items for path in (request.calibration, request.test)]
+    """The items by what they are for: all select where no recipe alters an answer, and nothing is left for a test
+    then.
+    """
+    task, facts, model = (
+        assembled.task,
+        assembled.facts,
+        assembled.program.graphs[assembled.program.weighted[0]].signature,
+    )
+    given = [
+        None if path is None else task.settle(path, task.items(path, facts), facts, model).items
+        for path in (request.calibration, request.test)
+    ]
     plain = not request.searching and all(chain.plain for chain in chains_of(request.recipes))
     if plain or assembled.made_up:
         return assembled, Parts([], assembled.items, given[1] or [])
@@ -131,7 +150,15 @@ def _workshop(request: Request, assembled: Assembled, parts: Parts, tell: Tell, 
     """What the recipes may use; calibration items are read only where a chain learns from them."""
     learning = request.searching or any(chain.needs_data for chain in chains_of(request.recipes))
     fed, labels = feeds(assembled, parts.calibration) if learning and parts.calibration else ({}, [])
-    return Workshop(assembled.program, fed, labels, request.seed, clock.deadline(SEARCH_SHARE), cache.folder(), lambda text: tell("compress", text))
+    return Workshop(
+        assembled.program,
+        fed,
+        labels,
+        request.seed,
+        clock.deadline(SEARCH_SHARE),
+        cache.folder(),
+        lambda text: tell("compress", text),
+    )
 
 
 @dataclass
@@ -147,11 +174,19 @@ class _Made:
     def program(self, chain: Chain) -> Program | TorchportError:
         """A chain's Program, or why there is none; made once."""
         if chain.name not in self.programs:
-            known = {name: program for name, program in self.programs.items() if not isinstance(program, TorchportError)}
+            known = {
+                name: program for name, program in self.programs.items() if not isinstance(program, TorchportError)
+            }
             try:
                 program = chain.apply(self.assembled.program, self.work, known)
                 if chain.standard not in self.standards:
-                    self.standards[chain.standard] = prove_program(self.assembled, program, self.standards[PLAIN].proven, quantised=chain.quantised, tell=self.work.tell)
+                    self.standards[chain.standard] = prove_program(
+                        self.assembled,
+                        program,
+                        self.standards[PLAIN].proven,
+                        quantised=chain.quantised,
+                        tell=self.work.tell,
+                    )
                 self.programs[chain.name] = program
             except TorchportError as exc:
                 self.programs[chain.name] = exc
@@ -160,11 +195,19 @@ class _Made:
     def look(self, chain: Chain) -> Look:
         """Whether the answers of a chain's own Program keep the budget."""
         program = self.program(chain)
-        return Look(chain, str(program)) if isinstance(program, TorchportError) else Look(chain, self.short(self.answered(chain)))
+        return (
+            Look(chain, str(program))
+            if isinstance(program, TorchportError)
+            else Look(chain, self.short(self.answered(chain)))
+        )
 
     def answered(self, chain: Chain) -> Candidate:
-        """A row for what was never exported, under the name of the eager reference, which answered for it where there is a Program."""
-        base = Candidate(id=f"{reference().name}-{chain.name}", target=reference().name, recipe=chain.name, precision=chain.precision)
+        """A row for what was never exported, under the name of the eager reference, which answered for it where there
+        is a Program.
+        """
+        base = Candidate(
+            id=f"{reference().name}-{chain.name}", target=reference().name, recipe=chain.name, precision=chain.precision
+        )
         standard = self.standards.get(chain.standard)
         if standard is None:
             return msgspec.structs.replace(base, status="failed")
@@ -178,7 +221,11 @@ class _Made:
 
     def short(self, candidate: Candidate) -> str | None:
         """What a row's answers fall short of the budget by; None where they keep it."""
-        return answers_short(candidate, Reference(latency_ms=None, accuracy=self.standards[PLAIN].proven.accuracy, size_bytes=None), self.request.limits)
+        return answers_short(
+            candidate,
+            Reference(latency_ms=None, accuracy=self.standards[PLAIN].proven.accuracy, size_bytes=None),
+            self.request.limits,
+        )
 
     def sifted(self, candidate: Candidate) -> Candidate:
         """The row, rejected before it is timed where its answers do not keep the budget."""
@@ -198,7 +245,9 @@ def _see_early(request: Request) -> None:
         BadInput: there is no such file. UsageError: a value is impossible whatever the source says.
     """
     if request.data is not None and not request.data.exists():
-        raise BadInput(f"--data {request.data} does not exist", "check the path; `torchport tasks NAME` says what a task takes")
+        raise BadInput(
+            f"--data {request.data} does not exist", "check the path; `torchport tasks NAME` says what a task takes"
+        )
     file, colon, _ = request.source.rpartition(":") if isinstance(request.source, str) else ("", "", "")
     if colon and file.endswith(".py") and not Path(file).is_file():
         raise BadInput(f"there is no file '{file}'", "check the path before the colon")
@@ -215,7 +264,8 @@ def _see_early(request: Request) -> None:
 
 
 def capture(request: Request, tell: Tell, log: Path | None = None) -> Assembled:
-    """Source, facts and data become an assembled Program; what the source has to say of itself comes as RuntimeWarnings.
+    """Source, facts and data become an assembled Program; what the source has to say of itself comes as
+    RuntimeWarnings.
 
     Args:
         log: where what PyTorch prints goes; None lets it through.
@@ -286,8 +336,14 @@ def need_one(candidates: Sequence[Candidate], lowered: Sequence[Lowered]) -> Non
     reasons = "; ".join(f"{c.id}: {c.reason}" for c in candidates)
     if any(c.parity is not None and not c.parity for c in candidates):
         sized = any(c.parity is not None and c.parity.stage == SIZES for c in candidates)
-        bound = '; a size can be fixed, or bounded, by --input as in "x:float32[batch,3,224,width=32..640/32]"' if sized else ""
-        raise ParityError(f"no artefact answers like the model ({reasons})", f"the named stage is the first that differs{bound}")
+        bound = (
+            '; a size can be fixed, or bounded, by --input as in "x:float32[batch,3,224,width=32..640/32]"'
+            if sized
+            else ""
+        )
+        raise ParityError(
+            f"no artefact answers like the model ({reasons})", f"the named stage is the first that differs{bound}"
+        )
     errors = [low.error for low in lowered if low.error]
     if len(errors) < len(lowered):
         raise RunError(f"no artefact runs here ({reasons})", "see `torchport doctor`, or try other targets")

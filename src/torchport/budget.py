@@ -12,8 +12,12 @@ from .types import Budget
 DEFAULT_SHARE = 0.99
 EXAMPLE = 'for example --budget "accuracy>=99%, latency<=10ms, size<=8MB, memory<=200MB"'
 
-_TERM = re.compile(r"(?P<axis>[a-z]+)\s*(?P<sign>[<>]=)\s*(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>[a-z%]*)", re.IGNORECASE)
-_RATIO = re.compile(r"(?P<axis>latency|size|memory)\s*<=\s*(?P<more>\+?)\s*(?P<number>\d+(?:\.\d*)?|\.\d+)\s*%", re.IGNORECASE)
+_TERM = re.compile(
+    r"(?P<axis>[a-z]+)\s*(?P<sign>[<>]=)\s*(?P<number>\d+(?:\.\d*)?|\.\d+)\s*(?P<unit>[a-z%]*)", re.IGNORECASE
+)
+_RATIO = re.compile(
+    r"(?P<axis>latency|size|memory)\s*<=\s*(?P<more>\+?)\s*(?P<number>\d+(?:\.\d*)?|\.\d+)\s*%", re.IGNORECASE
+)
 _BYTES: dict[str, float] = {"b": 1, "kb": 1e3, "mb": 1e6, "gb": 1e9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _UNITS: dict[str, dict[str, float]] = {"latency": {"us": 1e-3, "ms": 1, "s": 1e3}, "size": _BYTES, "memory": _BYTES}
 
@@ -22,7 +26,8 @@ def parse(text: str) -> Budget:
     """Read a budget such as `accuracy>=99%, latency<=10ms`; where it does not speak of accuracy the default is added.
 
     Terms, joined by commas: `accuracy>=99%` (of the reference), `accuracy>=0.91` (absolute), `accuracy<=1pt` (greatest
-    drop), `agreement>=97%` (of the items, with the reference), `latency<=10ms` (us, ms, s), `size<=8MB` and `memory<=200MB` (B, kB, MB, GB, KiB, MiB, GiB).
+    drop), `agreement>=97%` (of the items, with the reference), `latency<=10ms` (us, ms, s), `size<=8MB` and
+    `memory<=200MB` (B, kB, MB, GB, KiB, MiB, GiB).
 
     Raises:
         UsageError: anything else, or the same limit twice.
@@ -56,7 +61,8 @@ class Beside:
 
 
 def parse_beside(text: str) -> Beside:
-    """Read a budget that may also speak of an old one's figures: `latency<=105%` of it, or `latency<=+5%` on top of it, which is the same.
+    """Read a budget that may also speak of an old one's figures: `latency<=105%` of it, or `latency<=+5%` on top of it,
+    which is the same.
 
     Raises:
         UsageError: as `parse`.
@@ -90,10 +96,16 @@ def _limit(term: str) -> tuple[str, float | int]:
         return _accuracy(term, sign, number, unit)
     if axis == "agreement":
         if sign != ">=" or unit != "%" or not 0 < number <= 100:
-            raise UsageError(f"the budget term '{term}' cannot be read", "agreement is the share of items answered as by the reference: agreement>=97%")
+            raise UsageError(
+                f"the budget term '{term}' cannot be read",
+                "agreement is the share of items answered as by the reference: agreement>=97%",
+            )
         return "agreement", number / 100
     if axis not in _UNITS:
-        raise UsageError(f"the budget term '{term}' names no known limit", f"limits are accuracy, agreement, latency, size, memory: {EXAMPLE}")
+        raise UsageError(
+            f"the budget term '{term}' names no known limit",
+            f"limits are accuracy, agreement, latency, size, memory: {EXAMPLE}",
+        )
     if sign != "<=":
         raise UsageError(f"the budget term '{term}' asks for more {axis}", f"write {axis}<=...: {EXAMPLE}")
     if unit not in _UNITS[axis]:
@@ -113,7 +125,11 @@ def _accuracy(term: str, sign: str, number: float, unit: str) -> tuple[str, floa
             return "accuracy_least", number
         case "<=", "pt" if number <= 100:
             return "accuracy_drop", number / 100
-    raise UsageError(f"the budget term '{term}' cannot be read", "accuracy is accuracy>=99% (of the reference), accuracy>=0.91 (absolute) or accuracy<=1pt (greatest drop, in points)")
+    raise UsageError(
+        f"the budget term '{term}' cannot be read",
+        "accuracy is accuracy>=99% (of the reference), accuracy>=0.91 (absolute) or accuracy<=1pt (greatest drop, in "
+        "points)",
+    )
 
 
 def words(budget: Budget) -> str:

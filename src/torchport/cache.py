@@ -1,10 +1,10 @@
 """The user's cache folder: things that can be made again, keyed by content, never needed, and never trusted.
 
-Whatever is taken from here is checked by its sha256 first: an entry of one file carries it in its name (`find`, `keep`),
-an entry of several files is checked by whoever asks for it.
+Whatever is taken from here is checked by its sha256 first: an entry of one file carries it in its name (`find`,
+`keep`), an entry of several files is checked by whoever asks for it.
 
-`TORCHPORT_CACHE` names the folder, or is `off`; else it is `torchport` in `XDG_CACHE_HOME`, in `LOCALAPPDATA` on Windows,
-or in `~/.cache`. Every failure to read or write here is silent by design: the caller does without.
+`TORCHPORT_CACHE` names the folder, or is `off`; else it is `torchport` in `XDG_CACHE_HOME`, in `LOCALAPPDATA` on
+Windows, or in `~/.cache`. Every failure to read or write here is silent by design: the caller does without.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ def room(kind: str, *key: str, size: int) -> Path | None:
         size: bytes that the files will take in all.
 
     Returns:
-        None where there is no cache folder, it cannot be written, that much is never kept, or a tenth of the disk would not stay free.
+        None where there is no cache folder, it cannot be written, that much is never kept, or a tenth of the disk would
+        not stay free.
     """
     path = entry(kind, *key)
     if path is None or size > LIMIT_BYTES:
@@ -139,7 +140,9 @@ def scratch(path: Path) -> Path | None:
 
 
 def publish(written: Path, path: Path) -> None:
-    """Make a finished scratch file or folder the entry in one step, or drop it where that fails; older entries make room."""
+    """Make a finished scratch file or folder the entry in one step, or drop it where that fails; older entries make
+    room.
+    """
     try:
         written.replace(path)
         _make_room(path.parent)
@@ -148,7 +151,9 @@ def publish(written: Path, path: Path) -> None:
 
 
 def _make_room(kind: Path, spared: Path | None = None) -> None:
-    """Remove the least recently used entries of a kind beyond the limit, but for the spared one and those in use; and what killed runs left."""
+    """Remove the least recently used entries of a kind beyond the limit, but for the spared one and those in use; and
+    what killed runs left.
+    """
     root = folder()
     if root is None or kind.parent != root:
         return  # no place of ours: a temporary folder lies among other people's files

@@ -39,7 +39,8 @@ class Parts:
 
 
 def split(items: Sequence[Item], calibration: Sequence[Item] | None, test: Sequence[Item] | None) -> Parts:
-    """Split items by a hash of their names, so that the same data falls the same way each time, in whatever order it came.
+    """Split items by a hash of their names, so that the same data falls the same way each time, in whatever order it
+    came.
 
     Args:
         items: the data; a third each calibrates, selects and tests, as far as no other data was given for it.
@@ -54,7 +55,11 @@ def split(items: Sequence[Item], calibration: Sequence[Item] | None, test: Seque
     held = ranked[len(items) - count :] if test is None else []
     rest = ranked[len(learn) : len(items) - len(held)]
     chosen = [[items[i] for i in sorted(part)] for part in (learn, rest, held)]
-    return Parts(list(calibration) if calibration is not None else chosen[0], chosen[1], list(test) if test is not None else chosen[2])
+    return Parts(
+        list(calibration) if calibration is not None else chosen[0],
+        chosen[1],
+        list(test) if test is not None else chosen[2],
+    )
 
 
 def check_enough(chains: Sequence[Chain], data: Sequence[Item] | None, calibration: Sequence[Item] | None) -> None:
@@ -70,7 +75,13 @@ def check_enough(chains: Sequence[Chain], data: Sequence[Item] | None, calibrati
     count = len(calibration) if calibration is not None else len(data or ()) // 3 if len(data or ()) >= ENOUGH else 0
     if not learning or count >= FEWEST_FEEDS:
         return
-    given = "" if calibration is not None else " (no --data was given)" if data is None else f" (--data holds {len(data)} items)"
+    given = (
+        ""
+        if calibration is not None
+        else " (no --data was given)"
+        if data is None
+        else f" (--data holds {len(data)} items)"
+    )
     said = too_few(", ".join(learning), count, given)
     if len(learning) == len(chains):
         raise BadInput(said, CALIBRATION_HINT)
@@ -78,8 +89,8 @@ def check_enough(chains: Sequence[Chain], data: Sequence[Item] | None, calibrati
 
 
 def feeds(assembled: Assembled, items: Sequence[Item]) -> tuple[dict[str, list[Arrays]], list[int]]:
-    """What the weighted graphs are fed while the model as trained answers some items; and the items' class indices, where
-    each readable one has such a label and the model is one graph.
+    """What the weighted graphs are fed while the model as trained answers some items; and the items' class indices,
+    where each readable one has such a label and the model is one graph.
 
     Raises:
         BadInput: most of the items cannot be read.

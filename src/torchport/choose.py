@@ -17,16 +17,22 @@ WIDEST_TIE = 0.03
 """However noisy the machine, a winner is at most this much slower than the fastest."""
 
 
-def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget, profile: str = "python", prefer: str = "latency") -> Choice:
+def choose(
+    candidates: Sequence[Candidate],
+    reference: Reference,
+    budget: Budget,
+    profile: str = "python",
+    prefer: str = "latency",
+) -> Choice:
     """Pick the fastest candidate that keeps the budget, for the profile asked for and for every other one.
 
     A candidate is rejected when parity failed or a measured figure breaks the budget. Of the others the one with the
     lowest median latency wins; those within the stated noise of it (at most 3 %) tie, and the smallest of them wins,
     then the first by id. One that is slower than its own float form, where that fits too, is never picked.
 
-    What barely keeps the budget on the validation split may break it on the test split. Where a candidate with `test` does, it is rejected, and only
-    those go on that the validation split shows to keep the budget, by the 95 % interval, and the model as trained: picking the next best until
-    one passes would leave the pick to chance again.
+    What barely keeps the budget on the validation split may break it on the test split. Where a candidate with `test`
+    does, it is rejected, and only those go on that the validation split shows to keep the budget, by the 95 % interval,
+    and the model as trained: picking the next best until one passes would leave the pick to chance again.
 
     Args:
         candidates: every row of the table except the reference; those `failed` or `absent` pass through.
@@ -49,7 +55,9 @@ def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget
             chosen=None,
             chosen_for=chosen_for,
             met="no",
-            why=f"no candidate that runs on {profile} keeps the budget" if profile != "any" else "no candidate keeps the budget",
+            why=f"no candidate that runs on {profile} keeps the budget"
+            if profile != "any"
+            else "no candidate keeps the budget",
             met_because=_nothing(judged, profile),
             front=front,
             candidates=tuple(judged),
@@ -73,11 +81,17 @@ def choose(candidates: Sequence[Candidate], reference: Reference, budget: Budget
 
 
 def _sure(candidate: Candidate, reference: Reference, budget: Budget) -> bool:
-    """Whether it is the model as trained, the test split did not refute it, or the validation split shows that it keeps the budget."""
+    """Whether it is the model as trained, the test split did not refute it, or the validation split shows that it keeps
+    the budget.
+    """
     if candidate.recipe == PLAIN or candidate.test is not None:
         return True
     items = candidate.accuracy.items if candidate.accuracy else 0
-    alike = budget.agreement is None or (candidate.agreement is not None and items > 0 and stats.wilson(candidate.agreement, items)[0] >= budget.agreement)
+    alike = budget.agreement is None or (
+        candidate.agreement is not None
+        and items > 0
+        and stats.wilson(candidate.agreement, items)[0] >= budget.agreement
+    )
     return alike and _met(candidate, reference, budget)[0] == "yes"
 
 
@@ -104,7 +118,10 @@ def _tied(race: Sequence[Candidate]) -> list[Candidate]:
     return [candidate for candidate in race if _ms(candidate) <= limit]
 
 
-_LEAST: dict[str, Callable[[Candidate], float]] = {"size": lambda c: _or_worst(c.size_bytes), "memory": lambda c: _or_worst(c.memory_bytes)}
+_LEAST: dict[str, Callable[[Candidate], float]] = {
+    "size": lambda c: _or_worst(c.size_bytes),
+    "memory": lambda c: _or_worst(c.memory_bytes),
+}
 
 
 def _race(going: Sequence[Candidate], judged: Sequence[Candidate], profile: str, prefer: str) -> list[Candidate]:
@@ -113,7 +130,9 @@ def _race(going: Sequence[Candidate], judged: Sequence[Candidate], profile: str,
 
 
 def _rank(race: Sequence[Candidate], prefer: str) -> list[Candidate]:
-    """Best first. By latency: the tied by size, then id; the rest by latency. By size or memory: the least, then the fastest."""
+    """Best first. By latency: the tied by size, then id; the rest by latency. By size or memory: the least, then the
+    fastest.
+    """
     if prefer in _LEAST:
         return sorted(race, key=lambda c: (_LEAST[prefer](c), _ms(c), c.id))
     tied = _tied(race) if race else []
@@ -125,25 +144,40 @@ def _parent(candidate: Candidate, judged: Sequence[Candidate]) -> Candidate | No
     """The float form of a variant, where it keeps the budget too and is faster."""
     shape = candidate.id.removeprefix(f"{candidate.target}-{candidate.recipe}")
     for other in judged:
-        if other.target == candidate.target and other.precision == PLAIN != candidate.precision and other.id == f"{other.target}-{other.recipe}{shape}" and _begins(candidate, other):
+        if (
+            other.target == candidate.target
+            and other.precision == PLAIN != candidate.precision
+            and other.id == f"{other.target}-{other.recipe}{shape}"
+            and _begins(candidate, other)
+        ):
             return other if other.status == "ok" and _slower(candidate, other) else None
     return None
 
 
 def _begins(candidate: Candidate, other: Candidate) -> bool:
     """Whether a recipe goes on from where another ends: `a+b` from `a`, and everything from the model as trained."""
-    return other.recipe == candidate.recipe.rpartition("+")[0] or ("+" not in candidate.recipe and other.recipe == PLAIN)
+    return other.recipe == candidate.recipe.rpartition("+")[0] or (
+        "+" not in candidate.recipe and other.recipe == PLAIN
+    )
 
 
 def _front(candidates: Sequence[Candidate]) -> tuple[str, ...]:
     """Ids that no other candidate beats or equals on accuracy, latency, size and memory at once, fastest first."""
 
     def figures(c: Candidate) -> tuple[float, ...]:
-        return _or_worst(-c.accuracy.value if c.accuracy else None), _ms(c), _or_worst(c.size_bytes), _or_worst(c.memory_bytes)
+        return (
+            _or_worst(-c.accuracy.value if c.accuracy else None),
+            _ms(c),
+            _or_worst(c.size_bytes),
+            _or_worst(c.memory_bytes),
+        )
 
     def beaten(c: Candidate) -> bool:
         mine = figures(c)
-        return any(all(a <= b for a, b in zip(figures(o), mine, strict=True)) and (figures(o) != mine or o.id < c.id) for o in candidates)
+        return any(
+            all(a <= b for a, b in zip(figures(o), mine, strict=True)) and (figures(o) != mine or o.id < c.id)
+            for o in candidates
+        )
 
     return tuple(c.id for c in sorted(candidates, key=lambda c: (_ms(c), c.id)) if not beaten(c))
 
@@ -155,7 +189,9 @@ def _or_worst(value: float | None) -> float:
 # --- words ---
 
 
-def _why(race: Sequence[Candidate], judged: Sequence[Candidate], reference: Reference, prefer: str, refuted: Sequence[str]) -> str:
+def _why(
+    race: Sequence[Candidate], judged: Sequence[Candidate], reference: Reference, prefer: str, refuted: Sequence[str]
+) -> str:
     winner, tied = race[0], _tied(race) if prefer not in _LEAST else []
     threads = f" with {winner.threads} {'thread' if winner.threads == 1 else 'threads'}" if winner.threads else ""
     said = [f"{winner.id} answers in {milliseconds(_ms(winner))}{threads}"]
@@ -163,14 +199,23 @@ def _why(race: Sequence[Candidate], judged: Sequence[Candidate], reference: Refe
         noise = reference.latency.noise if reference.latency else 0.0
         said.append(_speed(winner, reference.latency_ms, noise, "the reference"))
     if prefer in _LEAST:
-        said.insert(0, f"{winner.id} has the least {prefer} of all that keep the budget: {size(_LEAST[prefer](winner))}")
-    said += [f"tied with {c.id} ({milliseconds(_ms(c))}) within the noise and {_tie_break(winner, c)}" for c in race[1:] if c in tied]
+        said.insert(
+            0, f"{winner.id} has the least {prefer} of all that keep the budget: {size(_LEAST[prefer](winner))}"
+        )
+    said += [
+        f"tied with {c.id} ({milliseconds(_ms(c))}) within the noise and {_tie_break(winner, c)}"
+        for c in race[1:]
+        if c in tied
+    ]
     said += [_speed(winner, _ms(c), _noise(c), c.id) for c in race[1:] if c not in tied]
     slower = [c.id for c in judged if c.status == "ok" and prefer not in _LEAST and _parent(c, judged) is not None]
     if slower:
         said.append(f"no faster than their float form on this machine: {', '.join(slower)}")
     if refuted:
-        said.append(f"kept the budget on the validation split and broke it on the test split, so that only what is shown to keep it went on: {', '.join(refuted)}")
+        said.append(
+            "kept the budget on the validation split and broke it on the test split, so that only what is shown to "
+            f"keep it went on: {', '.join(refuted)}"
+        )
     return "; ".join(said)
 
 
@@ -191,11 +236,16 @@ def _apart(one: Candidate, other: Candidate) -> bool:
 
 def _tie_break(winner: Candidate, other: Candidate) -> str:
     if winner.size_bytes is not None and winner.size_bytes < _or_worst(other.size_bytes):
-        return f"smaller ({size(winner.size_bytes)} against {size(other.size_bytes) if other.size_bytes else 'an unknown size'})"
+        return (
+            f"smaller ({size(winner.size_bytes)} against "
+            f"{size(other.size_bytes) if other.size_bytes else 'an unknown size'})"
+        )
     return "first by name at the same size"
 
 
-def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Candidate], profile: str, prefer: str) -> Candidate:
+def _lost(
+    candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Candidate], profile: str, prefer: str
+) -> Candidate:
     """The row with its final status and, for one that fits and did not win, what it lost by."""
     winner = race[0]
     if candidate.id == winner.id:
@@ -209,11 +259,16 @@ def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Cand
         reason = f"does not run on {profile}: {elsewhere}"
     elif parent is not None:
         verb = "slower" if _apart(candidate, parent) else "no faster"
-        reason = f"{verb} than its float form {parent.id} ({milliseconds(_ms(candidate))} against {milliseconds(_ms(parent))})"
+        reason = (
+            f"{verb} than its float form {parent.id} ({milliseconds(_ms(candidate))} against "
+            f"{milliseconds(_ms(parent))})"
+        )
     elif candidate not in race:
         reason = "keeps the budget on the validation split, which is too small to show it"
     elif prefer in _LEAST:
-        reason = f"more {prefer} than {winner.id}: {size(_LEAST[prefer](candidate))} against {size(_LEAST[prefer](winner))}"
+        reason = (
+            f"more {prefer} than {winner.id}: {size(_LEAST[prefer](candidate))} against {size(_LEAST[prefer](winner))}"
+        )
     elif candidate in _tied(race):
         reason = f"tied with {winner.id} within the noise ({times}), which is {_tie_break(winner, candidate)}"
     elif not _apart(candidate, winner):
@@ -224,7 +279,9 @@ def _lost(candidate: Candidate, race: Sequence[Candidate], judged: Sequence[Cand
 
 
 def _met(winner: Candidate, reference: Reference, budget: Budget) -> tuple[Met, str]:
-    """Whether the winner is shown to keep the budget, and what that rests on: the test split, where it answered that."""
+    """Whether the winner is shown to keep the budget, and what that rests on: the test split, where it answered
+    that.
+    """
     seen = tested(winner, reference)
     if winner.test and seen:
         met, because = _met(*seen, budget)
@@ -255,22 +312,39 @@ def _accuracy_evidence(winner: Candidate, reference: Reference, budget: Budget) 
     floor, base = relative_floor(accuracy, reference, budget), base_of(accuracy, reference)
     if relative and floor is not None and base is not None:
         allowed = base - floor
-        seen = f"{accuracy.items} items leave a loss of up to {points(max(0.0, -accuracy.interval[0]))} open (95 % interval), {points(allowed)} allowed"
+        seen = (
+            f"{accuracy.items} items leave a loss of up to {points(max(0.0, -accuracy.interval[0]))} open (95 % "
+            f"interval), {points(allowed)} allowed"
+        )
         shown = accuracy.interval[0] >= -allowed
-        needed = stats.items_needed(allowed, *stats.discordance(accuracy.interval, accuracy.value - base, accuracy.items))
+        needed = stats.items_needed(
+            allowed, *stats.discordance(accuracy.interval, accuracy.value - base, accuracy.items)
+        )
         found.append((shown, seen if shown else f"{seen}: {_needed(needed)}"))
     elif relative:
         found.append((False, "the reference's accuracy was not measured"))
     if budget.accuracy_least is not None:
         least = stats.wilson(accuracy.value, accuracy.items)[0]
-        seen = f"{accuracy.items} items show an accuracy of at least {least:.3g} (95 % interval), {budget.accuracy_least:g} asked for"
+        seen = (
+            f"{accuracy.items} items show an accuracy of at least {least:.3g} (95 % interval), "
+            f"{budget.accuracy_least:g} asked for"
+        )
         shown = least >= budget.accuracy_least
-        found.append((shown, seen if shown else f"{seen}: {_needed(stats.items_needed_for(budget.accuracy_least, accuracy.value))}"))
+        found.append(
+            (
+                shown,
+                seen if shown else f"{seen}: {_needed(stats.items_needed_for(budget.accuracy_least, accuracy.value))}",
+            )
+        )
     return found
 
 
 def _needed(items: int | None) -> str:
-    return "no number of items would show it at this rate" if items is None else f"about {items:,} items would be needed if they go on as these did"
+    return (
+        "no number of items would show it at this rate"
+        if items is None
+        else f"about {items:,} items would be needed if they go on as these did"
+    )
 
 
 def _nothing(judged: Sequence[Candidate], profile: str) -> str:

@@ -15,7 +15,9 @@ FULL_TIMING_S = 90.0
 """With less left than this, every candidate is timed for a moment only."""
 
 TIMING_S, TIMING_AT_LEAST_S = 120.0, 60.0
-"""Seconds that one answer of a timing process is given, whatever the limit of an export is; and however little is left. Importing a runtime is one."""
+"""Seconds that one answer of a timing process is given, whatever the limit of an export is; and however little is left.
+Importing a runtime is one.
+"""
 
 AT_LEAST_S = 10.0
 """Seconds that a row which has begun is given, however little is left."""

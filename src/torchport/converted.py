@@ -1,7 +1,9 @@
-"""Converted graphs in the user's cache: those around a model (decoding, resizing, scores) are the same from one model to the next.
+"""Converted graphs in the user's cache: those around a model (decoding, resizing, scores) are the same from one model
+to the next.
 
-The key is all that a conversion depends on: what was captured, the bounds, the target's own code, and the versions of the packages
-that convert. The hashes of the files are kept with them, so that a damaged entry is converted again and never gets into a Bundle.
+The key is all that a conversion depends on: what was captured, the bounds, the target's own code, and the versions of
+the packages that convert. The hashes of the files are kept with them, so that a damaged entry is converted again and
+never gets into a Bundle.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ class Converted(msgspec.Struct, frozen=True):
     sha256: dict[str, str]
 
 
-def once(target: Target, graph: GraphProgram, folder: Path, options: ExportOptions, parent: GraphFile | None) -> tuple[GraphFile, Sequence[str]]:
+def once(
+    target: Target, graph: GraphProgram, folder: Path, options: ExportOptions, parent: GraphFile | None
+) -> tuple[GraphFile, Sequence[str]]:
     """What `target.convert` makes of a graph, from the cache where it did so before.
 
     Args:
@@ -62,7 +66,8 @@ def once(target: Target, graph: GraphProgram, folder: Path, options: ExportOptio
 
 
 def place(target: Target, graph: GraphProgram, options: ExportOptions, parent: Iterable[Path]) -> Path | None:
-    """The cache entry of a graph's conversion; None where nothing is kept, or the graph is not the text that torch.export writes.
+    """The cache entry of a graph's conversion; None where nothing is kept, or the graph is not the text that
+    torch.export writes.
 
     Args:
         parent: files of the same graph that the target starts from.
@@ -119,7 +124,9 @@ def keep(kept: Path, folder: Path, graph: GraphFile, notes: Sequence[str]) -> No
         for name in graph.files:
             (fresh / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(folder / name, fresh / name)
-        index = msgspec.json.encode(Converted(graph, tuple(notes), {name: cache.digest(fresh / name) for name in graph.files}))
+        index = msgspec.json.encode(
+            Converted(graph, tuple(notes), {name: cache.digest(fresh / name) for name in graph.files})
+        )
         (fresh / _INDEX).write_bytes(hashlib.sha256(index).hexdigest().encode() + b"\n" + index)
         if kept.exists():  # damaged, or made by another process meanwhile
             shutil.rmtree(kept, ignore_errors=True)
@@ -137,7 +144,14 @@ def _written(exported: ExportedProgram) -> list[str]:
     held = {**exported.state_dict, **exported.constants}
     tensors = {name: value for name, value in held.items() if isinstance(value, torch.Tensor)}
     others = repr(sorted((name, repr(value)) for name, value in held.items() if name not in tensors))
-    return [*code, *inputs, repr(exported.range_constraints), repr(exported.graph_signature), state_hash(tensors), others]
+    return [
+        *code,
+        *inputs,
+        repr(exported.range_constraints),
+        repr(exported.graph_signature),
+        state_hash(tensors),
+        others,
+    ]
 
 
 def _versions(target: Target) -> list[str]:

@@ -28,10 +28,11 @@ from .verify.prove import answer_test, golden_traces, prove_test
 
 @dataclass(frozen=True, repr=False)
 class Outcome:
-    """What a deploy ended with; `bundle` and `manifest` are None where nothing met the budget, or was shown to where that was required.
+    """What a deploy ended with; `bundle` and `manifest` are None where nothing met the budget, or was shown to where
+    that was required.
 
-    `interrupted` says that an interrupt ended it early: it holds what was proven by then. A Bundle that was there before is then left alone,
-    and the new one lies beside it, with `.interrupted` in its name.
+    `interrupted` says that an interrupt ended it early: it holds what was proven by then. A Bundle that was there
+    before is then left alone, and the new one lies beside it, with `.interrupted` in its name.
     """
 
     bundle: Path | None
@@ -68,14 +69,23 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
         TorchportError: there is no Bundle for another reason; the previous one is untouched.
     """
     clock = Clock(request.time_s)
-    with writer.staging(request.output) as folder, isolate.log_file(request.log, log_name(request.output)) as noise, Ahead(reference_target().name) as ahead:
+    with (
+        writer.staging(request.output) as folder,
+        isolate.log_file(request.log, log_name(request.output)) as noise,
+        Ahead(reference_target().name) as ahead,
+    ):
         tried = attempt(request, folder / "variants", noise.path, tell, clock)
         with isolate.quiet(noise.path):
             reference = keep_reference(tried.assembled, folder)
         writer.check_space(folder, request.output)
         busy = machine.busy()
         golden = {name: golden_traces(standard.proven, request.golden) for name, standard in tried.standards.items()}
-        pace = Pace(request.quick or bool(tried.stopped) or clock.left() < FULL_TIMING_S, request.searching, clock.timing(request.limit_s), ahead)
+        pace = Pace(
+            request.quick or bool(tried.stopped) or clock.left() < FULL_TIMING_S,
+            request.searching,
+            clock.timing(request.limit_s),
+            ahead,
+        )
         candidates, eager, tried = timed(tried, reference, folder, pace, tell)
         need_one(candidates, tried.lowered)
         noise.keep = any(c.status == "failed" for c in candidates)
@@ -84,7 +94,13 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
         except KeyboardInterrupt:  # as the test split was answered: the choice then rests on the others
             tried = replace(tried, stopped=INTERRUPTED, test=())
             choice, eager = decide(candidates, eager, tried, request, folder / "variants", noise.path, tell)
-        choice = msgspec.structs.replace(choice, warnings=(*about_data(tried.assembled, tried.proven), *doubts(busy, choice.candidates, choice.chosen_for, eager)))
+        choice = msgspec.structs.replace(
+            choice,
+            warnings=(
+                *about_data(tried.assembled, tried.proven),
+                *doubts(busy, choice.candidates, choice.chosen_for, eager),
+            ),
+        )
         interrupted = tried.stopped == INTERRUPTED
         request = spared(request) if interrupted else request
         made = pack.Made(request, tried, choice, eager, reference, golden)
@@ -100,18 +116,26 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
 
 
 def spared(request: Request) -> Request:
-    """The request with an output beside the one asked for, where that is there: less than all takes no whole Bundle's place."""
+    """The request with an output beside the one asked for, where that is there: less than all takes no whole Bundle's
+    place.
+    """
     if not request.output.exists():
         return request
-    return replace(request, output=request.output.with_name(f"{request.output.name.removesuffix('.tport')}.interrupted.tport"))
+    return replace(
+        request, output=request.output.with_name(f"{request.output.name.removesuffix('.tport')}.interrupted.tport")
+    )
 
 
-def timed(tried: Tried, reference: Artifact, folder: Path, pace: Pace, tell: Tell) -> tuple[list[Candidate], Reference, Tried]:
+def timed(
+    tried: Tried, reference: Artifact, folder: Path, pace: Pace, tell: Tell
+) -> tuple[list[Candidate], Reference, Tried]:
     """Every proven row measured; after an interrupt, for a moment each."""
 
     def measured(pace: Pace) -> tuple[list[Candidate], Reference]:
         pace = replace(pace, short=pace.short and not pace.quick)
-        return measure_all(tried.candidates, tried.artifacts, reference, tried.proven, folder, lambda text: tell("measure", text), pace)
+        return measure_all(
+            tried.candidates, tried.artifacts, reference, tried.proven, folder, lambda text: tell("measure", text), pace
+        )
 
     try:
         return *measured(pace), tried
@@ -120,20 +144,43 @@ def timed(tried: Tried, reference: Artifact, folder: Path, pace: Pace, tell: Tel
         return *measured(replace(pace, quick=True)), replace(tried, stopped=INTERRUPTED)
 
 
-def decide(candidates: Sequence[Candidate], eager: Reference, tried: Tried, request: Request, folder: Path, log: Path, tell: Tell) -> tuple[Choice, Reference]:
+def decide(
+    candidates: Sequence[Candidate],
+    eager: Reference,
+    tried: Tried,
+    request: Request,
+    folder: Path,
+    log: Path,
+    tell: Tell,
+) -> tuple[Choice, Reference]:
     """The choice, whose winners answered the test split, each once; and the reference, which answered them too.
 
     Where they refute a winner, another takes its place, and answers them as well.
     """
-    choice, asked, known = choose(candidates, eager, request.limits, request.profile, request.prefer), set[str](), list[Answered | None]()
+    choice, asked, known = (
+        choose(candidates, eager, request.limits, request.profile, request.prefer),
+        set[str](),
+        list[Answered | None](),
+    )
     while tried.test and (winners := _winners(choice, tried, asked)):
         if not known:
             tell("test", "the model as trained")
             known = answer_test(tried.proven, tried.test)
             eager = msgspec.structs.replace(eager, test_accuracy=mean_grade(known))
         asked |= winners.keys()
-        rows = prove_test(winners, tried.proven, tried.test, known, folder, log=log, limit_s=request.limit_s, tell=lambda text: tell("test", text))
-        choice = choose([rows.get(c.id, c) for c in choice.candidates], eager, request.limits, request.profile, request.prefer)
+        rows = prove_test(
+            winners,
+            tried.proven,
+            tried.test,
+            known,
+            folder,
+            log=log,
+            limit_s=request.limit_s,
+            tell=lambda text: tell("test", text),
+        )
+        choice = choose(
+            [rows.get(c.id, c) for c in choice.candidates], eager, request.limits, request.profile, request.prefer
+        )
     if not request.budget and not request.require_shown and choice.met == "yes":
         because = f"no budget was given; by the default one, {request.limits.text}: {choice.met_because}"
         choice = msgspec.structs.replace(choice, met="not shown", met_because=because)

@@ -1,4 +1,6 @@
-"""`torchport diff`: an old Bundle and a new one side by side: accuracy, latency, size, memory, and which answers changed."""
+"""`torchport diff`: an old Bundle and a new one side by side: accuracy, latency, size, memory, and which answers
+changed.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from .disk import temporary
 from .documents import ChangedAnswer, DiffDocument, DiffSide, latency
 from .errors import BadInput, RunError, TorchportError, UsageError
 from .machine import usable_cores
-from .measure import doubts, timed, workload
+from .measure import doubts, prefixed, timed, workload
 from .predict import Predictor
 from .repack import sizes
 from .stats import told_apart
@@ -56,25 +58,44 @@ class Side:
         """The variant with what it takes on disk and to download."""
         row = next(row for row in sizes(self.bundle.manifest) if row.id == self.variant.id)
         artifact = self.variant.artifact
-        return Candidate(id=self.variant.id, target=artifact.target, recipe=artifact.recipe, precision=artifact.precision, size_bytes=row.size_bytes, download_bytes=row.download_bytes)
+        return Candidate(
+            id=self.variant.id,
+            target=artifact.target,
+            recipe=artifact.recipe,
+            precision=artifact.precision,
+            size_bytes=row.size_bytes,
+            download_bytes=row.download_bytes,
+        )
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What both answered: one answer an item, None where there was none, and every value of the first item that both answered."""
+    """What both answered: one answer an item, None where there was none, and every value of the first item that both
+    answered.
+    """
 
     old: list[Answered | None]
     new: list[Answered | None]
     values: tuple[Mapping[str, Any], Mapping[str, Any]]
 
 
-def diff(old: Path, new: Path, *, budget: str = "", data: Path | None = None, variant: str = "", trusted: bool = False, tell: Callable[[str], None] = lambda _: None) -> DiffDocument:
+def diff(
+    old: Path,
+    new: Path,
+    *,
+    budget: str = "",
+    data: Path | None = None,
+    variant: str = "",
+    trusted: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> DiffDocument:
     """Answer, weigh and time the chosen variants of two Bundles of one task.
 
     Args:
         budget: what NEW must keep, as `budget.parse_beside` reads it; nothing where it is empty.
         data: the task's data; the golden items of OLD where it is None.
-        variant: the id to take of both, or of OLD and NEW with a comma between them; the recorded choices where it is empty.
+        variant: the id to take of both, or of OLD and NEW with a comma between them; the recorded choices where it is
+        empty.
 
     Raises:
         UsageError: the budget or the variants cannot be read.
@@ -123,7 +144,11 @@ def diff(old: Path, new: Path, *, budget: str = "", data: Path | None = None, va
 def _files(side: Side) -> dict[str, str]:
     """The hashes of what the variant runs, by path."""
     place = f"variants/{side.variant.id}/"
-    return {entry.path.removeprefix(place): entry.sha256 for entry in side.bundle.manifest.files if entry.path.startswith(place)}
+    return {
+        entry.path.removeprefix(place): entry.sha256
+        for entry in side.bundle.manifest.files
+        if entry.path.startswith(place)
+    }
 
 
 def _speed(old: Timing, new: Timing) -> Literal["faster", "slower", "not shown"]:
@@ -135,18 +160,33 @@ def _speed(old: Timing, new: Timing) -> Literal["faster", "slower", "not shown"]
 def _sides(opened: Sequence[Bundle], variant: str) -> tuple[Side, Side]:
     names = [name.strip() for name in variant.split(",")] if variant else []
     if len(names) > 2 or not all(names):
-        raise UsageError(f"--variant {variant}: neither one id nor two", "write --variant ID, or --variant OLD_ID,NEW_ID")
-    wanted = names * 2 if len(names) == 1 else names or [bundle.manifest.chosen or bundle.manifest.variants[0].id for bundle in opened]
-    old, new = (Side(name, bundle, bundle.manifest.variant(one)) for name, bundle, one in zip(("old", "new"), opened, wanted, strict=True))
+        raise UsageError(
+            f"--variant {variant}: neither one id nor two", "write --variant ID, or --variant OLD_ID,NEW_ID"
+        )
+    wanted = (
+        names * 2
+        if len(names) == 1
+        else names or [bundle.manifest.chosen or bundle.manifest.variants[0].id for bundle in opened]
+    )
+    old, new = (
+        Side(name, bundle, bundle.manifest.variant(one))
+        for name, bundle, one in zip(("old", "new"), opened, wanted, strict=True)
+    )
     return old, new
 
 
 def _check_alike(old: Side, new: Side) -> None:
     before, after = (side.bundle.manifest.task.name for side in (old, new))
     if before != after:
-        raise BadInput(f"{old.path.name} is for {before}, {new.path.name} for {after}: their answers cannot be compared", "give two Bundles of one task")
+        raise BadInput(
+            f"{old.path.name} is for {before}, {new.path.name} for {after}: their answers cannot be compared",
+            "give two Bundles of one task",
+        )
     if _labels(old.bundle) != _labels(new.bundle):
-        raise BadInput(f"{old.path.name} and {new.path.name} have different labels: their answers cannot be compared", "give two Bundles of models with the same classes in the same order")
+        raise BadInput(
+            f"{old.path.name} and {new.path.name} have different labels: their answers cannot be compared",
+            "give two Bundles of models with the same classes in the same order",
+        )
 
 
 def _labels(bundle: Bundle) -> Any:
@@ -168,7 +208,9 @@ def _answer(sides: tuple[Side, Side], items: Sequence[Item], trusted: bool, tell
     results: tuple[list[Any], list[Any]] = ([], [])
     first: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
     with ExitStack() as stack:
-        predictors = [stack.enter_context(Predictor(side.path, variant=side.variant.id, trust=trusted)) for side in sides]
+        predictors = [
+            stack.enter_context(Predictor(side.path, variant=side.variant.id, trust=trusted)) for side in sides
+        ]
         for number, item in enumerate(items, 1):
             tell(f"answering item {number} of {len(items)}")
             old, new = (_values(predictor, item) for predictor in predictors)
@@ -176,7 +218,10 @@ def _answer(sides: tuple[Side, Side], items: Sequence[Item], trusted: bool, tell
             for found, predictor, values in zip(results, predictors, (old, new), strict=True):
                 found.append(None if values is None else answered(predictor.pipeline, values, item))
     if first is None:
-        raise BadInput(f"there is no item among {len(items)} that both {sides[0].path.name} and {sides[1].path.name} answer", "try `torchport predict` on one of them")
+        raise BadInput(
+            f"there is no item among {len(items)} that both {sides[0].path.name} and {sides[1].path.name} answer",
+            "try `torchport predict` on one of them",
+        )
     return Answers(*results, first)
 
 
@@ -187,7 +232,9 @@ def _values(predictor: Predictor, item: Item) -> dict[str, Any] | None:
         return None
 
 
-def _measure(sides: tuple[Side, Side], answers: Answers, tell: Callable[[str], None]) -> tuple[Candidate, Candidate, float]:
+def _measure(
+    sides: tuple[Side, Side], answers: Answers, tell: Callable[[str], None]
+) -> tuple[Candidate, Candidate, float]:
     """Both with latency and memory, and by which share of itself memory differed from one process to the next."""
     counts, jobs = thread_counts(usable_cores()), list[Job]()
     with temporary() as scratch:
@@ -197,14 +244,29 @@ def _measure(sides: tuple[Side, Side], answers: Answers, tell: Callable[[str], N
             work = workload(plan_of(side.bundle), Trace("", None, values, values), place)
             artifact = side.variant.artifact
             folder = side.bundle.variant_folder(side.variant, artifact.graphs)
-            jobs += [Job(side.name, artifact.target, artifact, folder, work.signature, work.file, threads, work.graph, chain=work.chain) for threads in counts]
+            jobs += [
+                Job(
+                    side.name,
+                    artifact.target,
+                    artifact,
+                    folder,
+                    work.signature,
+                    work.file,
+                    threads,
+                    work.graph,
+                    chain=work.chain,
+                )
+                for threads in counts
+            ]
         runs = []
         for number in range(1, RUNS + 1):
             words = f"run {number} of {RUNS}"
-            runs.append(measure(jobs, rounds=4, seconds=0.4, most_s=30.0, progress=lambda text, words=words: tell(f"{words}: {text}")))  # type: ignore[misc]
+            runs.append(measure(jobs, rounds=4, seconds=0.4, most_s=30.0, progress=prefixed(tell, words)))
     found, spread = [], 0.0
     for side in sides:
-        one = timed(side.candidate(), {threads: _merged([run[side.name, threads] for run in runs]) for threads in counts})
+        one = timed(
+            side.candidate(), {threads: _merged([run[side.name, threads] for run in runs]) for threads in counts}
+        )
         if one.latency_ms is None:
             raise RunError(f"{side.path.name}: {one.id} cannot be timed: {one.reason}", "try `torchport bench` on it")
         weights = [weight for run in runs if (weight := run[side.name, one.threads].memory_bytes)]
@@ -218,11 +280,17 @@ def _merged(runs: Sequence[Measurement]) -> Measurement:
     if any(run.timing is None for run in runs):
         return next(run for run in runs if run.timing is None)
     weights = [run.memory_bytes for run in runs if run.memory_bytes is not None]
-    return replace(runs[0], timing=summarise(times for run in runs if run.timing for times in run.timing.rounds), memory_bytes=round(median(weights)) if weights else None)
+    return replace(
+        runs[0],
+        timing=summarise(times for run in runs if run.timing for times in run.timing.rounds),
+        memory_bytes=round(median(weights)) if weights else None,
+    )
 
 
 def _resolved(asked: budgets.Beside, old: Candidate, new: Candidate, spread: float) -> Budget:
-    """The budget in figures. What was measured with noise is given that much room beside the old figure, as two that tie are given."""
+    """The budget in figures. What was measured with noise is given that much room beside the old figure, as two that
+    tie are given.
+    """
     assert old.latency_ms and new.latency_ms, "both were timed"
     noise = max(old.latency_ms.noise, new.latency_ms.noise)
     known = {
@@ -260,7 +328,12 @@ def _changed(items: Sequence[Item], answers: Answers, task: Task, facts: Facts) 
         if old is new is None or (old is not None and new is not None and task.agree(new, old)):
             continue
         said = [None if one is None else task.words(one) for one in (old, new)]
-        right = [None if item.label is None else one is not None and task.score(one, item.label) >= RIGHT for one in (old, new)]
+        right = [
+            None if item.label is None else one is not None and task.score(one, item.label) >= RIGHT
+            for one in (old, new)
+        ]
         label = None if item.label is None else task.label_words(item.label, facts)
-        rows.append(ChangedAnswer(item=item.name, label=label, old=said[0], new=said[1], old_right=right[0], new_right=right[1]))
+        rows.append(
+            ChangedAnswer(item=item.name, label=label, old=said[0], new=said[1], old_right=right[0], new_right=right[1])
+        )
     return rows

@@ -29,12 +29,16 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as exc:
         if exc.errno in FULL:
             raise full(path) from exc
-        raise OutputError(f"cannot write {path.name or path}: {exc.strerror or exc}", "choose another output; nothing was changed") from exc
+        raise OutputError(
+            f"cannot write {path.name or path}: {exc.strerror or exc}", "choose another output; nothing was changed"
+        ) from exc
 
 
 def full(path: Path) -> OutputError:
     """The error of a disk without room for that output."""
-    return OutputError(f"cannot write {path.name}: the disk is full", "free some space, or choose another output; nothing was changed")
+    return OutputError(
+        f"cannot write {path.name}: the disk is full", "free some space, or choose another output; nothing was changed"
+    )
 
 
 def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
@@ -141,7 +145,9 @@ def scratch() -> Path:
 
 
 def sweep() -> None:
-    """Remove the scratch folders of this process; for whoever ends it without Python's own end. A forked child leaves its parent's alone."""
+    """Remove the scratch folders of this process; for whoever ends it without Python's own end. A forked child leaves
+    its parent's alone.
+    """
     for owner, folder in _scratch:
         if owner == os.getpid():
             shutil.rmtree(folder, ignore_errors=True)

@@ -14,7 +14,9 @@ from .types import Value
 
 
 class TargetRow(Value, frozen=True):
-    """One target: whether it works here, and where not, why and what installs it; `profiles` are where its artefacts run."""
+    """One target: whether it works here, and where not, why and what installs it; `profiles` are where its artefacts
+    run.
+    """
 
     name: str
     status: Literal["ok", "absent", "broken"]
@@ -41,8 +43,8 @@ class Findings(Value, frozen=True):
 
 
 def target_rows() -> list[TargetRow]:
-    """Every target of the table, probed in a child process, as a broken runtime may crash while it loads: all in one, for several load the
-    same libraries; what does not load there is tried once more alone."""
+    """Every target of the table, probed in a child process, as a broken runtime may crash while it loads: all in one,
+    for several load the same libraries; what does not load there is tried once more alone."""
     names = targets.names()
     try:
         together = isolate.call(_probe, names, what="the probe of all targets")
@@ -78,7 +80,16 @@ def _row(name: str, state: Availability | None) -> TargetRow:
     except TorchportError as exc:
         return TargetRow(name=name, status="broken", version=None, reason=str(exc), install=install, about=entry.about)
     version = target.version() if state.status == "ok" else None
-    return TargetRow(name=name, status=state.status, version=version, reason=state.reason, install=install, about=entry.about, precisions=target.precisions, profiles=target.profiles)
+    return TargetRow(
+        name=name,
+        status=state.status,
+        version=version,
+        reason=state.reason,
+        install=install,
+        about=entry.about,
+        precisions=target.precisions,
+        profiles=target.profiles,
+    )
 
 
 def _writable(folder: os.PathLike[str]) -> bool:

@@ -17,7 +17,9 @@ VERSION = 1
 
 
 class Latency(Value, frozen=True):
-    """Milliseconds of one call at batch 1, and the noise between rounds as a fraction; the raw times stay in the Bundle."""
+    """Milliseconds of one call at batch 1, and the noise between rounds as a fraction; the raw times stay in the
+    Bundle.
+    """
 
     median: float
     p90: float
@@ -35,7 +37,9 @@ class AccuracyRow(Value, frozen=True):
 
 
 class ParityRow(Value, frozen=True):
-    """The worst figures against the reference; `stage` and `reason` say where it failed. `snr_db` is null where equal to the bit."""
+    """The worst figures against the reference; `stage` and `reason` say where it failed. `snr_db` is null where equal
+    to the bit.
+    """
 
     ok: bool
     max_rel: float
@@ -47,10 +51,11 @@ class ParityRow(Value, frozen=True):
 class CandidateRow(Value, frozen=True):
     """One target x recipe with everything that was measured; null where it was not.
 
-    `by_threads` maps numbers of threads to latencies, `threads` is the fastest of them; `agreement` is the share of items
-    answered as by the reference; `test` and `test_agreement` are on the test split, of winners only; `reason` says why the row was
-    not chosen. `same_as` names the row whose files these are, byte for byte. `parity_of` is the chain of recipes whose own
-    Program `parity` is held against, null the model as trained; `distance` is then how far the row is from that.
+    `by_threads` maps numbers of threads to latencies, `threads` is the fastest of them; `agreement` is the share of
+    items answered as by the reference; `test` and `test_agreement` are on the test split, of winners only; `reason`
+    says why the row was not chosen. `same_as` names the row whose files these are, byte for byte. `parity_of` is the
+    chain of recipes whose own Program `parity` is held against, null the model as trained; `distance` is then how far
+    the row is from that.
     """
 
     id: str
@@ -88,8 +93,9 @@ class ReferenceRow(Value, frozen=True):
 
 
 class ChoiceDocument(Value, frozen=True):
-    """What `deploy`, `demo` and `bench` print: the explained decision. `bundle` and `chosen` are null where nothing met the budget;
-    `preferred` is the winner of the requested profile by latency, size and memory; `warnings` say what makes the figures less sure."""
+    """What `deploy`, `demo` and `bench` print: the explained decision. `bundle` and `chosen` are null where nothing met
+    the budget; `preferred` is the winner of the requested profile by latency, size and memory; `warnings` say what
+    makes the figures less sure."""
 
     bundle: str | None
     chosen: str | None
@@ -122,8 +128,8 @@ class PredictDocument(Value, frozen=True):
 
 
 class TaskRow(Value, frozen=True):
-    """One task: its facts with their defaults and what they mean, its metric, the files it takes, and a line to try; `about_data` says what `--data`
-    takes and where labels stand, `about_metric` what is counted."""
+    """One task: its facts with their defaults and what they mean, its metric, the files it takes, and a line to try;
+    `about_data` says what `--data` takes and where labels stand, `about_metric` what is counted."""
 
     name: str
     about: str
@@ -156,7 +162,8 @@ class VariantSize(Value, frozen=True):
         size_bytes: its files in the Bundle, as they are stored.
         download_bytes: those files deflated, as the web sends them; null where it was not measured.
         decoded_bytes: its files as the runtime opens them.
-        memory_bytes: peak above an empty process of that runtime, measured when the Bundle was made; null where it was not.
+        memory_bytes: peak above an empty process of that runtime, measured when the Bundle was made; null where it was
+        not.
     """
 
     id: str
@@ -167,7 +174,9 @@ class VariantSize(Value, frozen=True):
 
 
 class PackDocument(Value, frozen=True):
-    """What `pack` prints: the new Bundle, the ids that it holds, and the bytes of its files, as stored and decoded; `sizes` tells those of each variant."""
+    """What `pack` prints: the new Bundle, the ids that it holds, and the bytes of its files, as stored and decoded;
+    `sizes` tells those of each variant.
+    """
 
     bundle: str
     variants: tuple[str, ...]
@@ -177,7 +186,9 @@ class PackDocument(Value, frozen=True):
 
 
 class DiffSide(Value, frozen=True):
-    """One of two compared Bundles: its variant, and what that was measured to reach; `accuracy` is the mean score, or 1 for OLD where nothing is labelled."""
+    """One of two compared Bundles: its variant, and what that was measured to reach; `accuracy` is the mean score, or 1
+    for OLD where nothing is labelled.
+    """
 
     bundle: str
     variant: str
@@ -190,7 +201,9 @@ class DiffSide(Value, frozen=True):
 
 
 class ChangedAnswer(Value, frozen=True):
-    """One item that NEW answers otherwise than OLD, in a few words each; null where there was no answer. `old_right` and `new_right` are null without a label."""
+    """One item that NEW answers otherwise than OLD, in a few words each; null where there was no answer. `old_right`
+    and `new_right` are null without a label.
+    """
 
     item: str
     label: str | None
@@ -203,9 +216,9 @@ class ChangedAnswer(Value, frozen=True):
 class DiffDocument(Value, frozen=True):
     """What `diff` prints: OLD and NEW side by side, whether NEW keeps the budget, and every answer that changed.
 
-    `accuracy_change` is NEW minus OLD on `items` items, `interval` its 95 % interval, item by item; `agreement` is the share of
-    items answered alike. `broken` tells, by axis, what the budget is broken by. `speed` is NEW's beside OLD's: not shown where they
-    differ by no more than equal files do. `warnings` say what makes the figures less sure.
+    `accuracy_change` is NEW minus OLD on `items` items, `interval` its 95 % interval, item by item; `agreement` is the
+    share of items answered alike. `broken` tells, by axis, what the budget is broken by. `speed` is NEW's beside OLD's:
+    not shown where they differ by no more than equal files do. `warnings` say what makes the figures less sure.
     """
 
     task: str
@@ -266,7 +279,13 @@ def choice(bundle: str | None, made: Choice, eager: Reference) -> ChoiceDocument
         met_because=made.met_because,
         front=made.front,
         nearest=made.nearest,
-        reference=ReferenceRow(latency_ms=eager.latency_ms, accuracy=eager.accuracy, size_bytes=eager.size_bytes, measured=eager.measured, test_accuracy=eager.test_accuracy),
+        reference=ReferenceRow(
+            latency_ms=eager.latency_ms,
+            accuracy=eager.accuracy,
+            size_bytes=eager.size_bytes,
+            measured=eager.measured,
+            test_accuracy=eager.test_accuracy,
+        ),
         candidates=tuple(map(_candidate, made.candidates)),
         preferred=made.preferred,
         warnings=made.warnings,
@@ -275,7 +294,12 @@ def choice(bundle: str | None, made: Choice, eager: Reference) -> ChoiceDocument
 
 def prediction(source: str, result: Mapping[str, Any] | None, error: Exception | None) -> dict[str, Any]:
     """One element of `results`: a Prediction with the task's own fields beside it."""
-    return {**msgspec.structs.asdict(Prediction(input=source, ok=error is None, error=None if error is None else str(error))), **(result or {})}
+    return {
+        **msgspec.structs.asdict(
+            Prediction(input=source, ok=error is None, error=None if error is None else str(error))
+        ),
+        **(result or {}),
+    }
 
 
 def kinds() -> dict[str, type[Value]]:
@@ -304,8 +328,8 @@ def kinds() -> dict[str, type[Value]]:
 def schema(name: str) -> dict[str, Any]:
     """The published JSON Schema of one of `kinds`.
 
-    Fields that are not described are allowed, because later versions add some. The predictions of `predict` may have the fields
-    of every task.
+    Fields that are not described are allowed, because later versions add some. The predictions of `predict` may have
+    the fields of every task.
     """
     from .tasks import tasks
 

@@ -164,13 +164,17 @@ _INNER = re.compile(
 
 
 def plain(words: str) -> str:
-    """A library's message without the inner text of its interpreter: nodes of its graphs, tracebacks, addresses, paths of classes."""
+    """A library's message without the inner text of its interpreter: nodes of its graphs, tracebacks, addresses, paths
+    of classes.
+    """
     said = re.sub(r"<(?:class|function|built-in method|bound method) '?(?:[\w.]*\.)?(\w+)[^>]*>", r"\1", words)
     return _INNER.sub("", said).strip()
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The hint of a misspelt name: the known one that is nearest, and where they are not many, or none is near, all that are known."""
+    """The hint of a misspelt name: the known one that is nearest, and where they are not many, or none is near, all
+    that are known.
+    """
     from difflib import get_close_matches
 
     names = list(known)

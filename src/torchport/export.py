@@ -51,7 +51,21 @@ def export(request: Request, tell: Tell = lambda stage, detail: None) -> list[Ex
         rows = []
         for c in candidates:
             place = folder / c.id
-            files = tuple(sorted(p.relative_to(folder).as_posix() for p in place.rglob("*") if p.is_file())) if c.status == "ok" else ()
-            rows.append(Exported(id=c.id, target=c.target, recipe=c.recipe, status=c.status, files=files, max_rel=c.parity.max_rel if c.parity else None, reason=c.reason))
+            files = (
+                tuple(sorted(p.relative_to(folder).as_posix() for p in place.rglob("*") if p.is_file()))
+                if c.status == "ok"
+                else ()
+            )
+            rows.append(
+                Exported(
+                    id=c.id,
+                    target=c.target,
+                    recipe=c.recipe,
+                    status=c.status,
+                    files=files,
+                    max_rel=c.parity.max_rel if c.parity else None,
+                    reason=c.reason,
+                )
+            )
         writer.place_folder(folder, target, {r.id for r in rows if r.files})
     return rows

@@ -22,7 +22,10 @@ def cast(name: str, array: np.ndarray, dtype: str) -> np.ndarray:
     if np.issubdtype(array.dtype, np.integer) and np.issubdtype(np.dtype(dtype), np.integer) and array.size:
         info = np.iinfo(dtype)
         if array.min() < info.min or array.max() > info.max:
-            raise BadInput(f"'{name}' holds {array.min()}..{array.max()}, this artefact takes {dtype}", "use a variant that keeps 64-bit integers")
+            raise BadInput(
+                f"'{name}' holds {array.min()}..{array.max()}, this artefact takes {dtype}",
+                "use a variant that keeps 64-bit integers",
+            )
     return array.astype(dtype)
 
 
@@ -53,22 +56,32 @@ def check_feed(signature: Signature, feed: Feed) -> int | None:
                 if size != dim:
                     raise BadInput(f"'{spec.name}' has shape {list(array.shape)}", wanted)
             elif sizes.setdefault(dim, size) != size:
-                raise BadInput(f"'{dim}' is {sizes[dim]} in one input and {size} in '{spec.name}'", "give every input the same number of items")
+                raise BadInput(
+                    f"'{dim}' is {sizes[dim]} in one input and {size} in '{spec.name}'",
+                    "give every input the same number of items",
+                )
     for dim, size in sizes.items():
         bound = signature.dims.get(dim)
         if bound and not bound.holds(size):
             multiples = f", in multiples of {bound.multiple}" if bound.multiple > 1 else ""
-            raise BadInput(f"'{dim}' is {size}", f"this graph takes {bound.min}..{'any' if bound.max is None else bound.max}{multiples}")
+            raise BadInput(
+                f"'{dim}' is {size}",
+                f"this graph takes {bound.min}..{'any' if bound.max is None else bound.max}{multiples}",
+            )
     return sizes.get("batch")
 
 
 def own_settings(given: Mapping[str, str], known: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """The settings of a graph, where the target knows each name and value: a runtime has others that write files or load libraries.
+    """The settings of a graph, where the target knows each name and value: a runtime has others that write files or
+    load libraries.
 
     Raises:
         BundleError: names the first that is unknown.
     """
     for name, value in given.items():
         if value not in known.get(name, ()):
-            raise BundleError(f"the Bundle wants its runtime opened with {name[:60]!r} = {value[:60]!r}, which torchport never sets", "do not use this Bundle: ask for it from somebody you trust")
+            raise BundleError(
+                f"the Bundle wants its runtime opened with {name[:60]!r} = {value[:60]!r}, which torchport never sets",
+                "do not use this Bundle: ask for it from somebody you trust",
+            )
     return dict(given)

@@ -1,4 +1,6 @@
-"""Figures as people read them: three digits, a unit, never an exponent, and a dash where nothing was measured. Tables, budgets and reports all write them through here."""
+"""Figures as people read them: three digits, a unit, never an exponent, and a dash where nothing was measured. Tables,
+budgets and reports all write them through here.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,18 @@ def size(count: float | None) -> str:
 
 
 def milliseconds(value: float | None) -> str:
-    """A time: `5.72 ms`, `0.0213 ms`, `1250 ms`; microseconds where a millisecond has too many noughts, as in `0.5 us`."""
+    """A time: `5.72 ms`, `0.0213 ms`, `1250 ms`; microseconds where a millisecond has too many noughts, as in `0.5
+    us`.
+    """
     if value is None:
         return DASH
     return f"{number(value * 1e3)} us" if 0 < abs(value) < 1e-3 else f"{number(value)} ms"
 
 
 def percent(value: float | None) -> str:
-    """A fraction: `90 %`, `99.5 %`, never `100 %` of what is less; three digits of one below a tenth, as one over a perplexity is: `0.904 %`."""
+    """A fraction: `90 %`, `99.5 %`, never `100 %` of what is less; three digits of one below a tenth, as one over a
+    perplexity is: `0.904 %`.
+    """
     if value is None:
         return DASH
     if 0 < abs(value) < 0.1:
@@ -70,5 +76,7 @@ def count(number: int, noun: str) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits without an exponent; whole numbers of more digits stay whole: `1250`, `18.7`, `0.0213`, `8`."""
+    """Three significant digits without an exponent; whole numbers of more digits stay whole: `1250`, `18.7`, `0.0213`,
+    `8`.
+    """
     return f"{value:.0f}" if abs(value) >= 999.5 else f"{Decimal(f'{value:.3g}'):f}"

@@ -7,8 +7,8 @@
     with load("faces.tport", overrides={"gallery": "staff.safetensors"}) as faces:
         faces.predict("door.jpg")["label"]
 
-A file is written whole or not at all. One process at a time may change it; any number may read it meanwhile, and see the
-change with their next picture.
+A file is written whole or not at all. One process at a time may change it; any number may read it meanwhile, and see
+the change with their next picture.
 """
 
 from __future__ import annotations
@@ -37,14 +37,16 @@ def read(file: str | Path) -> Gallery:
     return _load(Path(file))
 
 
-def enrol(predictor: Predictor, file: str | Path, pictures: Mapping[str, Sequence[Source]], *, fresh: bool = False) -> Gallery:
+def enrol(
+    predictor: Predictor, file: str | Path, pictures: Mapping[str, Sequence[Source]], *, fresh: bool = False
+) -> Gallery:
     """Add pictures to a gallery of one's own.
 
     Args:
         predictor: an opened Bundle of `image-recognition` whose model answers an embedding.
         file: the gallery. Where there is none yet, it begins with those that the Bundle knows.
-        pictures: label -> pictures, as `predict` takes them; a picture of a name that the label has already replaces it.
-        fresh: a new file begins empty.
+        pictures: label -> pictures, as `predict` takes them; a picture of a name that the label has already replaces
+        it. fresh: a new file begins empty.
 
     Raises:
         BadInput: a picture cannot be read (nothing is changed then), or the file was enrolled with another model.
@@ -53,7 +55,10 @@ def enrol(predictor: Predictor, file: str | Path, pictures: Mapping[str, Sequenc
     """
     facts = predictor.pipeline.facts
     if "gallery" not in facts or "model" not in facts:
-        raise UsageError(f"{predictor.bundle.manifest.name} has no gallery", "enrol with a Bundle of image-recognition, head=embedding")
+        raise UsageError(
+            f"{predictor.bundle.manifest.name} has no gallery",
+            "enrol with a Bundle of image-recognition, head=embedding",
+        )
     named = [(label, source) for label, sources in pictures.items() for source in sources]
     wrong = next((label for label in pictures if not label.strip() or label == "unknown"), None)
     if wrong is not None:
@@ -86,7 +91,9 @@ def remove(file: str | Path, label: str) -> Gallery:
         kept = [place for place, one in enumerate(known.labels) if one != label]
         if len(kept) == len(known.labels):
             raise BadInput(f"{path.name} knows no '{label}'", f"it knows {', '.join(known.known[:10])}")
-        gallery = Gallery.of([known.labels[i] for i in kept], [known.pictures[i] for i in kept], known.embeddings[kept], known.model)
+        gallery = Gallery.of(
+            [known.labels[i] for i in kept], [known.pictures[i] for i in kept], known.embeddings[kept], known.model
+        )
         gallery.save(path)
     return gallery
 

@@ -1,5 +1,6 @@
-"""What a caller in Python hands over instead of a file: arrays, tensors, pictures, lists, a DataLoader. It becomes the bytes, or the file, that a
-task reads anyway, so that nothing further on tells them apart. Nothing here imports PyTorch: a tensor is known by its methods.
+"""What a caller in Python hands over instead of a file: arrays, tensors, pictures, lists, a DataLoader. It becomes the
+bytes, or the file, that a task reads anyway, so that nothing further on tells them apart. Nothing here imports PyTorch:
+a tensor is known by its methods.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ def raw_of(value: Any, task: Task, facts: Mapping[str, Any]) -> bytes:
     """One input as the raw bytes that the task decodes.
 
     Args:
-        value: bytes; a path; a picture of Pillow; an array or tensor (for `tensor` the model's only input with its batch axis, for pictures
-            uint8 [height, width, channels] or [channels, height, width], for recordings float samples at the model's rate); for `tensor` also
-            nested lists of numbers, or a dict of input name -> any of these.
+        value: bytes; a path; a picture of Pillow; an array or tensor (for `tensor` the model's only input with its
+        batch axis, for pictures
+            uint8 [height, width, channels] or [channels, height, width], for recordings float samples at the model's
+            rate); for `tensor` also nested lists of numbers, or a dict of input name -> any of these.
         facts: the Bundle's.
 
     Raises:
@@ -66,9 +68,10 @@ def written(data: Any, folder: Path, *, task: str | None = None, inputs: Sequenc
     """A data set in memory as a file or folder that `--data` takes; a path as it is.
 
     Args:
-        data: a path; an array or tensor whose first axis counts the items, or a dict of them by input name; a list of items; or an iterable of
-            batches, such as a DataLoader, or of items, such as a Dataset. An item is an array, a tensor, a dict of them, a picture, a text, a
-            path, or a pair of one of these and its label.
+        data: a path; an array or tensor whose first axis counts the items, or a dict of them by input name; a list of
+        items; or an iterable of
+            batches, such as a DataLoader, or of items, such as a Dataset. An item is an array, a tensor, a dict of
+            them, a picture, a text, a path, or a pair of one of these and its label.
         folder: where to write; empty and private.
         task: its name, where the caller said it.
         inputs: names of forward's arguments, where they are known: they name the parts of an item that is a tuple.
@@ -95,7 +98,10 @@ def written(data: Any, folder: Path, *, task: str | None = None, inputs: Sequenc
     if isinstance(first, Mapping) or (tensors and isinstance(first, np.ndarray)):
         return _rows(folder, [value for value, _ in named])
     if isinstance(first, str) and not Path(first).is_file():
-        lines = [json.dumps({"text": str(value), **({} if label is None else {"label": str(label)})}) for value, label in named]
+        lines = [
+            json.dumps({"text": str(value), **({} if label is None else {"label": str(label)})})
+            for value, label in named
+        ]
         return _save(folder / "data.jsonl", "\n".join(lines).encode())
     return _files(folder, named)
 
@@ -107,7 +113,10 @@ def _items(data: Any) -> Iterator[Any]:
         return
     batched = hasattr(data, "dataset") and getattr(data, "batch_size", None) is not None
     if not isinstance(data, Iterable) and not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
-        raise UsageError(f"data is a {type(data).__name__}", "give a path, an array, a tensor, a list, a dict of arrays, or a DataLoader")
+        raise UsageError(
+            f"data is a {type(data).__name__}",
+            "give a path, an array, a tensor, a list, a dict of arrays, or a DataLoader",
+        )
     for one in data if isinstance(data, Iterable) else (data[i] for i in range(len(data))):
         if batched:
             yield from _unbatched(one)
@@ -133,9 +142,14 @@ def _named(item: Any, inputs: Sequence[str] | None) -> tuple[Any, Any]:
         wanted = len(inputs or ())
         parts = list(item)
         if inputs and wanted > 1 and len(parts) in (wanted, wanted + 1):
-            return dict(zip(inputs, map(_array, parts[:wanted]), strict=True)), parts[wanted] if len(parts) > wanted else None
+            return dict(zip(inputs, map(_array, parts[:wanted]), strict=True)), parts[wanted] if len(
+                parts
+            ) > wanted else None
         if len(parts) > 2:
-            raise UsageError(f"an item of the data is a tuple of {len(parts)}", "give pairs of (input, label), or a dict of arrays by input name")
+            raise UsageError(
+                f"an item of the data is a tuple of {len(parts)}",
+                "give pairs of (input, label), or a dict of arrays by input name",
+            )
         item, label = parts[0], parts[1] if len(parts) == 2 else None
     label = label.item() if label is not None and _is_array(label) and np.size(_array(label)) == 1 else label
     if isinstance(item, Mapping):
@@ -176,7 +190,9 @@ def _files(folder: Path, named: Sequence[tuple[Any, Any]]) -> Path:
             name = f"{i:05d}{PICTURE}"
             _save(folder / name, _png(_picture(value) if isinstance(value, np.ndarray) else value))
         else:
-            raise UsageError(f"an item of the data is a {type(value).__name__}", "give arrays, tensors, pictures, texts or paths")
+            raise UsageError(
+                f"an item of the data is a {type(value).__name__}", "give arrays, tensors, pictures, texts or paths"
+            )
         lines.append(f"{name},{label}")
     if any(label is not None for _, label in named):
         _save(folder / "labels.csv", "\n".join(lines).encode())
@@ -184,7 +200,11 @@ def _files(folder: Path, named: Sequence[tuple[Any, Any]]) -> Path:
 
 
 def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray | np.generic) or hasattr(value, "detach") or (hasattr(value, "__array__") and not _is_picture(value))
+    return (
+        isinstance(value, np.ndarray | np.generic)
+        or hasattr(value, "detach")
+        or (hasattr(value, "__array__") and not _is_picture(value))
+    )
 
 
 def _is_picture(value: Any) -> bool:
@@ -192,7 +212,9 @@ def _is_picture(value: Any) -> bool:
 
 
 def _array(value: Any) -> np.ndarray:
-    """Anything like an array as one: a tensor from wherever it lies; Python's own numbers as float32, or int64 where all are whole."""
+    """Anything like an array as one: a tensor from wherever it lies; Python's own numbers as float32, or int64 where
+    all are whole.
+    """
     if hasattr(value, "detach"):
         value = value.detach().cpu()
         value = value.float() if "bfloat16" in str(value.dtype) else value  # numpy has none
@@ -200,7 +222,11 @@ def _array(value: Any) -> np.ndarray:
     if isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array__"):
         return np.asarray(value)
     try:
-        array = np.asarray([_array(one) for one in value] if isinstance(value, list | tuple) and value and _is_array(value[0]) else value)
+        array = np.asarray(
+            [_array(one) for one in value]
+            if isinstance(value, list | tuple) and value and _is_array(value[0])
+            else value
+        )
     except (ValueError, TypeError) as exc:
         raise BadInput(f"a {type(value).__name__} that is no array: {exc}", "give every row the same length") from exc
     if array.dtype.kind not in "fiub":
@@ -210,22 +236,30 @@ def _array(value: Any) -> np.ndarray:
 
 
 def _cast(array: np.ndarray, dtype: str | None) -> np.ndarray:
-    """The array in the model's dtype where that is of the same kind, as float64 and float32 are; else as it is, for the check to refuse."""
+    """The array in the model's dtype where that is of the same kind, as float64 and float32 are; else as it is, for the
+    check to refuse.
+    """
     return array.astype(dtype) if dtype is not None and np.can_cast(array.dtype, dtype, "same_kind") else array
 
 
 def _picture(array: np.ndarray) -> Any:
-    """A picture of Pillow from uint8 [height, width], [height, width, 1, 3 or 4] or, as PyTorch has it, the channels first."""
+    """A picture of Pillow from uint8 [height, width], [height, width, 1, 3 or 4] or, as PyTorch has it, the channels
+    first.
+    """
     from PIL import Image
 
     if array.dtype != np.uint8:
-        raise BadInput(f"a picture of {array.dtype}", "give uint8 pixels of 0 to 255; prepared tensors are for --task tensor")
+        raise BadInput(
+            f"a picture of {array.dtype}", "give uint8 pixels of 0 to 255; prepared tensors are for --task tensor"
+        )
     if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[-1] not in (1, 3, 4):
         array = array.transpose(1, 2, 0)
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[-1] not in (3, 4)) or 0 in array.shape:
-        raise BadInput(f"a picture of shape {list(array.shape)}", "give [height, width, channels], with 1, 3 or 4 channels")
+        raise BadInput(
+            f"a picture of shape {list(array.shape)}", "give [height, width, channels], with 1, 3 or 4 channels"
+        )
     return Image.fromarray(np.ascontiguousarray(array))
 
 
@@ -242,7 +276,10 @@ def _png(picture: Any) -> bytes:
 def _wav(samples: np.ndarray, facts: Mapping[str, Any]) -> bytes:
     rate = facts.get("sampling_rate", facts.get("sample_rate"))
     if not isinstance(rate, int) or samples.dtype.kind != "f" or samples.ndim not in (1, 2):
-        raise BadInput(f"a recording of {samples.dtype} {list(samples.shape)}", "give float samples [samples] or [channels, samples] at the model's rate, or the bytes of a WAV file")
+        raise BadInput(
+            f"a recording of {samples.dtype} {list(samples.shape)}",
+            "give float samples [samples] or [channels, samples] at the model's rate, or the bytes of a WAV file",
+        )
     try:
         import soundfile
     except (ImportError, OSError) as exc:
@@ -274,7 +311,10 @@ def _read(path: Path, task: Task) -> bytes:
         return task.read(path)
     except OSError as exc:
         hint = "give a file that exists and can be read"
-        raise BadInput(f"{path}: {exc.strerror or exc}", f"{hint}; a text goes in as bytes, text.encode()" if TEXT in task.suffixes else hint) from exc
+        raise BadInput(
+            f"{path}: {exc.strerror or exc}",
+            f"{hint}; a text goes in as bytes, text.encode()" if TEXT in task.suffixes else hint,
+        ) from exc
 
 
 def _takes(task: Task) -> str:

@@ -1,8 +1,9 @@
 """Run native, crash-prone work in a child process with a time limit, its noise captured in a log file.
 
 Converters and runtimes segfault, call abort, print hundreds of lines or never return. A forked child inherits the
-captured Program without copying or pickling it; only the (small) answer comes back. Where forking is not safe (macOS) or
-not there (Windows), a fresh child is started and handed everything, see `spawned`. `TORCHPORT_START` may ask for either.
+captured Program without copying or pickling it; only the (small) answer comes back. Where forking is not safe (macOS)
+or not there (Windows), a fresh child is started and handed everything, see `spawned`. `TORCHPORT_START` may ask for
+either.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ START = "TORCHPORT_START"
 """Environment variable: `spawn` or `fork`, how children are started."""
 
 
-def call(function: Callable[..., R], *args: Any, log: Path | None = None, limit_s: float = 600.0, what: str = "the child") -> R:
+def call(
+    function: Callable[..., R], *args: Any, log: Path | None = None, limit_s: float = 600.0, what: str = "the child"
+) -> R:
     """`function(*args)` in a child process.
 
     Args:
@@ -48,7 +51,8 @@ def call(function: Callable[..., R], *args: Any, log: Path | None = None, limit_
 
 
 def start_method() -> str:
-    """How children are started: `fork`, or `spawn` where forking is not safe or not there, or where `TORCHPORT_START` says so.
+    """How children are started: `fork`, or `spawn` where forking is not safe or not there, or where `TORCHPORT_START`
+    says so.
 
     Raises:
         UsageError: `TORCHPORT_START` is neither, or asks for a fork where there is none.
@@ -56,11 +60,15 @@ def start_method() -> str:
     able = "fork" in multiprocessing.get_all_start_methods()
     asked = os.environ.get(START, "")
     if asked not in ("", "spawn", "fork") or (asked == "fork" and not able):
-        raise UsageError(f"{START}={asked}: not a way to start a process here", "it takes spawn" + (" or fork" if able else ""))
+        raise UsageError(
+            f"{START}={asked}: not a way to start a process here", "it takes spawn" + (" or fork" if able else "")
+        )
     return asked or ("fork" if able and sys.platform != "darwin" else "spawn")
 
 
-def _spawned(function: Callable[..., Any], args: tuple[Any, ...], log: Path | None, limit_s: float, what: str) -> tuple[bool, Any]:
+def _spawned(
+    function: Callable[..., Any], args: tuple[Any, ...], log: Path | None, limit_s: float, what: str
+) -> tuple[bool, Any]:
     from . import spawned
 
     try:
@@ -70,20 +78,28 @@ def _spawned(function: Callable[..., Any], args: tuple[Any, ...], log: Path | No
 
 
 def _crashed(what: str, code: int | None, log: Path | None) -> ExportError:
-    return ExportError(f"{what} crashed ({_exit_name(code)})", f"its last words are in {log.name}" if log else "run again with -v")
+    return ExportError(
+        f"{what} crashed ({_exit_name(code)})", f"its last words are in {log.name}" if log else "run again with -v"
+    )
 
 
-def _forked(function: Callable[..., Any], args: tuple[Any, ...], log: Path | None, limit_s: float, what: str) -> tuple[bool, Any]:
+def _forked(
+    function: Callable[..., Any], args: tuple[Any, ...], log: Path | None, limit_s: float, what: str
+) -> tuple[bool, Any]:
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_child, args=(theirs, function, args, log), daemon=True)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads; the child sets one thread first
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # Python 3.12 warns of threads; the child sets one thread first
         child.start()
     theirs.close()
     try:
         if not ours.poll(limit_s):
-            raise ExportError(f"{what} did not finish in {limit_s:.0f} s", "raise the limit with --limit, or leave this target out")
+            raise ExportError(
+                f"{what} did not finish in {limit_s:.0f} s", "raise the limit with --limit, or leave this target out"
+            )
         good, answer = ours.recv()
     except EOFError:
         child.join()
@@ -103,7 +119,9 @@ def _child(pipe: Any, function: Callable[..., Any], args: tuple[Any, ...], log: 
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent may take it for an interrupt
     torch = sys.modules.get("torch")
     if torch is not None:
-        torch.set_num_threads(1)  # OpenMP's thread pool does not survive a fork: without it nothing waits for its threads
+        torch.set_num_threads(
+            1
+        )  # OpenMP's thread pool does not survive a fork: without it nothing waits for its threads
 
     def work() -> Any:
         with quiet(log):
@@ -116,7 +134,9 @@ def _child(pipe: Any, function: Callable[..., Any], args: tuple[Any, ...], log: 
 
 
 def answered(work: Callable[[], Any], log: Path | None) -> tuple[bool, Any]:
-    """(True, what the work answers) or (False, the TorchportError it ended with), in a child; its trace goes to the log, or to standard error."""
+    """(True, what the work answers) or (False, the TorchportError it ended with), in a child; its trace goes to the
+    log, or to standard error.
+    """
     try:
         return True, work()
     except TorchportError as exc:

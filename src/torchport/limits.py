@@ -32,7 +32,10 @@ class Axis:
         """The miss as a sentence without its subject."""
         value, limit = self.value(candidate), self.limit
         assert value is not None and limit is not None
-        return f"{self.verb} {self.unit(value)}, {self.unit(value - limit)} ({value / limit - 1:.1%}) over the {self.unit(limit)} allowed"
+        return (
+            f"{self.verb} {self.unit(value)}, {self.unit(value - limit)} ({value / limit - 1:.1%}) over the "
+            f"{self.unit(limit)} allowed"
+        )
 
 
 def axes(budget: Budget) -> list[Axis]:
@@ -67,8 +70,15 @@ def missed(candidate: Candidate, reference: Reference, budget: Budget) -> dict[s
         short = max((floor - accuracy.value for floor in floors if floor is not None), default=0.0)
         if short > _ROUNDING:
             misses["accuracy"] = short, _accuracy_words(accuracy, short)
-    if budget.agreement is not None and candidate.agreement is not None and candidate.agreement < budget.agreement - _ROUNDING:
-        misses["agreement"] = budget.agreement - candidate.agreement, f"answers {candidate.agreement:.1%} of the items as the reference does, {budget.agreement:.4g} asked for"
+    if (
+        budget.agreement is not None
+        and candidate.agreement is not None
+        and candidate.agreement < budget.agreement - _ROUNDING
+    ):
+        misses["agreement"] = (
+            budget.agreement - candidate.agreement,
+            f"answers {candidate.agreement:.1%} of the items as the reference does, {budget.agreement:.4g} asked for",
+        )
     if candidate.latency_ms is None and not misses:
         misses["latency"] = float("inf"), candidate.reason or "was not timed"
     for axis in axes(budget):
@@ -81,7 +91,9 @@ def tested(candidate: Candidate, reference: Reference) -> tuple[Candidate, Refer
     """Both with the test split in place of the validation split, where the candidate answered them."""
     if candidate.test is None:
         return None
-    return replace(candidate, accuracy=candidate.test, agreement=candidate.test_agreement, test=None), replace(reference, accuracy=reference.test_accuracy)
+    return replace(candidate, accuracy=candidate.test, agreement=candidate.test_agreement, test=None), replace(
+        reference, accuracy=reference.test_accuracy
+    )
 
 
 def all_missed(candidate: Candidate, reference: Reference, budget: Budget) -> dict[str, tuple[float, str]]:
@@ -111,7 +123,10 @@ def relative_floor(accuracy: Accuracy, reference: Reference, budget: Budget) -> 
 
 
 def _accuracy_words(accuracy: Accuracy, short: float) -> str:
-    return f"{accuracy.metric} {accuracy.value:.4g} on {accuracy.items} items is {points(short)} below the {accuracy.value + short:.4g} asked for"
+    return (
+        f"{accuracy.metric} {accuracy.value:.4g} on {accuracy.items} items is {points(short)} below the "
+        f"{accuracy.value + short:.4g} asked for"
+    )
 
 
 def _parity_words(parity: Parity) -> str:
@@ -120,8 +135,14 @@ def _parity_words(parity: Parity) -> str:
 
 
 def answers_short(candidate: Candidate, reference: Reference, budget: Budget) -> str | None:
-    """What a candidate's answers, before it is timed, fall short of the budget by, in words; None where they keep it."""
-    misses = missed(replace(candidate, latency_ms=_ANY), reference, replace(budget, latency_ms=None, size_bytes=None, memory_bytes=None))
+    """What a candidate's answers, before it is timed, fall short of the budget by, in words; None where they keep
+    it.
+    """
+    misses = missed(
+        replace(candidate, latency_ms=_ANY),
+        reference,
+        replace(budget, latency_ms=None, size_bytes=None, memory_bytes=None),
+    )
     return "; ".join(words for _, words in misses.values()) or None
 
 

@@ -1,4 +1,6 @@
-"""Programs x targets x recipes -> artefacts in a folder, each made in a child process, or the reason why there is none."""
+"""Programs x targets x recipes -> artefacts in a folder, each made in a child process, or the reason why there is
+none.
+"""
 
 from __future__ import annotations
 
@@ -57,16 +59,28 @@ def wanted(names: Sequence[str] | None, recipe_names: Sequence[str] | None) -> l
         UsageError: the reference was named as a candidate.
     """
     asked = chains_of(recipe_names)
-    return [Wanted(name, chain) for name, offered in _offers(names).items() for chain in asked if recipe_names is not None or offered is None or chain.precision in offered]
+    return [
+        Wanted(name, chain)
+        for name, offered in _offers(names).items()
+        for chain in asked
+        if recipe_names is not None or offered is None or chain.precision in offered
+    ]
 
 
 def rows_of(names: Sequence[str] | None, chains: Sequence[Chain]) -> list[Wanted]:
     """The rows of found chains: every target takes those whose precision it offers."""
-    return [Wanted(name, chain) for name, offered in _offers(names).items() for chain in chains if chain.precision in (offered or (PLAIN,))]
+    return [
+        Wanted(name, chain)
+        for name, offered in _offers(names).items()
+        for chain in chains
+        if chain.precision in (offered or (PLAIN,))
+    ]
 
 
 def _offers(names: Sequence[str] | None) -> dict[str, tuple[str, ...] | None]:
-    """The named targets, or all that may be candidates, with the precisions that each offers; None where its package is not installed."""
+    """The named targets, or all that may be candidates, with the precisions that each offers; None where its package is
+    not installed.
+    """
     found: dict[str, tuple[str, ...] | None] = {}
     for name in targets.names() if names is None else names:
         try:
@@ -77,18 +91,23 @@ def _offers(names: Sequence[str] | None) -> dict[str, tuple[str, ...] | None]:
         if not target.reference:
             found[name] = target.precisions
         elif names is not None:
-            raise UsageError(f"{name} is what every candidate is held against, not one of them", "leave it out of --targets: it is measured anyway")
+            raise UsageError(
+                f"{name} is what every candidate is held against, not one of them",
+                "leave it out of --targets: it is measured anyway",
+            )
     return found
 
 
 def chains_of(names: Sequence[str] | None) -> list[Chain]:
     """The named chains of recipes, or all plain recipes; UsageError for an unknown one."""
-    return [parse(name) for name in dict.fromkeys(names or (name for name in recipes.names() if recipes.get(name).plain))]
+    return [
+        parse(name) for name in dict.fromkeys(names or (name for name in recipes.names() if recipes.get(name).plain))
+    ]
 
 
 def ordered(rows: Sequence[Wanted]) -> list[Wanted]:
-    """The rows in the order in which they are made: quick targets come first and slow ones last, the model as trained comes before its compressed forms,
-    and a row comes before those that start from its artefact."""
+    """The rows in the order in which they are made: quick targets come first and slow ones last, the model as trained
+    comes before its compressed forms, and a row comes before those that start from its artefact."""
     by_id = {row.id: row for row in rows}
 
     def rank(row: Wanted) -> tuple[bool, bool, int, int]:
@@ -148,20 +167,35 @@ class Lowering:
 
 
 def _twin(row: Wanted, artifact: Artifact, folder: Path, made: Mapping[str, Lowered]) -> str | None:
-    """The id of an earlier row of the same target with the same files. Where the target itself carries the recipe out it may do so by the
-    settings of its session alone, and these count too."""
+    """The id of an earlier row of the same target with the same files. Where the target itself carries the recipe out
+    it may do so by the settings of its session alone, and these count too."""
     target = targets.get(row.target)
     settled = any(link.recipe.stage == "target" for link in row.recipe.links)
 
     def prints(one: Wanted, of: Artifact) -> dict[str, list[object]]:
-        return {name: [settled and graph.session, graph.io, *(target.fingerprint(folder / one.id / file) for file in graph.files)] for name, graph in of.graphs.items()}
+        return {
+            name: [
+                settled and graph.session,
+                graph.io,
+                *(target.fingerprint(folder / one.id / file) for file in graph.files),
+            ]
+            for name, graph in of.graphs.items()
+        }
 
     others = [low for low in made.values() if low.wanted.target == row.target and low.artifact and not low.same_as]
     mine = prints(row, artifact) if others else {}
     return next((low.wanted.id for low in others if low.artifact and prints(low.wanted, low.artifact) == mine), None)
 
 
-def _one(program: Program, row: Wanted, folder: Path, feeds: Mapping[str, Sequence[Arrays]], made: Mapping[str, Lowered], log: Path, limit_s: float) -> Artifact:
+def _one(
+    program: Program,
+    row: Wanted,
+    folder: Path,
+    feeds: Mapping[str, Sequence[Arrays]],
+    made: Mapping[str, Lowered],
+    log: Path,
+    limit_s: float,
+) -> Artifact:
     target = targets.get(row.target)
     state = isolate.call(lambda: target.available(build=True), log=log, what=row.id)
     if state.status != "ok":
@@ -181,8 +215,20 @@ def _one(program: Program, row: Wanted, folder: Path, feeds: Mapping[str, Sequen
         else:
             (place / "parent").mkdir()
             options = ExportOptions(recipe=row.recipe.name, precision=precision)
-            parent = isolate.call(targets.get(other).export, program, place / "parent", options, log=log, limit_s=limit_s, what=f"the export to {other}, from which {row.target} starts")
-    options = ExportOptions(recipe=row.recipe.name, precision=row.recipe.precision, strength=row.recipe.strength, feeds=feeds)
-    artifact = isolate.call(target.export, program, place, options, parent, log=log, limit_s=limit_s, what=f"the export to {row.target}")
+            parent = isolate.call(
+                targets.get(other).export,
+                program,
+                place / "parent",
+                options,
+                log=log,
+                limit_s=limit_s,
+                what=f"the export to {other}, from which {row.target} starts",
+            )
+    options = ExportOptions(
+        recipe=row.recipe.name, precision=row.recipe.precision, strength=row.recipe.strength, feeds=feeds
+    )
+    artifact = isolate.call(
+        target.export, program, place, options, parent, log=log, limit_s=limit_s, what=f"the export to {row.target}"
+    )
     shutil.rmtree(place / "parent", ignore_errors=True)
     return artifact

@@ -83,7 +83,10 @@ def busy() -> str | None:
     cores = os.cpu_count() or 1
     if load <= OWN_LOAD + cores / 2:
         return None
-    return f"the machine is busy: a load average of {load:.1f} on {cores} cores; latencies are greater and less sure than on a quiet one"
+    return (
+        f"the machine is busy: a load average of {load:.1f} on {cores} cores; latencies are greater and less sure than "
+        "on a quiet one"
+    )
 
 
 @cache
@@ -91,7 +94,9 @@ def describe() -> Machine:
     """This machine."""
     mac = _sysctl() if platform.system() == "Darwin" else {}
     info = _cpuinfo(Path("/proc/cpuinfo"))
-    flags = (info.get("flags") or info.get("Features") or "").split() + [key for key, value in mac.items() if value == "1"]
+    flags = (info.get("flags") or info.get("Features") or "").split() + [
+        key for key, value in mac.items() if value == "1"
+    ]
     physical = mac.get("hw.physicalcpu")
     memory = mac.get("hw.memsize")
     return Machine(
@@ -170,7 +175,9 @@ def _system() -> str:
 def _sysctl() -> dict[str, str]:
     """What macOS tells of its CPU and memory."""
     try:
-        said = subprocess.run(["/usr/sbin/sysctl", "hw", "machdep.cpu"], capture_output=True, text=True, timeout=10, check=False).stdout
+        said = subprocess.run(
+            ["/usr/sbin/sysctl", "hw", "machdep.cpu"], capture_output=True, text=True, timeout=10, check=False
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return {}
     return {key: value.strip() for key, value in re.findall(r"^([\w.]+): (.*)$", said, re.MULTILINE)}

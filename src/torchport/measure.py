@@ -41,11 +41,14 @@ NEAR = 1.5
 """How much slower than the fastest of its profile a job may be and still be timed again, as a ratio."""
 
 TINY_MS = 0.25
-"""What the model as trained answers in less than this, in milliseconds on one thread, is timed on one thread only: waking others takes as long."""
+"""What the model as trained answers in less than this, in milliseconds on one thread, is timed on one thread only:
+waking others takes as long.
+"""
 
 RUN_OFFS = 6
-"""How often those are timed again, each time in new processes: where memory falls and which pages are huge is settled once
-a process, and makes the same artefact up to a tenth faster or slower for as long as the process lives. Many short runs say more than few long ones."""
+"""How often those are timed again, each time in new processes: where memory falls and which pages are huge is settled
+once a process, and makes the same artefact up to a tenth faster or slower for as long as the process lives. Many short
+runs say more than few long ones."""
 
 LEAST_RUN_OFFS, RUN_OFFS_S = 2, 60.0
 """How many there are at least, and after how many seconds no further one begins."""
@@ -124,7 +127,10 @@ def workload(plan: Plan, one: Trace | None, folder: Path) -> Workload:
         save_file({name: np.ascontiguousarray(array) for name, array in feed.items()}, str(path))
         return Workload(plan.main, signature, path)
     if one is None:
-        raise BadInput("there is no golden item to answer, and a chain of several graphs takes no made-up numbers", "deploy with --golden 1 or more")
+        raise BadInput(
+            "there is no golden item to answer, and a chain of several graphs takes no made-up numbers",
+            "deploy with --golden 1 or more",
+        )
     path.write_bytes(one.host["raw"])
     return Workload(plan.main, signature, path, plan.to_record())
 
@@ -134,13 +140,23 @@ def made_up(signature: Signature) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(0)
     feed = {}
     for spec in signature.inputs:
-        shape = [d if isinstance(d, int) else signature.dims.get(d, Bound()).nearest(1 if d == "batch" else 16) for d in spec.shape]
+        shape = [
+            d if isinstance(d, int) else signature.dims.get(d, Bound()).nearest(1 if d == "batch" else 16)
+            for d in spec.shape
+        ]
         kind = np.dtype(spec.dtype).kind
         feed[spec.name] = (rng.standard_normal(shape) if kind == "f" else rng.integers(0, 2, shape)).astype(spec.dtype)
     return feed
 
 
-def time_all(opened: Sequence[Opened], work: Workload, tell: Callable[[str], None], *, quick: bool = False, pace: Pace | None = None) -> dict[str, dict[int, Measurement]]:
+def time_all(
+    opened: Sequence[Opened],
+    work: Workload,
+    tell: Callable[[str], None],
+    *,
+    quick: bool = False,
+    pace: Pace | None = None,
+) -> dict[str, dict[int, Measurement]]:
     """id -> threads -> measurement: all interleaved in one run, then those that may win again in run-offs of their own.
 
     Args:
@@ -149,7 +165,21 @@ def time_all(opened: Sequence[Opened], work: Workload, tell: Callable[[str], Non
     pace = pace or Pace(quick)
     quick = pace.quick
     counts = list(pace.counts or thread_counts(usable_cores()))[-1 if quick else 0 :]
-    jobs = [Job(one.id, one.artifact.target, one.artifact, one.folder, work.signature, work.file, threads, work.graph, chain=work.chain) for one in opened for threads in counts]
+    jobs = [
+        Job(
+            one.id,
+            one.artifact.target,
+            one.artifact,
+            one.folder,
+            work.signature,
+            work.file,
+            threads,
+            work.graph,
+            chain=work.chain,
+        )
+        for one in opened
+        for threads in counts
+    ]
     how: dict[str, Any] = {"rounds": 3, "seconds": 0.3, "most_s": 10.0} if quick else {}
     found = measure(jobs, progress=tell, limit_s=pace.limit_s, ahead=pace.ahead, **how)
     near = [] if quick else _near(jobs, found, {one.id: one.profiles for one in opened})
@@ -158,27 +188,41 @@ def time_all(opened: Sequence[Opened], work: Workload, tell: Callable[[str], Non
     return {one.id: {threads: found[one.id, threads] for threads in counts} for one in opened}
 
 
-def _run_off(near: Sequence[Job], found: dict[tuple[str, int | None], Measurement], tell: Callable[[str], None]) -> None:
+def _run_off(
+    near: Sequence[Job], found: dict[tuple[str, int | None], Measurement], tell: Callable[[str], None]
+) -> None:
     """Time those jobs again and again, and add the rounds to what was found of them."""
     start = time.monotonic()
     for number in range(RUN_OFFS):
         if number >= LEAST_RUN_OFFS and time.monotonic() - start > RUN_OFFS_S:
             break
         words = f"run-off {number + 1} of {RUN_OFFS}"
-        again = measure(near, rounds=4, seconds=0.4, most_s=10.0, progress=lambda text, words=words: tell(f"{words}: {text}"))  # type: ignore[misc]
+        again = measure(near, rounds=4, seconds=0.4, most_s=10.0, progress=prefixed(tell, words))
         for key, more in again.items():
             before = found[key].timing
             if before is not None and more.timing is not None:
                 found[key] = replace(found[key], timing=summarise([*before.rounds, *more.timing.rounds]))
 
 
+def prefixed(tell: Callable[[str], None], words: str) -> Callable[[str], None]:
+    """A progress callback that puts `words` before what it tells."""
+    return lambda text: tell(f"{words}: {text}")
+
+
 def _glance(opened: Sequence[Opened], work: Workload, tell: Callable[[str], None]) -> dict[str, float]:
     """id -> median milliseconds of a few calls on all cores: enough to tell what is clearly slower."""
     found = time_all(opened, work, lambda text: tell(f"at a glance: {text}"), quick=True)
-    return {name: measured.timing.median for name, by_threads in found.items() for measured in by_threads.values() if measured.timing is not None}
+    return {
+        name: measured.timing.median
+        for name, by_threads in found.items()
+        for measured in by_threads.values()
+        if measured.timing is not None
+    }
 
 
-def _near(jobs: Sequence[Job], found: Mapping[tuple[str, int | None], Measurement], profiles: Mapping[str, tuple[str, ...]]) -> list[Job]:
+def _near(
+    jobs: Sequence[Job], found: Mapping[tuple[str, int | None], Measurement], profiles: Mapping[str, tuple[str, ...]]
+) -> list[Job]:
     """The jobs that are not much slower than the fastest of a profile."""
     times = {job.key: timing.median for job in jobs if (timing := found[job.key].timing) is not None}
     chosen = set()
@@ -209,7 +253,11 @@ def timed(candidate: Candidate, by_threads: Mapping[int, Measurement]) -> Candid
 
 def weighed(candidate: Candidate, folder: Path) -> Candidate:
     """The candidate with its size on disk and, where it may be chosen, its deflated download size, in bytes."""
-    return msgspec.structs.replace(candidate, size_bytes=size_of(folder), download_bytes=deflated(folder) if candidate.status in ("ok", "chosen") else None)
+    return msgspec.structs.replace(
+        candidate,
+        size_bytes=size_of(folder),
+        download_bytes=deflated(folder) if candidate.status in ("ok", "chosen") else None,
+    )
 
 
 def size_of(folder: Path) -> int:
@@ -218,8 +266,8 @@ def size_of(folder: Path) -> int:
 
 
 def deflated(folder: Path) -> int:
-    """Bytes of all files of a folder, deflated one by one and quickly, as a server does on the way: weights hardly get smaller by more effort
-    (Whisper's by 5 %), and it takes eight times as long."""
+    """Bytes of all files of a folder, deflated one by one and quickly, as a server does on the way: weights hardly get
+    smaller by more effort (Whisper's by 5 %), and it takes eight times as long."""
     packed = 0
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         compressor = zlib.compressobj(1)
@@ -230,7 +278,9 @@ def deflated(folder: Path) -> int:
     return packed
 
 
-def doubts(busy: str | None, rows: Sequence[Candidate], chosen_for: Mapping[str, str], eager: Reference | None = None) -> tuple[str, ...]:
+def doubts(
+    busy: str | None, rows: Sequence[Candidate], chosen_for: Mapping[str, str], eager: Reference | None = None
+) -> tuple[str, ...]:
     """What makes measured latencies less sure than they look, one sentence each.
 
     Args:
@@ -239,10 +289,16 @@ def doubts(busy: str | None, rows: Sequence[Candidate], chosen_for: Mapping[str,
     """
     found = [busy] if busy else []
     if eager is not None and eager.reason:
-        found.append(f"the eager reference could not be timed ({eager.reason}): what was verified is kept, and nothing is said of speed beside it")
+        found.append(
+            f"the eager reference could not be timed ({eager.reason}): what was verified is kept, and nothing is said "
+            "of speed beside it"
+        )
     noises = [c.latency_ms.noise for c in rows if c.latency_ms]
     if noises and median(noises) > EQUAL_FILES:
-        found.append(f"latencies are noisy: those of one file differ by {median(noises):.0%} from round to round; measure again on a quiet machine")
+        found.append(
+            f"latencies are noisy: those of one file differ by {median(noises):.0%} from round to round; measure "
+            "again on a quiet machine"
+        )
     elsewhere = [profile for profile in ELSEWHERE if profile in chosen_for]
     if elsewhere:
         found.append(f"{', '.join(elsewhere)}: ranked on this {describe().architecture} CPU, not on the device itself")
@@ -250,10 +306,17 @@ def doubts(busy: str | None, rows: Sequence[Candidate], chosen_for: Mapping[str,
 
 
 def eager_reference(by_threads: Mapping[int, Measurement], accuracy: float | None, size: int | None) -> Reference:
-    """The eager model at its fastest number of threads; without a latency, and with the reason, where it could not be timed."""
+    """The eager model at its fastest number of threads; without a latency, and with the reason, where it could not be
+    timed.
+    """
     good = [m.timing for m in by_threads.values() if m.timing]
     if not good:
-        return Reference(latency_ms=None, accuracy=accuracy, size_bytes=size, reason=next((m.error for m in by_threads.values() if m.error), "not timed"))
+        return Reference(
+            latency_ms=None,
+            accuracy=accuracy,
+            size_bytes=size,
+            reason=next((m.error for m in by_threads.values() if m.error), "not timed"),
+        )
     best = min(good, key=lambda timing: timing.median)
     return Reference(latency_ms=best.median, accuracy=accuracy, size_bytes=size, latency=best)
 
@@ -286,7 +349,9 @@ def measure_all(
         pace: how long everything may take.
     """
     with ThreadPoolExecutor(usable_cores()) as pool:  # zlib lets other threads run
-        candidates = list(pool.map(lambda c: weighed(c, folder / "variants" / c.id) if c.id in artifacts else c, candidates))
+        candidates = list(
+            pool.map(lambda c: weighed(c, folder / "variants" / c.id) if c.id in artifacts else c, candidates)
+        )
     good = [c for c in candidates if c.status == "ok"]
     with temporary() as scratch:
         work = workload(proven.plan, proven.traces[0], scratch)

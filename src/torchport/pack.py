@@ -69,7 +69,9 @@ def fill(made: Made, folder: Path) -> Manifest:
 
 
 def keep(choice: Choice, policy: str) -> list[str]:
-    """Ids to keep: `chosen` the winners, `front` also the Pareto front and full-precision variants that run anywhere, `all` what answers right."""
+    """Ids to keep: `chosen` the winners, `front` also the Pareto front and full-precision variants that run anywhere,
+    `all` what answers right.
+    """
     sound = [c for c in choice.candidates if c.status in ("chosen", "ok", "rejected") and c.parity]
     winners = {choice.chosen, *choice.chosen_for.values()}
     if policy == "all":
@@ -101,7 +103,11 @@ def _manifest(made: Made, kept: Sequence[str]) -> Manifest:
         met=choice.met,
         budget=request.limits.text,
         reference=made.reference,
-        golden=tuple(_golden(name, made.golden[name]) for name in dict.fromkeys((PLAIN, *(variant.golden for variant in variants))) if made.golden[name]),
+        golden=tuple(
+            _golden(name, made.golden[name])
+            for name in dict.fromkeys((PLAIN, *(variant.golden for variant in variants)))
+            if made.golden[name]
+        ),
         settings=settings(request),
         provenance={**assembled.program.source, "versions": versions(made), "made_up_inputs": assembled.made_up},
         evidence=Evidence(
@@ -117,7 +123,12 @@ def _manifest(made: Made, kept: Sequence[str]) -> Manifest:
 
 
 def _golden(recipe: str, kept: Sequence[traces.Trace]) -> Golden:
-    return Golden(path=f"golden/{recipe}.safetensors", recipe=recipe, items=tuple(one.name for one in kept), labels=tuple(one.label for one in kept))
+    return Golden(
+        path=f"golden/{recipe}.safetensors",
+        recipe=recipe,
+        items=tuple(one.name for one in kept),
+        labels=tuple(one.label for one in kept),
+    )
 
 
 def _variant(candidate: Candidate, made: Made) -> Variant:
@@ -128,7 +139,8 @@ def _variant(candidate: Candidate, made: Made) -> Variant:
         id=candidate.id,
         artifact=artifact,
         tolerance=tolerance,
-        least_db=made.tried.standards[standard].allowed(target, artifact.precision) or (_as_measured(candidate) if tolerance is None else {}),
+        least_db=made.tried.standards[standard].allowed(target, artifact.precision)
+        or (_as_measured(candidate) if tolerance is None else {}),
         golden=standard,
         profiles=candidate.profiles,
         executes_code=target.executes_code,
@@ -137,7 +149,9 @@ def _variant(candidate: Candidate, made: Made) -> Variant:
 
 
 def _as_measured(candidate: Candidate) -> dict[str, float]:
-    """What a runtime that quantised by itself is held to on other machines: as far from the reference as it was here, and a little."""
+    """What a runtime that quantised by itself is held to on other machines: as far from the reference as it was here,
+    and a little.
+    """
     outputs = candidate.parity.outputs if candidate.parity else ()
     return {key_of(one): one.snr_db - OTHER_MACHINE_DB for one in outputs if one.snr_db is not None}
 
@@ -152,7 +166,10 @@ def _recorded(value: Any) -> Any:
     if isinstance(value, Path):
         return value.name
     if isinstance(value, Mapping):
-        return {key: Path(one).name if isinstance(one, Path) or (isinstance(one, str) and "/" in one) else one for key, one in value.items()}
+        return {
+            key: Path(one).name if isinstance(one, Path) or (isinstance(one, str) and "/" in one) else one
+            for key, one in value.items()
+        }
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -190,7 +207,9 @@ def report(made: Made, path: Path) -> None:
 
 
 def _items(made: Made) -> list[PictureRow]:
-    """The items that the report shows: those that somebody answers otherwise or wrongly first, each with its picture where there is one."""
+    """The items that the report shows: those that somebody answers otherwise or wrongly first, each with its picture
+    where there is one.
+    """
     task, facts = made.tried.assembled.task, made.tried.assembled.facts
     rows: list[tuple[Item, Mapping[str, Any], PictureRow]] = []
     for i, (item, reference) in enumerate(zip(made.tried.assembled.items, made.tried.proven.results, strict=True)):
@@ -203,10 +222,18 @@ def _items(made: Made) -> list[PictureRow]:
             thumbnail=None,
             reference=task.words(reference),
             right=None if item.label is None else task.score(reference, item.label) >= 0.5,
-            answers={name: Answer(text=task.words(got) if got else "no answer", same=got is not None and task.agree(got, reference)) for name, got in answers.items()},
+            answers={
+                name: Answer(
+                    text=task.words(got) if got else "no answer", same=got is not None and task.agree(got, reference)
+                )
+                for name, got in answers.items()
+            },
         )
         rows.append((item, reference, row))
     rows.sort(key=lambda one: one[2].dull)
     if made.request.golden == 0:  # who keeps no items in the Bundle shows none in its report
         return [row for _, _, row in rows[:SHOWN_ITEMS]]
-    return [msgspec.structs.replace(row, thumbnail=task.illustrate(item.read(), reference)) for item, reference, row in rows[:SHOWN_ITEMS]]
+    return [
+        msgspec.structs.replace(row, thumbnail=task.illustrate(item.read(), reference))
+        for item, reference, row in rows[:SHOWN_ITEMS]
+    ]

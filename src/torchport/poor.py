@@ -1,6 +1,8 @@
-"""What a user should know before believing a Bundle: labels that were guessed, and a model that is poor on its own labelled data.
+"""What a user should know before believing a Bundle: labels that were guessed, and a model that is poor on its own
+labelled data.
 
-Every target is held against the eager model, so that a wrong mean, a wrong order of labels or a wrong tokenizer shows nowhere else.
+Every target is held against the eager model, so that a wrong mean, a wrong order of labels or a wrong tokenizer shows
+nowhere else.
 """
 
 from __future__ import annotations
@@ -34,11 +36,16 @@ def about_data(assembled: Assembled, proven: Proven) -> tuple[str, ...]:
 def poor(assembled: Assembled, answers: Sequence[Answered | None]) -> list[str]:
     """Says that the model as trained is poor on labelled items, and what may cause it.
 
-    A class counts as found no better than by a constant answer where the share of right answers is at most that of the most frequent label;
-    of `ENOUGH` items or more, where its 95 % interval reaches down to that. A share whose whole interval is below one half is named too, for
-    few models are deployed on purpose that are more often wrong than right. Other metrics are held against `LEAST`.
+    A class counts as found no better than by a constant answer where the share of right answers is at most that of the
+    most frequent label; of `ENOUGH` items or more, where its 95 % interval reaches down to that. A share whose whole
+    interval is below one half is named too, for few models are deployed on purpose that are more often wrong than
+    right. Other metrics are held against `LEAST`.
     """
-    rows = [(item, one) for item, one in zip(assembled.items, answers, strict=True) if one is not None and item.label is not None]
+    rows = [
+        (item, one)
+        for item, one in zip(assembled.items, answers, strict=True)
+        if one is not None and item.label is not None
+    ]
     value = mean_grade([one for _, one in rows]) if rows else None
     if value is None or rows[0][1].grade is None:
         return []
@@ -53,23 +60,33 @@ def poor(assembled: Assembled, answers: Sequence[Answered | None]) -> list[str]:
         low, high = wilson(value, count)
         if value > constant and not (count >= ENOUGH and low <= constant) and high >= 0.5:
             return []
-        found = f"the model as trained answers {round(value * count)} of {count} labelled items right ({percent(value)})"
+        found = (
+            f"the model as trained answers {round(value * count)} of {count} labelled items right ({percent(value)})"
+        )
         if most < count:
-            found += f"; the constant answer '{_name(label, assembled.facts)}' would be right on {percent(most / count)}"
+            found += (
+                f"; the constant answer '{_name(label, assembled.facts)}' would be right on {percent(most / count)}"
+            )
     return [f"{found}. {_cause(rows, assembled, value)}"]
 
 
 def _cause(rows: Sequence[tuple[Item, Answered]], assembled: Assembled, value: float) -> str:
     swapped = _relabelled(rows)
     if swapped and value < RELABELLED:
-        return f"The labels are in another order than the model's outputs: {', '.join(f'{_name(a, assembled.facts)} is answered as {_name(b, assembled.facts)}' for a, b in swapped[:4])}"
+        facts = assembled.facts
+        pairs = ", ".join(f"{_name(a, facts)} is answered as {_name(b, facts)}" for a, b in swapped[:4])
+        return f"The labels are in another order than the model's outputs: {pairs}"
     guessed = [name for name in assembled.assumed if name in assembled.task.suspects]
     suspects = ", ".join(assembled.task.suspects)
-    return f"If training showed better, one of these facts is likely wrong: {suspects}" + (f" (nobody stated {', '.join(guessed)})" if guessed else "")
+    return f"If training showed better, one of these facts is likely wrong: {suspects}" + (
+        f" (nobody stated {', '.join(guessed)})" if guessed else ""
+    )
 
 
 def _relabelled(rows: Sequence[tuple[Item, Answered]]) -> list[tuple[str, str]]:
-    """Pairs of (label, what is answered instead) where one to one another order of labels makes most answers right; else nothing."""
+    """Pairs of (label, what is answered instead) where one to one another order of labels makes most answers right;
+    else nothing.
+    """
     seen: dict[str, Counter[str]] = {}
     for item, one in rows:
         labels: Any = one.result.get("labels")

@@ -20,7 +20,9 @@ from .tasks.batching import answer_many
 from .types import MOST_THREADS, Parity
 
 Source = Any
-"""One input: a path, raw bytes, or what `in_memory.raw_of` takes (an array, a tensor, a picture of Pillow, a dict of arrays)."""
+"""One input: a path, raw bytes, or what `in_memory.raw_of` takes (an array, a tensor, a picture of Pillow, a dict of
+arrays).
+"""
 
 
 LOG = logging.getLogger("torchport")
@@ -35,11 +37,13 @@ class Predictor:
         variant: id of the variant; the best one that runs here when None.
         profile: whose recorded winner to prefer when no variant is named.
         threads: threads of the runtime; the measured best when None.
-        device: where the runtime computes, and after a slash its own name of a provider, as in `cuda/CUDAExecutionProvider`. Nothing falls
+        device: where the runtime computes, and after a slash its own name of a provider, as in
+        `cuda/CUDAExecutionProvider`. Nothing falls
             back silently.
         in_graph: use the exported preprocessing instead of the host's.
         trust: open targets that execute code although the Bundle was made elsewhere.
-        overrides: facts to use instead of the Bundle's, such as `top`; those that docs/reference.md says can be changed at predict.
+        overrides: facts to use instead of the Bundle's, such as `top`; those that docs/reference.md says can be changed
+        at predict.
 
     Attributes:
         variant: what answers.
@@ -91,8 +95,8 @@ class Predictor:
         self._stack.close()
 
     def predict(self, source: Source) -> dict[str, Any]:
-        """The task's answer for one input: a path, the raw bytes themselves, or an array, a tensor, a picture of Pillow or a dict of arrays; see
-        `in_memory.raw_of`.
+        """The task's answer for one input: a path, the raw bytes themselves, or an array, a tensor, a picture of Pillow
+        or a dict of arrays; see `in_memory.raw_of`.
 
         Raises:
             BadInput: the input cannot be read or decoded.
@@ -105,7 +109,8 @@ class Predictor:
         return _whole(self.pipeline.answer(self._raw(source)))
 
     def stream(self, source: Source) -> Generator[dict[str, Any], None, dict[str, Any]]:
-        """As `predict`, yielding what can be shown before the answer is complete (tokens, partial text); returns the answer.
+        """As `predict`, yielding what can be shown before the answer is complete (tokens, partial text); returns the
+        answer.
 
         Raises:
             BadInput: the input cannot be read or decoded.
@@ -118,7 +123,8 @@ class Predictor:
         """The task's answer from a later point of the chain on: for a caller that decoded the input itself.
 
         Args:
-            values: what the steps from `start` on read of the steps before, by the names in the manifest's wiring, as in
+            values: what the steps from `start` on read of the steps before, by the names in the manifest's wiring, as
+            in
                 `answer({"image": pixels}, start="preprocess")`.
             start: name of the first step that runs.
 
@@ -127,12 +133,16 @@ class Predictor:
         """
         missing = self.pipeline.plan.missing(values, start)
         if missing:
-            raise UsageError(f"the steps from {start} on read {', '.join(missing)}, which is not given", f"give them, or start earlier: {self.pipeline.plan.names}")
+            raise UsageError(
+                f"the steps from {start} on read {', '.join(missing)}, which is not given",
+                f"give them, or start earlier: {self.pipeline.plan.names}",
+            )
         result: dict[str, Any] = _whole(self.pipeline.run(dict(values), start=start))["result"]
         return result
 
     def tensors(self, feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The model graph's outputs for its own inputs, both by the names fixed at capture; nothing is prepared or presented.
+        """The model graph's outputs for its own inputs, both by the names fixed at capture; nothing is prepared or
+        presented.
 
         Raises:
             UsageError: the model is several graphs.
@@ -140,11 +150,14 @@ class Predictor:
         """
         plan = self.pipeline.plan
         if plan.step_of("model") is None:
-            raise UsageError(f"the model is several graphs: {', '.join(plan.signatures)}", "answer whole inputs with predict")
+            raise UsageError(
+                f"the model is several graphs: {', '.join(plan.signatures)}", "answer whole inputs with predict"
+            )
         return self.pipeline.call("model", feed)
 
     def check(self, most: int | None = None) -> Parity:
-        """The golden vectors answered by what is open here, and how far it is from them; not shown to differ where there are none.
+        """The golden vectors answered by what is open here, and how far it is from them; not shown to differ where
+        there are none.
 
         Args:
             most: golden items to answer; None takes all that were kept.
@@ -162,11 +175,15 @@ class Predictor:
         return self.pipeline.task.session(self.pipeline)
 
     def drawn(self, values: Mapping[str, Any]) -> dict[str, bytes]:
-        """One answer as files for people: suffix -> bytes (`.png` with boxes, `.wav`); empty where the JSON says it all."""
+        """One answer as files for people: suffix -> bytes (`.png` with boxes, `.wav`); empty where the JSON says it
+        all.
+        """
         return self.pipeline.task.save(values["raw"], dict(values), self.pipeline.facts)
 
     def outputs(self, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        """The raw outputs of the steps that carry weights, by the names fixed at capture: the model graph's, or what drivers made of theirs."""
+        """The raw outputs of the steps that carry weights, by the names fixed at capture: the model graph's, or what
+        drivers made of theirs.
+        """
         wired = self.pipeline.plan.model_outputs()
         return {own: values[name] for own, name in wired.items() if isinstance(values[name], np.ndarray)}
 
@@ -186,8 +203,11 @@ class Predictor:
             else:
                 yield values["result"], values, None
 
-    def predict_many(self, sources: Iterable[Source], batch: int = 16) -> Iterator[tuple[dict[str, Any] | None, TorchportError | None]]:
-        """(result, error) for each input in order: as `predict_each`, `batch` inputs of one shape at once where the graphs take batches.
+    def predict_many(
+        self, sources: Iterable[Source], batch: int = 16
+    ) -> Iterator[tuple[dict[str, Any] | None, TorchportError | None]]:
+        """(result, error) for each input in order: as `predict_each`, `batch` inputs of one shape at once where the
+        graphs take batches.
 
         Takes more inputs a second than `predict`, and answers none before it has looked at some hundred.
         """
@@ -219,7 +239,9 @@ class Predictor:
             return variant
         best = manifest.chosen_for.get(profile) or manifest.chosen
         speed = {c.id: c.latency_ms.median for c in manifest.evidence.candidates if c.latency_ms}
-        order = sorted(manifest.variants, key=lambda v: (v.id != best, profile not in v.profiles, speed.get(v.id, np.inf), v.id))
+        order = sorted(
+            manifest.variants, key=lambda v: (v.id != best, profile not in v.profiles, speed.get(v.id, np.inf), v.id)
+        )
         refused = self.refused
         for variant in order:
             try:
@@ -234,8 +256,13 @@ class Predictor:
         if not refused:
             raise BundleError(f"{manifest.name} has no variants", "ask for the Bundle again")
         if any(isinstance(exc, BundleError) for exc in refused.values()):
-            raise BundleError(f"no variant of {manifest.name} runs here untrusted ({_reasons(refused)})", "add --trust if you trust its maker")
-        raise MissingDependency(f"no variant of {manifest.name} runs here ({_reasons(refused)})", "install one of the named packages")
+            raise BundleError(
+                f"no variant of {manifest.name} runs here untrusted ({_reasons(refused)})",
+                "add --trust if you trust its maker",
+            )
+        raise MissingDependency(
+            f"no variant of {manifest.name} runs here ({_reasons(refused)})", "install one of the named packages"
+        )
 
     def _require(self, variant: Variant, trusted: bool) -> None:
         """Raise what keeps the variant from being used: no trust, no runtime, or a runtime that does not load."""
@@ -256,16 +283,28 @@ class Predictor:
         place, _, provider = device.partition("/")
         runners: dict[str, Runner] = {}
         for name in needed:
-            runner = target.open(variant.artifact, folder, manifest.graphs[name], name, device=place, provider=provider or None, threads=threads)
+            runner = target.open(
+                variant.artifact,
+                folder,
+                manifest.graphs[name],
+                name,
+                device=place,
+                provider=provider or None,
+                threads=threads,
+            )
             runners[name] = self._stack.enter_context(runner)
             LOG.debug("%s: %s opened by %s", manifest.name, name, runner.used)
         return Pipeline(plan, runners, in_graph)
 
 
 def _whole(values: dict[str, Any]) -> dict[str, Any]:
-    """The values of a chain that ends in an answer; RunError where its steps, which a stranger may have wired, end in something else."""
+    """The values of a chain that ends in an answer; RunError where its steps, which a stranger may have wired, end in
+    something else.
+    """
     if not isinstance(values["result"], dict):
-        raise RunError(f"the steps end in {type(values['result']).__name__}, which is no answer", "ask for the Bundle again")
+        raise RunError(
+            f"the steps end in {type(values['result']).__name__}, which is no answer", "ask for the Bundle again"
+        )
     return values
 
 
@@ -281,8 +320,11 @@ def read(path: str | Path, by: Callable[[Path], bytes] = Path.read_bytes) -> byt
         raise BadInput(f"{path}: {exc.strerror or exc}", "give a file that exists and can be read") from exc
 
 
-def expand(inputs: Sequence[Path], suffixes: Sequence[str], whole: Callable[[Path], bool] = lambda folder: False) -> list[Path]:
-    """Files as they are; a folder as itself where it is one input, else as its files with one of the suffixes and such folders, sorted.
+def expand(
+    inputs: Sequence[Path], suffixes: Sequence[str], whole: Callable[[Path], bool] = lambda folder: False
+) -> list[Path]:
+    """Files as they are; a folder as itself where it is one input, else as its files with one of the suffixes and such
+    folders, sorted.
 
     Args:
         whole: whether a folder is one input.
@@ -322,9 +364,14 @@ class Drawer:
         from .disk import write_file
 
         if not drawn:
-            raise BadInput("there is nothing to save but the JSON answer", "use --json, or --save-outputs for the raw tensors")
+            raise BadInput(
+                "there is nothing to save but the JSON answer", "use --json, or --save-outputs for the raw tensors"
+            )
         if self._as_file and self._target.suffix not in drawn and len(drawn) == 1:
-            raise BadInput(f"the answer is a {next(iter(drawn))} file, not {self._target.suffix}", f"write --save {self._target.with_suffix(next(iter(drawn))).name}")
+            raise BadInput(
+                f"the answer is a {next(iter(drawn))} file, not {self._target.suffix}",
+                f"write --save {self._target.with_suffix(next(iter(drawn))).name}",
+            )
         paths = []
         for suffix, content in drawn.items():
             path = self._target.with_suffix(suffix) if self._as_file else self._free(Path(name).stem, suffix)

@@ -19,21 +19,33 @@ from .verify import golden_of
 from .verify.check import plan_of
 
 
-def bench(bundle: Bundle, *, profile: str = "python", trusted: bool = False, quick: bool | None = None, tell: Callable[[str], None] = lambda _: None) -> tuple[Choice, Reference]:
+def bench(
+    bundle: Bundle,
+    *,
+    profile: str = "python",
+    trusted: bool = False,
+    quick: bool | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> tuple[Choice, Reference]:
     """Measure again; accuracy, parity and sizes are those proven when the Bundle was made.
 
     Args:
         quick: time every variant for a moment only; None is as the environment says.
 
     Returns:
-        A Choice whose `chosen` is the Bundle's recorded one, with the latencies of now, and the eager reference, measured
-        now where torch and `reference/` are there and may be run.
+        A Choice whose `chosen` is the Bundle's recorded one, with the latencies of now, and the eager reference,
+        measured now where torch and `reference/` are there and may be run.
     """
     manifest = bundle.manifest
     recorded = {c.id: c for c in manifest.evidence.candidates}
     opened, absent = [], dict[str, Candidate]()
     for variant in manifest.variants:
-        base = recorded.get(variant.id) or Candidate(id=variant.id, target=variant.artifact.target, recipe=variant.artifact.recipe, precision=variant.artifact.precision)
+        base = recorded.get(variant.id) or Candidate(
+            id=variant.id,
+            target=variant.artifact.target,
+            recipe=variant.artifact.recipe,
+            precision=variant.artifact.precision,
+        )
         base = msgspec.structs.replace(base, profiles=variant.profiles)
         try:
             target = targets.need(variant.artifact.target)
@@ -41,26 +53,46 @@ def bench(bundle: Bundle, *, profile: str = "python", trusted: bool = False, qui
             if target.available().status != "ok":
                 raise MissingDependency(f"{target.available().reason}", targets.install_hint(target.name))
         except TorchportError as exc:
-            absent[variant.id] = msgspec.structs.replace(base, status="absent", reason=str(exc), latency_ms=None, by_threads={}, memory_bytes=None)
+            absent[variant.id] = msgspec.structs.replace(
+                base, status="absent", reason=str(exc), latency_ms=None, by_threads={}, memory_bytes=None
+            )
             continue
         recorded[variant.id] = msgspec.structs.replace(base, status="ok", reason=None)
-        opened.append(Opened(variant.id, variant.artifact, bundle.variant_folder(variant, variant.artifact.graphs), variant.profiles))
+        opened.append(
+            Opened(
+                variant.id, variant.artifact, bundle.variant_folder(variant, variant.artifact.graphs), variant.profiles
+            )
+        )
     eager = _reference(bundle, trusted)
     busy = machine.busy()
     with temporary() as scratch:
         work = workload(plan_of(bundle), next(iter(golden_of(bundle)), None), scratch)
-        found = time_all([*opened, *([eager] if eager else [])], work, tell, quick=quick_by_default() if quick is None else quick)
+        found = time_all(
+            [*opened, *([eager] if eager else [])], work, tell, quick=quick_by_default() if quick is None else quick
+        )
     rows = [absent.get(v.id) or timed(recorded[v.id], found[v.id]) for v in manifest.variants]
     before = manifest.evidence.reference
-    reference = msgspec.structs.replace(before, measured="at deploy") if before else Reference(latency_ms=None, accuracy=None, size_bytes=None)
+    reference = (
+        msgspec.structs.replace(before, measured="at deploy")
+        if before
+        else Reference(latency_ms=None, accuracy=None, size_bytes=None)
+    )
     if eager and any(m.timing for m in found[EAGER].values()):
-        reference = eager_reference(found[EAGER], before.accuracy if before else None, before.size_bytes if before else None)
+        reference = eager_reference(
+            found[EAGER], before.accuracy if before else None, before.size_bytes if before else None
+        )
         reference = msgspec.structs.replace(reference, test_accuracy=before.test_accuracy if before else None)
     now = choose(rows, reference, budgets.parse(manifest.budget) if manifest.budget else budgets.default(), profile)
     marked = tuple(_mark(c, manifest.chosen) for c in now.candidates)
-    why = now.why if now.chosen == manifest.chosen else f"recorded when the Bundle was made; on this machine {now.chosen} would be chosen: {now.why}"
+    why = (
+        now.why
+        if now.chosen == manifest.chosen
+        else f"recorded when the Bundle was made; on this machine {now.chosen} would be chosen: {now.why}"
+    )
     warnings = doubts(busy, marked, manifest.chosen_for)
-    return msgspec.structs.replace(now, chosen=manifest.chosen, chosen_for=manifest.chosen_for, candidates=marked, why=why, warnings=warnings), reference
+    return msgspec.structs.replace(
+        now, chosen=manifest.chosen, chosen_for=manifest.chosen_for, candidates=marked, why=why, warnings=warnings
+    ), reference
 
 
 def _mark(candidate: Candidate, chosen: str | None) -> Candidate:

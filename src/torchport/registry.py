@@ -58,7 +58,8 @@ class Registry(Generic[T]):
             MissingDependency: its module needs a package that is not installed.
         """
         if name not in self._made:
-            # The entry points are read only for a stranger's name: reading them takes longer than opening a small model.
+            # The entry points are read only for a stranger's name: reading them takes longer than opening a small
+            # model.
             entry = self._table.get(name) or self.entries().get(name)
             if entry is None:
                 raise UsageError(f"there is no {self.kind[:-1]} '{name}'", did_you_mean(name, self.names()))
@@ -79,11 +80,15 @@ class Registry(Generic[T]):
         try:
             return self.get(name)
         except UsageError as exc:
-            raise MissingDependency(f"the {self.kind[:-1]} '{name}' is not known here", self.install_hint(name)) from exc
+            raise MissingDependency(
+                f"the {self.kind[:-1]} '{name}' is not known here", self.install_hint(name)
+            ) from exc
 
     def register(self, name: str, thing: T) -> None:
         """Add an instance for this process only: for tests and for interactive use."""
-        self._table[name] = Entry(f"{type(thing).__module__}:{type(thing).__qualname__}", None, (type(thing).__doc__ or "").split("\n")[0])
+        self._table[name] = Entry(
+            f"{type(thing).__module__}:{type(thing).__qualname__}", None, (type(thing).__doc__ or "").split("\n")[0]
+        )
         self._made[name] = thing
 
 
@@ -91,4 +96,7 @@ class Registry(Generic[T]):
 def _entry_points(group: str) -> dict[str, Entry]:
     from importlib.metadata import entry_points
 
-    return {point.name: Entry(point.value, None, f"from {point.dist.name if point.dist else 'elsewhere'}") for point in entry_points(group=group)}
+    return {
+        point.name: Entry(point.value, None, f"from {point.dist.name if point.dist else 'elsewhere'}")
+        for point in entry_points(group=group)
+    }

@@ -51,7 +51,10 @@ def repack(bundle: Bundle, output: Path, wish: Wish) -> Manifest:
     manifest = bundle.manifest
     kept = [v for v in manifest.variants if _wanted(v, manifest, wish)]
     if not kept:
-        raise BudgetNotMet(f"{manifest.name} has no variant for {wish.profile or wish.keep}", f"it has {', '.join(v.id for v in manifest.variants)}")
+        raise BudgetNotMet(
+            f"{manifest.name} has no variant for {wish.profile or wish.keep}",
+            f"it has {', '.join(v.id for v in manifest.variants)}",
+        )
     trusted = trust.made_here(bundle.digest)
     with writer.staging(output) as folder:
         for variant in kept:
@@ -92,7 +95,9 @@ def sizes(manifest: Manifest) -> list[VariantSize]:
 def _weighed(manifest: Manifest, folder: Path) -> Manifest:
     """With what the kept variants take on disk and to download now."""
     ids = {variant.id for variant in manifest.variants}
-    rows = tuple(weighed(one, folder / "variants" / one.id) if one.id in ids else one for one in manifest.evidence.candidates)
+    rows = tuple(
+        weighed(one, folder / "variants" / one.id) if one.id in ids else one for one in manifest.evidence.candidates
+    )
     return msgspec.structs.replace(manifest, evidence=msgspec.structs.replace(manifest.evidence, candidates=rows))
 
 
@@ -139,4 +144,13 @@ def _smaller(bundle: Bundle, kept: list[Variant], wish: Wish, folder: Path) -> M
             shutil.copyfile(bundle.file(name), folder / name)
     chosen_for = {profile: name for profile, name in manifest.chosen_for.items() if name in ids}
     chosen = manifest.chosen if manifest.chosen in ids else chosen_for.get(wish.profile or "", kept[0].id)
-    return msgspec.structs.replace(manifest, schema=SCHEMA, variants=tuple(kept), reference=reference, golden=tuple(golden), chosen=chosen, chosen_for=chosen_for, files=())
+    return msgspec.structs.replace(
+        manifest,
+        schema=SCHEMA,
+        variants=tuple(kept),
+        reference=reference,
+        golden=tuple(golden),
+        chosen=chosen,
+        chosen_for=chosen_for,
+        files=(),
+    )

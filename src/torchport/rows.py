@@ -1,4 +1,6 @@
-"""The rows of a deploy, one after the other: each exported and at once held against the model, so that whenever it ends something is proven."""
+"""The rows of a deploy, one after the other: each exported and at once held against the model, so that whenever it ends
+something is proven.
+"""
 
 from __future__ import annotations
 
@@ -54,8 +56,8 @@ class Rows:
         return any(c.status == "ok" for c in self.candidates)
 
     def take(self, rows: Iterable[Wanted]) -> None:
-        """Export and prove each row that was not yet taken. Once the time is up, or it was interrupted, the others are not tried;
-        time only counts when one row is proven."""
+        """Export and prove each row that was not yet taken. Once the time is up, or it was interrupted, the others are
+        not tried; time only counts when one row is proven."""
         known = {c.id for c in self.candidates}
         for row in rows:
             if row.id in known:
@@ -81,4 +83,11 @@ class Rows:
 
 def _not_tried(row: Wanted, why: str) -> Candidate:
     chain = row.recipe
-    return Candidate(id=row.id, target=row.target, recipe=chain.name, precision=chain.precision, status="absent", reason=f"not tried: {why}")
+    return Candidate(
+        id=row.id,
+        target=row.target,
+        recipe=chain.name,
+        precision=chain.precision,
+        status="absent",
+        reason=f"not tried: {why}",
+    )

@@ -1,8 +1,9 @@
 """Which chains of recipes to try, found while trying: cheap looks first, and only what keeps the budget goes on.
 
-Successive halving over chain x target: what acts on the module is judged by the answers of its own Program, strength by strength from
-the middle outwards, and only the strongest that keeps the budget is quantised further; then every row is judged by its answers, its size
-and a short timing; what is left is measured properly. Each one that was left out keeps its reason.
+Successive halving over chain x target: what acts on the module is judged by the answers of its own Program, strength by
+strength from the middle outwards, and only the strongest that keeps the budget is quantised further; then every row is
+judged by its answers, its size and a short timing; what is left is measured properly. Each one that was left out keeps
+its reason.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ CLEARLY_SLOWER = 1.6
 
 @dataclass(frozen=True)
 class Look:
-    """What a chain's own Program showed: `reason` says why it goes no further, None that its answers keep the budget; not `tried` where the time was up before."""
+    """What a chain's own Program showed: `reason` says why it goes no further, None that its answers keep the budget;
+    not `tried` where the time was up before.
+    """
 
     chain: Chain
     reason: str | None = None
@@ -50,7 +53,9 @@ class Search:
     seen: dict[str, Look] = field(default_factory=dict)
 
     def run(self) -> list[Chain]:
-        """The chains to lower: every one that quantises the model as trained, and what thins it, alone and quantised."""
+        """The chains to lower: every one that quantises the model as trained, and what thins it, alone and
+        quantised.
+        """
         learned = any(self.work.feeds.values())
         known = [recipe for recipe in usable() if learned or not recipe.needs_data]
         bases = [Chain()]
@@ -117,12 +122,26 @@ def worth_measuring(candidates: Sequence[Candidate], short_ms: Mapping[str, floa
     racing = [c for c in candidates if c.status == "ok" and c.id in short_ms]
 
     def beaten_by(c: Candidate) -> Candidate | None:
-        return next((o for o in racing if (o.size_bytes or 0) <= (c.size_bytes or 0) and set(c.profiles) <= set(o.profiles) and short_ms[c.id] > CLEARLY_SLOWER * short_ms[o.id]), None)
+        return next(
+            (
+                o
+                for o in racing
+                if (o.size_bytes or 0) <= (c.size_bytes or 0)
+                and set(c.profiles) <= set(o.profiles)
+                and short_ms[c.id] > CLEARLY_SLOWER * short_ms[o.id]
+            ),
+            None,
+        )
 
     rows = []
     for c in candidates:
         better = beaten_by(c) if c in racing and c.precision != PLAIN else None
         if better is not None:
-            c = replace(c, status="rejected", reason=f"left out after a short timing: {short_ms[c.id]:.3g} ms against {short_ms[better.id]:.3g} ms of {better.id}, which is no larger")
+            c = replace(
+                c,
+                status="rejected",
+                reason=f"left out after a short timing: {short_ms[c.id]:.3g} ms against {short_ms[better.id]:.3g} ms "
+                f"of {better.id}, which is no larger",
+            )
         rows.append(c)
     return rows

@@ -1,7 +1,9 @@
-"""A call in a fresh child process, for systems where forking is not safe or not there: `python -m torchport.spawned FOLDER`.
+"""A call in a fresh child process, for systems where forking is not safe or not there: `python -m torchport.spawned
+FOLDER`.
 
-What the call needs goes through files in a folder that only this user may enter, written by the parent and read by its own child; no file of a
-user or of a Bundle is ever unpickled here. PyTorch's own formats carry what does not pickle: exported programs and TorchScript.
+What the call needs goes through files in a folder that only this user may enter, written by the parent and read by its
+own child; no file of a user or of a Bundle is ever unpickled here. PyTorch's own formats carry what does not pickle:
+exported programs and TorchScript.
 """
 
 from __future__ import annotations
@@ -23,11 +25,14 @@ from .errors import ExportError
 _CALL, _ANSWER, _PATHS = "call.pickle", "answer.pickle", "paths.json"
 
 
-def call(function: Callable[..., Any], args: tuple[Any, ...], log: Path | None, limit_s: float, what: str) -> tuple[bool, Any]:
+def call(
+    function: Callable[..., Any], args: tuple[Any, ...], log: Path | None, limit_s: float, what: str
+) -> tuple[bool, Any]:
     """(True, the answer) or (False, the exception) of `function(*args)` in a fresh process.
 
     Raises:
-        ExportError: the call cannot be handed over, did not finish in time, or crashed; the code it ended with is in the message.
+        ExportError: the call cannot be handed over, did not finish in time, or crashed; the code it ended with is in
+        the message.
     """
     with temporary() as folder:
         imports = sorted({module for arg in args for module in getattr(arg, "imports", ())})
@@ -35,15 +40,26 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], log: Path | None, 
         try:
             (folder / _CALL).write_bytes(_dumps((function, args)))
         except Exception as exc:  # any object of the user's may refuse
-            raise ExportError(f"{what}: the model cannot be handed to a child process ({type(exc).__name__}: {exc})"[:300], "give it as file.py:Name with --weights, or as a .pt2") from exc
+            raise ExportError(
+                f"{what}: the model cannot be handed to a child process ({type(exc).__name__}: {exc})"[:300],
+                "give it as file.py:Name with --weights, or as a .pt2",
+            ) from exc
         with Path(log or os.devnull).open("ab") as noise:
             command = [sys.executable, "-P", "-m", __name__, str(folder)]
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])}
+            environment = {
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(
+                    [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+                ),
+            }
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=noise, stderr=noise, env=environment)
             try:
                 code = child.wait(limit_s)
             except subprocess.TimeoutExpired:
-                raise ExportError(f"{what} did not finish in {limit_s:.0f} s", "raise the limit with --limit, or leave this target out") from None
+                raise ExportError(
+                    f"{what} did not finish in {limit_s:.0f} s",
+                    "raise the limit with --limit, or leave this target out",
+                ) from None
             finally:
                 child.kill()
                 child.wait()
@@ -102,14 +118,20 @@ def _own_modules() -> list[Any]:
 def _is_on_path(file: Path) -> bool:
     places = {os.path.abspath(place or os.curdir) for place in sys.path}  # noqa: PTH100 - links stay as they are
     parent = file.parent if file.name != "__init__.py" else file.parent.parent
-    return str(parent) in places or any(str(parent).startswith(place + os.sep) for place in (sys.prefix, sys.base_prefix))
+    return str(parent) in places or any(
+        str(parent).startswith(place + os.sep) for place in (sys.prefix, sys.base_prefix)
+    )
 
 
 def _reduced_module(module: Any, torch: Any, pickler: type) -> Any:
-    """A module as TorchScript's own bytes, or pickled by itself; one that refuses is left out, where an exported program stands for it."""
+    """A module as TorchScript's own bytes, or pickled by itself; one that refuses is left out, where an exported
+    program stands for it.
+    """
     if isinstance(module, torch.jit.ScriptModule):
         return _scripted, (_saved(lambda out: torch.jit.save(module, out)),)
-    if isinstance(module, torch.fx.GraphModule):  # an exported program's own module, which does not come back from a pickle
+    if isinstance(
+        module, torch.fx.GraphModule
+    ):  # an exported program's own module, which does not come back from a pickle
         return _nothing, ()
     out = io.BytesIO()
 

@@ -26,7 +26,9 @@ def told_apart(one_ms: float, other_ms: float, noise: float) -> bool:
     return max(one_ms, other_ms) > min(one_ms, other_ms) * (1 + max(EQUAL_FILES, noise))
 
 
-def paired_interval(reference_scores: Sequence[float], scores: Sequence[float], level: float = 0.95) -> tuple[float, float]:
+def paired_interval(
+    reference_scores: Sequence[float], scores: Sequence[float], level: float = 0.95
+) -> tuple[float, float]:
     """Two-sided interval of the mean of `score - reference`, item by item.
 
     Scores that are all 0 or 1 take Tango's interval. Others take Student's, never narrower than what as many pairs

@@ -1,4 +1,6 @@
-"""What belongs to the caller: PyTorch's settings and the state of the module that was handed over come back after every public call."""
+"""What belongs to the caller: PyTorch's settings and the state of the module that was handed over come back after every
+public call.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +20,15 @@ if TYPE_CHECKING:
 def kept(source: Any = None) -> Iterator[None]:
     """Run a block after which everything is as it was before, however the block ends.
 
-    These come back: the number of threads, the gradient mode, the default dtype, the precision of float32 products, the flags of deterministic
-    algorithms, and the random state of PyTorch, numpy and `random`; of a module also which parts train and which parameters ask for gradients.
+    These come back: the number of threads, the gradient mode, the default dtype, the precision of float32 products, the
+    flags of deterministic algorithms, and the random state of PyTorch, numpy and `random`; of a module also which parts
+    train and which parameters ask for gradients.
     """
-    restore = [_random(), *(_settings() if "torch" in sys.modules else ()), *(_module(source) if hasattr(source, "named_modules") else ())]
+    restore = [
+        _random(),
+        *(_settings() if "torch" in sys.modules else ()),
+        *(_module(source) if hasattr(source, "named_modules") else ()),
+    ]
     try:
         yield
     finally:
@@ -44,7 +51,10 @@ def _settings() -> list[Callable[[], None]]:
 
     threads, gradients, dtype = torch.get_num_threads(), torch.is_grad_enabled(), torch.get_default_dtype()
     exact, state = torch.get_float32_matmul_precision(), torch.get_rng_state()
-    deterministic, warning = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    deterministic, warning = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
 
     def back() -> None:
         if torch.get_num_threads() != threads:

@@ -17,7 +17,9 @@ MOST_THREADS = 1024
 """The greatest number of threads that a runtime is asked to start."""
 
 IMPORTS = ("torchao.quantization.pt2e",)
-"""The only modules that an artefact may ask to be imported before it is opened: they define operators of quantised programs."""
+"""The only modules that an artefact may ask to be imported before it is opened: they define operators of quantised
+programs.
+"""
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=False):
@@ -39,7 +41,9 @@ class TensorSpec(Value, frozen=True):
 
 
 class Bound(Value, frozen=True):
-    """The sizes of a dynamic dimension: from `min` to `max`, both included (None is no end), where they are multiples of `multiple`."""
+    """The sizes of a dynamic dimension: from `min` to `max`, both included (None is no end), where they are multiples
+    of `multiple`.
+    """
 
     min: int = 1
     max: int | None = None
@@ -57,7 +61,9 @@ class Bound(Value, frozen=True):
 
     def __str__(self) -> str:
         """As it is written in `--input`: `1..8`, `32..1024/32`, `1..any`."""
-        return f"{self.min}..{'any' if self.max is None else self.max}" + (f"/{self.multiple}" if self.multiple > 1 else "")
+        return f"{self.min}..{'any' if self.max is None else self.max}" + (
+            f"/{self.multiple}" if self.multiple > 1 else ""
+        )
 
 
 class Signature(Value, frozen=True):
@@ -145,7 +151,8 @@ class OutputParity(Value, frozen=True):
     """One output of one stage against its reference, over all compared items.
 
     `max_rel` = max|a - b| / max|reference|; `snr_db` is None when the two are equal to the bit; for integer and boolean
-    outputs `max_rel` is the share of elements that differ. `tolerance` is None where the ratio of signal to noise decides.
+    outputs `max_rel` is the share of elements that differ. `tolerance` is None where the ratio of signal to noise
+    decides.
     """
 
     stage: str
@@ -173,7 +180,9 @@ class Parity(Value, frozen=True):
 
 
 class Distance(Value, frozen=True):
-    """How far a model's outputs are from those of the model as trained, on the same inputs; `snr_db` is None where equal to the bit."""
+    """How far a model's outputs are from those of the model as trained, on the same inputs; `snr_db` is None where
+    equal to the bit.
+    """
 
     max_rel: float
     snr_db: float | None
@@ -189,8 +198,8 @@ class Timing(Value, frozen=True):
 
 
 class Accuracy(Value, frozen=True):
-    """A task metric on `items` items; `interval` is the 95 % interval of the paired difference to the reference. Where nothing tells
-    how right an answer is, `labelled` is false and the value the share answered as the reference does."""
+    """A task metric on `items` items; `interval` is the 95 % interval of the paired difference to the reference. Where
+    nothing tells how right an answer is, `labelled` is false and the value the share answered as the reference does."""
 
     value: float
     items: int
@@ -233,10 +242,10 @@ class Candidate(Value, frozen=True):
 
     Attributes:
         accuracy, agreement: on the items that candidates are compared on.
-        test, test_agreement: on the test split, answered once when the choice was made; only of what won, for a profile or by size or memory.
-        same_as: id of the row whose files these are, byte for byte: the recipe changed nothing, and the row is no candidate.
-        parity_of: chain of recipes whose own Program `parity` is held against; None is the model as trained.
-        distance: from the model as trained, where `parity_of` is another.
+        test, test_agreement: on the test split, answered once when the choice was made; only of what won, for a profile
+        or by size or memory. same_as: id of the row whose files these are, byte for byte: the recipe changed nothing,
+        and the row is no candidate. parity_of: chain of recipes whose own Program `parity` is held against; None is the
+        model as trained. distance: from the model as trained, where `parity_of` is another.
     """
 
     id: str
@@ -265,7 +274,9 @@ class Candidate(Value, frozen=True):
 
     @property
     def place(self) -> tuple[int, float, str]:
-        """What tables are ordered by: the chosen row first, then those that could be, what was rejected, what failed; each by latency."""
+        """What tables are ordered by: the chosen row first, then those that could be, what was rejected, what failed;
+        each by latency.
+        """
         order: tuple[CandidateStatus, ...] = ("chosen", "ok", "rejected", "failed", "absent")
         return order.index(self.status), self.latency_ms.median if self.latency_ms else float("inf"), self.id
 
@@ -276,8 +287,8 @@ class Candidate(Value, frozen=True):
 
 
 class Reference(Value, frozen=True):
-    """The eager model: what every candidate is held against. `measured` says when the latency was taken; `test_accuracy` is of
-    the test split, where there is one; `reason` says why there is no latency."""
+    """The eager model: what every candidate is held against. `measured` says when the latency was taken;
+    `test_accuracy` is of the test split, where there is one; `reason` says why there is no latency."""
 
     latency_ms: float | None
     accuracy: float | None

@@ -56,7 +56,10 @@ class Actor(Target):
         raise NotImplementedError
 """
 
-SIGNATURE = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=(1, 3)),), outputs=(TensorSpec(name="y", dtype="float32", shape=(1, 3)),))
+SIGNATURE = Signature(
+    inputs=(TensorSpec(name="x", dtype="float32", shape=(1, 3)),),
+    outputs=(TensorSpec(name="y", dtype="float32", shape=(1, 3)),),
+)
 LINUX = Path("/proc/self/clear_refs").exists()
 
 
@@ -79,8 +82,15 @@ def job(tmp_path, monkeypatch):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "model.txt").write_text(says)
         io = {name: TensorIO(name=name, dtype="float32") for name in "xy"}
-        artifact = Artifact(target=target, recipe="fp32", precision="fp32", graphs={"model": GraphFile(entry="model.txt", files=("model.txt",), io=io)})
-        return Job(id=name, target=target, artifact=artifact, folder=folder, signature=SIGNATURE, feed=feed, threads=threads)
+        artifact = Artifact(
+            target=target,
+            recipe="fp32",
+            precision="fp32",
+            graphs={"model": GraphFile(entry="model.txt", files=("model.txt",), io=io)},
+        )
+        return Job(
+            id=name, target=target, artifact=artifact, folder=folder, signature=SIGNATURE, feed=feed, threads=threads
+        )
 
     return make
 

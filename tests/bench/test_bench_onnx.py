@@ -22,7 +22,10 @@ def test_onnx_runtime_is_timed_with_the_threads_asked_for(tmp_path):
         [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["batch", 256])],
         [onnx.numpy_helper.from_array(weights, "w")],
     )
-    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9), str(tmp_path / "model.onnx"))
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9),
+        str(tmp_path / "model.onnx"),
+    )
     feed = tmp_path / "feed.safetensors"
     save_file({"x": np.ones((1, 256), np.float32)}, str(feed))
     signature = Signature(
@@ -31,7 +34,18 @@ def test_onnx_runtime_is_timed_with_the_threads_asked_for(tmp_path):
     )
     files = GraphFile(entry="model.onnx", files=("model.onnx",), io=plain_io(signature))
     artifact = Artifact(target="onnx", recipe="fp32", precision="fp32", graphs={"model": files})
-    jobs = [Job(id="onnx-fp32", target="onnx", artifact=artifact, folder=tmp_path, signature=signature, feed=feed, threads=threads) for threads in (1, 2)]
+    jobs = [
+        Job(
+            id="onnx-fp32",
+            target="onnx",
+            artifact=artifact,
+            folder=tmp_path,
+            signature=signature,
+            feed=feed,
+            threads=threads,
+        )
+        for threads in (1, 2)
+    ]
     found = measure(jobs, rounds=2, seconds=0.05)
     for (_, threads), one in found.items():
         assert one.error is None

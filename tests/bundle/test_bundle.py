@@ -25,7 +25,12 @@ SPEC = TensorSpec(name="x", dtype="float32", shape=("batch", 4))
 
 def manifest(name: str = "net", facts: dict[str, object] | None = None) -> Manifest:
     io = {"x": TensorIO(name="x", dtype="float32", batch="dynamic")}
-    artifact = Artifact(target="fake", recipe="fp32", precision="fp32", graphs={"model": GraphFile(entry="model.json", files=("model.json",), io=io)})
+    artifact = Artifact(
+        target="fake",
+        recipe="fp32",
+        precision="fp32",
+        graphs={"model": GraphFile(entry="model.json", files=("model.json",), io=io)},
+    )
     return Manifest(
         schema=1,
         name=name,
@@ -52,7 +57,18 @@ def make(target: Path, text: str = "{}") -> Path:
 
 
 @settings(max_examples=50, deadline=None)
-@given(NAMES, st.dictionaries(NAMES, st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=20) | st.lists(st.floats(-1e6, 1e6), max_size=3), max_size=4))
+@given(
+    NAMES,
+    st.dictionaries(
+        NAMES,
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**40), 2**40)
+        | st.text(max_size=20)
+        | st.lists(st.floats(-1e6, 1e6), max_size=3),
+        max_size=4,
+    ),
+)
 def test_a_manifest_survives_its_json(name: str, facts: dict[str, object]) -> None:
     one = manifest(name, facts)
     assert decode(encode(one), "here") == one
@@ -164,7 +180,9 @@ from test_bundle import make
 for number in range(60):
     make(Path({str(tmp_path / "net.tport")!r}), sys.argv[1] * (number + 1))
 """
-    runs = [subprocess.Popen([sys.executable, "-c", code, letter], stderr=subprocess.PIPE, text=True) for letter in "ab"]
+    runs = [
+        subprocess.Popen([sys.executable, "-c", code, letter], stderr=subprocess.PIPE, text=True) for letter in "ab"
+    ]
     assert [(run.communicate(timeout=60)[1], run.returncode) for run in runs] == [("", 0), ("", 0)]
     assert [p.name for p in tmp_path.iterdir()] == ["net.tport"]
     with Bundle(tmp_path / "net.tport") as bundle:

@@ -62,7 +62,11 @@ def coded(plain: Path, tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 def answer(path: Path) -> list[list[float]]:
@@ -101,7 +105,9 @@ def test_it_is_smaller_and_answers_the_same(plain: Path, coded: Path, own_cache:
 
 
 def test_any_zstd_reads_a_coded_file(plain: Path, coded: Path) -> None:
-    assert zstandard.ZstdDecompressor().decompress((coded / f"{ENTRY}.zst").read_bytes()) == (plain / ENTRY).read_bytes()
+    assert (
+        zstandard.ZstdDecompressor().decompress((coded / f"{ENTRY}.zst").read_bytes()) == (plain / ENTRY).read_bytes()
+    )
 
 
 def test_it_is_decoded_once(coded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +130,9 @@ def test_packing_it_again_decodes_it(plain: Path, coded: Path, tmp_path: Path) -
     with Bundle(coded) as opened:
         repack(opened, tmp_path / "again.tport", Wish())
     again = contents(tmp_path / "again.tport")
-    assert {name: digest for name, digest in contents(plain).items() if "/" in name} == {name: digest for name, digest in again.items() if "/" in name}
+    assert {name: digest for name, digest in contents(plain).items() if "/" in name} == {
+        name: digest for name, digest in again.items() if "/" in name
+    }
 
 
 def test_without_a_cache_folder_it_is_decoded_for_the_time_being(coded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +143,9 @@ def test_without_a_cache_folder_it_is_decoded_for_the_time_being(coded: Path, mo
     assert not folder.exists()
 
 
-def test_what_lies_beside_a_temporary_folder_is_nobodys_to_remove(coded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_lies_beside_a_temporary_folder_is_nobodys_to_remove(
+    coded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     place = tmp_path / "temporary"
     place.mkdir()
     monkeypatch.setenv("TORCHPORT_CACHE", "off")
@@ -176,7 +186,9 @@ def test_the_cache_makes_room(plain: Path, coded: Path, own_cache: Path, monkeyp
     assert not other.exists() and decoded(own_cache)
 
 
-def test_a_bundle_larger_than_the_cache_verifies_and_leaves_the_cache_alone(plain: Path, coded: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_larger_than_the_cache_verifies_and_leaves_the_cache_alone(
+    plain: Path, coded: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cache, "LIMIT_BYTES", LARGE // 2)
     other = older(own_cache)
     assert answer(coded) == answer(plain)
@@ -185,7 +197,9 @@ def test_a_bundle_larger_than_the_cache_verifies_and_leaves_the_cache_alone(plai
     assert decoded(own_cache) == [other / "model.json"]
 
 
-def test_a_lie_about_the_decoded_size_does_not_empty_the_cache(coded: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lie_about_the_decoded_size_does_not_empty_the_cache(
+    coded: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cache, "LIMIT_BYTES", 2 * LARGE)
     other = older(own_cache)
     with pytest.raises(BundleError, match="damaged"):
@@ -223,14 +237,20 @@ def other_frames() -> Iterator[object]:
     yield pytest.param(b"not zstd at all", "damaged", id="of another kind")
     yield pytest.param(b"", "damaged", id="empty")
     yield pytest.param(zstandard.ZstdCompressor().compress(b"another model"), "damaged", id="of other content")
-    yield pytest.param(zstandard.ZstdCompressor().compress(bytes(64 << 20)), "holds more than", id="far larger than told")
+    yield pytest.param(
+        zstandard.ZstdCompressor().compress(bytes(64 << 20)), "holds more than", id="far larger than told"
+    )
     far = zstandard.ZstdCompressionParameters.from_level(1, window_log=30)
     writer = zstandard.ZstdCompressor(compression_params=far).compressobj()
-    yield pytest.param(writer.compress(b" " * LARGE) + writer.flush(), "damaged", id="that asks for a gigabyte of memory")
+    yield pytest.param(
+        writer.compress(b" " * LARGE) + writer.flush(), "damaged", id="that asks for a gigabyte of memory"
+    )
 
 
 @pytest.mark.parametrize(("frame", "words"), [*other_frames()])
-def test_a_coded_file_that_lies_is_refused_in_little_memory(coded: Path, own_cache: Path, frame: bytes, words: str) -> None:
+def test_a_coded_file_that_lies_is_refused_in_little_memory(
+    coded: Path, own_cache: Path, frame: bytes, words: str
+) -> None:
     (coded / f"{ENTRY}.zst").write_bytes(frame)
     retold(coded)
     tracemalloc.start()
@@ -259,7 +279,9 @@ def test_two_files_of_one_name_are_refused(coded: Path) -> None:
         Bundle(retold(coded, path=f"variants/{VARIANT}/model.safetensors"))
 
 
-def test_what_is_missing_is_the_install_line(plain: Path, coded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_the_install_line(
+    plain: Path, coded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "zstandard", None)
     with pytest.raises(MissingDependency, match=r"pip install 'torchport\[smallest\]'"):
         answer(coded)

@@ -1,4 +1,6 @@
-"""Every rule of docs/bundle.md is held at open, and damaged Bundles end every verb in an answer or one line: a slice of `make damage`."""
+"""Every rule of docs/bundle.md is held at open, and damaged Bundles end every verb in an answer or one line: a slice of
+`make damage`.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def test_a_broken_rule_is_refused_in_one_line(sound: Path, rule: str) -> None:
 
 
 @pytest.mark.parametrize("value", mutations.POOL, ids=lambda value: repr(value)[:20])
-@pytest.mark.parametrize("name", [name for name in tasks.names() if tasks.entries()[name].path.startswith("torchport.")])
+@pytest.mark.parametrize(
+    "name", [name for name in tasks.names() if tasks.entries()[name].path.startswith("torchport.")]
+)
 def test_a_fact_of_another_kind_is_refused_or_understood_by_every_task(name: str, value: Any) -> None:
     task = tasks.get(name)
     for fact in task.defaults:
@@ -59,11 +63,19 @@ def test_a_fact_of_another_kind_is_refused_or_understood_by_every_task(name: str
         try:
             assert isinstance(task.recorded(with_it), dict)
         except Exception as exc:
-            assert type(exc).__name__ in ("UsageError", "MissingDependency"), f"{fact}={value!r}: {type(exc).__name__}: {exc}"
+            assert type(exc).__name__ in ("UsageError", "MissingDependency"), (
+                f"{fact}={value!r}: {type(exc).__name__}: {exc}"
+            )
 
 
 def test_damaged_bundles_end_every_verb_in_an_answer_or_one_line() -> None:
-    done = subprocess.run([sys.executable, "-c", SLICE, FOLDER, ROOT / "tests/data"], capture_output=True, text=True, timeout=600, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SLICE, FOLDER, ROOT / "tests/data"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=True,
+    )
     rows = json.loads(done.stdout.splitlines()[-1])
     assert len(rows) == 45
     assert [row for row in rows if row["wrong"]] == []

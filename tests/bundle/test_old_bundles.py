@@ -1,9 +1,10 @@
 """Bundles made by earlier versions stay readable: today's code opens, verifies and answers with what was recorded then.
 
-`tests/data/schemaN.tport` follows schema N and is never made anew: where one of these tests fails, the code has to change.
-`schemaN.answers.json` is what `predict` printed when it was made. Schema 1 and schema 3 hold a 10-5-2 network and were written
-by the command line of their time, schema 3 with coded files. Schema 2 holds a text classifier with a tokenizer as an asset; no
-release that wrote it is left, so that it is a schema 3 Bundle whose manifest was written again as docs/bundle.md describes schema 2.
+`tests/data/schemaN.tport` follows schema N and is never made anew: where one of these tests fails, the code has to
+change. `schemaN.answers.json` is what `predict` printed when it was made. Schema 1 and schema 3 hold a 10-5-2 network
+and were written by the command line of their time, schema 3 with coded files. Schema 2 holds a text classifier with a
+tokenizer as an asset; no release that wrote it is left, so that it is a schema 3 Bundle whose manifest was written
+again as docs/bundle.md describes schema 2.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ OLD = {
     "schema2": "df6602100946a9b27ee600ccbd3ba5059917b0ddd0e1b5092cdd2e6dd1301357",
     "schema3": "3e1f14eff5c979e64ef081744af16032bdcfcf0a2060dd019fcb87ff4294644a",
 }
-WITH_PROGRAM = [name for name in OLD if "```python" in (DATA / f"{name}.tport/README.md").read_text("utf-8") and name != "schema3"]
+WITH_PROGRAM = [
+    name for name in OLD if "```python" in (DATA / f"{name}.tport/README.md").read_text("utf-8") and name != "schema3"
+]
 """Bundles whose README holds the chain as a program that reads their files: not of coded files."""
 
 
@@ -89,7 +92,11 @@ def test_it_answers_as_it_did(name: str, packed: bool, tmp_path: Path) -> None:
 def test_it_can_be_inspected_and_packed_and_answers_as_it_did(name: str, tmp_path: Path) -> None:
     torchport = [sys.executable, "-m", "torchport"]
     subprocess.run([*torchport, "inspect", DATA / f"{name}.tport", "--json"], capture_output=True, check=True)
-    subprocess.run([*torchport, "pack", DATA / f"{name}.tport", "--zip", "-o", tmp_path / "new.tport"], capture_output=True, check=True)
+    subprocess.run(
+        [*torchport, "pack", DATA / f"{name}.tport", "--zip", "-o", tmp_path / "new.tport"],
+        capture_output=True,
+        check=True,
+    )
     with Predictor(tmp_path / "new.tport") as predictor:
         assert_same(predictor.predict(given(name)), answers(name))
 
@@ -111,5 +118,11 @@ def test_its_golden_vectors_are_where_the_manifest_says(name: str) -> None:
 def test_the_program_in_its_readme_answers_as_it_did(name: str, tmp_path: Path) -> None:
     text = (DATA / f"{name}.tport/README.md").read_text("utf-8")
     (tmp_path / "answer.py").write_text(text.split("```python\n")[1].split("```")[0], encoding="utf-8")
-    done = subprocess.run([sys.executable, tmp_path / "answer.py", given(name)], cwd=DATA / f"{name}.tport", capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "answer.py", given(name)],
+        cwd=DATA / f"{name}.tport",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert_same(json.loads(done.stdout), answers(name)["outputs"])

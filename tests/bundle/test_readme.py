@@ -18,16 +18,33 @@ DEMO = Path(__file__).parents[2] / "build/demo"
 
 
 def with_evidence(**accuracy: object):
-    measured = Accuracy(**{"value": 0.9, "items": 20, "interval": (-0.161, 0.161), "metric": "top-1", "labelled": True, **accuracy})
+    measured = Accuracy(
+        **{"value": 0.9, "items": 20, "interval": (-0.161, 0.161), "metric": "top-1", "labelled": True, **accuracy}
+    )
     row = Candidate(id="fake-fp32", target="fake", recipe="fp32", precision="fp32", accuracy=measured)
     task = TaskRecord(name="tensor", facts={}, assumed=("color", "mean"))
-    return msgspec.structs.replace(manifest(), task=task, evidence=Evidence(candidates=(row,), machine={"cpu": "Some CPU"}), provenance={"name": "net.py:Net", "made_up_inputs": True})
+    return msgspec.structs.replace(
+        manifest(),
+        task=task,
+        evidence=Evidence(candidates=(row,), machine={"cpu": "Some CPU"}),
+        provenance={"name": "net.py:Net", "made_up_inputs": True},
+    )
 
 
 def test_it_says_what_it_was_measured_on_and_what_was_assumed() -> None:
     text = readme.text(with_evidence())
-    assert "top-1 of the chosen variant: 90 % on the data it was chosen with, 20 items; -16.1 to +16.1 points beside the original (95 % interval)" in text
-    for words in ("made from `net.py:Net`", "assumed: color, mean", "inputs were made up", "Some CPU", "## Licence", "| input | x | float32 | [batch, 4] |"):
+    assert (
+        "top-1 of the chosen variant: 90 % on the data it was chosen with, 20 items; -16.1 to +16.1 points beside the "
+        "original (95 % interval)" in text
+    )
+    for words in (
+        "made from `net.py:Net`",
+        "assumed: color, mean",
+        "inputs were made up",
+        "Some CPU",
+        "## Licence",
+        "| input | x | float32 | [batch, 4] |",
+    ):
         assert words in text
 
 
@@ -51,6 +68,8 @@ def test_the_program_in_the_demos_readme_names_what_is_in_the_photos(tmp_path: P
     (tmp_path / "answer.py").write_text(program, encoding="utf-8")
     with Predictor(bundle, variant="onnx-fp32") as predictor:
         for photo in sorted((DEMO / "photos").glob("*.jpg"))[:4]:
-            done = subprocess.run([sys.executable, tmp_path / "answer.py", photo], cwd=bundle, capture_output=True, text=True, check=True)
+            done = subprocess.run(
+                [sys.executable, tmp_path / "answer.py", photo], cwd=bundle, capture_output=True, text=True, check=True
+            )
             wanted = [f"{one['score']:.4f} {one['index']} {one['label']}" for one in predictor.predict(photo)["labels"]]
             assert done.stdout.splitlines() == wanted

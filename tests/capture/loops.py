@@ -1,4 +1,6 @@
-"""What training loops leave, made here: a small network, its state dicts, and what stands beside them in a checkpoint."""
+"""What training loops leave, made here: a small network, its state dicts, and what stands beside them in a
+checkpoint.
+"""
 
 from __future__ import annotations
 
@@ -62,10 +64,24 @@ def averaged(state: State) -> dict[str, Any]:
 
 
 def lightning(state: State, **more: Any) -> dict[str, Any]:
-    return {"epoch": 3, "global_step": 90, "pytorch-lightning_version": "2.5.1", "state_dict": state, "loops": {}, "optimizer_states": [optimizer()], "lr_schedulers": [], **more}
+    return {
+        "epoch": 3,
+        "global_step": 90,
+        "pytorch-lightning_version": "2.5.1",
+        "state_dict": state,
+        "loops": {},
+        "optimizer_states": [optimizer()],
+        "lr_schedulers": [],
+        **more,
+    }
 
 
-HYPER = {"args": argparse.Namespace(lr=1e-3, out=pathlib.PosixPath("/tmp/x")), "config": Config(width=16), "make": functools.partial(torch.optim.Adam, lr=1e-3), "best": np.float64(0.5)}
+HYPER = {
+    "args": argparse.Namespace(lr=1e-3, out=pathlib.PosixPath("/tmp/x")),
+    "config": Config(width=16),
+    "make": functools.partial(torch.optim.Adam, lr=1e-3),
+    "best": np.float64(0.5),
+}
 
 
 def opened(path: Path | str, source: Any = Net, **options: Any) -> Any:

@@ -61,7 +61,10 @@ def test_only_the_batch_is_free_where_items_are_alike(file: Path) -> None:
 
 
 def test_input_beside_data_says_which_axes_are_free(file: Path) -> None:
-    assert shape_of(Rows(), file, "x:float32[batch,4,time=4..400/4]") == ([("batch", 4, "time")], {"batch": Bound(), "time": Bound(min=4, max=400, multiple=4)})
+    assert shape_of(Rows(), file, "x:float32[batch,4,time=4..400/4]") == (
+        [("batch", 4, "time")],
+        {"batch": Bound(), "time": Bound(min=4, max=400, multiple=4)},
+    )
 
 
 def test_input_beside_data_can_fix_the_batch(file: Path) -> None:
@@ -83,12 +86,20 @@ def _transposed(file: Path) -> Path:
 def test_a_folder_of_several_sizes_leaves_the_differing_axis_free(folder: Path) -> None:
     assembled = capture(Rows(), task="tensor", data=folder)
     assert [spec.shape for spec in assembled.graphs["model"].inputs] == [("batch", 4, "x_2")]
-    assert [item.name for item in assembled.items] == ["0.safetensors[0]", "1.safetensors[0]", "1.safetensors[1]", "2.safetensors[0]"]
+    assert [item.name for item in assembled.items] == [
+        "0.safetensors[0]",
+        "1.safetensors[0]",
+        "1.safetensors[1]",
+        "2.safetensors[0]",
+    ]
 
 
 def test_axes_that_differ_together_are_one_dimension(tmp_path: Path) -> None:
     for size in (5, 9):
-        save_file({"ids": np.ones((1, size), np.int64), "mask": np.ones((1, size), np.int64)}, tmp_path / f"{size}.safetensors")
+        save_file(
+            {"ids": np.ones((1, size), np.int64), "mask": np.ones((1, size), np.int64)},
+            tmp_path / f"{size}.safetensors",
+        )
     ids, mask = shape_of(Masked(), tmp_path)[0]
     assert ids == mask and isinstance(ids[1], str)
 

@@ -1,4 +1,6 @@
-"""What stands for operators that converters err in answers as they do, at every size and on masks that leave everything out."""
+"""What stands for operators that converters err in answers as they do, at every size and on masks that leave everything
+out.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def grouped(x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 def scattered(x: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
     before = torch.full((x.shape[0], 4), 0.5)
-    return torch.cat([before.scatter_reduce(1, at, x, "mean", include_self=inclusive) for inclusive in (True, False)], 1)
+    return torch.cat(
+        [before.scatter_reduce(1, at, x, "mean", include_self=inclusive) for inclusive in (True, False)], 1
+    )
 
 
 def masks(kind: str, length: int) -> torch.Tensor:
@@ -56,13 +60,29 @@ def masks(kind: str, length: int) -> torch.Tensor:
 PAIR = ({0: torch.export.Dim.AUTO, 2: torch.export.Dim.AUTO},) * 2
 QUERIES = ({2: torch.export.Dim.AUTO}, {2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO})
 CASES = {
-    "average": (lambda x, y: F.adaptive_avg_pool2d(x, (3, 5)), lambda n: (floats(1, 2, n, n + 2), floats(1)), ({2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}, None)),
-    "average_1d": (lambda x, y: F.adaptive_avg_pool1d(x, 4), lambda n: (floats(1, 2, n), floats(1)), ({2: torch.export.Dim.AUTO}, None)),
-    "maximum": (lambda x, y: F.adaptive_max_pool2d(x, (2, 3)), lambda n: (floats(1, 2, n, n + 2), floats(1)), ({2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}, None)),
+    "average": (
+        lambda x, y: F.adaptive_avg_pool2d(x, (3, 5)),
+        lambda n: (floats(1, 2, n, n + 2), floats(1)),
+        ({2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}, None),
+    ),
+    "average_1d": (
+        lambda x, y: F.adaptive_avg_pool1d(x, 4),
+        lambda n: (floats(1, 2, n), floats(1)),
+        ({2: torch.export.Dim.AUTO}, None),
+    ),
+    "maximum": (
+        lambda x, y: F.adaptive_max_pool2d(x, (2, 3)),
+        lambda n: (floats(1, 2, n, n + 2), floats(1)),
+        ({2: torch.export.Dim.AUTO, 3: torch.export.Dim.AUTO}, None),
+    ),
     "bool_mask": (attention, lambda n: (floats(2, 2, n, 4), masks("bool", n)), QUERIES),
     "float_mask": (attention, lambda n: (floats(2, 2, n, 4), masks("float", n)), QUERIES),
     "grouped_heads": (grouped, lambda n: (floats(2, 2, n, 4), masks("bool", n)), QUERIES),
-    "mean": (scattered, lambda n: (floats(2, n), torch.arange(n).expand(2, n) % 3), ({1: torch.export.Dim.AUTO}, {1: torch.export.Dim.AUTO})),
+    "mean": (
+        scattered,
+        lambda n: (floats(2, n), torch.arange(n).expand(2, n) % 3),
+        ({1: torch.export.Dim.AUTO}, {1: torch.export.Dim.AUTO}),
+    ),
 }
 
 
@@ -78,10 +98,16 @@ def test_a_replacement_answers_as_the_operator_does(name: str) -> None:
 
 
 def test_an_operator_that_is_right_stays() -> None:
-    function: Callable[..., torch.Tensor] = lambda x, y: F.adaptive_avg_pool2d(x, 1) + F.adaptive_avg_pool2d(y, (2, 3)).mean()  # noqa: E731
-    exported = torch.export.export(Applied(function), (floats(1, 2, 8, 8), floats(1, 2, 8, 8)), dynamic_shapes=({2: torch.export.Dim.AUTO}, None))
+    def function(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return F.adaptive_avg_pool2d(x, 1) + F.adaptive_avg_pool2d(y, (2, 3)).mean()
+
+    exported = torch.export.export(
+        Applied(function), (floats(1, 2, 8, 8), floats(1, 2, 8, 8)), dynamic_shapes=({2: torch.export.Dim.AUTO}, None)
+    )
     assert decomposed(exported, FOR_ONNX) is exported
-    attending = torch.export.export(Applied(lambda x, y: F.scaled_dot_product_attention(x, y, y)), (floats(1, 2, 8, 4), floats(1, 2, 8, 4)))
+    attending = torch.export.export(
+        Applied(lambda x, y: F.scaled_dot_product_attention(x, y, y)), (floats(1, 2, 8, 4), floats(1, 2, 8, 4))
+    )
     assert decomposed(attending, FOR_ONNX) is attending
 
 
@@ -94,13 +120,17 @@ class All(torch.nn.Module):
             "attention": seen,
             "average": F.adaptive_avg_pool1d(x[:, 0], 3),
             "maximum": F.adaptive_max_pool2d(x, (3, 2)),
-            "mean": torch.zeros(x.shape[0], 2, 3, 4).scatter_reduce(2, (torch.arange(x.shape[2]) % 3)[:, None].expand_as(x), x, "mean", include_self=False),
+            "mean": torch.zeros(x.shape[0], 2, 3, 4).scatter_reduce(
+                2, (torch.arange(x.shape[2]) % 3)[:, None].expand_as(x), x, "mean", include_self=False
+            ),
         }
 
 
 def test_onnx_runtime_answers_as_torch_does_with_every_replacement(tmp_path: Path) -> None:
     examples = {"x": floats(2, 2, 12, 4).numpy(), "mask": masks("bool", 12).numpy()}
-    graph = capture_graph("model", All().eval(), examples, dims={"x": {0: "batch", 2: "time"}, "mask": {0: "batch", 2: "time", 3: "time"}})
+    graph = capture_graph(
+        "model", All().eval(), examples, dims={"x": {0: "batch", 2: "time"}, "mask": {0: "batch", 2: "time", 3: "time"}}
+    )
     target = targets.get("onnx")
     artifact = target.export(Program({"model": graph}), tmp_path, ExportOptions())
     with target.open(artifact, tmp_path, graph.signature) as runner:

@@ -15,8 +15,19 @@ NORMAL = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 @pytest.mark.parametrize(
     ("config", "facts"),
     [
-        ({"size": {"height": 224, "width": 224}, "resample": 2}, {"resize": [224, 224], "crop": None, "interpolation": "bilinear"}),
-        ({"size": {"shortest_edge": 256}, "do_center_crop": True, "crop_size": {"height": 224, "width": 224}, "resample": 3}, {"resize": 256, "crop": 224, "interpolation": "bicubic"}),
+        (
+            {"size": {"height": 224, "width": 224}, "resample": 2},
+            {"resize": [224, 224], "crop": None, "interpolation": "bilinear"},
+        ),
+        (
+            {
+                "size": {"shortest_edge": 256},
+                "do_center_crop": True,
+                "crop_size": {"height": 224, "width": 224},
+                "resample": 3,
+            },
+            {"resize": 256, "crop": 224, "interpolation": "bicubic"},
+        ),
         ({"size": 224, "do_center_crop": True, "crop_size": 224}, {"resize": 224, "crop": 224}),
         ({"size": 384}, {"resize": [384, 384], "crop": None}),
         ({"size": {"shortest_edge": 224}, "crop_pct": 0.875}, {"resize": 256, "crop": 224}),
@@ -30,13 +41,34 @@ def test_resizing_rules(config: dict[str, Any], facts: dict[str, Any]) -> None:
 
 
 def test_scale_and_normalisation() -> None:
-    assert from_preprocessor({"do_resize": False, "do_normalize": False, "do_rescale": True}) == {"mean": [0.0], "std": [1.0], "scale": 1}
-    assert from_preprocessor({"do_resize": False, "do_rescale": False, "image_mean": [127.0], "image_std": [128.0]}) == {"mean": [127.0], "std": [128.0], "scale": 255}
+    assert from_preprocessor({"do_resize": False, "do_normalize": False, "do_rescale": True}) == {
+        "mean": [0.0],
+        "std": [1.0],
+        "scale": 1,
+    }
+    assert from_preprocessor(
+        {"do_resize": False, "do_rescale": False, "image_mean": [127.0], "image_std": [128.0]}
+    ) == {"mean": [127.0], "std": [128.0], "scale": 255}
 
 
 def test_timm_as_an_object_and_squashed() -> None:
-    config = SimpleNamespace(input_size=(3, 256, 256), crop_pct=1.0, crop_mode="squash", interpolation="bilinear", mean=(0.0,) * 3, std=(1.0,) * 3, label_names=("cat", "dog"))
-    assert from_timm(config) == {"resize": [256, 256], "crop": 256, "interpolation": "bilinear", "mean": [0.0] * 3, "std": [1.0] * 3, "labels": ["cat", "dog"]}
+    config = SimpleNamespace(
+        input_size=(3, 256, 256),
+        crop_pct=1.0,
+        crop_mode="squash",
+        interpolation="bilinear",
+        mean=(0.0,) * 3,
+        std=(1.0,) * 3,
+        label_names=("cat", "dog"),
+    )
+    assert from_timm(config) == {
+        "resize": [256, 256],
+        "crop": 256,
+        "interpolation": "bilinear",
+        "mean": [0.0] * 3,
+        "std": [1.0] * 3,
+        "labels": ["cat", "dog"],
+    }
     assert from_timm({"interpolation": "random", "input_size": (3, 224, 192)}) == {}
 
 

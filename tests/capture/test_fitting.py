@@ -1,4 +1,6 @@
-"""Weights of another spelling, form or precision than the model's: taken where they mean the same, refused where they do not."""
+"""Weights of another spelling, form or precision than the model's: taken where they mean the same, refused where they
+do not.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def normed(kind: str) -> torch.nn.Module:
 @pytest.mark.parametrize("saved", ["old", "new"])
 @pytest.mark.parametrize("built", ["old", "new"])
 @pytest.mark.parametrize("prefix", ["", "module."])
-def test_norms_of_either_form_take_weights_of_the_other(tmp_path: Path, name: str, saved: str, built: str, prefix: str) -> None:
+def test_norms_of_either_form_take_weights_of_the_other(
+    tmp_path: Path, name: str, saved: str, built: str, prefix: str
+) -> None:
     original, x = normed(f"{saved} {name}").eval(), torch.randn(4, 10)
     torch.save({"model": under(prefix, original.state_dict())}, tmp_path / "w.pt")
     with torch.no_grad():
@@ -111,7 +115,10 @@ class Hooked(Net):
 def test_what_a_models_own_hooks_rename_is_loaded(tmp_path: Path, prefix: str, entry: str) -> None:
     state = trained()
     for kind, names in ((Renames, {"head": "classifier"}), (Hooked, {"head": "old_head", "body": "old_body"})):
-        renamed = {functools.reduce(lambda name, pair: name.replace(*pair), names.items(), name): tensor for name, tensor in state.items()}
+        renamed = {
+            functools.reduce(lambda name, pair: name.replace(*pair), names.items(), name): tensor
+            for name, tensor in state.items()
+        }
         renamed |= {"position_ids": torch.arange(3)} if kind is Renames else {}
         torch.save({entry: under(prefix, renamed)} if entry else under(prefix, renamed), tmp_path / "w.pt")
         holds(opened(tmp_path / "w.pt", kind), state)
@@ -141,7 +148,11 @@ class Versioned(torch.nn.Module):
 def test_versions_and_state_beside_tensors_are_loaded(tmp_path: Path, form: str) -> None:
     first = torch.nn.ModuleDict({"inner": Versioned()})
     first["inner"].scale = 4.0
-    torch.save({"model": torch.nn.DataParallel(first).state_dict()}, tmp_path / "w.pt", _use_new_zipfile_serialization=form == "archive")
+    torch.save(
+        {"model": torch.nn.DataParallel(first).state_dict()},
+        tmp_path / "w.pt",
+        _use_new_zipfile_serialization=form == "archive",
+    )
     inner = opened(tmp_path / "w.pt", lambda: torch.nn.ModuleDict({"inner": Versioned()})).module["inner"]
     assert (inner.seen, inner.scale) == (3, 4.0)
 
@@ -162,7 +173,9 @@ class Tied(torch.nn.Module):
 @pytest.mark.parametrize("left", ["table.weight", "head.weight", ""])
 def test_tied_tensors_need_be_there_once(tmp_path: Path, left: str) -> None:
     values = torch.randn(8, 4)
-    save_file({name: values.clone() for name in ("table.weight", "head.weight") if name != left}, tmp_path / "w.safetensors")
+    save_file(
+        {name: values.clone() for name in ("table.weight", "head.weight") if name != left}, tmp_path / "w.safetensors"
+    )
     module = opened(tmp_path / "w.safetensors", Tied).module
     assert torch.equal(module.head.weight, values) and module.head.weight is module.table.weight
 
@@ -170,7 +183,11 @@ def test_tied_tensors_need_be_there_once(tmp_path: Path, left: str) -> None:
 def test_two_values_for_one_tied_tensor_are_refused(tmp_path: Path) -> None:
     path, values = tmp_path / "w.pt", torch.randn(8, 4)
     torch.save({"table.weight": values, "head.weight": values + 1}, path)
-    with pytest.raises(WeightsError, match=r"two values for one tensor of Tied: table.weight and head.weight are tied there, and differ in the file; .*--drop table.weight"):
+    with pytest.raises(
+        WeightsError,
+        match=r"two values for one tensor of Tied: table.weight and head.weight are tied there, and differ in the "
+        r"file; .*--drop table.weight",
+    ):
         opened(path, Tied)
     assert torch.equal(opened(path, Tied, drop=("head.weight",)).module.head.weight, values)
 
@@ -185,7 +202,9 @@ def test_a_model_without_values_takes_those_of_the_file(tmp_path: Path) -> None:
 
     source = opened(tmp_path / "w.pt", empty)
     holds(source, state)
-    assert source.module.head.weight.dtype == torch.float32 and not any(t.is_meta for t in source.module.state_dict().values())
+    assert source.module.head.weight.dtype == torch.float32 and not any(
+        t.is_meta for t in source.module.state_dict().values()
+    )
     torch.save({name: tensor for name, tensor in state.items() if "head" not in name}, tmp_path / "w.pt")
     with pytest.raises(WeightsError, match="2 missing"):
         opened(tmp_path / "w.pt", empty)
@@ -193,7 +212,9 @@ def test_a_model_without_values_takes_those_of_the_file(tmp_path: Path) -> None:
 
 def test_quantised_weights_are_no_weights(tmp_path: Path) -> None:
     torch.save({**trained(), "head.weight": torch.ones(3, 16, dtype=torch.int8)}, tmp_path / "w.pt")
-    with pytest.raises(WeightsError, match=r"head.weight is int8, the model's is float32; give the weights before they were quantised"):
+    with pytest.raises(
+        WeightsError, match=r"head.weight is int8, the model's is float32; give the weights before they were quantised"
+    ):
         opened(tmp_path / "w.pt")
 
 

@@ -53,7 +53,9 @@ class Unmasked(Encoder):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("module", [Encoder, Attention])
 def test_two_answers_to_a_mask_are_refused(module: type[nn.Module]) -> None:
-    with pytest.raises(CaptureError, match=r"answers this model in two ways where .* 'mask' is .*set_fastpath_enabled\(False\)"):
+    with pytest.raises(
+        CaptureError, match=r"answers this model in two ways where .* 'mask' is .*set_fastpath_enabled\(False\)"
+    ):
         refuse_two_answers(module().eval(), FEED)
     assert torch.backends.mha.get_fastpath_enabled()
 

@@ -14,7 +14,11 @@ from torchport.types import Bound
 
 def test_every_part_of_a_text() -> None:
     specs = parse(["x:float32[batch,10]", "ids : int64[ batch<=8 , length<=4]", "flag:bool[]"])
-    assert [(s.name, s.dtype, s.shape) for s in specs.tensors] == [("x", "float32", ("batch", 10)), ("ids", "int64", ("batch", "length")), ("flag", "bool", ())]
+    assert [(s.name, s.dtype, s.shape) for s in specs.tensors] == [
+        ("x", "float32", ("batch", 10)),
+        ("ids", "int64", ("batch", "length")),
+        ("flag", "bool", ()),
+    ]
     assert specs.dims == {"x": {0: "batch"}, "ids": {0: "batch", 1: "length"}, "flag": {}}
     assert specs.bounds == {"batch": Bound(max=8), "length": Bound(max=4)}
 
@@ -30,7 +34,9 @@ def test_a_range_says_a_minimum_and_a_multiple() -> None:
 
 @given(st.integers(1, 300), st.integers(0, 40), st.one_of(st.none(), st.integers(0, 40)), st.integers(1, 9))
 def test_the_nearest_size_holds(wanted: int, first: int, more: int | None, multiple: int) -> None:
-    bound = Bound(min=max(1, first) * multiple, max=None if more is None else (max(1, first) + more) * multiple, multiple=multiple)
+    bound = Bound(
+        min=max(1, first) * multiple, max=None if more is None else (max(1, first) + more) * multiple, multiple=multiple
+    )
     assert bound.holds(bound.nearest(wanted))
     assert bound.nearest(wanted) == wanted or not bound.holds(wanted)
 

@@ -25,14 +25,19 @@ def floats(*shape: int) -> np.ndarray:
 
 
 def shapes(graph: GraphProgram) -> tuple[dict[str, tuple], dict[str, tuple]]:
-    return {s.name: (s.dtype, *s.shape) for s in graph.signature.inputs}, {s.name: (s.dtype, *s.shape) for s in graph.signature.outputs}
+    return {s.name: (s.dtype, *s.shape) for s in graph.signature.inputs}, {
+        s.name: (s.dtype, *s.shape) for s in graph.signature.outputs
+    }
 
 
 def same(graph: GraphProgram, model: nn.Module, feed: Mapping[str, np.ndarray]) -> None:
     """The captured graph answers a feed of another size like the model."""
     tensors = [torch.from_numpy(feed[spec.name]) for spec in graph.signature.inputs]
     runnable = graph.exported.module() if graph.exported is not None else graph.callable()
-    got, wanted = flatten_outputs(runnable(*tensors)), flatten_outputs(model(**{s.name: t for s, t in zip(graph.signature.inputs, tensors, strict=True)}))
+    got, wanted = (
+        flatten_outputs(runnable(*tensors)),
+        flatten_outputs(model(**{s.name: t for s, t in zip(graph.signature.inputs, tensors, strict=True)})),
+    )
     assert list(got) == [spec.name for spec in graph.signature.outputs]
     for value, reference in zip(got.values(), wanted.values(), strict=True):
         torch.testing.assert_close(value, reference)
@@ -67,7 +72,15 @@ def test_a_single_example_is_enough() -> None:
 class Many(nn.Module):
     """Two inputs, integers and booleans, a fixed table, nested outputs with None among them."""
 
-    def forward(self, ids: torch.Tensor, mask: torch.Tensor, table: torch.Tensor, scale: float = 2.0, *, shift: torch.Tensor | None = None) -> dict:
+    def forward(
+        self,
+        ids: torch.Tensor,
+        mask: torch.Tensor,
+        table: torch.Tensor,
+        scale: float = 2.0,
+        *,
+        shift: torch.Tensor | None = None,
+    ) -> dict:
         rows = table[ids] * scale * mask.unsqueeze(-1)
         if shift is not None:
             rows = rows + shift
@@ -80,12 +93,22 @@ def test_several_inputs_and_nested_outputs() -> None:
     inputs, outputs = shapes(graph)
     assert inputs == {"ids": ("int64", "batch", 3), "mask": ("bool", "batch", 3), "table": ("float32", 9, 4)}
     assert list(inputs) == ["ids", "mask", "table"]
-    assert outputs == {"rows": ("float32", "batch", 3, 4), "extra.0": ("bool", "batch"), "extra.1": ("int64", "batch"), "doubled": ("float32", "2*batch", 3, 4)}
+    assert outputs == {
+        "rows": ("float32", "batch", 3, 4),
+        "extra.0": ("bool", "batch"),
+        "extra.1": ("int64", "batch"),
+        "doubled": ("float32", "2*batch", 3, 4),
+    }
     same(graph, Many(), {"ids": np.ones((5, 3), np.int64), "mask": np.zeros((5, 3), bool), "table": floats(9, 4)})
 
 
 def test_keyword_only_arguments_are_bound_by_name() -> None:
-    feed = {"ids": np.arange(6).reshape(2, 3), "mask": np.ones((2, 3), bool), "table": floats(9, 4), "shift": floats(2, 1, 4)}
+    feed = {
+        "ids": np.arange(6).reshape(2, 3),
+        "mask": np.ones((2, 3), bool),
+        "table": floats(9, 4),
+        "shift": floats(2, 1, 4),
+    }
     graph = capture_graph("model", Many().eval(), feed)
     assert [spec.name for spec in graph.signature.inputs] == ["ids", "mask", "table", "shift"]
     same(graph, Many(), {name: array[:1] if name != "table" else array for name, array in feed.items()})
@@ -104,7 +127,13 @@ class Picture(nn.Module):
 def test_named_dimensions_with_bounds() -> None:
     model = Picture().eval()
     dims = {"x": {0: "batch", 2: "height", 3: "width"}}
-    graph = capture_graph("model", model, {"x": floats(2, 3, 20, 20)}, dims=dims, bounds={"height": Bound(min=8, max=64), "batch": Bound(max=8)})
+    graph = capture_graph(
+        "model",
+        model,
+        {"x": floats(2, 3, 20, 20)},
+        dims=dims,
+        bounds={"height": Bound(min=8, max=64), "batch": Bound(max=8)},
+    )
     inputs, outputs = shapes(graph)
     assert inputs == {"x": ("float32", "batch", 3, "height", "width")}
     assert outputs["output_1"] == ("float32", "batch", 4)
@@ -134,7 +163,10 @@ def test_a_batch_that_the_model_fixes_is_a_note() -> None:
 
 
 def test_a_named_dimension_that_the_model_fixes_is_an_error_with_the_line() -> None:
-    with pytest.raises(CaptureError, match=r"fixes dimension 0 of 'x' at 2, 'n' cannot vary.*test_ladder\.py:\d+ in forward: return .*reshape"):
+    with pytest.raises(
+        CaptureError,
+        match=r"fixes dimension 0 of 'x' at 2, 'n' cannot vary.*test_ladder\.py:\d+ in forward: return .*reshape",
+    ):
         capture_graph("model", FixedBatch().eval(), {"x": floats(2, 10)}, dims={"x": {0: "n"}})
 
 
@@ -181,7 +213,10 @@ class Gated(nn.Module):
 
 
 def test_what_cannot_be_captured_names_the_module_and_the_line(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(CaptureError, match=r"in module block\.1 \(Gate\), at .*test_ladder\.py:\d+ in forward: return x \* self\.scales") as caught:
+    with pytest.raises(
+        CaptureError,
+        match=r"in module block\.1 \(Gate\), at .*test_ladder\.py:\d+ in forward: return x \* self\.scales",
+    ) as caught:
         capture_graph("model", Gated().eval(), {"x": floats(2, 10)})
     for rung in ("strict", "non-strict", "trace"):
         assert f"{rung}: " in str(caught.value)
@@ -196,7 +231,11 @@ class Asks(nn.Module):
 
 
 def test_a_model_that_fails_on_its_input_names_the_line() -> None:
-    with pytest.raises(CaptureError, match=r"fails on x float32\[2, 10\] in module Asks, at .*test_ladder\.py:\d+ in forward: return x \* float\(input"):
+    with pytest.raises(
+        CaptureError,
+        match=r"fails on x float32\[2, 10\] in module Asks, at .*test_ladder\.py:\d+ in forward: return x \* "
+        r"float\(input",
+    ):
         capture_graph("model", Asks().eval(), {"x": floats(2, 10)})
     with pytest.raises(CaptureError, match=r"in module block\.0 \(Linear\)"):
         capture_graph("model", Gated().eval(), {"x": floats(2, 7)})
@@ -283,7 +322,9 @@ def test_answers_that_nobody_can_name() -> None:
         capture_graph("model", Odd("half").eval(), {"x": floats(2, 3)})
 
 
-def exported(tmp_path: Path, model: nn.Module, args: tuple, kwargs: dict | None = None, **options: object) -> torch.export.ExportedProgram:
+def exported(
+    tmp_path: Path, model: nn.Module, args: tuple, kwargs: dict | None = None, **options: object
+) -> torch.export.ExportedProgram:
     path = tmp_path / "net.pt2"
     torch.export.save(torch.export.export(model.eval(), args, kwargs, **options), path)
     program = open_source(str(path)).exported
@@ -293,7 +334,12 @@ def exported(tmp_path: Path, model: nn.Module, args: tuple, kwargs: dict | None 
 
 def test_an_exported_program_names_its_dimensions(tmp_path: Path) -> None:
     model = Picture()
-    program = exported(tmp_path, model, (torch.zeros(2, 3, 20, 20),), dynamic_shapes=({0: torch.export.Dim("n", max=16), 2: torch.export.Dim.AUTO},))
+    program = exported(
+        tmp_path,
+        model,
+        (torch.zeros(2, 3, 20, 20),),
+        dynamic_shapes=({0: torch.export.Dim("n", max=16), 2: torch.export.Dim.AUTO},),
+    )
     graph = capture_graph("model", program, {"": floats(2, 3, 20, 20)})
     assert shapes(graph)[0] == {"x": ("float32", "batch", 3, "x_2", 20)}
     assert graph.signature.dims["batch"] == Bound(min=1, max=16)
@@ -314,14 +360,33 @@ def test_an_exported_program_of_fixed_batch_gets_examples_of_that_batch(tmp_path
 
 
 def test_an_exported_program_with_keywords_and_constants_becomes_positional(tmp_path: Path) -> None:
-    args, kwargs = (torch.zeros(2, 3, dtype=torch.int64), torch.ones(2, 3, dtype=torch.bool), torch.zeros(9, 4), 3.0), {"shift": torch.zeros(2, 1, 4)}
+    args, kwargs = (
+        (torch.zeros(2, 3, dtype=torch.int64), torch.ones(2, 3, dtype=torch.bool), torch.zeros(9, 4), 3.0),
+        {"shift": torch.zeros(2, 1, 4)},
+    )
     batch = torch.export.Dim.AUTO
-    program = exported(tmp_path, Many(), args, kwargs, dynamic_shapes={"ids": {0: batch}, "mask": {0: batch}, "table": None, "scale": None, "shift": {0: batch}})
-    feed = {"ids": np.arange(6).reshape(2, 3), "mask": np.ones((2, 3), bool), "table": floats(9, 4), "shift": floats(2, 1, 4)}
+    program = exported(
+        tmp_path,
+        Many(),
+        args,
+        kwargs,
+        dynamic_shapes={"ids": {0: batch}, "mask": {0: batch}, "table": None, "scale": None, "shift": {0: batch}},
+    )
+    feed = {
+        "ids": np.arange(6).reshape(2, 3),
+        "mask": np.ones((2, 3), bool),
+        "table": floats(9, 4),
+        "shift": floats(2, 1, 4),
+    }
     graph = capture_graph("model", program, feed)
     assert [spec.name for spec in graph.signature.inputs] == ["ids", "mask", "table", "shift"]
     got = flatten_outputs(graph.callable()(*graph.args()))["rows"]
-    torch.testing.assert_close(got, Many()(*(torch.from_numpy(feed[n]) for n in ("ids", "mask", "table")), 3.0, shift=torch.from_numpy(feed["shift"]))["rows"])
+    torch.testing.assert_close(
+        got,
+        Many()(
+            *(torch.from_numpy(feed[n]) for n in ("ids", "mask", "table")), 3.0, shift=torch.from_numpy(feed["shift"])
+        )["rows"],
+    )
 
 
 def test_a_scalar_input_stays_a_scalar() -> None:
@@ -336,5 +401,10 @@ def test_a_derived_dimension_of_a_program_is_bounded(tmp_path: Path) -> None:
     name = graph.signature.inputs[0].shape[2]
     assert isinstance(name, str)
     assert graph.signature.dims[name] == Bound(min=32, max=1024, multiple=16)
-    sizes = [size for one in program_inputs(graph.need_exported("onnx")) for size in one.value.shape if not isinstance(size, int)]
+    sizes = [
+        size
+        for one in program_inputs(graph.need_exported("onnx"))
+        for size in one.value.shape
+        if not isinstance(size, int)
+    ]
     assert all(size.node.expr.is_Symbol for size in sizes), "converters read symbols, not arithmetic"

@@ -119,7 +119,12 @@ def test_chance_of_another_generator_is_refused_too(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "named"),
-    [("running", r"buffer 'level', at .*test_nature\.py:\d+ in running: self\.level\.mul_"), ("assigned", "buffer 'level'"), ("counted", "attribute 'calls'"), ("remembered", "attribute 'last'")],
+    [
+        ("running", r"buffer 'level', at .*test_nature\.py:\d+ in running: self\.level\.mul_"),
+        ("assigned", "buffer 'level'"),
+        ("counted", "attribute 'calls'"),
+        ("remembered", "attribute 'last'"),
+    ],
 )
 def test_answers_that_depend_on_earlier_calls_name_what_is_kept(kind: str, named: str) -> None:
     model = Rows(kind).eval()
@@ -150,7 +155,9 @@ def test_a_part_left_in_train_mode_is_named_where_it_shows() -> None:
     capture_graph("model", StaysInTraining(nn.ReLU()).eval(), {"x": floats(2, 8)})
 
 
-@pytest.mark.parametrize("kind", ["harmless_count", "cached_mask", "dropped_in_training", "scratch", "table", "state_first"])
+@pytest.mark.parametrize(
+    "kind", ["harmless_count", "cached_mask", "dropped_in_training", "scratch", "table", "state_first"]
+)
 def test_what_does_not_change_an_answer_is_no_fault_and_leaves_nothing_behind(kind: str) -> None:
     model = Rows(kind).eval()
     graph = capture_graph("model", model, {"x": floats(2, 8)})
@@ -159,7 +166,9 @@ def test_what_does_not_change_an_answer_is_no_fault_and_leaves_nothing_behind(ki
     assert torch.equal(model.level, torch.zeros(8))
 
 
-@pytest.mark.parametrize("kind", ["centred", "softmax_over_items", "mean_of_items", "batch_statistics", "scaled_by_the_first"])
+@pytest.mark.parametrize(
+    "kind", ["centred", "softmax_over_items", "mean_of_items", "batch_statistics", "scaled_by_the_first"]
+)
 def test_items_that_touch_each_other_are_said_and_are_no_batch(kind: str) -> None:
     model = Rows(kind).eval()
     graph = capture_graph("model", model, {"x": floats(2, 8)})
@@ -167,7 +176,9 @@ def test_items_that_touch_each_other_are_said_and_are_no_batch(kind: str) -> Non
     assert "batch" not in graph.signature.dims
     assert "depends on the other items of its batch: items are answered one at a time" in graph.said["batch"]
     for size in (1, 5):
-        torch.testing.assert_close(graph.callable()(torch.from_numpy(floats(size, 8))), model(torch.from_numpy(floats(size, 8))))
+        torch.testing.assert_close(
+            graph.callable()(torch.from_numpy(floats(size, 8))), model(torch.from_numpy(floats(size, 8)))
+        )
 
 
 def test_a_single_example_shows_it_too() -> None:

@@ -1,4 +1,6 @@
-"""What else is handed over as weights: refused in a line that says what it is and what to do; and weights handed over as a model."""
+"""What else is handed over as weights: refused in a line that says what it is and what to do; and weights handed over
+as a model.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +24,27 @@ from torchport.errors import BadInput, TorchportError, UnsafeFile
 
 
 def test_a_pickled_model_is_refused_with_the_lines_that_save_its_weights(tmp_path: Path) -> None:
-    for thing, place in ((Net(), "model.float()"), ({"epoch": 3, "model": None, "ema": Net(), "train_args": HYPER}, 'model["ema"].float()')):
+    for thing, place in (
+        (Net(), "model.float()"),
+        ({"epoch": 3, "model": None, "ema": Net(), "train_args": HYPER}, 'model["ema"].float()'),
+    ):
         path = tmp_path / "best.pt"
         torch.save(thing, path)
-        with pytest.raises(UnsafeFile, match=r"best.pt holds a whole pickled model \(.*Net\), which runs code when it is opened; refused, never executed") as caught:
+        with pytest.raises(
+            UnsafeFile,
+            match=r"best.pt holds a whole pickled model \(.*Net\), which runs code when it is opened; refused, never "
+            r"executed",
+        ) as caught:
             opened(path)
-        assert len(caught.value.lines) == 3 and place in caught.value.lines[2] and caught.value.lines[0] == "import torch"
+        assert (
+            len(caught.value.lines) == 3 and place in caught.value.lines[2] and caught.value.lines[0] == "import torch"
+        )
         scope: dict[str, Any] = {}
-        code = "\n".join(caught.value.lines).replace('"best.pt"', repr(str(path))).replace('"best_weights.pt"', repr(str(tmp_path / "best_weights.pt")))
+        code = (
+            "\n".join(caught.value.lines)
+            .replace('"best.pt"', repr(str(path)))
+            .replace('"best_weights.pt"', repr(str(tmp_path / "best_weights.pt")))
+        )
         exec(code, scope)  # what a user pastes
         assert opened(tmp_path / "best_weights.pt").module is not None
         with pytest.raises(UnsafeFile, match="whole pickled model"):
@@ -67,7 +82,10 @@ OBJECTS: dict[str, Callable[[], Any]] = {
     "no tensors": lambda: {"epoch": 3, "loss": 0.5},
     "nothing": dict,
     "one tensor": lambda: torch.ones(3),
-    "adapter": lambda: {"base_model.model.body.0.lora_A.weight": torch.ones(2, 10), "base_model.model.body.0.lora_B.weight": torch.ones(16, 2)},
+    "adapter": lambda: {
+        "base_model.model.body.0.lora_A.weight": torch.ones(2, 10),
+        "base_model.model.body.0.lora_B.weight": torch.ones(16, 2),
+    },
     "shards": lambda: {"flat_param": torch.ones(50)},
     "another model": lambda: torch.nn.LSTM(4, 4).state_dict(),
 }
@@ -117,7 +135,10 @@ def test_another_file_is_refused_in_a_line(tmp_path: Path, name: str) -> None:
     assert SAYS[name] in said and caught.value.hint and "\n" not in said and len(said) < 400
 
 
-@pytest.mark.parametrize(("file", "says"), [(".metadata", "dcp_to_torch"), ("zero_to_fp32.py", "zero_to_fp32.py"), ("readme.txt", "is a folder without")])
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [(".metadata", "dcp_to_torch"), ("zero_to_fp32.py", "zero_to_fp32.py"), ("readme.txt", "is a folder without")],
+)
 def test_a_folder_of_parts_says_how_to_put_them_together(tmp_path: Path, file: str, says: str) -> None:
     (tmp_path / file).write_text("")
     with pytest.raises(BadInput, match=says):
@@ -130,19 +151,43 @@ def test_a_folder_of_parts_says_how_to_put_them_together(tmp_path: Path, file: s
 def resnet() -> State:
     """Names and shapes of a ResNet-18 of torchvision for 7 classes, made by hand."""
     state = {"conv1.weight": torch.ones(64, 3, 7, 7), "fc.weight": torch.ones(7, 512), "fc.bias": torch.ones(7)}
-    return state | {f"layer{stage}.{block}.conv{n}.weight": torch.ones(2) for stage in range(1, 5) for block in range(2) for n in (1, 2)}
+    return state | {
+        f"layer{stage}.{block}.conv{n}.weight": torch.ones(2)
+        for stage in range(1, 5)
+        for block in range(2)
+        for n in (1, 2)
+    }
 
 
 def test_a_file_of_weights_given_as_the_model_says_what_it_holds_and_what_to_type(tmp_path: Path) -> None:
     path = tmp_path / "best.pth"
-    torch.save({"state_dict": under("module.", resnet()), "state_dict_ema": resnet(), "optimizer": optimizer(), "epoch": 3, "args": argparse.Namespace(a=1)}, path)
+    torch.save(
+        {
+            "state_dict": under("module.", resnet()),
+            "state_dict_ema": resnet(),
+            "optimizer": optimizer(),
+            "epoch": 3,
+            "args": argparse.Namespace(a=1),
+        },
+        path,
+    )
     with pytest.raises(BadInput, match=r"'best.pth' is weights; they do not say how the model computes") as caught:
         open_source(str(path))
-    assert caught.value.hint.endswith("torchport deploy torchvision.models:resnet18 --arg num_classes=7 --weights 'best.pth#state_dict_ema'")
+    assert caught.value.hint.endswith(
+        "torchport deploy torchvision.models:resnet18 --arg num_classes=7 --weights 'best.pth#state_dict_ema'"
+    )
     said = "\n".join(caught.value.lines)
-    for words in ("state_dict: 19 tensors, ", "numbers of float32: module.conv1.weight", "beside them: optimizer, epoch, args", "never run: argparse.Namespace", "a ResNet of torchvision"):
+    for words in (
+        "state_dict: 19 tensors, ",
+        "numbers of float32: module.conv1.weight",
+        "beside them: optimizer, epoch, args",
+        "never run: argparse.Namespace",
+        "a ResNet of torchvision",
+    ):
         assert words in said
-    save_file({f"model.layers.{i}.self_attn.q_proj.weight": torch.ones(2) for i in range(2)}, tmp_path / "m.safetensors")
+    save_file(
+        {f"model.layers.{i}.self_attn.q_proj.weight": torch.ones(2) for i in range(2)}, tmp_path / "m.safetensors"
+    )
     with pytest.raises(BadInput, match=r"file\.py:Name --weights m\.safetensors") as caught:
         open_source(str(tmp_path / "m.safetensors"))
     assert "Llama" in "\n".join(caught.value.lines)

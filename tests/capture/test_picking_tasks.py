@@ -20,9 +20,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny ResNet for pictures of 32 x 32, three classes with names."""
     place = tmp_path_factory.mktemp("hugging") / "tiny-resnet"
     names = {0: "red", 1: "green", 2: "blue"}
-    config = transformers.ResNetConfig(embedding_size=8, hidden_sizes=[8, 8], depths=[1, 1], layer_type="basic", id2label=names, label2id={name: i for i, name in names.items()})
+    config = transformers.ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 8],
+        depths=[1, 1],
+        layer_type="basic",
+        id2label=names,
+        label2id={name: i for i, name in names.items()},
+    )
     transformers.ResNetForImageClassification(config).save_pretrained(place)
-    prepared = {"do_resize": True, "size": {"shortest_edge": 32}, "do_center_crop": True, "crop_size": {"height": 32, "width": 32}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    prepared = {
+        "do_resize": True,
+        "size": {"shortest_edge": 32},
+        "do_center_crop": True,
+        "crop_size": {"height": 32, "width": 32},
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+    }
     (place / "preprocessor_config.json").write_text(json.dumps(prepared))
     return place
 
@@ -39,7 +53,11 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_task_comes_from_the_architecture(folder, photos, prefix):
     assembled = api.capture(f"{prefix}{folder}", data=photos)
     assert assembled.task.name == "image-classification"
-    assert (assembled.facts["labels"], assembled.facts["crop"], assembled.facts["mean"]) == (["red", "green", "blue"], 32, [0.5] * 3)
+    assert (assembled.facts["labels"], assembled.facts["crop"], assembled.facts["mean"]) == (
+        ["red", "green", "blue"],
+        32,
+        [0.5] * 3,
+    )
     assert [item.label for item in assembled.items] == [2, 0]
 
 

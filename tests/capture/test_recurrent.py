@@ -47,7 +47,14 @@ class Cells(nn.Module):
         return h
 
 
-@pytest.mark.parametrize("layer", [nn.LSTM(6, 8, batch_first=True, bidirectional=True), nn.GRU(6, 8, batch_first=True, num_layers=2), nn.RNN(6, 8, batch_first=True)])
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.LSTM(6, 8, batch_first=True, bidirectional=True),
+        nn.GRU(6, 8, batch_first=True, num_layers=2),
+        nn.RNN(6, 8, batch_first=True),
+    ],
+)
 def test_a_recurrent_layer_takes_any_number_of_steps(layer: nn.Module) -> None:
     model = Recurrent(layer).eval()
     graph = capture_graph("model", model, {"x": floats(2, 12, 6)}, dims={"x": {0: "batch", 1: "time"}})
@@ -77,7 +84,9 @@ def test_fused_attention_is_not_captured() -> None:
 
 def test_a_guard_against_one_item_is_dropped_where_the_graph_answers_it_right() -> None:
     model = nn.EmbeddingBag(10, 4, mode="mean").eval()
-    graph = capture_graph("model", model, {"input": np.ones((2, 5), np.int64)}, dims={"input": {0: "batch", 1: "length"}})
+    graph = capture_graph(
+        "model", model, {"input": np.ones((2, 5), np.int64)}, dims={"input": {0: "batch", 1: "length"}}
+    )
     assert {name: bound.min for name, bound in graph.signature.dims.items()} == {"batch": 1, "length": 1}
     assert graph.signature.outputs[0].shape == ("batch", 4)
 

@@ -40,11 +40,15 @@ def honest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("honest") / "net.pt2"
     batch = torch.export.Dim.AUTO
     args = (torch.zeros(3, 10), torch.ones(3, 5, dtype=torch.bool))
-    torch.export.save(torch.export.export(Net().eval(), args, dynamic_shapes=({0: batch}, {0: batch}), strict=False), path)
+    torch.export.save(
+        torch.export.export(Net().eval(), args, dynamic_shapes=({0: batch}, {0: batch}), strict=False), path
+    )
     return path
 
 
-def altered(honest: Path, there: Path, change: Callable[[str, bytes], bytes], extra: dict[str, bytes] | None = None) -> Path:
+def altered(
+    honest: Path, there: Path, change: Callable[[str, bytes], bytes], extra: dict[str, bytes] | None = None
+) -> Path:
     """A copy of an archive with its records changed, and more put in."""
     with zipfile.ZipFile(honest) as old, zipfile.ZipFile(there, "w", zipfile.ZIP_STORED) as new:
         for member in old.infolist():
@@ -68,13 +72,17 @@ def test_honest_program_opens_and_answers(honest: Path) -> None:
 
 def test_pickled_sample_inputs_never_run(honest: Path, tmp_path: Path) -> None:
     mark = tmp_path / "owned"
-    evil = altered(honest, tmp_path / "evil.pt2", lambda name, old: pickled(Evil(mark)) if "sample_inputs" in name else old)
+    evil = altered(
+        honest, tmp_path / "evil.pt2", lambda name, old: pickled(Evil(mark)) if "sample_inputs" in name else old
+    )
     with pytest.raises(UnsafeFile, match=r"evil.pt2 contains code.*; refused, never executed"):
         load_exported(evil)
     assert not mark.exists()
 
 
-@pytest.mark.parametrize(("config", "tensor"), [("model_weights_config.json", "weight_0"), ("model_constants_config.json", "tensor_0")])
+@pytest.mark.parametrize(
+    ("config", "tensor"), [("model_weights_config.json", "weight_0"), ("model_constants_config.json", "tensor_0")]
+)
 def test_pickled_weight_or_constant_never_runs(honest: Path, tmp_path: Path, config: str, tensor: str) -> None:
     mark = tmp_path / "owned"
 
@@ -88,7 +96,10 @@ def test_pickled_weight_or_constant_never_runs(honest: Path, tmp_path: Path, con
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("name", ["data/constants/custom_obj_0", "data/constants/opaque_obj_0", "data/aotinductor/model/a.so", "models/other.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["data/constants/custom_obj_0", "data/constants/opaque_obj_0", "data/aotinductor/model/a.so", "models/other.json"],
+)
 def test_unknown_records_are_refused(honest: Path, tmp_path: Path, name: str) -> None:
     evil = altered(honest, tmp_path / "evil.pt2", lambda _, old: old, {name: b"anything"})
     with pytest.raises(UnsafeFile, match=name.rsplit("/", 1)[1]):
@@ -131,23 +142,55 @@ def _key(program: dict) -> None:
 
 def _tree(program: dict) -> None:
     program["graph_module"]["module_call_graph"][0]["signature"]["out_spec"] = json.dumps(
-        [1, {"type": "collections.defaultdict", "context": {"default_factory_module": "evil", "default_factory_name": "f", "dict_context": []}, "children_spec": []}]
+        [
+            1,
+            {
+                "type": "collections.defaultdict",
+                "context": {"default_factory_module": "evil", "default_factory_name": "f", "dict_context": []},
+                "children_spec": [],
+            },
+        ]
     )
 
 
 def _enum(program: dict) -> None:
     program["graph_module"]["module_call_graph"][0]["signature"]["in_spec"] = json.dumps(
-        [1, {"type": "builtins.dict", "context": json.dumps([{"__enum__": True, "fqn": "evil:f", "name": "a"}]), "children_spec": []}]
+        [
+            1,
+            {
+                "type": "builtins.dict",
+                "context": json.dumps([{"__enum__": True, "fqn": "evil:f", "name": "a"}]),
+                "children_spec": [],
+            },
+        ]
     )
 
 
 def _keyword(program: dict) -> None:
     signature = program["graph_module"]["module_call_graph"][0]["signature"]
-    signature["in_spec"] = json.dumps([1, {"type": "builtins.dict", "context": json.dumps([f"k={CODE}"]), "children_spec": []}])
+    signature["in_spec"] = json.dumps(
+        [1, {"type": "builtins.dict", "context": json.dumps([f"k={CODE}"]), "children_spec": []}]
+    )
 
 
-@pytest.mark.parametrize("change", [_shape, _shape_of_a_tensor_called_metadata, _target, _file_operator, _name, _argument, _key, _tree, _enum, _keyword])
-def test_code_in_the_program_itself_is_refused(honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[dict], None]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        _shape,
+        _shape_of_a_tensor_called_metadata,
+        _target,
+        _file_operator,
+        _name,
+        _argument,
+        _key,
+        _tree,
+        _enum,
+        _keyword,
+    ],
+)
+def test_code_in_the_program_itself_is_refused(
+    honest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[dict], None]
+) -> None:
     monkeypatch.chdir(tmp_path)
 
     def edit(name: str, old: bytes) -> bytes:
@@ -166,7 +209,11 @@ def test_guards_never_run(honest: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
 
     def edit(name: str, old: bytes) -> bytes:
-        return json.dumps({**json.loads(old), "guards_code": [CODE]}).encode() if name.endswith("models/model.json") else old
+        return (
+            json.dumps({**json.loads(old), "guards_code": [CODE]}).encode()
+            if name.endswith("models/model.json")
+            else old
+        )
 
     program = load_exported(altered(honest, tmp_path / "evil.pt2", edit))
     program.module()(torch.randn(2, 10), torch.ones(2, 5, dtype=torch.bool))

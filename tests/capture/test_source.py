@@ -65,7 +65,9 @@ def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
     return path
 
 
-@pytest.mark.parametrize("form", ["{stem}:make", "{stem}.py:make", "{stem}.py:SimpleNet", "{stem}:ready", "{folder}/{stem}.py:make"])
+@pytest.mark.parametrize(
+    "form", ["{stem}:make", "{stem}.py:make", "{stem}.py:SimpleNet", "{stem}:ready", "{folder}/{stem}.py:make"]
+)
 def test_python_by_module_and_by_file(net: Path, form: str) -> None:
     before = list(sys.path)
     source = open_source(form.format(stem=net.stem, folder=net.parent))
@@ -99,7 +101,9 @@ def test_the_same_weights_have_the_same_hash(net: Path) -> None:
     assert one.provenance["weights_sha256"] == two.provenance["weights_sha256"] != other.provenance["weights_sha256"]
 
 
-def test_the_folder_of_the_file_is_importable_while_it_builds(net: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_folder_of_the_file_is_importable_while_it_builds(
+    net: Path, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
     assert open_source(f"{net}:uses_neighbour").module is not None
 
@@ -135,7 +139,9 @@ def test_a_file_may_have_any_name(tmp_path: Path) -> None:
         ("{stem}", "there is no '{stem}'", "package.module:name"),
     ],
 )
-def test_what_python_can_get_wrong(net: Path, form: str, message: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_python_can_get_wrong(
+    net: Path, form: str, message: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises((CaptureError, BadInput)) as caught:
         open_source(form.format(stem=net.stem))
     assert message.format(stem=net.stem) in caught.value.message
@@ -144,7 +150,13 @@ def test_what_python_can_get_wrong(net: Path, form: str, message: str, hint: str
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("import torch\nx = 1 / 0\n", "bad.py:2"), ("def f(:\n", "bad.py:1"), ("import surely_not_installed_here\n", "bad.py:1"), ("raise SystemExit(3)\n", "bad.py:1")]
+    ("text", "message"),
+    [
+        ("import torch\nx = 1 / 0\n", "bad.py:2"),
+        ("def f(:\n", "bad.py:1"),
+        ("import surely_not_installed_here\n", "bad.py:1"),
+        ("raise SystemExit(3)\n", "bad.py:1"),
+    ],
 )
 def test_files_that_cannot_be_imported(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "bad.py").write_text(text)
@@ -248,17 +260,38 @@ def test_torchscript_and_exported_files(net: Path) -> None:
 
 def test_timm_configurations_become_facts(net: Path) -> None:
     module = torch.nn.Linear(2, 2)
-    module.pretrained_cfg = {"input_size": (3, 224, 224), "crop_pct": 0.9, "interpolation": "bicubic", "mean": (0.5, 0.5, 0.5), "std": (0.25, 0.25, 0.25)}
-    assert open_source(module).facts == {"resize": 248, "crop": 224, "interpolation": "bicubic", "mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]}
+    module.pretrained_cfg = {
+        "input_size": (3, 224, 224),
+        "crop_pct": 0.9,
+        "interpolation": "bicubic",
+        "mean": (0.5, 0.5, 0.5),
+        "std": (0.25, 0.25, 0.25),
+    }
+    assert open_source(module).facts == {
+        "resize": 248,
+        "crop": 224,
+        "interpolation": "bicubic",
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
+    }
 
 
-transformers_noise = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+transformers_noise = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)
 
 
 @pytest.fixture
 def bert(tmp_path: Path) -> Path:
     transformers = pytest.importorskip("transformers")
-    config = transformers.BertConfig(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=50, id2label={0: "bad", 1: "good"})
+    config = transformers.BertConfig(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        vocab_size=50,
+        id2label={0: "bad", 1: "good"},
+    )
     transformers.BertForSequenceClassification(config).save_pretrained(tmp_path / "tiny bert")
     return tmp_path / "tiny bert"
 
@@ -288,7 +321,9 @@ def test_a_hugging_face_folder_in_half_precision_runs_as_float32(bert: Path) -> 
 
     transformers.BertForSequenceClassification.from_pretrained(bert).half().save_pretrained(bert)
     source = open_source(str(bert))
-    assert source.module is not None and {parameter.dtype for parameter in source.module.parameters()} == {torch.float32}
+    assert source.module is not None and {parameter.dtype for parameter in source.module.parameters()} == {
+        torch.float32
+    }
     assert source.notes == ("tiny bert: weights of float16 run as float32",) == tuple(source.provenance["notes"])
 
 
@@ -298,8 +333,14 @@ def test_hugging_face_folders_that_are_incomplete(bert: Path) -> None:
     from safetensors.torch import load_file
 
     tensors = load_file(weights)
-    save_file({name: tensor for name, tensor in tensors.items() if "classifier" not in name}, weights, metadata={"format": "pt"})
-    with pytest.raises(WeightsError, match=r"lack 2 keys of BertForSequenceClassification \(classifier.bias, classifier.weight\)"):
+    save_file(
+        {name: tensor for name, tensor in tensors.items() if "classifier" not in name},
+        weights,
+        metadata={"format": "pt"},
+    )
+    with pytest.raises(
+        WeightsError, match=r"lack 2 keys of BertForSequenceClassification \(classifier.bias, classifier.weight\)"
+    ):
         open_source(str(bert))
     weights.write_bytes(weights.read_bytes()[:100])
     with pytest.raises(CaptureError, match="cannot load tiny bert"):

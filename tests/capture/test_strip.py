@@ -35,7 +35,8 @@ class Network(torch.nn.Module):
 def exported(strict):
     torch.manual_seed(0)
     examples = torch.rand(2, 3, 8, 8) + 5, torch.ones(1)
-    return torch.export.export(Network().eval(), examples, dynamic_shapes=({0: torch.export.Dim("batch", min=1)}, None), strict=strict)
+    shapes = ({0: torch.export.Dim("batch", min=1)}, None)
+    return torch.export.export(Network().eval(), examples, dynamic_shapes=shapes, strict=strict)
 """
 
 SAVE = """
@@ -84,7 +85,10 @@ def test_what_debug_needs_survives(folders: list[Path], strict: bool) -> None:
     program = load_exported(folders[0] / f"{strict}.pt2")
     node = next(node for node in program.graph.nodes if node.op == "call_function")
     assert [path for path, _ in node.meta["nn_module_stack"].values()] == ["", "block", "block.conv"]
-    assert re.search(r'File "network\.py", line 10, in forward\n +return torch\.relu\(self\.norm\(self\.conv\(x\)\)\)', node.meta["stack_trace"])
+    assert re.search(
+        r'File "network\.py", line 10, in forward\n +return torch\.relu\(self\.norm\(self\.conv\(x\)\)\)',
+        node.meta["stack_trace"],
+    )
     assert 'File "torch/nn/modules/conv.py"' in node.meta["stack_trace"] or strict
 
 

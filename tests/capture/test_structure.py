@@ -108,7 +108,11 @@ def test_numbered_parts_stand_in_their_order_whatever_the_files() -> None:
 
 
 def test_names_that_fit_nothing_say_how_to_name_them() -> None:
-    with pytest.raises(BadInput, match=r"there is an input 'x', forward takes feats, mask; .*'feats' is given in parts where it is a dict or list: feats\.0, feats\.1"):
+    with pytest.raises(
+        BadInput,
+        match=r"there is an input 'x', forward takes feats, mask; .*'feats' is given in parts where it is a dict or "
+        r"list: feats\.0, feats\.1",
+    ):
         bind(Lists(), feed("x", "y"))
     with pytest.raises(BadInput, match="there is an input 'z', forward takes input"):
         bind(nn.Linear(4, 4), feed("z"))

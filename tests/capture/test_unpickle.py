@@ -1,4 +1,6 @@
-"""Checkpoints are read without running them: what torch and pickle write comes back, and nothing of a hostile file is called, imported or set."""
+"""Checkpoints are read without running them: what torch and pickle write comes back, and nothing of a hostile file is
+called, imported or set.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,21 @@ def beside() -> dict[str, Any]:
         "device": torch.device("cpu"),
         "dtype": torch.float16,
         "size": torch.Size([1, 2]),
-        "many": [{1, 2}, frozenset("a"), b"raw", bytearray(b"raw"), 1j, 2**100, -5, None, True, ((1, 2), 3), slice(1, 2), range(3), "é"],
+        "many": [
+            {1, 2},
+            frozenset("a"),
+            b"raw",
+            bytearray(b"raw"),
+            1j,
+            2**100,
+            -5,
+            None,
+            True,
+            ((1, 2), 3),
+            slice(1, 2),
+            range(3),
+            "é",
+        ],
     }
 
 
@@ -68,14 +84,21 @@ def same(found: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor]) -> Non
     assert list(found) == list(wanted)
     for name, tensor in wanted.items():
         assert found[name].dtype == tensor.dtype and found[name].shape == tensor.shape, name
-        assert torch.equal(found[name].contiguous().view(-1).view(torch.uint8), tensor.detach().contiguous().view(-1).view(torch.uint8)), name
+        assert torch.equal(
+            found[name].contiguous().view(-1).view(torch.uint8), tensor.detach().contiguous().view(-1).view(torch.uint8)
+        ), name
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
 @pytest.mark.parametrize("archive", [True, False])
 def test_whatever_torch_save_writes_is_read(tmp_path: Path, protocol: int, archive: bool) -> None:
     path = tmp_path / "w.pt"
-    torch.save({"model": collections.OrderedDict(STATE), "own": Tagged(a=torch.ones(2)), **beside()}, path, pickle_protocol=protocol, _use_new_zipfile_serialization=archive)
+    torch.save(
+        {"model": collections.OrderedDict(STATE), "own": Tagged(a=torch.ones(2)), **beside()},
+        path,
+        pickle_protocol=protocol,
+        _use_new_zipfile_serialization=archive,
+    )
     found = unpickle_file(path)
     same(found.root["model"], STATE)
     assert torch.equal(found.root["own"].items["a"], torch.ones(2))
@@ -89,9 +112,17 @@ def test_plain_pickles_of_tensors_and_of_arrays_are_read(tmp_path: Path, protoco
     path = tmp_path / "w.pkl"
     path.write_bytes(pickle.dumps(STATE, protocol=protocol))
     same(read(path).tensors, STATE)
-    path.write_bytes(pickle.dumps({"net": {"w": np.arange(6, dtype="f4").reshape(2, 3), "f": np.asfortranarray(np.ones((2, 2), "i8"))}}, protocol=protocol))
+    path.write_bytes(
+        pickle.dumps(
+            {"net": {"w": np.arange(6, dtype="f4").reshape(2, 3), "f": np.asfortranarray(np.ones((2, 2), "i8"))}},
+            protocol=protocol,
+        )
+    )
     found = read(path)
-    assert torch.equal(found.tensors["net.w"], torch.arange(6.0).reshape(2, 3)) and found.tensors["net.f"].dtype == torch.int64
+    assert (
+        torch.equal(found.tensors["net.w"], torch.arange(6.0).reshape(2, 3))
+        and found.tensors["net.f"].dtype == torch.int64
+    )
     assert found.objects == ()
 
 
@@ -195,7 +226,9 @@ SIZED = b"\x80\x02}X\x01\x00\x00\x00wctorch._utils\n_rebuild_tensor_v2\n(%s%s(%s
         (b"\x88", b"K\x01", b"K\x01"),
     ],
 )
-def test_tensors_that_reach_beyond_the_file_are_refused(tmp_path: Path, offset: bytes, size: bytes, stride: bytes) -> None:
+def test_tensors_that_reach_beyond_the_file_are_refused(
+    tmp_path: Path, offset: bytes, size: bytes, stride: bytes
+) -> None:
     path = tmp_path / "w.pt"
     path.write_bytes(archived(SIZED % (STORAGE, b"K\x01", b"K\x03", b"K\x01"), {"0": bytes(16)}))
     assert read(path).tensors["w"].shape == (3,)
@@ -231,13 +264,18 @@ HOSTILE = {
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("form", ["archive", "plain"])
 def test_hostile_operations_are_refused_in_a_line(tmp_path: Path, name: str, form: str) -> None:
-    path, raw = tmp_path / "evil.pt", HOSTILE[name] if HOSTILE[name].startswith(b"\x80") else b"\x80\x02" + HOSTILE[name]
+    path, raw = (
+        tmp_path / "evil.pt",
+        HOSTILE[name] if HOSTILE[name].startswith(b"\x80") else b"\x80\x02" + HOSTILE[name],
+    )
     path.write_bytes(archived(raw, {}) if form == "archive" else raw)
     before = argparse.Namespace.__init__, torch._utils._rebuild_tensor_v2.__globals__
     with pytest.raises(BadInput, match=r"evil\.pt") as caught:
         read(path)
     assert "\n" not in str(caught.value) and len(str(caught.value)) < 500
-    assert (argparse.Namespace.__init__, torch._utils._rebuild_tensor_v2.__globals__) == before and not hasattr(argparse.Namespace, "a")
+    assert (argparse.Namespace.__init__, torch._utils._rebuild_tensor_v2.__globals__) == before and not hasattr(
+        argparse.Namespace, "a"
+    )
 
 
 def test_an_archive_that_unpacks_to_far_more_is_refused(tmp_path: Path) -> None:

@@ -27,7 +27,9 @@ class Graph(nn.Module):
 
 def written(path: Path, count: int, links: int) -> Path:
     rng = np.random.default_rng(count)
-    save_file({"nodes": rng.standard_normal((count, 4)).astype(np.float32), "edges": rng.integers(0, count, (2, links))}, path)
+    save_file(
+        {"nodes": rng.standard_normal((count, 4)).astype(np.float32), "edges": rng.integers(0, count, (2, links))}, path
+    )
     return path
 
 
@@ -36,7 +38,10 @@ def test_a_folder_of_graphs_is_captured_with_free_nodes_and_edges(tmp_path: Path
         written(tmp_path / f"{i}.safetensors", count, links)
     assembled = api.capture(Graph().eval(), data=tmp_path)
     signature = assembled.program.graphs["model"].signature
-    assert [(spec.name, spec.shape) for spec in signature.inputs] == [("nodes", ("nodes_0", 4)), ("edges", (2, "edges_1"))]
+    assert [(spec.name, spec.shape) for spec in signature.inputs] == [
+        ("nodes", ("nodes_0", 4)),
+        ("edges", (2, "edges_1")),
+    ]
     assert [item.name for item in assembled.items] == ["0.safetensors", "1.safetensors", "2.safetensors"]
     assert "batch" not in signature.dims
 
@@ -46,5 +51,9 @@ def test_one_graph_alone_is_of_fixed_sizes_unless_they_are_named(tmp_path: Path)
     assert len(tasks.get("tensor").items(tmp_path, {})) == 1
     fixed = api.capture(Graph().eval(), data=tmp_path).program.graphs["model"].signature
     assert [spec.shape for spec in fixed.inputs] == [(5, 4), (2, 9)]
-    free = api.capture(Graph().eval(), data=tmp_path, inputs=["nodes:float32[n,4]", "edges:int64[2,e]"]).program.graphs["model"].signature
+    free = (
+        api.capture(Graph().eval(), data=tmp_path, inputs=["nodes:float32[n,4]", "edges:int64[2,e]"])
+        .program.graphs["model"]
+        .signature
+    )
     assert [spec.shape for spec in free.inputs] == [("n", 4), (2, "e")]

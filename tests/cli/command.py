@@ -1,4 +1,6 @@
-"""One call of the command line as a person types it: in a child process, or within this one where that is all the same."""
+"""One call of the command line as a person types it: in a child process, or within this one where that is all the
+same.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +37,13 @@ import torchport.measure
 from torchport.bench import Measurement
 from torchport.cli import main
 from torchport.types import Timing
-torchport.measure.measure = lambda jobs, **how: {job.key: Measurement(timing=Timing(median=1.0, p90=1.0, noise=0.0, rounds=((1.0,),))) for job in jobs}
+millisecond = Measurement(timing=Timing(median=1.0, p90=1.0, noise=0.0, rounds=((1.0,),)))
+torchport.measure.measure = lambda jobs, **how: {job.key: millisecond for job in jobs}
 main()
 """
-"""The command line, but every artefact takes a millisecond: timing is most of a small deploy, and few tests are about it."""
+"""The command line, but every artefact takes a millisecond: timing is most of a small deploy, and few tests are about
+it.
+"""
 
 
 def start(*, timed: bool) -> list[str]:
@@ -46,17 +51,32 @@ def start(*, timed: bool) -> list[str]:
     return [sys.executable, *(["-m", "torchport"] if timed else ["-c", UNTIMED])]
 
 
-def torchport(*args: object, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300, timed: bool = False) -> Ran:
+def torchport(
+    *args: object, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300, timed: bool = False
+) -> Ran:
     """One call with --json, in a child process; exactly as typed if `timed`."""
     command = [*start(timed=timed), *map(str, args), "--json"]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=timeout, env={**os.environ, **(env or {})}, check=False)
+    done = subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, **(env or {})},
+        check=False,
+    )
     return Ran(done.returncode, parsed(done.stdout), done.stderr)
 
 
 def within(*args: object, cwd: Path) -> Ran:
     """One call with --json, in this process: saves the imports."""
     out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), contextlib.chdir(cwd):
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        contextlib.chdir(cwd),
+    ):
         patch.setattr(sys, "argv", ["torchport", *map(str, args), "--json"])
         patch.setattr(shared, "_printed", [])
         with pytest.raises(SystemExit) as left:

@@ -47,14 +47,31 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("user")
     (folder / "net.py").write_text(NET)
-    save_file({"x": np.random.default_rng(0).standard_normal((8, 10)).astype(np.float32)}, str(folder / "x.safetensors"))
+    save_file(
+        {"x": np.random.default_rng(0).standard_normal((8, 10)).astype(np.float32)}, str(folder / "x.safetensors")
+    )
     return folder
 
 
 @pytest.fixture(scope="session")
 def deployed(place: Path) -> Ran:
     """A Bundle `net.tport` in `place`, made once."""
-    return torchport("deploy", "net.py:Net", "--task", "tensor", "--data", "x.safetensors", "--targets", "onnx,openvino,torchscript", "--keep", "all", "-o", "net.tport", cwd=place, timed=True)
+    return torchport(
+        "deploy",
+        "net.py:Net",
+        "--task",
+        "tensor",
+        "--data",
+        "x.safetensors",
+        "--targets",
+        "onnx,openvino,torchscript",
+        "--keep",
+        "all",
+        "-o",
+        "net.tport",
+        cwd=place,
+        timed=True,
+    )
 
 
 EYES = '''
@@ -75,7 +92,9 @@ class Eyes(torch.nn.Module):
 
 @pytest.fixture(scope="session")
 def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder whose every path has spaces and other letters: `Augen é.py`, `Namen.txt`, and `Fotos 猫` with 5 pictures and 2 files that are none."""
+    """A folder whose every path has spaces and other letters: `Augen é.py`, `Namen.txt`, and `Fotos 猫` with 5 pictures
+    and 2 files that are none.
+    """
     import numpy as np
     from PIL import Image
 
@@ -96,4 +115,17 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def pictured(gallery: Path) -> Ran:
     """A Bundle `Augen é.tport` in `gallery`, made once."""
-    return torchport("deploy", "Augen é.py:Eyes", *PICTURES, "--data", "Fotos 猫", "--targets", "onnx,openvino,torchscript", "--keep", "all", "-o", "Augen é.tport", cwd=gallery)
+    return torchport(
+        "deploy",
+        "Augen é.py:Eyes",
+        *PICTURES,
+        "--data",
+        "Fotos 猫",
+        "--targets",
+        "onnx,openvino,torchscript",
+        "--keep",
+        "all",
+        "-o",
+        "Augen é.tport",
+        cwd=gallery,
+    )

@@ -1,4 +1,6 @@
-"""What a user can hand over that is wrong: one clear line with the next step, the documented exit code, nothing half-written."""
+"""What a user can hand over that is wrong: one clear line with the next step, the documented exit code, nothing
+half-written.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +115,12 @@ def test_the_next_line_is_quoted_and_works(pictured: Ran, gallery: Path) -> None
     ],
 )
 def test_pictures_and_facts_that_do_not_fit(photos: Path, args: list[str], code: int, says: list[str]) -> None:
-    for name, content in (("texts/a.png", "no"), ("texts/b.jpg", "neither"), ("two.txt", "cat\ndog\n"), ("beyond.csv", "file,label\ndata/1.png,7\n")):
+    for name, content in (
+        ("texts/a.png", "no"),
+        ("texts/b.jpg", "neither"),
+        ("two.txt", "cat\ndog\n"),
+        ("beyond.csv", "file,label\ndata/1.png,7\n"),
+    ):
         (photos / name).parent.mkdir(exist_ok=True)
         (photos / name).write_text(content)
     (photos / "empty").mkdir()
@@ -147,7 +154,8 @@ def test_models_and_flags_that_are_wrong(net: Path, args: list[str], code: int, 
     (net / "cut.safetensors").write_bytes((net / "x.safetensors").read_bytes()[:40])
     (net / "hf").mkdir()
     (net / "hf/config.json").write_text(
-        '{"architectures": ["BertModel"], "model_type": "bert", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": 9, "intermediate_size": 8}'
+        '{"architectures": ["BertModel"], "model_type": "bert", "hidden_size": 8, "num_hidden_layers": 1, '
+        '"num_attention_heads": 1, "vocab_size": 9, "intermediate_size": 8}'
     )
     rows = [] if "--input" in args else ["--input", "x:float32[batch,10]"]
     refused(deploy(net, *args, *rows, *(() if "--targets" in args else ("--targets", "onnx"))), net, code, *says)
@@ -159,7 +167,10 @@ def test_a_program_with_code_in_it_is_never_run(net: Path) -> None:
     torch.export.save(torch.export.export(torch.nn.Linear(10, 2), (torch.zeros(2, 10),)), net / "good.pt2")
     with zipfile.ZipFile(net / "good.pt2") as good, zipfile.ZipFile(net / "evil.pt2", "w", zipfile.ZIP_STORED) as evil:
         for entry in good.infolist():
-            evil.writestr(entry, pickle.dumps(Evil(net / "owned")) if "sample_inputs" in entry.filename else good.read(entry.filename))
+            evil.writestr(
+                entry,
+                pickle.dumps(Evil(net / "owned")) if "sample_inputs" in entry.filename else good.read(entry.filename),
+            )
     refused(deploy(net, "evil.pt2", *ROWS), net, 3, "evil.pt2", "never executed")
     assert not (net / "owned").exists()
 
@@ -167,7 +178,12 @@ def test_a_program_with_code_in_it_is_never_run(net: Path) -> None:
 @contextlib.contextmanager
 def little_disk(folder: Path) -> Iterator[None]:
     """A disk of 1 MB at the folder; where it may not be mounted, files that cannot grow past 0.5 MB."""
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False).returncode == 0
+    mounted = (
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, check=False
+        ).returncode
+        == 0
+    )
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     if not mounted:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, before[1]))
@@ -191,7 +207,9 @@ def test_a_full_disk_leaves_the_previous_bundle(deployed: Ran, place: Path, net:
             for names in ("onnx", "torchscript"):
                 ran = within(*command, "--input", "input:float32[batch,1000]", "--targets", names, cwd=net)
                 assert ran.code == 3 and "the disk is full" in ran.err and "free some space" in ran.err, ran.err
-                assert {path: path.read_bytes() for path in disk.rglob("*") if path.is_file() and path.suffix != ".log"} == before
+                assert {
+                    path: path.read_bytes() for path in disk.rglob("*") if path.is_file() and path.suffix != ".log"
+                } == before
                 assert not (disk / "out").exists()
 
 
@@ -206,7 +224,9 @@ def test_places_that_cannot_be_written(net: Path, output: str) -> None:
 
 def test_two_deploys_at_once_leave_one_whole_bundle(net: Path) -> None:
     command = [*start(timed=False), "deploy", "net.py:Net", *ROWS, "--golden", "none", "-o", "twice.tport", "--json"]
-    runs = [subprocess.Popen(command, cwd=net, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    runs = [
+        subprocess.Popen(command, cwd=net, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     for run in runs:
         _, err = run.communicate(timeout=200)
         assert run.returncode == 0, err

@@ -34,7 +34,10 @@ def test_the_document_has_every_field(deployed: Ran) -> None:
     rows = {row["id"]: row for row in out["candidates"]}
     assert {"onnx-fp32", "openvino-fp32", "openvino-fp16", "torchscript-fp32"} <= set(rows)
     row = rows["onnx-fp32"]
-    fields = "id target recipe precision threads by_threads profiles size_bytes download_bytes memory_bytes latency_ms accuracy agreement parity status reason"
+    fields = (
+        "id target recipe precision threads by_threads profiles size_bytes download_bytes memory_bytes latency_ms "
+        "accuracy agreement parity status reason"
+    )
     assert set(fields.split()) <= set(row)
     assert row["parity"]["ok"] and row["parity"]["max_rel"] <= 1e-4
     assert row["accuracy"]["items"] == 8 and out["met"] == "not shown"
@@ -52,7 +55,16 @@ def test_predict_answers_like_the_model(deployed: Ran, place: Path) -> None:
     with torch.inference_mode():
         reference = Net().eval()(torch.from_numpy(x)).numpy()
     for variant in ("onnx-fp32", "openvino-fp32", "torchscript-fp32"):
-        ran = torchport("predict", "net.tport", "x.safetensors", "--variant", variant, "--save-outputs", "out.safetensors", cwd=place)
+        ran = torchport(
+            "predict",
+            "net.tport",
+            "x.safetensors",
+            "--variant",
+            variant,
+            "--save-outputs",
+            "out.safetensors",
+            cwd=place,
+        )
         assert ran.code == 0, ran.err
         assert np.abs(load_file(place / "out.safetensors")["0/output_0"] - reference).max() < 1e-5
         assert ran.out["variant"] == variant and ran.out["results"][0]["ok"]
@@ -62,7 +74,11 @@ def test_verify_bench_inspect_and_pack_follow(deployed: Ran, place: Path) -> Non
     verdict = torchport("verify", "net.tport", cwd=place)
     assert verdict.code == 0 and verdict.out["ok"] and {row["status"] for row in verdict.out["variants"]} == {"ok"}
     bench = torchport("bench", "net.tport", cwd=place, timed=True)
-    assert bench.code == 0 and bench.out["chosen"] == deployed.out["chosen"] and bench.out["reference"]["measured"] == "now"
+    assert (
+        bench.code == 0
+        and bench.out["chosen"] == deployed.out["chosen"]
+        and bench.out["reference"]["measured"] == "now"
+    )
     assert torchport("inspect", "net.tport", cwd=place).out["schema"] == manifest.SCHEMA
     packed = torchport("pack", "net.tport", "--for", "web", "--golden", "1", "--zip", "-o", "web.tport", cwd=place)
     assert packed.code == 0 and packed.out["variants"] == ["onnx-fp32"]
@@ -85,7 +101,9 @@ def test_weights_and_arguments(place: Path) -> None:
     finally:
         sys.path.remove(str(place))
     torch.save(Net(classes=3).state_dict(), place / "three.pt")
-    ran = torchport("deploy", "net.py:Net", "--arg", "classes=3", "--weights", "three.pt", *TENSOR, "-o", "three.tport", cwd=place)
+    ran = torchport(
+        "deploy", "net.py:Net", "--arg", "classes=3", "--weights", "three.pt", *TENSOR, "-o", "three.tport", cwd=place
+    )
     assert ran.code == 0, ran.err
     wrong = torchport("deploy", "net.py:Net", "--weights", "three.pt", *TENSOR, "-o", "wrong.tport", cwd=place)
     assert wrong.code == 3 and "fc2" in wrong.err and not (place / "wrong.tport").exists()
@@ -94,7 +112,10 @@ def test_weights_and_arguments(place: Path) -> None:
 def test_a_toml_file_repeats_the_build(place: Path, tmp_path: Path) -> None:
     for name in ("net.py", "x.safetensors"):
         (tmp_path / name).write_bytes((place / name).read_bytes())
-    (tmp_path / "torchport.toml").write_text('[deploy]\nsource = "net.py:Net"\ndata = "x.safetensors"\ntargets = ["onnx"]\noutput = "t.tport"\n[task]\nname = "tensor"\n')
+    (tmp_path / "torchport.toml").write_text(
+        '[deploy]\nsource = "net.py:Net"\ndata = "x.safetensors"\ntargets = ["onnx"]\noutput = '
+        '"t.tport"\n[task]\nname = "tensor"\n'
+    )
     ran = torchport("deploy", cwd=tmp_path)
     assert ran.code == 0 and ran.out["chosen"] == "onnx-fp32", ran.err
 
@@ -139,8 +160,25 @@ main()
 
 def interrupted(place: Path, where: str, sign: signal.Signals) -> tuple[int, str]:
     """The exit code, and what was said, of a deploy that a signal meets at that point."""
-    words = ("deploy", "net.py:Net", "--task", "tensor", "--data", "x.safetensors", "--targets", "openvino,onnx", "-o", "net.tport")
-    with subprocess.Popen([sys.executable, "-c", HELD, where, *words], cwd=place, stderr=subprocess.PIPE, text=True, start_new_session=True) as child:
+    words = (
+        "deploy",
+        "net.py:Net",
+        "--task",
+        "tensor",
+        "--data",
+        "x.safetensors",
+        "--targets",
+        "openvino,onnx",
+        "-o",
+        "net.tport",
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", HELD, where, *words],
+        cwd=place,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as child:
         assert child.stderr is not None
         next(line for line in child.stderr if "held" in line)
         child.send_signal(sign)
@@ -194,7 +232,9 @@ def test_a_model_that_cannot_be_captured_names_the_line(place: Path) -> None:
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
-def test_interrupted_or_killed_leaves_the_previous_bundle(deployed: Ran, place: Path, tmp_path: Path, sign: signal.Signals) -> None:
+def test_interrupted_or_killed_leaves_the_previous_bundle(
+    deployed: Ran, place: Path, tmp_path: Path, sign: signal.Signals
+) -> None:
     assert deployed.code == 0, deployed.err
     shutil.copytree(place, tmp_path, dirs_exist_ok=True)
     place = tmp_path
@@ -216,9 +256,14 @@ def test_terminated_keeps_what_is_proven_and_says_how_to_go_on(place: Path, tmp_
     code, said = interrupted(tmp_path, "prove", signal.SIGTERM)
     assert code == 130
     assert "run it again: torchport deploy net.py:Net" in said
-    rows = {c["id"]: c for c in json.loads((tmp_path / "net.tport/torchport.json").read_text())["evidence"]["candidates"]}
+    rows = {
+        c["id"]: c for c in json.loads((tmp_path / "net.tport/torchport.json").read_text())["evidence"]["candidates"]
+    }
     assert rows["onnx-fp32"]["status"] == "chosen", "the quick target goes first, in whatever order they were named"
-    assert (rows["openvino-fp32"]["status"], rows["openvino-fp32"]["reason"]) == ("absent", "not tried: interrupted before all was tried")
+    assert (rows["openvino-fp32"]["status"], rows["openvino-fp32"]["reason"]) == (
+        "absent",
+        "not tried: interrupted before all was tried",
+    )
 
 
 def test_an_unwritable_output(place: Path) -> None:
@@ -233,7 +278,17 @@ def test_errors_are_documents_too(place: Path) -> None:
 
 
 def test_made_up_inputs(place: Path) -> None:
-    ran = torchport("deploy", "net.py:Net", "--input", "x:float32[batch,10]", "--targets", "onnx", "-o", "made up é.tport", cwd=place)
+    ran = torchport(
+        "deploy",
+        "net.py:Net",
+        "--input",
+        "x:float32[batch,10]",
+        "--targets",
+        "onnx",
+        "-o",
+        "made up é.tport",
+        cwd=place,
+    )
     assert ran.code == 0, ran.err
     manifest = json.loads((place / "made up é.tport/torchport.json").read_text())
     assert manifest["provenance"]["made_up_inputs"] is True

@@ -34,7 +34,17 @@ def pair(place: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
             shutil.copyfile(place / name, folder / name)
         cwd = (folder / inside).resolve()
         near = folder.relative_to(cwd)
-        ran = torchport("deploy", f"{near / 'net.py'}:Net", "--data", folder / "x.safetensors", "--keep", "all", "-o", near / "net.tport", cwd=cwd)
+        ran = torchport(
+            "deploy",
+            f"{near / 'net.py'}:Net",
+            "--data",
+            folder / "x.safetensors",
+            "--keep",
+            "all",
+            "-o",
+            near / "net.tport",
+            cwd=cwd,
+        )
         assert ran.code == 0, ran.err
         made.append(folder / "net.tport")
     return made[0], made[1]
@@ -56,9 +66,15 @@ def compare(first: Path, second: Path) -> None:
     for place, artifact in places:
         target = targets.get(artifact.target)
         for name in sorted({name for graph in artifact.graphs.values() for name in graph.files}):
-            assert target.fingerprint(first / place / name) == target.fingerprint(second / place / name), f"{place}/{name}"
+            assert target.fingerprint(first / place / name) == target.fingerprint(second / place / name), (
+                f"{place}/{name}"
+            )
     assert stable(first) == stable(second)
-    same = {path for path in contents(first) if not path.startswith(("variants/", "reference/", "torchport.json", "report.html", "README.md"))}
+    same = {
+        path
+        for path in contents(first)
+        if not path.startswith(("variants/", "reference/", "torchport.json", "report.html", "README.md"))
+    }
     assert same and all((first / path).read_bytes() == (second / path).read_bytes() for path in same)
 
 
@@ -85,7 +101,11 @@ def pieces(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def search(bundle: Path, secrets: dict[str, bytes], rows: np.ndarray) -> None:
     """No secret anywhere; no three neighbours of the example data outside the golden vectors."""
-    data = [row[i : i + 3].tobytes() for row in rows.reshape(len(rows), -1).astype(np.float32) for i in range(0, min(row.size, 60) - 2, 3)]
+    data = [
+        row[i : i + 3].tobytes()
+        for row in rows.reshape(len(rows), -1).astype(np.float32)
+        for i in range(0, min(row.size, 60) - 2, 3)
+    ]
     for path in contents(bundle):
         for name, raw in pieces(bundle / path):
             for what, secret in secrets.items():
@@ -101,13 +121,23 @@ def personal(*folders: Path) -> dict[str, bytes]:
 
     known: dict[str, bytes] = {}
     known |= {f"the folder {folder.name}": folder.name.encode() for folder in folders}
-    known |= {"the packages' folder": sysconfig.get_paths()["purelib"].encode(), "the checkout": str(Path(__file__).parents[2]).encode()}
-    known |= {"the temporary folder": tempfile.gettempdir().encode() + b"/", "the home folder": str(Path.home()).encode() + b"/"}
+    known |= {
+        "the packages' folder": sysconfig.get_paths()["purelib"].encode(),
+        "the checkout": str(Path(__file__).parents[2]).encode(),
+    }
+    known |= {
+        "the temporary folder": tempfile.gettempdir().encode() + b"/",
+        "the home folder": str(Path.home()).encode() + b"/",
+    }
     return known
 
 
 def test_every_target_of_this_machine_is_in(pair: tuple[Path, Path]) -> None:
-    works = {name for name in targets.names() if not targets.get(name).reference and targets.get(name).available(build=True).status == "ok"}
+    works = {
+        name
+        for name in targets.names()
+        if not targets.get(name).reference and targets.get(name).available(build=True).status == "ok"
+    }
     assert {variant.artifact.target for variant in read(pair[0]).variants} == works
 
 
@@ -133,14 +163,43 @@ def test_a_real_network_too(tmp_path: Path) -> None:
     except MissingDependency as exc:
         pytest.skip(str(exc))
     made = []
-    settings = [word for key, value in demo.SETTINGS.items() for word in ("--set", f"{key}={json.dumps(value) if not isinstance(value, str) else value}")]
-    for parent, env in (("erste-werkstatt", {}), ("second-atelier", {"TORCHPORT_CACHE": "off"})):  # what was kept is what is made anew
+    settings = [
+        word
+        for key, value in demo.SETTINGS.items()
+        for word in ("--set", f"{key}={json.dumps(value) if not isinstance(value, str) else value}")
+    ]
+    for parent, env in (
+        ("erste-werkstatt", {}),
+        ("second-atelier", {"TORCHPORT_CACHE": "off"}),
+    ):  # what was kept is what is made anew
         folder = tmp_path / parent
         (folder / "photos").mkdir(parents=True)
         for photo in photos:
             shutil.copyfile(photo, folder / "photos" / photo.name)
-        options = ("--task", "image-classification", *settings, "--targets", "onnx,openvino,pt2", "--recipes", "fp32", "--golden", "1", "--keep", "all")
-        ran = torchport("deploy", "torchport.demo:efficientnet_lite0", *options, "--data", "photos", "-o", "net.tport", cwd=folder, env=env)
+        options = (
+            "--task",
+            "image-classification",
+            *settings,
+            "--targets",
+            "onnx,openvino,pt2",
+            "--recipes",
+            "fp32",
+            "--golden",
+            "1",
+            "--keep",
+            "all",
+        )
+        ran = torchport(
+            "deploy",
+            "torchport.demo:efficientnet_lite0",
+            *options,
+            "--data",
+            "photos",
+            "-o",
+            "net.tport",
+            cwd=folder,
+            env=env,
+        )
         assert ran.code == 0, ran.err
         made.append(folder / "net.tport")
     compare(*made)

@@ -1,4 +1,6 @@
-"""What every verb prints with --json follows its published schema, and holds nothing that the schema does not describe."""
+"""What every verb prints with --json follows its published schema, and holds nothing that the schema does not
+describe.
+"""
 
 from __future__ import annotations
 
@@ -41,11 +43,35 @@ def test_deploy_and_bench(deployed: Ran, place: Path) -> None:
 
 
 def test_a_decision_that_nothing_met_the_budget() -> None:
-    row = Candidate(id="fake-fp32", target="fake", recipe="fp32", precision="fp32", status="failed", parity=Parity(ok=False, max_rel=1.0, snr_db=None, stage="model", reason="NaN"))
-    none = Choice(chosen=None, chosen_for={}, met="no", why="", met_because="", front=(), candidates=(row,), nearest={"size": "fake-fp32: 2 MB, 1 MB allowed"})
-    document = json.loads(msgspec.json.encode(documents.choice(None, none, Reference(latency_ms=None, accuracy=None, size_bytes=None))))
+    row = Candidate(
+        id="fake-fp32",
+        target="fake",
+        recipe="fp32",
+        precision="fp32",
+        status="failed",
+        parity=Parity(ok=False, max_rel=1.0, snr_db=None, stage="model", reason="NaN"),
+    )
+    none = Choice(
+        chosen=None,
+        chosen_for={},
+        met="no",
+        why="",
+        met_because="",
+        front=(),
+        candidates=(row,),
+        nearest={"size": "fake-fp32: 2 MB, 1 MB allowed"},
+    )
+    document = json.loads(
+        msgspec.json.encode(documents.choice(None, none, Reference(latency_ms=None, accuracy=None, size_bytes=None)))
+    )
     follows(document, "deploy")
-    assert document["bundle"] is None and document["candidates"][0]["parity"] == {"ok": False, "max_rel": 1.0, "snr_db": None, "stage": "model", "reason": "NaN"}
+    assert document["bundle"] is None and document["candidates"][0]["parity"] == {
+        "ok": False,
+        "max_rel": 1.0,
+        "snr_db": None,
+        "stage": "model",
+        "reason": "NaN",
+    }
 
 
 def test_export(place: Path) -> None:
@@ -83,8 +109,17 @@ def test_a_coded_bundle(deployed: Ran, place: Path, tmp_path: Path) -> None:
     follows(packed.out, "pack")
     (row,) = packed.out["sizes"]
     assert row["size_bytes"] < row["decoded_bytes"] and row["download_bytes"] > 0 and row["memory_bytes"]
-    assert packed.out["size_bytes"] == sum(path.stat().st_size for path in small.rglob("*") if path.is_file() and path.name != manifest.NAME) < packed.out["decoded_bytes"]
-    for verb, args, name in (("inspect", (), "inspect"), ("verify", (), "verify"), ("predict", ("x.safetensors",), "predict"), ("bench", (), "deploy")):
+    assert (
+        packed.out["size_bytes"]
+        == sum(path.stat().st_size for path in small.rglob("*") if path.is_file() and path.name != manifest.NAME)
+        < packed.out["decoded_bytes"]
+    )
+    for verb, args, name in (
+        ("inspect", (), "inspect"),
+        ("verify", (), "verify"),
+        ("predict", ("x.safetensors",), "predict"),
+        ("bench", (), "deploy"),
+    ):
         ran = torchport(verb, small, *args, cwd=place)
         assert ran.code == 0, ran.err
         follows(ran.out, name)
@@ -95,7 +130,18 @@ def test_a_coded_bundle(deployed: Ran, place: Path, tmp_path: Path) -> None:
 def test_a_difference_that_keeps_its_budget_and_one_that_breaks_it(deployed: Ran, place: Path, tmp_path: Path) -> None:
     small = tmp_path / "small.tport"
     assert torchport("pack", "net.tport", "--smallest", "-o", small, cwd=place).code == 0
-    kept = torchport("diff", "net.tport", small, "--variant", "onnx-fp32", "--data", "x.safetensors", "--budget", "accuracy<=1pt,latency<=+200%,size<=100%", cwd=place)
+    kept = torchport(
+        "diff",
+        "net.tport",
+        small,
+        "--variant",
+        "onnx-fp32",
+        "--data",
+        "x.safetensors",
+        "--budget",
+        "accuracy<=1pt,latency<=+200%,size<=100%",
+        cwd=place,
+    )
     assert kept.code == 0, kept.err
     follows(kept.out, "diff")
     assert kept.out["new"]["size_bytes"] < kept.out["old"]["size_bytes"] and kept.out["new"]["latency_ms"]["median"] > 0

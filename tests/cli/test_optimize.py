@@ -19,12 +19,30 @@ def wide():
 
 def test_recipes_are_searched_for_inside_the_budget(tmp_path: Path) -> None:
     (tmp_path / "wide.py").write_text(WIDE)
-    save_file({"input": np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)}, str(tmp_path / "x.safetensors"))
-    asked = ("wide.py:wide", "--task", "tensor", "--data", "x.safetensors", "--targets", "onnx", "--budget", "accuracy>=90%", "--prefer", "size", "--quick")
+    save_file(
+        {"input": np.random.default_rng(0).standard_normal((24, 64)).astype(np.float32)},
+        str(tmp_path / "x.safetensors"),
+    )
+    asked = (
+        "wide.py:wide",
+        "--task",
+        "tensor",
+        "--data",
+        "x.safetensors",
+        "--targets",
+        "onnx",
+        "--budget",
+        "accuracy>=90%",
+        "--prefer",
+        "size",
+        "--quick",
+    )
     found = torchport("optimize", *asked, "-o", "small.tport", cwd=tmp_path)
     assert found.code == 0, found.err
     rows = {row["id"]: row for row in found.out["candidates"]}
-    assert {"onnx-fp32", "onnx-int8_weights", "onnx-int8_dynamic", "onnx-int4_weights"} <= set(rows), "what learns from data has none to learn from"
+    assert {"onnx-fp32", "onnx-int8_weights", "onnx-int8_dynamic", "onnx-int4_weights"} <= set(rows), (
+        "what learns from data has none to learn from"
+    )
     assert rows[found.out["chosen"]]["size_bytes"] < 0.45 * rows["onnx-fp32"]["size_bytes"]
     assert torchport("verify", "small.tport", cwd=tmp_path).code == 0
     named = torchport("optimize", *asked, "--recipes", "int8_weights", "-o", "named.tport", cwd=tmp_path)

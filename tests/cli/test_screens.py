@@ -51,7 +51,9 @@ def optimize_screen() -> None:
 
 SHOWN: dict[str, Callable[[], None]] = {
     "targets": targets_screen,
-    "deploy": lambda: deploy.finish(deployed(), Request("net.py:Net", Path("net.tport"), inputs=["x:float32[batch,10]"]), as_json=False),
+    "deploy": lambda: deploy.finish(
+        deployed(), Request("net.py:Net", Path("net.tport"), inputs=["x:float32[batch,10]"]), as_json=False
+    ),
     "optimize": optimize_screen,
     "tasks": lambda: verb("tasks"),
     "tasks-image-classification": lambda: verb("tasks", "image-classification"),
@@ -80,7 +82,9 @@ def test_a_screen_is_as_it_was_looked_at(name: str, width: str, monkeypatch: pyt
 @pytest.mark.parametrize("width", ["80", "120", "200"])
 def test_names_figures_and_verdicts_are_never_cut(width: str) -> None:
     for made, name in ((deployed(), "deploy"), (optimised(), "optimize")):
-        first = [line for line in (SCREENS / f"{name}.{width}.txt").read_text("utf-8").splitlines() if line[:1].isalnum()]
+        first = [
+            line for line in (SCREENS / f"{name}.{width}.txt").read_text("utf-8").splitlines() if line[:1].isalnum()
+        ]
         for c in made.choice.candidates:
             lines = [line for line in first if line.split("  ")[0] == c.id]
             assert len(lines) == 1 and c.word in lines[0], c.id
@@ -90,7 +94,14 @@ def test_names_figures_and_verdicts_are_never_cut(width: str) -> None:
 def test_every_status_is_a_word_of_its_own_with_its_reason() -> None:
     text = (SCREENS / "deploy.pipe.txt").read_text("utf-8")
     said = {line.split()[0]: line for line in text.splitlines() if line[:1].isalpha()}
-    words = {"openvino-int8_weights": "rejected", "pt2-fp32": "failed", "torchscript-int8_static": "not tried", "onnx-sparse": "same as fp32", "openvino-fp32": "chosen", "onnx-fp32": "ok"}
+    words = {
+        "openvino-int8_weights": "rejected",
+        "pt2-fp32": "failed",
+        "torchscript-int8_static": "not tried",
+        "onnx-sparse": "same as fp32",
+        "openvino-fp32": "chosen",
+        "onnx-fp32": "ok",
+    }
     for c in deployed().choice.candidates:
         assert (c.reason or "") in said[c.id]
         assert words.get(c.id, c.word) in said[c.id]
@@ -119,7 +130,11 @@ def test_a_terminal_shows_the_same_as_the_kept_screen(columns: int) -> None:
 
 
 def test_cells_are_wide_where_their_characters_are_and_never_move_the_cursor() -> None:
-    lines = table([Column("name", kept=True), Column("n", kept=True, right=True)], [["模型", "1"], ["a\x1b[2Jb", "22"]], 80).splitlines()
+    lines = table(
+        [Column("name", kept=True), Column("n", kept=True, right=True)], [["模型", "1"], ["a\x1b[2Jb", "22"]], 80
+    ).splitlines()
     assert wide("模型") == 4 and wide("e\u0301") == 1
-    assert {wide(line) for line in lines} == {len("a [2Jb") + 2 + 2 + 0} or not re.search(r"[\x00-\x1f]", "".join(lines))
+    assert {wide(line) for line in lines} == {len("a [2Jb") + 2 + 2 + 0} or not re.search(
+        r"[\x00-\x1f]", "".join(lines)
+    )
     assert all(wide(line) <= 20 for line in fold("很" * 50, 20))

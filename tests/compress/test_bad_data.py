@@ -1,4 +1,6 @@
-"""Calibration data that is wrong: what cannot be read is counted, named and left out; too little is refused; labels fit the answers."""
+"""Calibration data that is wrong: what cannot be read is counted, named and left out; too little is refused; labels fit
+the answers.
+"""
 
 from __future__ import annotations
 
@@ -82,6 +84,9 @@ def test_too_few_to_learn_from_are_refused_for_that_recipe_only(tmp_path):
 def test_labels_out_of_range_are_refused(tmp_path, part):
     learn = pictures(tmp_path / "learn", 40)
     beyond = tmp_path / "beyond.csv"
-    beyond.write_text("file,label\n" + "".join(f"{path.relative_to(tmp_path)},{i % 9}\n" for i, path in enumerate(sorted(learn.rglob("*.png")))))
+    beyond.write_text(
+        "file,label\n"
+        + "".join(f"{path.relative_to(tmp_path)},{i % 9}\n" for i, path in enumerate(sorted(learn.rglob("*.png"))))
+    )
     with pytest.raises(TorchportError, match=r"beyond\.csv, line 4: '2' is not a label"):
         deploy(tmp_path, **{"calibration": learn, part: beyond})

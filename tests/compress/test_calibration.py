@@ -1,4 +1,6 @@
-"""How ranges of integers are found: channels equalised first, without altering an answer in floats, and the calibrator that measures best."""
+"""How ranges of integers are found: channels equalised first, without altering an answer in floats, and the calibrator
+that measures best.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +33,18 @@ class Functional(nn.Module):
 
 MOVING = {
     "convolution, ReLU, convolution": nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3)),
-    "batch normalisation": nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Conv2d(8, 8, 3)),
-    "a channel each": nn.Sequential(nn.Conv2d(3, 8, 1), nn.PReLU(8), nn.Conv2d(8, 16, 3, groups=8), nn.ReLU(), nn.Conv2d(16, 4, 1, groups=2)),
-    "pooling and flattening": nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(72, 5)),
-    "the mean of a picture": nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(8, 5)),
+    "batch normalisation": nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(inplace=True), nn.Conv2d(8, 8, 3)
+    ),
+    "a channel each": nn.Sequential(
+        nn.Conv2d(3, 8, 1), nn.PReLU(8), nn.Conv2d(8, 16, 3, groups=8), nn.ReLU(), nn.Conv2d(16, 4, 1, groups=2)
+    ),
+    "pooling and flattening": nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(72, 5)
+    ),
+    "the mean of a picture": nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Dropout(), nn.Linear(8, 5)
+    ),
     "linear layers, of functions": Functional(),
 }
 
@@ -51,7 +61,10 @@ def uneven(net: nn.Module) -> nn.Module:
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in net.parameters():
-            parameter.copy_(torch.randn_like(parameter) * torch.logspace(-2, 1, len(parameter)).view(-1, *[1] * (parameter.dim() - 1)))
+            parameter.copy_(
+                torch.randn_like(parameter)
+                * torch.logspace(-2, 1, len(parameter)).view(-1, *[1] * (parameter.dim() - 1))
+            )
     return net.eval()
 
 
@@ -63,7 +76,9 @@ def feeds() -> list[Arrays]:
 
 def captured(net: nn.Module, feeds: list[Arrays]) -> GraphProgram:
     name = "pixels" if isinstance(net, Functional) else "input"
-    return capture_graph("model", net, {name: np.concatenate([feeds[0]["pixels"], feeds[1]["pixels"]])}, dims={name: {0: "batch"}})
+    return capture_graph(
+        "model", net, {name: np.concatenate([feeds[0]["pixels"], feeds[1]["pixels"]])}, dims={name: {0: "batch"}}
+    )
 
 
 def calls(feeds: list[Arrays]) -> list[tuple[torch.Tensor]]:
@@ -78,7 +93,9 @@ def test_equalised_channels_answer_the_same_to_the_bit(net, feeds):
     with torch.no_grad():
         for call in calls(feeds):
             torch.testing.assert_close(made(*call), net(*call), rtol=0, atol=0)
-    moved = [name for name, value in made.state_dict().items() if name in before and not torch.equal(value, before[name])]
+    moved = [
+        name for name, value in made.state_dict().items() if name in before and not torch.equal(value, before[name])
+    ]
     assert len(moved) >= 2
     assert not any("shared" in name for name in moved)
     after = graph.need_exported("this test").state_dict
@@ -114,7 +131,9 @@ def test_integers_lose_less_once_channels_are_equalised(feeds):
 
 
 def test_the_calibrator_is_the_one_that_measures_best(feeds):
-    """Extremes are best where values are spread evenly; where one feed in 40 goes far outside, they waste nearly all levels."""
+    """Extremes are best where values are spread evenly; where one feed in 40 goes far outside, they waste nearly all
+    levels.
+    """
     net = uneven(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3)))
     model = equalised(opened(captured(net, feeds), "this test"), calls(feeds))
     even = [{"pixels": np.random.default_rng(n).uniform(-1, 1, (1, 3, 8, 8)).astype(np.float32)} for n in range(40)]

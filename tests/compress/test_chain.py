@@ -11,7 +11,18 @@ from torchport.compress import Workshop, parse, recipes
 from torchport.errors import MissingDependency, UsageError
 
 
-@pytest.mark.parametrize("name", ["fp32", "fp16", "int8_weights", "prune@0.5+distil@8", "prune@0.3+distil@4+int8_weights", "prune@0.3+int8_dynamic", "prune@0.5+distil@8+int8_static+bf16"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "fp32",
+        "fp16",
+        "int8_weights",
+        "prune@0.5+distil@8",
+        "prune@0.3+distil@4+int8_weights",
+        "prune@0.3+int8_dynamic",
+        "prune@0.5+distil@8+int8_static+bf16",
+    ],
+)
 def test_a_name_reads_back(name):
     assert parse(name).name == name
 
@@ -56,7 +67,11 @@ def test_integers_in_the_program_are_told_from_those_of_a_target():
 
 
 def test_what_stays_in_floats_can_be_settled_besides():
-    for name, standard in (("int8_static+bf16", "int8_static"), ("int8_weights+bf16", "int8_weights"), ("int8_dynamic+bf16", "fp32")):
+    for name, standard in (
+        ("int8_static+bf16", "int8_static"),
+        ("int8_weights+bf16", "int8_weights"),
+        ("int8_dynamic+bf16", "fp32"),
+    ):
         chain = parse(name)
         assert (chain.precision, chain.standard) == (name, standard)
 
@@ -73,7 +88,9 @@ def test_every_recipe_is_what_its_row_says(name):
     recipe = recipes.get(name)
     assert recipe.name == name
     assert recipe.about
-    assert list(recipe.strengths) == sorted(recipe.strengths, reverse=name == "cluster"), "mildest first: of clusters the most values"
+    assert list(recipe.strengths) == sorted(recipe.strengths, reverse=name == "cluster"), (
+        "mildest first: of clusters the most values"
+    )
     assert recipe.recovery is None or recipes.get(recipe.recovery).needs_data
 
 
@@ -82,6 +99,8 @@ def test_a_package_that_is_not_there_is_named_with_what_installs_it(name, monkey
     for module in recipes.get(name).modules:
         monkeypatch.setitem(sys.modules, module, None)
     program = Program({})
-    with pytest.raises(MissingDependency, match=f"^{name}: {', '.join(recipes.get(name).modules)} not installed") as caught:
+    with pytest.raises(
+        MissingDependency, match=f"^{name}: {', '.join(recipes.get(name).modules)} not installed"
+    ) as caught:
         parse(name).apply(program, Workshop(program))
     assert caught.value.hint == recipes.install_hint(name)

@@ -15,7 +15,9 @@ WIDTH, INNER = 32, 64
 
 
 class Stream(torch.nn.Module):
-    """As an encoder's layer: a stream of one width that everything adds to, cut into heads, with room to spare inside; and a layer nobody reads."""
+    """As an encoder's layer: a stream of one width that everything adds to, cut into heads, with room to spare inside;
+    and a layer nobody reads.
+    """
 
     def __init__(self, inner: int = INNER) -> None:
         super().__init__()

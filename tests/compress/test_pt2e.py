@@ -39,12 +39,19 @@ def test_the_signature_stays_whatever_forward_calls_its_arguments(module):
     assert again.signature == graph.signature
     other = {"token": np.full((3, 4), 2, np.float32), "state": np.arange(12, dtype=np.float32).reshape(3, 4)}
     with torch.no_grad():
-        before, after = graph.module(*tensors(graph, other)), again.need_exported("this test").module()(*tensors(again, other))
-    assert {name: value.tolist() for name, value in after.items()} == {name: value.tolist() for name, value in before.items()}
+        before, after = (
+            graph.module(*tensors(graph, other)),
+            again.need_exported("this test").module()(*tensors(again, other)),
+        )
+    assert {name: value.tolist() for name, value in after.items()} == {
+        name: value.tolist() for name, value in before.items()
+    }
 
 
 class Tail(torch.nn.Module):
-    """As the step of a decoder that drops the oldest of its state: torch.export guards against a state of two, whose tail might be broadcast."""
+    """As the step of a decoder that drops the oldest of its state: torch.export guards against a state of two, whose
+    tail might be broadcast.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -56,7 +63,9 @@ class Tail(torch.nn.Module):
 
 
 def test_what_is_quantised_takes_every_size_that_its_signature_names():
-    graph = capture_graph("step", Tail().eval(), {"state": np.ones((1, 5, 16), np.float32)}, dims={"state": {1: "past"}})
+    graph = capture_graph(
+        "step", Tail().eval(), {"state": np.ones((1, 5, 16), np.float32)}, dims={"state": {1: "past"}}
+    )
     program = Program({"step": graph}, weighted=("step",))
     made = parse("int8_weights").apply(program, Workshop(program)).graphs["step"]
     assert made.signature.dims["past"].min == 1

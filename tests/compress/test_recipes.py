@@ -1,4 +1,6 @@
-"""What each recipe that changes weights leaves, on a small network that was trained, and that the chain still lowers and answers."""
+"""What each recipe that changes weights leaves, on a small network that was trained, and that the chain still lowers
+and answers.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def made(chain: str, program: Program, feeds: list[dict[str, np.ndarray]]) -> Pr
 def answers(program: Program, feeds: list[dict[str, np.ndarray]]) -> np.ndarray:
     graph = program.graphs["model"]
     with torch.no_grad():
-        return np.concatenate([graph.need_exported("this test").module()(torch.from_numpy(feed["pixels"])).numpy() for feed in feeds])
+        return np.concatenate(
+            [graph.need_exported("this test").module()(torch.from_numpy(feed["pixels"])).numpy() for feed in feeds]
+        )
 
 
 def far(one: Program, other: Program, feeds: list[dict[str, np.ndarray]]) -> float:
@@ -64,13 +68,22 @@ def far(one: Program, other: Program, feeds: list[dict[str, np.ndarray]]) -> flo
 
 
 def weights(program: Program) -> dict[str, torch.Tensor]:
-    return {name: value for name, value in program.graphs["model"].need_exported("this test").state_dict.items() if value.dim() > 1}
+    return {
+        name: value
+        for name, value in program.graphs["model"].need_exported("this test").state_dict.items()
+        if value.dim() > 1
+    }
 
 
-@pytest.mark.parametrize(("chain", "share"), [("sparse@0.6", 0.6), ("sparse_2_4", 0.5), ("sparse@0.6+distil@2", 0.6), ("sparse_2_4+distil@2", 0.5)])
+@pytest.mark.parametrize(
+    ("chain", "share"),
+    [("sparse@0.6", 0.6), ("sparse_2_4", 0.5), ("sparse@0.6+distil@2", 0.6), ("sparse_2_4+distil@2", 0.5)],
+)
 def test_zeros_are_where_they_were_asked_for_and_stay(program, feeds, chain, share):
     zeros = {name: float((value == 0).float().mean()) for name, value in weights(made(chain, program, feeds)).items()}
-    assert zeros["second.weight"] == pytest.approx(share, abs=0.01) and zeros["last.weight"] == pytest.approx(share, abs=0.01)
+    assert zeros["second.weight"] == pytest.approx(share, abs=0.01) and zeros["last.weight"] == pytest.approx(
+        share, abs=0.01
+    )
     if "2_4" in chain:
         fours = weights(made(chain, program, feeds))["last.weight"].reshape(-1, 4)
         assert ((fours == 0).sum(1) >= 2).all()
@@ -78,7 +91,9 @@ def test_zeros_are_where_they_were_asked_for_and_stay(program, feeds, chain, sha
 
 
 def test_what_zeros_lost_is_won_back(program, feeds):
-    assert far(made("sparse@0.8+distil@8", program, feeds), program, feeds) < far(made("sparse@0.8", program, feeds), program, feeds)
+    assert far(made("sparse@0.8+distil@8", program, feeds), program, feeds) < far(
+        made("sparse@0.8", program, feeds), program, feeds
+    )
 
 
 @pytest.mark.parametrize("values", [256, 16, 8])
@@ -112,7 +127,9 @@ def test_statistics_of_other_activations_are_taken_anew(program, feeds):
 def test_integers_answer_like_the_original_and_are_integers(program, feeds, chain):
     found = made(chain, program, feeds)
     kinds = {str(value.dtype) for value in found.graphs["model"].need_exported("this test").state_dict.values()} | {
-        str(value.dtype) for value in found.graphs["model"].need_exported("this test").constants.values() if isinstance(value, torch.Tensor)
+        str(value.dtype)
+        for value in found.graphs["model"].need_exported("this test").constants.values()
+        if isinstance(value, torch.Tensor)
     }
     assert "torch.int8" in kinds
     operators = {str(node.target) for node in found.graphs["model"].need_exported("this test").graph.nodes}
@@ -135,7 +152,9 @@ def test_the_same_layers_become_integers_however_a_graph_was_captured(program, f
 
 
 def test_a_layer_that_cannot_bear_integers_stays_in_floats(program, feeds):
-    """One channel of the pictures is a hundred times as large as the others, and the first layer weighs it a five-hundredth: it takes all levels."""
+    """One channel of the pictures is a hundred times as large as the others, and the first layer weighs it a
+    five-hundredth: it takes all levels.
+    """
     uneven = [{"pixels": feed["pixels"] * np.float32([100, 1, 1])[:, None, None]} for feed in feeds]
     net = Net()
     with torch.no_grad():
@@ -144,7 +163,13 @@ def test_a_layer_that_cannot_bear_integers_stays_in_floats(program, feeds):
     found = parse("int8_mixed").apply(odd, Workshop(odd, {"model": uneven}, tell=told.append))
     assert told[-1] == "int8_mixed: 1 of 3 layers of graph 'model' stay floats: conv2d"
     assert {name: value.dtype for name, value in weights(found).items()}["first.weight"] == torch.float32
-    assert sum("dequantize_per_channel" in str(node.target) for node in found.graphs["model"].need_exported("this test").graph.nodes) == 2
+    assert (
+        sum(
+            "dequantize_per_channel" in str(node.target)
+            for node in found.graphs["model"].need_exported("this test").graph.nodes
+        )
+        == 2
+    )
     assert far(found, odd, uneven) < 0.2 * far(made("int8_static", odd, uneven), odd, uneven)
     with pytest.raises(UnsupportedByTarget, match=r"no layer stands out.*int8_static"):
         made("int8_mixed", program, feeds)
@@ -180,10 +205,17 @@ def test_what_is_looked_up_stays_whole_numbers(feeds):
 
     some = [{"ids": np.random.default_rng(seed).integers(0, 30, (2, 5))} for seed in range(16)]
     places = Program({"model": capture_graph("model", Places().eval(), some[0])})
-    found = parse("int8_xnnpack").apply(places, Workshop(places, {"model": some})).graphs["model"].need_exported("this test")
+    found = (
+        parse("int8_xnnpack")
+        .apply(places, Workshop(places, {"model": some}))
+        .graphs["model"]
+        .need_exported("this test")
+    )
     with torch.no_grad():
         ids = torch.from_numpy(some[0]["ids"])
-        torch.testing.assert_close(found.module()(ids), places.graphs["model"].need_exported("this test").module()(ids), atol=0.1, rtol=0.1)
+        torch.testing.assert_close(
+            found.module()(ids), places.graphs["model"].need_exported("this test").module()(ids), atol=0.1, rtol=0.1
+        )
 
 
 def test_training_is_given_up_only_once_the_rate_falls(program, feeds):
@@ -203,11 +235,16 @@ def test_nothing_drops_out_of_a_student(program, feeds):
     net = Dropping()
     net.load_state_dict(program.graphs["model"].module.state_dict())
     dropping = captured(net, feeds)
-    assert np.array_equal(answers(made("sparse@0.6+distil@2", dropping, feeds), feeds), answers(made("sparse@0.6+distil@2", program, feeds), feeds))
+    assert np.array_equal(
+        answers(made("sparse@0.6+distil@2", dropping, feeds), feeds),
+        answers(made("sparse@0.6+distil@2", program, feeds), feeds),
+    )
 
 
 def test_altered_pictures_leave_the_statistics_of_batch_normalisation_alone(program, feeds):
-    """They are those of the feeds from before training: a student that is its teacher but for its statistics gets them back."""
+    """They are those of the feeds from before training: a student that is its teacher but for its statistics gets them
+    back.
+    """
     net = Net()
     net.load_state_dict(program.graphs["model"].module.state_dict())
     with torch.no_grad():
@@ -239,7 +276,9 @@ def test_training_in_integers_is_the_same_every_time(program, feeds):
     assert np.array_equal(answers(made("qat@1", program, feeds), feeds), answers(made("qat@1", program, feeds), feeds))
 
 
-@pytest.mark.parametrize("recipe", ["int8_static", "int8_mixed", "int8_xnnpack", "qat@2", "bn_reestimate", "low_rank@0.4"])
+@pytest.mark.parametrize(
+    "recipe", ["int8_static", "int8_mixed", "int8_xnnpack", "qat@2", "bn_reestimate", "low_rank@0.4"]
+)
 def test_what_learns_asks_for_data(program, feeds, recipe):
     with pytest.raises(BadInput, match="at least 16"):
         made(recipe, program, feeds[:3])
@@ -267,7 +306,10 @@ def test_graphs_that_carry_a_state_are_left_in_floats(program):
     step = capture_graph("step", Step().eval(), {"state": np.zeros((1, 4), np.float32)})
     both = Program({**program.graphs, "step": step}, weighted=("model", "step"), stateful=("step",))
     assert parse("bf16_stateless").apply(both, Workshop(both)).weighted == ("model",)
-    for other, said in ((program, "no graph"), (Program({"step": step}, weighted=("step",), stateful=("step",)), "every graph")):
+    for other, said in (
+        (program, "no graph"),
+        (Program({"step": step}, weighted=("step",), stateful=("step",)), "every graph"),
+    ):
         with pytest.raises(UnsupportedByTarget, match=said):
             parse("bf16_stateless").apply(other, Workshop(other))
 
@@ -284,12 +326,30 @@ def test_rows_of_a_table_are_rounded_and_only_those_looked_up(feeds):
 
     random = np.random.default_rng(0)
     some = [{"ids": random.integers(0, 64, (1, 5))} for _ in range(32)]
-    words = Program({"model": capture_graph("model", Words().eval(), {"ids": np.concatenate([some[0]["ids"], some[1]["ids"]])}, dims={"ids": {0: "batch", 1: "length"}})})
+    words = Program(
+        {
+            "model": capture_graph(
+                "model",
+                Words().eval(),
+                {"ids": np.concatenate([some[0]["ids"], some[1]["ids"]])},
+                dims={"ids": {0: "batch", 1: "length"}},
+            )
+        }
+    )
     found = parse("int8_static").apply(words, Workshop(words, {"model": some}))
     exported = found.graphs["model"].need_exported("this test")
     assert not any("embedding" in str(node.target) for node in exported.graph.nodes)
-    assert not any(value.dtype == torch.float32 and value.numel() > 256 for value in (*exported.state_dict.values(), *exported.constants.values()) if isinstance(value, torch.Tensor))
+    assert not any(
+        value.dtype == torch.float32 and value.numel() > 256
+        for value in (*exported.state_dict.values(), *exported.constants.values())
+        if isinstance(value, torch.Tensor)
+    )
     with torch.no_grad():
         for feed in some[:4]:
             ids = torch.from_numpy(feed["ids"])
-            torch.testing.assert_close(exported.module()(ids), words.graphs["model"].need_exported("this test").module()(ids), atol=0.03, rtol=0.03)
+            torch.testing.assert_close(
+                exported.module()(ids),
+                words.graphs["model"].need_exported("this test").module()(ids),
+                atol=0.03,
+                rtol=0.03,
+            )

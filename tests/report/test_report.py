@@ -61,7 +61,10 @@ def test_a_report_is_one_file_that_asks_the_network_for_nothing(tmp_path):
 
 def test_the_verdict_comes_first_in_words():
     text = Page(render(sample())).text
-    assert "openvino-fp32 is chosen : 4.4 times as fast as eager PyTorch, 18.7 MB, top-1 85 % on 20 items, answers like the original." in text
+    assert (
+        "openvino-fp32 is chosen : 4.4 times as fast as eager PyTorch, 18.7 MB, top-1 85 % on 20 items, answers like "
+        "the original." in text
+    )
     assert "accuracy at least 99 % of fp32 · not shown" in text
     assert text.index("is chosen") < text.index("20 items cannot show a loss of 1 %") < text.index("Candidates")
 
@@ -76,8 +79,18 @@ def test_the_numbers_say_what_they_rest_on():
 
 
 def test_made_up_inputs_old_figures_and_missing_labels_are_said():
-    rows = tuple(replace(c, parity=parity(1e-6, made_up=True), accuracy=c.accuracy and replace(c.accuracy, labelled=False)) for c in candidates())
-    text = Page(render(sample(choice=choice(candidates=rows), reference=Reference(latency_ms=38.2, accuracy=1.0, size_bytes=1, measured="at deploy")))).text
+    rows = tuple(
+        replace(c, parity=parity(1e-6, made_up=True), accuracy=c.accuracy and replace(c.accuracy, labelled=False))
+        for c in candidates()
+    )
+    text = Page(
+        render(
+            sample(
+                choice=choice(candidates=rows),
+                reference=Reference(latency_ms=38.2, accuracy=1.0, size_bytes=1, measured="at deploy"),
+            )
+        )
+    ).text
     assert "answers like the original on made-up inputs only" in text
     assert "Parity was checked on made-up inputs only" in text
     assert "accuracy here is agreement with the fp32 model" in text
@@ -97,8 +110,14 @@ def test_every_candidate_has_its_row_with_its_reason_and_notes():
 
 def test_what_was_answered_on_items_that_chose_nothing_stands_beside():
     rows = list(candidates())
-    rows[0] = replace(rows[0], test=Accuracy(value=0.871, items=723, interval=(-0.012, 0.004), metric="top-1", labelled=True))
-    text = Page(render(sample(choice=choice(candidates=tuple(rows)), reference=replace(sample().reference, test_accuracy=0.875)))).text
+    rows[0] = replace(
+        rows[0], test=Accuracy(value=0.871, items=723, interval=(-0.012, 0.004), metric="top-1", labelled=True)
+    )
+    text = Page(
+        render(
+            sample(choice=choice(candidates=tuple(rows)), reference=replace(sample().reference, test_accuracy=0.875))
+        )
+    ).text
     assert "test split: 87.1 % of 723 items" in text
     assert "test split: 87.5 %" in text
     assert "test split" not in Page(render(sample())).text
@@ -122,15 +141,33 @@ def test_items_that_differ_come_first_and_name_who_differs():
 
 def test_a_large_data_set_is_cut_and_the_page_says_so():
     same = Answer(text="x", same=True)
-    rows = [PictureRow(name=f"item {i}", label=None, thumbnail=None, reference="x", right=None, answers={"a": same}) for i in range(130)]
-    rows.append(PictureRow(name="the odd one", label=None, thumbnail=None, reference="x", right=None, answers={"a": Answer(text="y", same=False)}))
+    rows = [
+        PictureRow(name=f"item {i}", label=None, thumbnail=None, reference="x", right=None, answers={"a": same})
+        for i in range(130)
+    ]
+    rows.append(
+        PictureRow(
+            name="the odd one",
+            label=None,
+            thumbnail=None,
+            reference="x",
+            right=None,
+            answers={"a": Answer(text="y", same=False)},
+        )
+    )
     text = Page(render(sample(pictures=tuple(rows)))).text
     assert "the odd one" in text and "item 129" not in text
     assert "31 more items are not shown; 0 of them differ" in text
 
 
 def test_nothing_met_the_budget():
-    nothing = choice(chosen=None, chosen_for={}, met="no", why="Nothing keeps 1 ms.", nearest={"latency": "openvino-fp32 takes 8.4 ms"})
+    nothing = choice(
+        chosen=None,
+        chosen_for={},
+        met="no",
+        why="Nothing keeps 1 ms.",
+        nearest={"latency": "openvino-fp32 takes 8.4 ms"},
+    )
     text = Page(render(sample(choice=nothing))).text
     assert "Nothing met the budget Nothing keeps 1 ms." in text
     assert "Nearest misses latency : openvino-fp32 takes 8.4 ms" in text
@@ -139,7 +176,14 @@ def test_nothing_met_the_budget():
 def test_nothing_but_failures_still_makes_a_page():
     rows = candidates()[-2:]
     empty = Choice(chosen=None, chosen_for={}, met="no", why="All failed.", met_because="", front=(), candidates=rows)
-    bare = sample(choice=empty, reference=Reference(latency_ms=None, accuracy=None, size_bytes=None), pictures=(), stages={}, skipped=(), assumed=())
+    bare = sample(
+        choice=empty,
+        reference=Reference(latency_ms=None, accuracy=None, size_bytes=None),
+        pictures=(),
+        stages={},
+        skipped=(),
+        assumed=(),
+    )
     text = Page(render(bare)).text
     assert "the converter crashed (SIGSEGV)" in text
     assert "No accuracy was measured." in text and "No latency was measured." in text
@@ -165,7 +209,10 @@ def test_text_is_escaped_wherever_it_comes_from():
     assert evil in Page(page).text
 
 
-@pytest.mark.parametrize("place", ["/home/somebody/work/net.py", "C:\\Users\\somebody\\net.py", "file:///home/somebody/net.py", "~/somebody/net.py"])
+@pytest.mark.parametrize(
+    "place",
+    ["/home/somebody/work/net.py", "C:\\Users\\somebody\\net.py", "file:///home/somebody/net.py", "~/somebody/net.py"],
+)
 def test_absolute_paths_are_cut_to_the_last_part(place):
     page = render(sample(command=f"torchport deploy {place}:build -o out/net.tport", source={"file": place}))
     assert "somebody" not in page
@@ -185,7 +232,10 @@ def test_the_charts_are_well_formed_and_show_every_measured_candidate():
         assert all(c.id in words for c in candidates() if c.latency_ms)
         assert "eager PyTorch" in words and "ncnn" not in words
         width, height = map(float, drawing.attrib["viewBox"].split()[2:])
-        assert all(0 <= float(dot.attrib["cx"]) <= width and 0 <= float(dot.attrib["cy"]) <= height for dot in drawing.iter("circle"))
+        assert all(
+            0 <= float(dot.attrib["cx"]) <= width and 0 <= float(dot.attrib["cy"]) <= height
+            for dot in drawing.iter("circle")
+        )
 
 
 def test_labels_of_the_scatter_do_not_cover_each_other():
@@ -221,7 +271,10 @@ def test_wrong_and_differing_items_come_first():
 
 
 def test_a_reason_holds_nothing_of_an_interpreters_inner_text():
-    inner = "RuntimeError: no kernel for aten::unfold\n\nWhile executing %unfold : [num_users=1] = call_function[target=torch.ops.aten.unfold.default](args = (%x, 2, 3, 1))"
+    inner = (
+        "RuntimeError: no kernel for aten::unfold\n\nWhile executing %unfold : [num_users=1] = "
+        "call_function[target=torch.ops.aten.unfold.default](args = (%x, 2, 3, 1))"
+    )
     odd = "needs a <class 'torch.fx.passes.Partitioner'> object at 0x7f1c2e90; executorch.exir.error.InternalError: no"
     rows = (replace(candidates()[-1], reason=inner, notes=(odd,)), *candidates()[:2])
     text = Page(render(sample(choice=choice(candidates=rows), skipped=(Skipped(what="x", why=inner),)))).text
@@ -233,7 +286,11 @@ def test_a_reason_holds_nothing_of_an_interpreters_inner_text():
 def test_no_label_of_the_bars_is_crossed_by_a_dot_or_a_line():
     drawing = ElementTree.fromstring(re.findall(r"<svg.*?</svg>", render(sample()), flags=re.S)[1])
     marks = [(float(dot.attrib["cx"]), float(dot.attrib["cy"])) for dot in drawing.iter("circle")]
-    marks += [(float(line.attrib["x2"]), float(line.attrib["y2"])) for line in drawing.iter("line") if line.attrib["class"] == "spread"]
+    marks += [
+        (float(line.attrib["x2"]), float(line.attrib["y2"]))
+        for line in drawing.iter("line")
+        if line.attrib["class"] == "spread"
+    ]
     labels = [(float(t.attrib["x"]), float(t.attrib["y"]) - 4) for t in drawing.iter("text") if "p90" in (t.text or "")]
     assert len(labels) == 8 and all(x > at + 2.5 for x, y in labels for at, height in marks if abs(height - y) < 1)
 
@@ -241,15 +298,33 @@ def test_no_label_of_the_bars_is_crossed_by_a_dot_or_a_line():
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no browser here")
 def test_a_browser_of_1280_pixels_shows_every_column(tmp_path):
     """With names as long as a search makes them, nothing has to be scrolled sideways to be read."""
-    long, words = "onnx-prune@0.5+distil+int8_static+bf16_stateless", "top-1 0.8 on 20 items is 4.2 points below the 0.842 asked for; " * 4
+    long, words = (
+        "onnx-prune@0.5+distil+int8_static+bf16_stateless",
+        "top-1 0.8 on 20 items is 4.2 points below the 0.842 asked for; " * 4,
+    )
     rows = tuple(
         replace(
-            c, id=f"{c.target}-{long}", recipe=long.partition("-")[2], precision="int8_static+bf16_stateless", reason=words, notes=(words,), parity_of=long, distance=Distance(max_rel=0.1, snr_db=20.0)
+            c,
+            id=f"{c.target}-{long}",
+            recipe=long.partition("-")[2],
+            precision="int8_static+bf16_stateless",
+            reason=words,
+            notes=(words,),
+            parity_of=long,
+            distance=Distance(max_rel=0.1, snr_db=20.0),
         )
         for c in candidates()
     )
-    page = render(sample(choice=choice(candidates=rows, chosen=rows[0].id, chosen_for={"python": rows[0].id}), pictures=pictures() * 6))
-    ask = "<script>document.title = [...document.querySelectorAll('.scroll, .chart, body')].map(e => e.scrollWidth - e.clientWidth).join(' ')</script></body>"
+    page = render(
+        sample(
+            choice=choice(candidates=rows, chosen=rows[0].id, chosen_for={"python": rows[0].id}),
+            pictures=pictures() * 6,
+        )
+    )
+    ask = (
+        "<script>document.title = [...document.querySelectorAll('.scroll, .chart, body')].map(e => e.scrollWidth - "
+        "e.clientWidth).join(' ')</script></body>"
+    )
     (tmp_path / "report.html").write_text(page.replace("</body>", ask), "utf-8")
     switches = [
         "--headless",
@@ -262,6 +337,12 @@ def test_a_browser_of_1280_pixels_shows_every_column(tmp_path):
         "--window-size=1280,3000",
         "--dump-dom",
     ]
-    done = subprocess.run(["chromium", *switches, f"--user-data-dir={tmp_path / 'profile'}", tmp_path / "report.html"], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run(
+        ["chromium", *switches, f"--user-data-dir={tmp_path / 'profile'}", tmp_path / "report.html"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     over = re.search(r"<title>([\d -]+)</title>", done.stdout)
     assert over and len(over[1].split()) >= 6 and max(map(int, over[1].split())) <= 0, over

@@ -22,7 +22,10 @@ def program_of(module: nn.Module, *args: torch.Tensor, names: tuple[str, ...] = 
     for parameter in module.eval().parameters():
         parameter.requires_grad_(False)
     outputs = flatten_outputs(module(*args))
-    signature = Signature(inputs=tuple(spec(n, t) for n, t in zip(names, args, strict=True)), outputs=tuple(spec(n, t) for n, t in outputs.items()))
+    signature = Signature(
+        inputs=tuple(spec(n, t) for n, t in zip(names, args, strict=True)),
+        outputs=tuple(spec(n, t) for n, t in outputs.items()),
+    )
     examples = {name: tensor.numpy() for name, tensor in zip(names, args, strict=True)}
     exported = None if isinstance(module, torch.jit.ScriptModule) else torch.export.export(module, args)
     return Program({"model": GraphProgram("model", signature, examples, exported, module)})

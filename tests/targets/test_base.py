@@ -110,9 +110,17 @@ def test_scalars_stay_scalars() -> None:
 
 
 def test_an_output_without_a_batch_axis_is_answered_once_however_the_batch_is_cut() -> None:
-    specs = [TensorSpec(name=name, dtype="float32", shape=shape) for name, shape in (("x", ("batch", 2)), ("y", ("batch", 2)), ("table", (3,)), ("scale", ()))]
+    specs = [
+        TensorSpec(name=name, dtype="float32", shape=shape)
+        for name, shape in (("x", ("batch", 2)), ("y", ("batch", 2)), ("table", (3,)), ("scale", ()))
+    ]
     signature = Signature(inputs=(specs[0],), outputs=tuple(specs[1:]))
-    io = {spec.name: TensorIO(name=spec.name, dtype="float32", batch=FixedBatch(fixed=(2,)) if spec.name in "xy" else "none") for spec in specs}
+    io = {
+        spec.name: TensorIO(
+            name=spec.name, dtype="float32", batch=FixedBatch(fixed=(2,)) if spec.name in "xy" else "none"
+        )
+        for spec in specs
+    }
 
     class Tables(Runner):
         def _open(self, path: Path) -> None:
@@ -121,5 +129,7 @@ def test_an_output_without_a_batch_axis_is_answered_once_however_the_batch_is_cu
         def _run(self, feed: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {"y": feed["x"] + 1, "table": np.arange(3, dtype=np.float32), "scale": np.float32(2)}
 
-    answered = Tables(signature, GraphFile(entry="none", files=(), io=io), Path()).run({"x": np.zeros((5, 2), np.float32)})
+    answered = Tables(signature, GraphFile(entry="none", files=(), io=io), Path()).run(
+        {"x": np.zeros((5, 2), np.float32)}
+    )
     assert {name: array.shape for name, array in answered.items()} == {"y": (5, 2), "table": (3,), "scale": ()}

@@ -29,7 +29,9 @@ def target_name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module", params=TOYS)
 def case(request: pytest.FixtureRequest, target_name: str, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return Case(targets.get(target_name), TOYS[request.param], tmp_path_factory.mktemp(f"{target_name}-{request.param}"))
+    return Case(
+        targets.get(target_name), TOYS[request.param], tmp_path_factory.mktemp(f"{target_name}-{request.param}")
+    )
 
 
 @pytest.mark.parametrize("check", target_checks(), ids=lambda check: check.__name__)

@@ -43,7 +43,9 @@ def test_a_batch_beyond_the_bound_is_cut_and_joined(tmp_path: Path) -> None:
 def test_an_unbounded_length_takes_the_options_bound_and_no_more(tmp_path: Path) -> None:
     exported = torch.export.export(nn.Softmax(0), (torch.rand(5),), dynamic_shapes=({0: torch.export.Dim("length")},))
     spec = {"dtype": "float32", "shape": ("length",)}
-    signature = Signature(inputs=(TensorSpec(name="x", **spec),), outputs=(TensorSpec(name="output_0", **spec),), dims={"length": Bound()})
+    signature = Signature(
+        inputs=(TensorSpec(name="x", **spec),), outputs=(TensorSpec(name="output_0", **spec),), dims={"length": Bound()}
+    )
     program = Program({"model": GraphProgram("model", signature, {"x": np.ones(5, np.float32)}, exported)})
     artifact = targets.get("executorch").export(program, tmp_path, ExportOptions(max_size=16))
     with open_it("executorch", program, tmp_path, artifact) as runner:
@@ -81,10 +83,18 @@ def test_what_runs_is_told(tmp_path: Path) -> None:
     conv, embedding = TOYS["conv"], TOYS["mlp"]
     for toy in (conv, embedding):
         program = toy.program()
-        with open_it("executorch", program, tmp_path / toy.name, export("executorch", program, tmp_path / toy.name), threads=1) as runner:
+        with open_it(
+            "executorch", program, tmp_path / toy.name, export("executorch", program, tmp_path / toy.name), threads=1
+        ) as runner:
             assert (runner.used.library, runner.used.provider, runner.used.threads) == ("executorch", "xnnpack", 1)
     with pytest.raises(RunError, match="has no cuda"):
-        open_it("executorch", program, tmp_path / toy.name, export("executorch", program, tmp_path / toy.name), device="cuda")
+        open_it(
+            "executorch",
+            program,
+            tmp_path / toy.name,
+            export("executorch", program, tmp_path / toy.name),
+            device="cuda",
+        )
 
 
 def test_an_open_runner_keeps_its_threads_when_another_asks_for_more(tmp_path: Path) -> None:

@@ -22,7 +22,9 @@ def test_the_lite_interpreter_runs_the_file(tmp_path: Path) -> None:
     with quiet_jit():
         module = _load_for_lite_interpreter(str(tmp_path / "model.ptl"))  # type: ignore[no-untyped-call]
     x = next(iter(toy.feed().values()))
-    np.testing.assert_allclose(module(torch.tensor(x)).numpy(), next(iter(toy.expected(toy.feed()).values())), atol=1e-5)
+    np.testing.assert_allclose(
+        module(torch.tensor(x)).numpy(), next(iter(toy.expected(toy.feed()).values())), atol=1e-5
+    )
 
 
 def test_it_carries_bytecode_and_says_what_was_left_out(tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Awkward(nn.Module):
-    """Its output names are those of its operators, it hands one tensor out twice, and its input and a constant as they are."""
+    """Its output names are those of its operators, it hands one tensor out twice, and its input and a constant as they
+    are.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,13 +73,21 @@ def test_bytes_do_not_depend_on_the_process(tmp_path: Path) -> None:
         "from torchport.targets.base import ExportOptions\n"
         "folder = pathlib.Path(sys.argv[1]); folder.mkdir()\n"
         "TOYS['conv'].program()\n" * 1 + "for target in ('onnx', 'openvino'):\n"
-        "    (folder / target).mkdir(); targets.get(target).export(TOYS['sequence'].program(), folder / target, ExportOptions())\n"
+        "    (folder / target).mkdir(); targets.get(target).export(TOYS['sequence'].program(), folder / target, "
+        "ExportOptions())\n"
     )
     for seed in ("1", "2"):
-        subprocess.run([sys.executable, "-c", code, str(tmp_path / seed)], check=True, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-c", code, str(tmp_path / seed)],
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+        )
     files = sorted(path.relative_to(tmp_path / "1") for path in (tmp_path / "1").rglob("*") if path.is_file())
     assert len(files) == 3
-    assert [file for file in files if (tmp_path / "1" / file).read_bytes() != (tmp_path / "2" / file).read_bytes()] == []
+    assert [
+        file for file in files if (tmp_path / "1" / file).read_bytes() != (tmp_path / "2" / file).read_bytes()
+    ] == []
 
 
 def test_the_scripted_classic_goes_through_the_torchscript_exporter(tmp_path: Path) -> None:
@@ -110,7 +120,9 @@ def test_weights_beyond_one_file_lie_beside_it(tmp_path: Path, monkeypatch: pyte
     assert not own.exists()
 
 
-def test_exporting_says_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder) -> None:
+def test_exporting_says_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
+) -> None:
     export("onnx", TOYS["mlp"].program(), tmp_path)
     said = capfd.readouterr()
     assert (said.out, said.err, len(recwarn)) == ("", "", 0)
@@ -123,12 +135,16 @@ def test_the_optimised_model_is_cached_and_never_trusted(tmp_path: Path, own: Pa
     artifact = export("onnx", program, tmp_path / "made")
     for _ in range(2):
         with open_it("onnx", program, tmp_path / "made", artifact, threads=1) as runner:
-            np.testing.assert_allclose(runner.run(toy.feed())["output_0"], toy.expected(toy.feed())["output_0"], atol=1e-5)
+            np.testing.assert_allclose(
+                runner.run(toy.feed())["output_0"], toy.expected(toy.feed())["output_0"], atol=1e-5
+            )
         (kept,) = own.iterdir()
         content = kept.read_bytes()
         assert "BatchNormalization" not in content.decode(errors="ignore")
         if damage != "none":
-            kept.write_bytes({"garbage": b"not a model", "truncated": content[: len(content) // 2], "empty": b""}[damage])
+            kept.write_bytes(
+                {"garbage": b"not a model", "truncated": content[: len(content) // 2], "empty": b""}[damage]
+            )
 
 
 @pytest.mark.parametrize("value", ["off", "a file is in the way"])

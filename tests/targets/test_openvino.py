@@ -53,7 +53,9 @@ def test_an_input_may_be_an_output(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["nothing", "half", "noise", "empty"])
-def test_the_compiled_model_is_cached_and_never_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+def test_the_compiled_model_is_cached_and_never_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
     monkeypatch.setenv("TORCHPORT_CACHE", str(tmp_path / "cache"))
     program = program_of(nn.Linear(16, 8), x := torch.randn(2, 16))
     artifact = export("openvino", program, tmp_path / "model")
@@ -61,11 +63,16 @@ def test_the_compiled_model_is_cached_and_never_trusted(tmp_path: Path, monkeypa
         first = runner.run({"x": x.numpy()})["output_0"]
     (kept,) = (tmp_path / "cache" / "openvino").iterdir()
     good = kept.read_bytes()
-    kept.write_bytes({"nothing": good, "half": good[: len(good) // 2], "noise": bytes(range(256)) * 40, "empty": b""}[damage])
+    kept.write_bytes(
+        {"nothing": good, "half": good[: len(good) // 2], "noise": bytes(range(256)) * 40, "empty": b""}[damage]
+    )
     with open_it("openvino", program, tmp_path / "model", artifact) as runner:
         np.testing.assert_array_equal(runner.run({"x": x.numpy()})["output_0"], first)
     (again,) = kept.parent.iterdir()
-    assert again.name.partition("-")[0] == kept.name.partition("-")[0] and again.stem.partition("-")[2] == hashlib.sha256(again.read_bytes()).hexdigest()
+    assert (
+        again.name.partition("-")[0] == kept.name.partition("-")[0]
+        and again.stem.partition("-")[2] == hashlib.sha256(again.read_bytes()).hexdigest()
+    )
     assert again.stat().st_size > 0.9 * len(good)  # it tells when it was made, in more letters or fewer
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == ["model.bin", "model.xml"]
 
@@ -101,7 +108,13 @@ def test_a_process_that_converts_and_runs_reports_to_nobody(tmp_path: Path) -> N
     home, made = tmp_path / "home", tmp_path / "made"
     home.mkdir()
     made.mkdir()
-    done = subprocess.run([sys.executable, "-c", QUIET_CODE, str(made)], env={**os.environ, "HOME": str(home)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", QUIET_CODE, str(made)],
+        env={**os.environ, "HOME": str(home)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert list(home.iterdir()) == []
 

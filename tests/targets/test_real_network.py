@@ -33,7 +33,9 @@ def photos() -> np.ndarray:
     if spec is None or not spec.submodule_search_locations:
         pytest.skip("the photos of foolbox are not installed")
     files = sorted((Path(spec.submodule_search_locations[0]) / "data").glob("imagenet_*.jpg"))[:6]
-    pixels = np.stack([np.asarray(Image.open(file).convert("RGB").resize((224, 224)), dtype=np.float32) for file in files])
+    pixels = np.stack(
+        [np.asarray(Image.open(file).convert("RGB").resize((224, 224)), dtype=np.float32) for file in files]
+    )
     return np.ascontiguousarray((pixels.transpose(0, 3, 1, 2) - 127) / 128)
 
 
@@ -45,7 +47,9 @@ def program(photos: np.ndarray) -> Program:
         from efficientnet_lite_pytorch import EfficientNet
 
         module = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=weights).eval().requires_grad_(False)
-        exported = torch.export.export(module, (torch.tensor(photos[:2]),), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},))
+        exported = torch.export.export(
+            module, (torch.tensor(photos[:2]),), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
+        )
     return Program({"model": GraphProgram("model", SIGNATURE, {"pixels": photos[:2]}, exported, module)})
 
 

@@ -49,7 +49,11 @@ def with_batch(program: Program) -> Program:
     def free(spec: TensorSpec) -> TensorSpec:
         return TensorSpec(name=spec.name, dtype=spec.dtype, shape=("batch", *spec.shape[1:]))
 
-    signature = Signature(inputs=tuple(map(free, graph.signature.inputs)), outputs=tuple(map(free, graph.signature.outputs)), dims={"batch": Bound()})
+    signature = Signature(
+        inputs=tuple(map(free, graph.signature.inputs)),
+        outputs=tuple(map(free, graph.signature.outputs)),
+        dims={"batch": Bound()},
+    )
     return Program({"model": replace(graph, signature=signature)})
 
 
@@ -115,4 +119,6 @@ def test_libtorch_finds_frozen_code_without_debug_records(tmp_path: Path) -> Non
         module = torch.jit.load(tmp_path / "model.pt")  # type: ignore[no-untyped-call]
     assert not list(module.parameters())
     x = next(iter(toy.feed().values()))
-    np.testing.assert_allclose(module(torch.tensor(x)).numpy(), next(iter(toy.expected(toy.feed()).values())), atol=1e-5)
+    np.testing.assert_allclose(
+        module(torch.tensor(x)).numpy(), next(iter(toy.expected(toy.feed()).values())), atol=1e-5
+    )

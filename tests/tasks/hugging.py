@@ -33,8 +33,18 @@ def texts(place: Path) -> Path:
 
 
 def deployed(place: Path, data: Path, task: str, targets: tuple[str, ...] = ("onnx",), **settings: Any) -> Predictor:
-    """The Bundle `x.tport` beside a folder, opened; its task is the one that was to be picked, and every target has a variant."""
-    outcome = torchport.deploy(f"hf:{place}", place.parent / "x.tport", data=data, settings=settings, targets=list(targets), recipes=["fp32"], keep="all")
+    """The Bundle `x.tport` beside a folder, opened; its task is the one that was to be picked, and every target has a
+    variant.
+    """
+    outcome = torchport.deploy(
+        f"hf:{place}",
+        place.parent / "x.tport",
+        data=data,
+        settings=settings,
+        targets=list(targets),
+        recipes=["fp32"],
+        keep="all",
+    )
     assert {one.id: one.reason for one in outcome.choice.candidates if one.target in targets and not one.parity} == {}
     predictor = Predictor(outcome.bundle, variant="onnx-fp32", threads=1)
     assert predictor.bundle.manifest.task.name == task

@@ -77,7 +77,9 @@ def test_windows_are_the_same_samples_cut_evenly(lengths, size):
 
 def test_a_wav_cut_short_gives_what_is_there():
     raw = file_of(tone(1.0))
-    assert np.array_equal(audio.decode(raw[: len(raw) // 2], RATE), audio.decode(raw, RATE)[: (len(raw) // 2 - 44) // 2])
+    assert np.array_equal(
+        audio.decode(raw[: len(raw) // 2], RATE), audio.decode(raw, RATE)[: (len(raw) // 2 - 44) // 2]
+    )
 
 
 @pytest.mark.parametrize(
@@ -91,7 +93,15 @@ def test_a_wav_cut_short_gives_what_is_there():
         (file_of(np.array([0.0, np.nan, np.inf]), subtype="FLOAT"), "no numbers"),
         (file_of(tone(0.1, 8000), 100), "100 Hz"),
     ],
-    ids=["nothing", "a text", "half a header", "a header", "cut", "not numbers", "too few samples a second"],  # the bytes of one tell the time
+    ids=[
+        "nothing",
+        "a text",
+        "half a header",
+        "a header",
+        "cut",
+        "not numbers",
+        "too few samples a second",
+    ],  # the bytes of one tell the time
 )
 def test_what_cannot_be_heard_says_why(raw, said):
     with pytest.raises(BadInput, match=said):

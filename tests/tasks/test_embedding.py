@@ -19,13 +19,23 @@ TASK = tasks.get("embedding")
 def bundle(tmp_path_factory, untimed):
     folder = tmp_path_factory.mktemp("embedding")
     sample = sample_of("embedding", folder)
-    torchport.deploy(sample.source, folder / "e.tport", task=sample.task, data=sample.data, settings=sample.settings, targets=["onnx"], recipes=["fp32"])
+    torchport.deploy(
+        sample.source,
+        folder / "e.tport",
+        task=sample.task,
+        data=sample.data,
+        settings=sample.settings,
+        targets=["onnx"],
+        recipes=["fp32"],
+    )
     return folder / "e.tport"
 
 
 def test_what_is_of_one_topic_is_near(bundle):
     with Predictor(bundle, threads=1) as predictor:
-        goal, match, soup, chinese = (np.array(predictor.predict(text.encode())["embedding"]) for text in ("goal", "match team", "soup", "球队"))
+        goal, match, soup, chinese = (
+            np.array(predictor.predict(text.encode())["embedding"]) for text in ("goal", "match team", "soup", "球队")
+        )
     assert goal.shape == (16,) and np.linalg.norm(goal) == pytest.approx(1, abs=1e-6)
     assert goal @ match > 0.9 > 0.5 > goal @ soup
     assert np.linalg.norm(chinese) == pytest.approx(1, abs=1e-6)
@@ -34,7 +44,9 @@ def test_what_is_of_one_topic_is_near(bundle):
 @pytest.mark.parametrize("pooling", ["mean", "cls", "max"])
 @pytest.mark.parametrize("normalize", [True, "false"])
 def test_pooling_leaves_padding_out(tmp_path, pooling, normalize):
-    facts = TASK.resolve({"tokenizer": str(_words.tokenizer(tmp_path)), "pooling": pooling, "normalize": normalize}, {})[0]
+    facts = TASK.resolve(
+        {"tokenizer": str(_words.tokenizer(tmp_path)), "pooling": pooling, "normalize": normalize}, {}
+    )[0]
     encoder = _words.Encoder().eval()
     item = type("Item", (), {"read": lambda self=None: b"a goal"})
     module = TASK.split(encoder, facts, [item]).graphs["model"].module
@@ -65,7 +77,11 @@ def test_a_hugging_face_folder_states_its_facts():
     from torchport.capture.source import open_source
 
     facts = open_source(str(minilm.folder())).facts
-    assert facts["tokenizer"] == minilm.folder() / "tokenizer.json" and facts["max_length"] == 256 and facts["pooling"] == "mean"
+    assert (
+        facts["tokenizer"] == minilm.folder() / "tokenizer.json"
+        and facts["max_length"] == 256
+        and facts["pooling"] == "mean"
+    )
     resolved, assumed = TASK.resolve({}, facts)
     assert resolved["max_length"] == 256 and set(assumed) == {"pad_to"} and resolved["normalize"] is True
 
@@ -77,8 +93,17 @@ def test_sentences_that_mean_the_same_are_near(tmp_path, untimed):
     torch.set_num_threads(1)
     texts = ["A man is eating food.", "Someone eats a meal.", "The stock market fell today.", "一个男人在吃饭。"]
     (tmp_path / "a.csv").write_text("text\n" + "".join(f'"{text}"\n' for text in texts), encoding="utf-8")
-    torchport.deploy(str(minilm.folder()), tmp_path / "e.tport", task="embedding", data=tmp_path / "a.csv", targets=["onnx"], recipes=["fp32"])
+    torchport.deploy(
+        str(minilm.folder()),
+        tmp_path / "e.tport",
+        task="embedding",
+        data=tmp_path / "a.csv",
+        targets=["onnx"],
+        recipes=["fp32"],
+    )
     with Predictor(tmp_path / "e.tport", threads=1) as predictor:
         vectors = np.array([predictor.predict(text.encode())["embedding"] for text in texts])
     np.testing.assert_allclose(vectors, minilm.embed(minilm.encoder(), texts), atol=1e-5)
-    assert vectors[0] @ vectors[1] == pytest.approx(0.761, abs=1e-3) and vectors[0] @ vectors[2] == pytest.approx(-0.017, abs=1e-3)
+    assert vectors[0] @ vectors[1] == pytest.approx(0.761, abs=1e-3) and vectors[0] @ vectors[2] == pytest.approx(
+        -0.017, abs=1e-3
+    )

@@ -60,7 +60,9 @@ def test_every_fact_can_be_set_and_impossible_values_are_refused(name, resolved)
             except UsageError as exc:
                 assert exc.hint, (fact, value)
                 continue
-            assert fact in ("source", "language", "labels") or (fact, value) == ("mean", "-1e9"), f"{fact}={value} became {facts[fact]!r}"
+            assert fact in ("source", "language", "labels") or (fact, value) == ("mean", "-1e9"), (
+                f"{fact}={value} became {facts[fact]!r}"
+            )
 
 
 @pytest.mark.parametrize("name", tasks.names())

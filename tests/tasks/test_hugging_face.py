@@ -1,4 +1,6 @@
-"""`deploy hf:DIR` from a folder to an answer, a tiny seeded model a family: classifiers, pictures and speech; the task is picked, the answer is that of transformers."""
+"""`deploy hf:DIR` from a folder to an answer, a tiny seeded model a family: classifiers, pictures and speech; the task
+is picked, the answer is that of transformers.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,19 @@ from torchport.testing.samples import _words, speech_recognition
 transformers = pytest.importorskip("transformers")
 
 pytestmark = [pytest.mark.filterwarnings("ignore:::transformers"), pytest.mark.usefixtures("untimed")]
-LABELS = {"id2label": dict(enumerate(_words.TOPICS)), "label2id": {topic: number for number, topic in enumerate(_words.TOPICS)}}
-BERT = {**SIZES, **LABELS, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32, "initializer_range": 0.5}
+LABELS = {
+    "id2label": dict(enumerate(_words.TOPICS)),
+    "label2id": {topic: number for number, topic in enumerate(_words.TOPICS)},
+}
+BERT = {
+    **SIZES,
+    **LABELS,
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 32,
+    "initializer_range": 0.5,
+}
 
 
 def bert() -> Any:
@@ -27,11 +40,17 @@ def bert() -> Any:
 
 
 def distilbert() -> Any:
-    return transformers.DistilBertForSequenceClassification(transformers.DistilBertConfig(**SIZES, **LABELS, dim=16, n_layers=2, n_heads=2, hidden_dim=32, initializer_range=0.5))
+    return transformers.DistilBertForSequenceClassification(
+        transformers.DistilBertConfig(
+            **SIZES, **LABELS, dim=16, n_layers=2, n_heads=2, hidden_dim=32, initializer_range=0.5
+        )
+    )
 
 
 def roberta() -> Any:
-    return transformers.RobertaForSequenceClassification(transformers.RobertaConfig(**BERT, max_position_embeddings=80, type_vocab_size=1))
+    return transformers.RobertaForSequenceClassification(
+        transformers.RobertaConfig(**BERT, max_position_embeddings=80, type_vocab_size=1)
+    )
 
 
 @pytest.mark.parametrize("make", [bert, distilbert, roberta])
@@ -41,14 +60,36 @@ def test_classifiers(make, tmp_path, untimed):
     with deployed(place, texts(place), "text-classification", max_length=32) as predictor, torch.no_grad():
         for text in TEXTS:
             got = {one["label"]: one["score"] for one in predictor.predict(text.encode())["labels"]}
-            np.testing.assert_allclose([got[topic] for topic in _words.TOPICS], model(ids_of(place, text)).logits.softmax(1)[0], atol=1e-5)
+            np.testing.assert_allclose(
+                [got[topic] for topic in _words.TOPICS], model(ids_of(place, text)).logits.softmax(1)[0], atol=1e-5
+            )
 
 
 def test_pictures(tmp_path, untimed):
     place = tmp_path / "tiny"
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "image_size": 32, "patch_size": 8}
-    model = folder_of(lambda: transformers.ViTForImageClassification(transformers.ViTConfig(**sizes, **LABELS, initializer_range=0.2)), place)
-    prepared = {"do_resize": True, "size": {"height": 32, "width": 32}, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "image_size": 32,
+        "patch_size": 8,
+    }
+    model = folder_of(
+        lambda: transformers.ViTForImageClassification(
+            transformers.ViTConfig(**sizes, **LABELS, initializer_range=0.2)
+        ),
+        place,
+    )
+    prepared = {
+        "do_resize": True,
+        "size": {"height": 32, "width": 32},
+        "do_rescale": True,
+        "rescale_factor": 1 / 255,
+        "do_normalize": True,
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+    }
     (place / "preprocessor_config.json").write_text(json.dumps(prepared))
     (tmp_path / "photos").mkdir()
     pixels = np.random.default_rng(0).integers(0, 255, (32, 32, 3), np.uint8)
@@ -72,15 +113,33 @@ def test_whisper(tmp_path, untimed):
 
 def test_wav2vec2(tmp_path, untimed):
     place = tmp_path / "tiny"
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "num_conv_pos_embeddings": 4,
+        "num_conv_pos_embedding_groups": 2,
+    }
     listening = {"conv_dim": (8, 8), "conv_stride": (5, 4), "conv_kernel": (10, 8), "num_feat_extract_layers": 2}
-    model = folder_of(lambda: transformers.Wav2Vec2ForCTC(transformers.Wav2Vec2Config(vocab_size=5, pad_token_id=0, initializer_range=1.0, **sizes, **listening)), place)
+    model = folder_of(
+        lambda: transformers.Wav2Vec2ForCTC(
+            transformers.Wav2Vec2Config(vocab_size=5, pad_token_id=0, initializer_range=1.0, **sizes, **listening)
+        ),
+        place,
+    )
     (place / "vocab.json").write_text(json.dumps({"<pad>": 0, "|": 1, "a": 2, "b": 3, "c": 4}))
-    (place / "preprocessor_config.json").write_text(json.dumps({"sampling_rate": 16000, "do_normalize": True, "feature_size": 1}))
+    (place / "preprocessor_config.json").write_text(
+        json.dumps({"sampling_rate": 16000, "do_normalize": True, "feature_size": 1})
+    )
     recordings = speech_recognition.recordings(tmp_path / "recordings")
     with deployed(place, recordings, "speech-recognition", silence=-200) as predictor:
         samples = speech_recognition.tones(0.8)
         said = predictor.predict(encode_wav(samples, speech_recognition.RATE))["text"]
     with torch.no_grad():
-        best = torch.unique_consecutive(model(torch.from_numpy((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7))[None]).logits.argmax(-1)[0]).tolist()
+        best = torch.unique_consecutive(
+            model(torch.from_numpy((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7))[None]).logits.argmax(-1)[
+                0
+            ]
+        ).tolist()
     assert said.split() == "".join(" abc"[token - 1] for token in best if token).split()

@@ -1,4 +1,6 @@
-"""The task as a whole: facts, the user's pictures, the chain from bytes to labels, and what is said where something does not fit."""
+"""The task as a whole: facts, the user's pictures, the chain from bytes to labels, and what is said where something
+does not fit.
+"""
 
 from __future__ import annotations
 
@@ -52,12 +54,22 @@ class OfModule:
     """A runner that calls a torch module."""
 
     def __init__(self, module, **io):
-        self.module, self.signature = module, Signature(inputs=tuple(TensorSpec(name=name, dtype="float32", shape=()) for name in io), outputs=())
-        self.graph = type("Graph", (), {"io": {name: type("IO", (), {"max_shape": bound}) for name, bound in io.items()}})
+        self.module, self.signature = (
+            module,
+            Signature(inputs=tuple(TensorSpec(name=name, dtype="float32", shape=()) for name in io), outputs=()),
+        )
+        self.graph = type(
+            "Graph", (), {"io": {name: type("IO", (), {"max_shape": bound}) for name, bound in io.items()}}
+        )
 
     def run(self, feed):
         with torch.no_grad():
-            return {name: value.numpy() for name, value in self.module(*(torch.from_numpy(np.ascontiguousarray(array)) for array in feed.values())).items()}
+            return {
+                name: value.numpy()
+                for name, value in self.module(
+                    *(torch.from_numpy(np.ascontiguousarray(array)) for array in feed.values())
+                ).items()
+            }
 
 
 class MeanColor(torch.nn.Module):
@@ -76,7 +88,9 @@ def pipeline(facts, in_graph=False, model=None, max_shape=None):
 
 
 def test_settings_win_over_the_source_and_what_is_left_is_named():
-    facts, assumed = TASK.resolve({"mean": "127", "std": "128", "scale": "255"}, {"mean": [0.5] * 3, "interpolation": "bicubic", "hidden": 1})
+    facts, assumed = TASK.resolve(
+        {"mean": "127", "std": "128", "scale": "255"}, {"mean": [0.5] * 3, "interpolation": "bicubic", "hidden": 1}
+    )
     assert facts["mean"] == [127.0] * 3
     assert facts["interpolation"] == "bicubic"
     assert set(assumed) == {"activation", "antialias", "color", "crop", "reducing_gap", "resize"}
@@ -132,7 +146,9 @@ def test_from_bytes_to_labels(activation, in_graph):
     assert json.loads(json.dumps(values["result"])) == values["result"]
 
 
-@pytest.mark.parametrize("setting", [{}, {"color": "BGR"}, {"interpolation": "bicubic"}, {"resize": "20,16"}, {"antialias": "false"}])
+@pytest.mark.parametrize(
+    "setting", [{}, {"color": "BGR"}, {"interpolation": "bicubic"}, {"resize": "20,16"}, {"antialias": "false"}]
+)
 def test_host_and_graph_answer_alike(setting):
     facts = resolved(**setting)
     noise = np.random.default_rng(1).integers(0, 256, (57, 83, 3), np.uint8)
@@ -224,7 +240,11 @@ def test_names_that_only_look_labelled(tmp_path, names):
 def test_items_labelled_by_sub_folder(tmp_path):
     folder = folder_of(tmp_path, "dog/1.png", "cat/2.png", "cat/deep/1.png")
     (folder / "empty").mkdir()
-    assert [(i.name, i.label) for i in TASK.items(folder, resolved())] == [("cat/2.png", 0), ("cat/deep/1.png", 0), ("dog/1.png", 1)]
+    assert [(i.name, i.label) for i in TASK.items(folder, resolved())] == [
+        ("cat/2.png", 0),
+        ("cat/deep/1.png", 0),
+        ("dog/1.png", 1),
+    ]
     assert [i.label for i in TASK.items(folder, resolved(labels=["dog", "fox", "cat"]))] == [2, 2, 0]
     assert [i.label for i in TASK.items(folder, resolved(labels=["Katze", "Hund"]))] == [0, 0, 1]
     with pytest.raises(BadInput, match=r"'cat' of .* is not one of the 3 labels"):
@@ -304,12 +324,23 @@ def test_a_picture_of_100_megapixels_is_refused_before_it_is_decoded():
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize(("raw", "said"), [(b"", "empty"), ("一张照片".encode(), "not a picture"), (picture()[:60], "cannot be decoded"), (picture(kind="JPEG")[:-60], "cannot be decoded")])
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"", "empty"),
+        ("一张照片".encode(), "not a picture"),
+        (picture()[:60], "cannot be decoded"),
+        (picture(kind="JPEG")[:-60], "cannot be decoded"),
+    ],
+)
 def test_what_is_no_picture_or_half_of_one(raw, said):
     with pytest.raises(BadInput, match=said):
         pipeline(resolved()).answer(raw)
 
 
 def test_the_run_half_imports_no_torch():
-    code = "import sys; from torchport.tasks import tasks; t = tasks.get('image-classification'); t.host; assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from torchport.tasks import tasks; t = tasks.get('image-classification'); t.host; assert 'torch' "
+        "not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

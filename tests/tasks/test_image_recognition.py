@@ -1,4 +1,6 @@
-"""The task `image-recognition`: enrolment, search and thresholds, text by CTC, facts and bad input; digits with trained networks."""
+"""The task `image-recognition`: enrolment, search and thresholds, text by CTC, facts and bad input; digits with trained
+networks.
+"""
 
 from __future__ import annotations
 
@@ -117,7 +119,10 @@ def test_impossible_settings(settings, said):
     ],
 )
 def test_a_head_that_does_not_fit(shape, settings, said):
-    model = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 3, 224, 224)),), outputs=(TensorSpec(name="y", dtype="float32", shape=shape),))
+    model = Signature(
+        inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 3, 224, 224)),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=shape),),
+    )
     facts, _ = TASK.resolve({"head": "ctc", **settings}, {})
     with pytest.raises(BadInput, match=said):
         TASK.bind(facts, model)
@@ -125,11 +130,23 @@ def test_a_head_that_does_not_fit(shape, settings, said):
 
 def deploy(folder: Path, **changed: object) -> torchport.Outcome:
     settings = {**sample(folder).settings, **changed}
-    return torchport.deploy(MeanColor().eval(), folder / "colors.tport", task="image-recognition", data=folder / "data", settings=settings, targets=["onnx"], recipes=["fp32"])
+    return torchport.deploy(
+        MeanColor().eval(),
+        folder / "colors.tport",
+        task="image-recognition",
+        data=folder / "data",
+        settings=settings,
+        targets=["onnx"],
+        recipes=["fp32"],
+    )
 
 
 def test_a_gallery_must_be_labelled_and_of_two_at_least(tmp_path, untimed):
-    for name, files, said in (("unlabelled", ["a.png", "b.png"], "has no label"), ("lonely", ["me/a.png", "me/b.png"], "shows 1 label"), ("empty", [], "holds no picture")):
+    for name, files, said in (
+        ("unlabelled", ["a.png", "b.png"], "has no label"),
+        ("lonely", ["me/a.png", "me/b.png"], "shows 1 label"),
+        ("empty", [], "holds no picture"),
+    ):
         (tmp_path / name / "people").mkdir(parents=True)
         for file in files:
             (tmp_path / name / "people" / file).parent.mkdir(exist_ok=True)
@@ -146,7 +163,16 @@ def bundle(tmp_path_factory, untimed):
     folder = tmp_path_factory.mktemp("colors")
     made = sample(folder)
     path = folder / "colors.tport"
-    torchport.deploy(made.source, path, task=made.task, data=made.data, settings=made.settings, targets=["onnx", "openvino", "torchscript"], recipes=["fp32"], keep="all")
+    torchport.deploy(
+        made.source,
+        path,
+        task=made.task,
+        data=made.data,
+        settings=made.settings,
+        targets=["onnx", "openvino", "torchscript"],
+        recipes=["fp32"],
+        keep="all",
+    )
     return path
 
 
@@ -190,13 +216,20 @@ def test_an_empty_gallery_knows_nobody(bundle, predictor, tmp_path):
     with Predictor(bundle, overrides={"gallery": str(own)}) as opened:
         nobody = opened.predict(png((9, 90, 9)))
         assert (nobody["label"], nobody["known"], nobody["matches"]) == ("unknown", False, [])
-    with Predictor(bundle, overrides={"gallery": str(own), "threshold": None}) as opened, pytest.raises(BadInput, match="fewer than two labels"):
+    with (
+        Predictor(bundle, overrides={"gallery": str(own), "threshold": None}) as opened,
+        pytest.raises(BadInput, match="fewer than two labels"),
+    ):
         opened.predict(png((9, 90, 9)))
 
 
 def test_what_cannot_be_enrolled_changes_nothing(predictor, tmp_path):
     own = tmp_path / "own.safetensors"
-    for pictures, kind, said in (({}, UsageError, "nothing to enrol"), ({"unknown": [png((1, 2, 3))]}, UsageError, "is no label"), ({"a": [png((1, 2, 3)), b"no picture"]}, BadInput, "not a picture")):
+    for pictures, kind, said in (
+        ({}, UsageError, "nothing to enrol"),
+        ({"unknown": [png((1, 2, 3))]}, UsageError, "is no label"),
+        ({"a": [png((1, 2, 3)), b"no picture"]}, BadInput, "not a picture"),
+    ):
         with pytest.raises(kind, match=said):
             gallery.enrol(predictor, own, pictures, fresh=True)
     assert not own.exists()
@@ -205,7 +238,10 @@ def test_what_cannot_be_enrolled_changes_nothing(predictor, tmp_path):
     with pytest.raises(BadInput, match="another model"):
         gallery.enrol(predictor, own, {"c": [png((1, 2, 3))]})
     assert own.read_bytes() == before
-    with pytest.raises(BadInput, match="another model"), Predictor(predictor.bundle.path, overrides={"gallery": str(own)}) as opened:
+    with (
+        pytest.raises(BadInput, match="another model"),
+        Predictor(predictor.bundle.path, overrides={"gallery": str(own)}) as opened,
+    ):
         opened.predict(png((1, 2, 3)))
 
 
@@ -227,7 +263,15 @@ def test_a_picture_of_100_megapixels_is_refused_before_it_is_decoded(predictor):
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize(("raw", "said"), [(b"", "empty"), (b"GIF89a", "not a picture"), ("写的字".encode(), "not a picture"), (png((1, 2, 3))[:60], "cannot be decoded")])
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b"", "empty"),
+        (b"GIF89a", "not a picture"),
+        ("写的字".encode(), "not a picture"),
+        (png((1, 2, 3))[:60], "cannot be decoded"),
+    ],
+)
 def test_what_is_no_picture(predictor, raw, said):
     with pytest.raises(BadInput, match=said):
         predictor.predict(raw)
@@ -250,17 +294,31 @@ class Reads:
 
 def read(symbols: list[int], alphabet: str = "ab", blank: int = 0) -> dict[str, object]:
     """What the task reads where each column's best class is the given one, by 4."""
-    facts, _ = TASK.resolve({"head": "ctc", "alphabet": alphabet, "blank": blank, "resize": [8, 8], "mean": 0.5, "std": 0.5}, {})
+    facts, _ = TASK.resolve(
+        {"head": "ctc", "alphabet": alphabet, "blank": blank, "resize": [8, 8], "mean": 0.5, "std": 0.5}, {}
+    )
     classes = len(alphabet) + 1
-    model = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 3, 8, 8)),), outputs=(TensorSpec(name="y", dtype="float32", shape=("batch", "time", classes)),))
+    model = Signature(
+        inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 3, 8, 8)),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=("batch", "time", classes)),),
+    )
     rows = [[4.0 if index == symbol else 0.0 for index in range(classes)] for symbol in symbols]
-    result: dict[str, object] = Pipeline(Plan(TASK, facts, TASK.steps(facts, model), {}), {"model": Reads(rows)}, False).answer(png((0, 0, 0)))["result"]
+    result: dict[str, object] = Pipeline(
+        Plan(TASK, facts, TASK.steps(facts, model), {}), {"model": Reads(rows)}, False
+    ).answer(png((0, 0, 0)))["result"]
     return result
 
 
 @pytest.mark.parametrize(
     ("symbols", "blank", "text"),
-    [([1, 1, 2], 0, "ab"), ([1, 0, 1], 0, "aa"), ([0, 0, 2, 2, 0], 0, "b"), ([0, 1, 2, 2, 0], 2, "aba"), ([0, 1, 0], 1, "aa"), ([2, 2], 1, "b")],
+    [
+        ([1, 1, 2], 0, "ab"),
+        ([1, 0, 1], 0, "aa"),
+        ([0, 0, 2, 2, 0], 0, "b"),
+        ([0, 1, 2, 2, 0], 2, "aba"),
+        ([0, 1, 0], 1, "aa"),
+        ([2, 2], 1, "b"),
+    ],
 )
 def test_repeats_are_one_character_and_blanks_none(symbols, blank, text):
     found = read(symbols, blank=blank)
@@ -301,7 +359,16 @@ def test_a_reader_of_one_height_takes_lines_of_any_width(tmp_path):
     for i, width in enumerate(widths):
         Image.fromarray(rng.integers(0, 256, (16, width), np.uint8)).save(folder / f"{i}_ab.png")
     settings = {"head": "ctc", "alphabet": "ab", "resize": 16, "color": "L", "mean": 0.5, "std": 0.5}
-    outcome = torchport.deploy(model, tmp_path / "x.tport", task="image-recognition", data=folder, settings=settings, targets=["onnx"], recipes=["fp32"], quick=True)
+    outcome = torchport.deploy(
+        model,
+        tmp_path / "x.tport",
+        task="image-recognition",
+        data=folder,
+        settings=settings,
+        targets=["onnx"],
+        recipes=["fp32"],
+        quick=True,
+    )
     assert outcome.bundle is not None
     with torchport.load(tmp_path / "x.tport") as predictor:
         assert predictor.bundle.manifest.graphs["model"].inputs[0].shape == ("batch", 1, 16, "width")
@@ -322,11 +389,26 @@ def test_digits_are_recognised_as_by_the_eager_network(factory, tmp_path, untime
     import digits
 
     if factory == "embedder" and not digits.sheet():
-        pytest.skip("opencv-doc is not installed: scripts/system-packages installs it; scikit-learn's digits are too few to embed strangers by")
+        pytest.skip(
+            "opencv-doc is not installed: scripts/system-packages installs it; scikit-learn's digits are too few to "
+            "embed strangers by"
+        )
     gallery_of = digits.gather(tmp_path / "gallery", digits.known()[:9, :10])
     settings = digits.TEXT if factory == "reader" else {**digits.PICTURE, "gallery": str(gallery_of)}
-    data = digits.lines(tmp_path / "lines", 30) if factory == "reader" else digits.gather(tmp_path / "probes", digits.unseen()[:9, :4])
-    outcome = torchport.deploy(getattr(digits, factory)(), tmp_path / "x.tport", task="image-recognition", data=data, settings=settings, targets=["onnx"], recipes=["fp32"])
+    data = (
+        digits.lines(tmp_path / "lines", 30)
+        if factory == "reader"
+        else digits.gather(tmp_path / "probes", digits.unseen()[:9, :4])
+    )
+    outcome = torchport.deploy(
+        getattr(digits, factory)(),
+        tmp_path / "x.tport",
+        task="image-recognition",
+        data=data,
+        settings=settings,
+        targets=["onnx"],
+        recipes=["fp32"],
+    )
     (made,) = (row for row in outcome.choice.candidates if row.id == "onnx-fp32")
     assert (made.status, made.agreement) == ("chosen", 1)
     assert made.accuracy.value > 0.6

@@ -22,7 +22,16 @@ TASK = tasks.get("keyword-extraction")
 def bundle(tmp_path_factory, untimed):
     folder = tmp_path_factory.mktemp("keywords")
     sample = sample_of("keyword-extraction", folder)
-    torchport.deploy(sample.source, folder / "k.tport", task=sample.task, data=sample.data, settings=sample.settings, targets=["onnx", "openvino"], recipes=["fp32"], keep="all")
+    torchport.deploy(
+        sample.source,
+        folder / "k.tport",
+        task=sample.task,
+        data=sample.data,
+        settings=sample.settings,
+        targets=["onnx", "openvino"],
+        recipes=["fp32"],
+        keep="all",
+    )
     return folder / "k.tport"
 
 
@@ -34,7 +43,9 @@ def facts(tmp_path):
 @pytest.mark.parametrize("variant", ["onnx-fp32", "openvino-fp32"])
 def test_from_bytes_to_keywords(bundle, variant):
     with Predictor(bundle, variant=variant, threads=1, overrides={"top": 2, "words": 1}) as predictor:
-        result = predictor.predict(b"The team and the coach in the league: goal, goal, match, and a piano for the season.")
+        result = predictor.predict(
+            b"The team and the coach in the league: goal, goal, match, and a piano for the season."
+        )
         assert result["language"] == "en" and len(result["keywords"]) == 2
         assert {one["keyword"] for one in result["keywords"]} <= {"team", "coach", "league", "goal", "match", "season"}
         chinese = predictor.predict("球队赢了比赛".encode())
@@ -61,7 +72,19 @@ def test_the_answer_is_that_of_plain_pytorch(facts):
     got = TASK.host["present"](values, facts)["result"]["keywords"]
 
     def embed(one):
-        ids = torch.tensor([[2, *(_words.WORDS.index(word) for word in one.lower().replace(",", " , ").replace(".", " .").split() if word in _words.WORDS), 3]])
+        ids = torch.tensor(
+            [
+                [
+                    2,
+                    *(
+                        _words.WORDS.index(word)
+                        for word in one.lower().replace(",", " , ").replace(".", " .").split()
+                        if word in _words.WORDS
+                    ),
+                    3,
+                ]
+            ]
+        )
         with torch.no_grad():
             return torch.nn.functional.normalize(encoder(ids, torch.ones_like(ids)).mean(1))[0].numpy()
 
@@ -69,7 +92,9 @@ def test_the_answer_is_that_of_plain_pytorch(facts):
     assert values["candidates"] == words
     np.testing.assert_allclose(values["embeddings"], [embed(word) for word in words], atol=1e-6)
     near = np.array([one["score"] for one in got])
-    assert [one["keyword"] for one in got] == [words[i] for i in np.argsort(-(values["embeddings"] @ values["document"]), kind="stable")[:5]]
+    assert [one["keyword"] for one in got] == [
+        words[i] for i in np.argsort(-(values["embeddings"] @ values["document"]), kind="stable")[:5]
+    ]
     assert (np.diff(near) <= 0).all()
 
 
@@ -100,18 +125,33 @@ def test_impossible_facts_are_refused(tmp_path, settings, message):
 
 def test_own_stop_words_take_the_place_of_the_languages(tmp_path, facts):
     (tmp_path / "stop.txt").write_text("Goal\nteam\n")
-    own = TASK.resolve({"tokenizer": facts["tokenizer"], "stop_words": str(tmp_path / "stop.txt"), "language": "de"}, {})[0]
+    own = TASK.resolve(
+        {"tokenizer": facts["tokenizer"], "stop_words": str(tmp_path / "stop.txt"), "language": "de"}, {}
+    )[0]
     made = TASK.host["candidates"]({"text": "The goal of the team"}, own)
     assert made == {"candidates": ["The", "of"], "language": "de"}
     assert "stop_words: 2 words" in TASK.describe(own) and "stop_words: those of the language" in TASK.describe(facts)
 
 
 def test_labels_are_keywords_and_scores_are_precision(tmp_path, facts):
-    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "x", "label": "Goal;team"}) + "\n" + json.dumps({"text": "y"}))
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({"text": "x", "label": "Goal;team"}) + "\n" + json.dumps({"text": "y"})
+    )
     first, second = TASK.items(tmp_path / "a.jsonl", facts)
     result = {"keywords": [{"keyword": "goal", "score": 0.5}, {"keyword": "soup", "score": 0.4}], "language": "en"}
-    assert TASK.score(result, first.label) == 0.5 and second.label is None and TASK.score({"keywords": []}, first.label) == 0
+    assert (
+        TASK.score(result, first.label) == 0.5
+        and second.label is None
+        and TASK.score({"keywords": []}, first.label) == 0
+    )
     assert TASK.agree(result, result) and not TASK.agree(result, {"keywords": result["keywords"][::-1]})
-    assert TASK.words(result) == "goal, soup" and TASK.lines(result) == ["goal 0.500", "soup 0.400"] and TASK.lines({"keywords": []}) == ["no keyword"]
+    assert (
+        TASK.words(result) == "goal, soup"
+        and TASK.lines(result) == ["goal 0.500", "soup 0.400"]
+        and TASK.lines({"keywords": []}) == ["no keyword"]
+    )
     with pytest.raises(RunError, match="NaN"):
-        TASK.host["present"]({"embeddings": np.full((1, 2), np.nan), "document": np.ones(2), "candidates": ["x"], "language": "en"}, facts)
+        TASK.host["present"](
+            {"embeddings": np.full((1, 2), np.nan), "document": np.ones(2), "candidates": ["x"], "language": "en"},
+            facts,
+        )

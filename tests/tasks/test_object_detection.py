@@ -1,4 +1,6 @@
-"""The task `object-detection`: heads, doubles, data and bad input with tiny models; game frames and MTCNN with the real ones."""
+"""The task `object-detection`: heads, doubles, data and bad input with tiny models; game frames and MTCNN with the real
+ones.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,9 @@ def test_a_peak_of_the_heat_map_is_a_box():
     box[0, :, 2, 3] = torch.tensor([0.5, 0.25, 1, 2])
     made = detection_graphs.Centers(facts(stride=4, box_unit=16))(heat, box)
     assert made["boxes"].shape == (1, 30, 4) and made["scores"].shape == (1, 30, 2)
-    assert made["scores"][0, 2 * 6 + 3].tolist() == pytest.approx([torch.tensor(-9.0).sigmoid().item(), torch.tensor(3.0).sigmoid().item()])
+    assert made["scores"][0, 2 * 6 + 3].tolist() == pytest.approx(
+        [torch.tensor(-9.0).sigmoid().item(), torch.tensor(3.0).sigmoid().item()]
+    )
     assert (made["scores"] > 0.01).sum() == 1
     assert made["boxes"][0, 2 * 6 + 3].tolist() == [14 - 8, 9 - 16, 14 + 8, 9 + 16]
 
@@ -66,10 +70,15 @@ def test_queries_are_shares_of_the_input():
 
 def test_rows_stand_or_lie():
     rows = torch.rand(2, 9, 7)
-    lying, upright = detection_graphs.Rows(facts())(rows), detection_graphs.Rows(facts(), upright=True)(rows.transpose(1, 2))
+    lying, upright = (
+        detection_graphs.Rows(facts())(rows),
+        detection_graphs.Rows(facts(), upright=True)(rows.transpose(1, 2)),
+    )
     assert all(torch.equal(lying[name], upright[name]) for name in ("boxes", "scores"))
     assert lying["scores"].shape == (2, 9, 3)
-    assert lying["boxes"][0, 0].tolist() == pytest.approx(torch.cat([rows[0, 0, :2] - rows[0, 0, 2:4] / 2, rows[0, 0, :2] + rows[0, 0, 2:4] / 2]).tolist())
+    assert lying["boxes"][0, 0].tolist() == pytest.approx(
+        torch.cat([rows[0, 0, :2] - rows[0, 0, 2:4] / 2, rows[0, 0, :2] + rows[0, 0, 2:4] / 2]).tolist()
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +112,9 @@ def test_doubles_are_dropped_alike_in_a_graph_and_on_the_host(seed):
     scores = random.random((40, 3)).astype(np.float32)
     known = facts(threshold=0.3, nms=0.3, top=30)
     host = boxes.best(found, scores, threshold=0.3, nms=0.3, top=30)
-    graph = detection_graphs.Best(known, scores.size)(torch.from_numpy(found[None]), torch.from_numpy(scores[None]))["found"].numpy()
+    graph = detection_graphs.Best(known, scores.size)(torch.from_numpy(found[None]), torch.from_numpy(scores[None]))[
+        "found"
+    ].numpy()
     assert 0 < (host[:, 4] > 0).sum() < 30
     np.testing.assert_allclose(graph, host, rtol=1e-6)
 
@@ -111,7 +122,9 @@ def test_doubles_are_dropped_alike_in_a_graph_and_on_the_host(seed):
 def test_a_chain_of_doubles_is_settled_in_order():
     found = np.array([[at * 4, 0, at * 4 + 10, 10] for at in range(12)], np.float32)  # each doubles the next only
     scores = np.linspace(0.9, 0.6, 12, dtype=np.float32)[:, None]
-    graph = detection_graphs.Best(facts(nms=0.4, top=12), 12)(torch.from_numpy(found[None]), torch.from_numpy(scores[None]))["found"]
+    graph = detection_graphs.Best(facts(nms=0.4, top=12), 12)(
+        torch.from_numpy(found[None]), torch.from_numpy(scores[None])
+    )["found"]
     assert (graph[:, 4] > 0).tolist() == [True, False] * 6
 
 
@@ -120,7 +133,19 @@ def test_a_chain_of_doubles_is_settled_in_order():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"head": "ssd"}, {"size": [64]}, {"fit": "warp"}, {"pad": 300}, {"nms": 2}, {"threshold": "much"}, {"top": 0}, {"thresholds": "0.5,0.5"}, {"min_size": 5}, {"labels": "/nowhere"}, {"factor": 1}],
+    [
+        {"head": "ssd"},
+        {"size": [64]},
+        {"fit": "warp"},
+        {"pad": 300},
+        {"nms": 2},
+        {"threshold": "much"},
+        {"top": 0},
+        {"thresholds": "0.5,0.5"},
+        {"min_size": 5},
+        {"labels": "/nowhere"},
+        {"factor": 1},
+    ],
     ids=str,
 )
 def test_impossible_facts_are_refused(wrong):
@@ -150,7 +175,13 @@ def test_pictures_with_a_coco_file_or_a_file_each(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", ["{", '{"images": [], "annotations": [], "categories": []}', '{"images": [{"id": 1, "file_name": "gone.png"}], "annotations": [], "categories": []}', '{"annotations": 3}']
+    "content",
+    [
+        "{",
+        '{"images": [], "annotations": [], "categories": []}',
+        '{"images": [{"id": 1, "file_name": "gone.png"}], "annotations": [], "categories": []}',
+        '{"annotations": 3}',
+    ],
 )
 def test_damaged_labels_are_refused(content, tmp_path):
     sample(tmp_path)
@@ -167,7 +198,16 @@ def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("squares")
     made = sample(folder)
     path = folder / "squares.tport"
-    outcome = torchport.deploy(made.source, path, task=made.task, data=made.data, settings=made.settings, targets=["onnx", "openvino", "torchscript"], recipes=["fp32"], keep="all")
+    outcome = torchport.deploy(
+        made.source,
+        path,
+        task=made.task,
+        data=made.data,
+        settings=made.settings,
+        targets=["onnx", "openvino", "torchscript"],
+        recipes=["fp32"],
+        keep="all",
+    )
     assert {row.id: row.status for row in outcome.choice.candidates if row.status == "failed"} == {}
     assert all(row.accuracy.value == 1 and row.agreement == 1 for row in outcome.choice.candidates)
     return path
@@ -181,7 +221,10 @@ def test_boxes_are_in_pixels_of_a_picture_of_any_size(bundle, variant, in_graph)
     wide[0:128, 0:128] = frame.repeat(2, 0).repeat(2, 1)
     with Predictor(bundle, variant=variant, in_graph=in_graph, trust=True) as predictor:
         whole = predictor.predict(png(frame))["boxes"]
-        assert [(one["label"], one["box"]) for one in whole] == [("blue", [40, 8, 48, 16]), ("red", [16, 40, 24, 48])] or sorted(one["box"] for one in whole) == [[16, 40, 24, 48], [40, 8, 48, 16]]
+        assert [(one["label"], one["box"]) for one in whole] == [
+            ("blue", [40, 8, 48, 16]),
+            ("red", [16, 40, 24, 48]),
+        ] or sorted(one["box"] for one in whole) == [[16, 40, 24, 48], [40, 8, 48, 16]]
         far = predictor.predict(png(frame.repeat(4, 0).repeat(4, 1)))["boxes"]
         assert sorted(one["box"] for one in far) == [[64, 160, 96, 192], [160, 32, 192, 64]]
         assert predictor.predict(png(np.full((1, 1, 3), 128, np.uint8)))["boxes"] == []
@@ -220,7 +263,12 @@ def test_bad_pictures_are_refused_and_great_ones_within_memory(bundle):
     great = io.BytesIO()
     Image.new("L", (10_000, 10_000)).save(great, "PNG")
     with Predictor(bundle, variant="onnx-fp32") as predictor:
-        for raw, reason in ((b"", "empty"), (b"no picture", "not a picture"), (jpeg[:-2000], "cannot be decoded"), (great.getvalue(), "89 million pixels")):
+        for raw, reason in (
+            (b"", "empty"),
+            (b"no picture", "not a picture"),
+            (jpeg[:-2000], "cannot be decoded"),
+            (great.getvalue(), "89 million pixels"),
+        ):
             with pytest.raises(BadInput, match=reason):
                 predictor.predict(raw)
         large = png(np.full((6000, 5000, 3), 128, np.uint8))
@@ -248,11 +296,21 @@ def test_a_hugging_face_folder_is_known_for_a_detector(tmp_path):
         id2label={0: "cat", 1: "dog"},
     )
     transformers.YolosForObjectDetection(config).save_pretrained(tmp_path / "yolos")
-    (tmp_path / "yolos" / "preprocessor_config.json").write_text(json.dumps({"size": {"height": 32, "width": 48}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}))
+    (tmp_path / "yolos" / "preprocessor_config.json").write_text(
+        json.dumps({"size": {"height": 32, "width": 48}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3})
+    )
     (tmp_path / "data").mkdir()
     sample(tmp_path / "data")
     (tmp_path / "data" / "instances.json").unlink()
-    outcome = torchport.deploy(str(tmp_path / "yolos"), tmp_path / "y.tport", task="object-detection", data=tmp_path / "data", settings={"threshold": 0.1}, targets=["onnx"], recipes=["fp32"])
+    outcome = torchport.deploy(
+        str(tmp_path / "yolos"),
+        tmp_path / "y.tport",
+        task="object-detection",
+        data=tmp_path / "data",
+        settings={"threshold": 0.1},
+        targets=["onnx"],
+        recipes=["fp32"],
+    )
     assert outcome.choice.chosen == "onnx-fp32"
     with Predictor(tmp_path / "y.tport") as predictor:
         found = predictor.predict(png(draw(SQUARES["one.png"])))["boxes"]
@@ -268,7 +326,10 @@ def test_a_cascade_answers_as_its_makers_code():
 
     def call(name, feed):
         with torch.inference_mode():
-            return {key: made.numpy() for key, made in modules[name](**{key: torch.from_numpy(array) for key, array in feed.items()}).items()}
+            return {
+                key: made.numpy()
+                for key, made in modules[name](**{key: torch.from_numpy(array) for key, array in feed.items()}).items()
+            }
 
     def drive(image):
         return exhaust(perform(cascade.drive({"image": image}, known), call))

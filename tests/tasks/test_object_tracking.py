@@ -31,7 +31,9 @@ def data(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def bundle(data, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("bundle") / "squares.tport"
-    torchport.deploy(Squares().eval(), path, task="object-tracking", data=data, settings=SETTINGS, targets=["onnx"], recipes=["fp32"])
+    torchport.deploy(
+        Squares().eval(), path, task="object-tracking", data=data, settings=SETTINGS, targets=["onnx"], recipes=["fp32"]
+    )
     return path
 
 
@@ -42,18 +44,30 @@ def predictor(bundle):
 
 
 def seen(result: dict) -> list[list[tuple[int, str, list[int]]]]:
-    return [[(one["id"], one["label"], [round(edge) for edge in one["box"]]) for one in shown["tracks"]] for shown in result["frames"]]
+    return [
+        [(one["id"], one["label"], [round(edge) for edge in one["box"]]) for one in shown["tracks"]]
+        for shown in result["frames"]
+    ]
 
 
 def expected(count: int) -> list[list[tuple[int, str, list[int]]]]:
-    return [[(kind + 1, ("red", "green")[kind], [x, y, x + 8, y + 8]) for kind, (x, y) in enumerate(places(number))] for number in range(count)]
+    return [
+        [(kind + 1, ("red", "green")[kind], [x, y, x + 8, y + 8]) for kind, (x, y) in enumerate(places(number))]
+        for number in range(count)
+    ]
 
 
 @pytest.mark.parametrize(("name", "count", "rate"), [("film.mp4", 10, 10.0), ("moving.apng", 6, 10.0)])
 def test_a_video_becomes_tracks(predictor, data, name, count, rate):
     result = predictor.predict(data / name)
     assert seen(result) == expected(count)
-    assert {key: result[key] for key in ("count", "width", "height", "rate", "notes")} == {"count": 2, "width": 64, "height": 40, "rate": rate, "notes": []}
+    assert {key: result[key] for key in ("count", "width", "height", "rate", "notes")} == {
+        "count": 2,
+        "width": 64,
+        "height": 40,
+        "rate": rate,
+        "notes": [],
+    }
     assert msgspec.convert(json.loads(json.dumps(result)), Tracks).frames[0].tracks[1].label == "green"
 
 
@@ -61,7 +75,9 @@ def test_the_deployed_accuracy_is_that_of_the_labels(bundle):
     manifest = json.loads((bundle / "torchport.json").read_text())
     reference = manifest["evidence"]["reference"]
     assert reference["accuracy"] == 1.0
-    assert all(row["status"] in ("ok", "chosen") for row in manifest["evidence"]["candidates"] if row["target"] == "onnx")
+    assert all(
+        row["status"] in ("ok", "chosen") for row in manifest["evidence"]["candidates"] if row["target"] == "onnx"
+    )
 
 
 def test_frames_pushed_one_by_one_give_what_the_video_gives(predictor, data):
@@ -84,7 +100,12 @@ def test_a_session_takes_pictures_and_refuses_what_is_no_frame(predictor, data):
     with pytest.raises(BadInput, match="no frames"):
         predictor.session().finish()
     session.push((data / "frames" / "0.png").read_bytes())
-    for wrong, message in ((frame(1)[:20], "64x20 pixels, those before are 64x40"), (b"junk", "not a picture"), (frame(1).astype(float), "float64"), (None, "NoneType")):
+    for wrong, message in (
+        (frame(1)[:20], "64x20 pixels, those before are 64x40"),
+        (b"junk", "not a picture"),
+        (frame(1).astype(float), "float64"),
+        (None, "NoneType"),
+    ):
         with pytest.raises(BadInput, match=message):
             session.push(wrong)
     assert session.push(frame(1))["frame"] == 2
@@ -112,7 +133,12 @@ def test_bad_input(predictor, data, tmp_path):
     with zipfile.ZipFile(changing, "w") as archive:
         archive.write(data / "frames" / "0.png", "0.png")
         archive.writestr("1.png", _png(frame(1)[:20]))
-    for raw, message in ((b"", "empty"), (b"no video", "no video"), (changing.read_bytes(), "frame 2 is 64x20"), (b"GIF89a\1\0\1\0\0\0\0;", "cannot be read")):
+    for raw, message in (
+        (b"", "empty"),
+        (b"no video", "no video"),
+        (changing.read_bytes(), "frame 2 is 64x20"),
+        (b"GIF89a\1\0\1\0\0\0\0;", "cannot be read"),
+    ):
         with pytest.raises(BadInput, match=message):
             predictor.predict(raw)
 
@@ -156,8 +182,14 @@ def test_a_sequence_of_the_motchallenge_and_one_of_coco(data, tmp_path):
     for folder in (sequence / "img1", coco):
         (folder / "000001.png").write_bytes(_png(frame(0)))
     (sequence / "gt" / "gt.txt").write_text(mot.write(truth(1)))
-    annotations = [{"image_id": 1, "track_id": row[1], "category_id": row[2], "bbox": [row[3], row[4], 8, 8]} for row in truth(1)]
-    document = {"images": [{"id": 1, "file_name": "000001.png"}], "annotations": annotations, "categories": [{"id": 0, "name": "red"}, {"id": 1, "name": "green"}]}
+    annotations = [
+        {"image_id": 1, "track_id": row[1], "category_id": row[2], "bbox": [row[3], row[4], 8, 8]} for row in truth(1)
+    ]
+    document = {
+        "images": [{"id": 1, "file_name": "000001.png"}],
+        "annotations": annotations,
+        "categories": [{"id": 0, "name": "red"}, {"id": 1, "name": "green"}],
+    }
     (coco / "instances.json").write_text(json.dumps(document))
     items = TASK.items(tmp_path / "run", {})
     assert [(item.name, item.label) for item in items] == [("MOT-01", truth(1)), ("coco", truth(1))]
@@ -171,7 +203,9 @@ def test_a_folder_of_frames_is_one_input_of_predict(predictor, data):
     assert seen(predictor.predict(data / "frames")) == expected(8)
     assert [path.name for path in expand([data], TASK.suffixes, TASK.whole)] == ["film.mp4", "frames", "moving.apng"]
     assert [path.name for path in expand([data / "frames"], TASK.suffixes, TASK.whole)] == ["frames"]
-    assert [len(result["frames"]) for result, _, _ in predictor.predict_each(expand([data], TASK.suffixes, TASK.whole))] == [10, 8, 6]
+    assert [
+        len(result["frames"]) for result, _, _ in predictor.predict_each(expand([data], TASK.suffixes, TASK.whole))
+    ] == [10, 8, 6]
     with pytest.raises(BadInput, match="No such file"):
         predictor.predict(data / "nothing.mp4")
 
@@ -214,7 +248,16 @@ def test_answers_are_alike_whatever_their_numbers():
     def result(*, first: int, shift: float = 0.0, switch: int = 99) -> dict:
         shown = []
         for number in range(50):
-            tracks = [{"id": first + (kind ^ (number >= switch)), "index": kind, "label": "", "score": 1.0, "box": [x + shift, y, x + 8 + shift, y + 8]} for kind, (x, y) in enumerate(places(number))]
+            tracks = [
+                {
+                    "id": first + (kind ^ (number >= switch)),
+                    "index": kind,
+                    "label": "",
+                    "score": 1.0,
+                    "box": [x + shift, y, x + 8 + shift, y + 8],
+                }
+                for kind, (x, y) in enumerate(places(number))
+            ]
             shown.append({"frame": number + 1, "tracks": tracks})
         return {"frames": shown, "count": 2, "notes": []}
 
@@ -244,7 +287,15 @@ def test_a_real_game_is_tracked_as_by_the_eager_detector(tmp_path):
         sys.path.pop(0)
     scenario.clips("freeway", tmp_path / "clips", (90,), 6)
     model = game_detector.freeway()
-    torchport.deploy(model, tmp_path / "freeway.tport", task="object-tracking", data=tmp_path / "clips", settings=scenario.settings("freeway"), targets=["onnx"], recipes=["fp32"])
+    torchport.deploy(
+        model,
+        tmp_path / "freeway.tport",
+        task="object-tracking",
+        data=tmp_path / "clips",
+        settings=scenario.settings("freeway"),
+        targets=["onnx"],
+        recipes=["fp32"],
+    )
     frames, boxes = game_detector.some("freeway", 40, scenario.SEED)
     with torchport.load(tmp_path / "freeway.tport", threads=1) as predictor:
         answer = scenario.plain(scenario.deployed(predictor, frames))

@@ -1,4 +1,6 @@
-"""A task of several graphs, from the source to the Bundle: split, driven, streamed, verified call by call, timed as a whole."""
+"""A task of several graphs, from the source to the Bundle: split, driven, streamed, verified call by call, timed as a
+whole.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,16 @@ def bundle(place: Path, known: None) -> Path:
 
     output = place / "counter.tport"
     with pytest.warns(RuntimeWarning, match=r"1 of 4 items cannot be used and are left out \(3.txt"):
-        torchport.deploy(Model(), output, task="counter", settings={"words": str(place / "words.txt")}, data=place / "data", targets=["onnx", "pt2"], keep="all", golden=2)
+        torchport.deploy(
+            Model(),
+            output,
+            task="counter",
+            settings={"words": str(place / "words.txt")},
+            data=place / "data",
+            targets=["onnx", "pt2"],
+            keep="all",
+            golden=2,
+        )
     return output
 
 
@@ -141,7 +152,10 @@ def test_what_is_drawn_is_saved_under_the_inputs_name(bundle: Path, tmp_path: Pa
     with Predictor(bundle) as predictor:
         drawn = predictor.drawn(predictor.values(b"a b"))
     folder = Drawer(tmp_path / "out", 2)
-    assert [path.name for name in ("x/cat.png", "y/cat.jpg") for path in folder.write(name, drawn)] == ["cat.txt", "cat-2.txt"]
+    assert [path.name for name in ("x/cat.png", "y/cat.jpg") for path in folder.write(name, drawn)] == [
+        "cat.txt",
+        "cat-2.txt",
+    ]
     assert [path.name for path in Drawer(tmp_path / "one.txt", 1).write("cat.png", drawn)] == ["one.txt"]
     with pytest.raises(BadInput, match=r"is a \.txt file, not \.wav"):
         Drawer(tmp_path / "one.wav", 1).write("cat.png", drawn)

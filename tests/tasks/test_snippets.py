@@ -50,33 +50,55 @@ class Made:
         self.place = folder / "variants/onnx-fp32"
         self.place.mkdir(parents=True)
         self.artifact: Artifact = self.target.export(assembled.program, self.place, ExportOptions())
-        self.task, self.facts, self.steps, self.graphs = assembled.task, assembled.facts, assembled.steps, assembled.graphs
+        self.task, self.facts, self.steps, self.graphs = (
+            assembled.task,
+            assembled.facts,
+            assembled.steps,
+            assembled.graphs,
+        )
         for name, content in self.task.files(self.facts).items():
             (folder / name).write_bytes(content)
         self.programs = self.task.snippets(self.facts, self.graphs["model"], {"onnx-fp32": self.artifact})
 
     def answer(self, source: Path, *, in_graph: bool = False) -> dict:
-        runners = {name: self.target.open(self.artifact, self.place, self.graphs[name], name) for name in self.artifact.graphs}
-        return Pipeline(Plan(self.task, self.facts, self.steps, self.graphs), runners, in_graph).answer(source.read_bytes())["result"]
+        runners = {
+            name: self.target.open(self.artifact, self.place, self.graphs[name], name) for name in self.artifact.graphs
+        }
+        return Pipeline(Plan(self.task, self.facts, self.steps, self.graphs), runners, in_graph).answer(
+            source.read_bytes()
+        )["result"]
 
     def run(self, language: str, source: Path) -> str:
-        file, command = {"python": ("answer.py", [sys.executable, "-W", "error::DeprecationWarning"]), "javascript": ("answer.mjs", ["node"])}[language]
+        file, command = {
+            "python": ("answer.py", [sys.executable, "-W", "error::DeprecationWarning"]),
+            "javascript": ("answer.mjs", ["node"]),
+        }[language]
         (self.folder / file).write_text(self.programs[language], encoding="utf-8")
         if language == "javascript" and not (self.folder / "node_modules").exists():
             (self.folder / "node_modules").symlink_to(NODE_MODULES)
-        done = subprocess.run([*command, file, source], cwd=self.folder, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(
+            [*command, file, source], cwd=self.folder, capture_output=True, text=True, timeout=120, check=False
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Smooth pictures: a JPEG that lies on its side, a transparent PNG, one of a palette, a grey one; small ones and wide ones."""
+    """Smooth pictures: a JPEG that lies on its side, a transparent PNG, one of a palette, a grey one; small ones and
+    wide ones.
+    """
     folder = tmp_path_factory.mktemp("pictures")
 
     def smooth(bands: int, width: int, height: int) -> np.ndarray:
         coarse = np.random.default_rng(width).integers(0, 256, (5, 6, bands), np.uint8)
-        return np.stack([np.asarray(Image.fromarray(coarse[:, :, i]).resize((width, height), Image.Resampling.BICUBIC)) for i in range(bands)], 2)
+        return np.stack(
+            [
+                np.asarray(Image.fromarray(coarse[:, :, i]).resize((width, height), Image.Resampling.BICUBIC))
+                for i in range(bands)
+            ],
+            2,
+        )
 
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -95,13 +117,39 @@ def labels(text: str) -> list[tuple[int, float, str]]:
 
 def alike(got: list[tuple[int, float, str]], wanted: dict, within: float) -> bool:
     expected = [(one["index"], one["score"], one["label"]) for one in wanted["labels"]]
-    return [(i, name) for i, _, name in got] == [(i, name) for i, _, name in expected] and np.allclose([s for _, s, _ in got], [s for _, s, _ in expected], atol=within)
+    return [(i, name) for i, _, name in got] == [(i, name) for i, _, name in expected] and np.allclose(
+        [s for _, s, _ in got], [s for _, s, _ in expected], atol=within
+    )
 
 
 FACTS = {
-    "crop": {"resize": 24, "crop": 16, "mean": "0.5,0.4,0.3", "std": "0.2,0.3,0.4", "top": 4, "labels": ["ant", "red bee", "Käse", "猫", "eel", "fly"]},
-    "stretch": {"resize": "[20,28]", "interpolation": "bicubic", "mean": 127, "std": 128, "scale": 255, "color": "BGR", "activation": "sigmoid"},
-    "grey": {"resize": 24, "crop": 21, "interpolation": "bicubic", "mean": 0.5, "std": 0.25, "color": "L", "activation": "none", "top": 3},
+    "crop": {
+        "resize": 24,
+        "crop": 16,
+        "mean": "0.5,0.4,0.3",
+        "std": "0.2,0.3,0.4",
+        "top": 4,
+        "labels": ["ant", "red bee", "Käse", "猫", "eel", "fly"],
+    },
+    "stretch": {
+        "resize": "[20,28]",
+        "interpolation": "bicubic",
+        "mean": 127,
+        "std": 128,
+        "scale": 255,
+        "color": "BGR",
+        "activation": "sigmoid",
+    },
+    "grey": {
+        "resize": 24,
+        "crop": 21,
+        "interpolation": "bicubic",
+        "mean": 0.5,
+        "std": 0.25,
+        "color": "L",
+        "activation": "none",
+        "top": 3,
+    },
     "taps": {"resize": 24, "crop": 16, "antialias": "false", "mean": 0.5, "std": 0.25},
     "gap": {"resize": 12, "crop": 12, "reducing_gap": 2.0, "mean": 0.5, "std": 0.25},
 }
@@ -111,7 +159,13 @@ FACTS = {
 def classifier(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pictures: Path) -> Made:
     facts = FACTS[request.param]
     side = (20, 28) if request.param == "stretch" else (facts["crop"],) * 2
-    return Made(tmp_path_factory.mktemp(request.param), Picky(1 if request.param == "grey" else 3, side), pictures, "image-classification", **facts)
+    return Made(
+        tmp_path_factory.mktemp(request.param),
+        Picky(1 if request.param == "grey" else 3, side),
+        pictures,
+        "image-classification",
+        **facts,
+    )
 
 
 def test_a_picture_in_python(classifier: Made, pictures: Path) -> None:
@@ -126,7 +180,9 @@ def test_a_picture_in_javascript(classifier: Made, pictures: Path) -> None:
         return
     for picture in sorted(pictures.iterdir())[:2]:
         # A decoder may round another way: a level or two of 255, which the network multiplies.
-        assert alike(labels(classifier.run("javascript", picture)), classifier.answer(picture, in_graph=True), 5e-2), picture.name
+        assert alike(labels(classifier.run("javascript", picture)), classifier.answer(picture, in_graph=True), 5e-2), (
+            picture.name
+        )
 
 
 def test_programs_stay_short(classifier: Made) -> None:
@@ -148,7 +204,11 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Made, Path]:
 
     folder = tmp_path_factory.mktemp("mixed")
     rng = np.random.default_rng(0)
-    arrays = {"x": rng.standard_normal((4, 3, 2)).astype(np.float32), "ids": rng.integers(0, 9, (4, 3)), "mask": rng.integers(0, 2, (4, 3)).astype(bool)}
+    arrays = {
+        "x": rng.standard_normal((4, 3, 2)).astype(np.float32),
+        "ids": rng.integers(0, 9, (4, 3)),
+        "mask": rng.integers(0, 2, (4, 3)).astype(bool),
+    }
     save_file(arrays, folder / "data.safetensors")
     source = folder / "input.json"
     source.write_text(json.dumps({name: array[:2].tolist() for name, array in arrays.items()}))

@@ -34,10 +34,16 @@ def test_words_are_counted_as_they_are_spoken(heard_text, said, score):
 def test_transcripts_come_from_a_table_or_from_beside(tmp_path):
     folder = tiny.recordings(tmp_path / "a")
     facts, _ = TASK.resolve({}, {})
-    assert [(item.name, item.label) for item in TASK.items(folder, facts)] == [("short.wav", "one two"), ("long.wav", "three four five")]
+    assert [(item.name, item.label) for item in TASK.items(folder, facts)] == [
+        ("short.wav", "one two"),
+        ("long.wav", "three four five"),
+    ]
     (folder / "transcripts.csv").unlink()
     (folder / "long.txt").write_text("eight\n")
-    assert [(item.name, item.label) for item in TASK.items(folder, facts)] == [("long.wav", "eight"), ("short.wav", None)]
+    assert [(item.name, item.label) for item in TASK.items(folder, facts)] == [
+        ("long.wav", "eight"),
+        ("short.wav", None),
+    ]
     assert TASK.items(folder / "short.wav", facts)[0].read()[:4] == b"RIFF"
     (folder / "t.csv").write_text("file,text\nnone.wav,one\n")
     with pytest.raises(BadInput, match=r"no file 'none\.wav'"):
@@ -50,7 +56,12 @@ def test_transcripts_come_from_a_table_or_from_beside(tmp_path):
 
 @pytest.mark.parametrize(
     ("settings", "said"),
-    [({"timestamps": "perhaps"}, "neither true nor false"), ({"sampling_rate": "1"}, "no number"), ({"vocabulary": "none.json"}, "cannot be read"), ({"tokenizer": "none.json"}, "none.json")],
+    [
+        ({"timestamps": "perhaps"}, "neither true nor false"),
+        ({"sampling_rate": "1"}, "no number"),
+        ({"vocabulary": "none.json"}, "cannot be read"),
+        ({"tokenizer": "none.json"}, "none.json"),
+    ],
 )
 def test_settings_that_mean_nothing_are_refused(settings, said):
     with pytest.raises(UsageError, match=said):
@@ -78,16 +89,32 @@ def test_a_hugging_face_folder_states_the_facts(tmp_path):
     model, stated = found.module, found.facts
     facts, assumed = TASK.resolve({}, stated)
     assert assumed == ()
-    assert (facts["bands"], facts["frame"], facts["hop"], facts["tokenizer"]) == (8, 400, 160, tmp_path / "tokenizer.json")
+    assert (facts["bands"], facts["frame"], facts["hop"], facts["tokenizer"]) == (
+        8,
+        400,
+        160,
+        tmp_path / "tokenizer.json",
+    )
     told = whisper.told(model, facts)
-    assert (told["window"], told["prompt"], told["no_timestamps"], told["end"], told["stamps"]) == (1.0, [9], [10], 8, 11)
+    assert (told["window"], told["prompt"], told["no_timestamps"], told["end"], told["stamps"]) == (
+        1.0,
+        [9],
+        [10],
+        8,
+        11,
+    )
 
 
 def told(tmp_path, wanted, **stated):
     """Facts of a Whisper whose tokenizer knows `<|en|>` and `<|de|>`, by what its generation config states."""
     pytest.importorskip("transformers")
     path = tiny.tokenizer_file(tmp_path / "tokenizer.json")
-    path.write_text(path.read_text().replace('"six"', '"<|transcribe|>"').replace('"seven"', '"<|en|>"').replace('"eight"', '"<|de|>"'))
+    path.write_text(
+        path.read_text()
+        .replace('"six"', '"<|transcribe|>"')
+        .replace('"seven"', '"<|en|>"')
+        .replace('"eight"', '"<|de|>"')
+    )
     model = tiny.whisper()
     for name, value in stated.items():
         setattr(model.generation_config, name, value)

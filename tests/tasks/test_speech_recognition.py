@@ -1,4 +1,6 @@
-"""Speech recognition: the front end against transformers, the rules of decoding, windows, sessions, and what is said of bad input."""
+"""Speech recognition: the front end against transformers, the rules of decoding, windows, sessions, and what is said of
+bad input.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,10 @@ def opened(model, folder, **settings) -> Pipeline:
     items = TASK.items(tiny.recordings(folder / "recordings"), facts)
     split = TASK.split(model, facts, items)
     graphs = {**split.graphs, **TASK.graphs(split.facts, NOTHING, items)}
-    return Pipeline(Plan(TASK, split.facts, TASK.steps(split.facts, NOTHING), {}), {name: OfModule(graph.module) for name, graph in graphs.items()})
+    return Pipeline(
+        Plan(TASK, split.facts, TASK.steps(split.facts, NOTHING), {}),
+        {name: OfModule(graph.module) for name, graph in graphs.items()},
+    )
 
 
 @pytest.fixture
@@ -67,7 +72,9 @@ def test_the_front_end_is_that_of_transformers(seconds):
     samples = tiny.tones(seconds)
     window = np.zeros((1, 480_000), np.float32)
     window[0, : len(samples)] = samples
-    ours = LogMel({"bands": 80, "frame": 400, "hop": 160, "sampling_rate": 16000})(torch.from_numpy(window))["features"].numpy()
+    ours = LogMel({"bands": 80, "frame": 400, "hop": 160, "sampling_rate": 16000})(torch.from_numpy(window))[
+        "features"
+    ].numpy()
     theirs = WhisperFeatureExtractor()(samples, sampling_rate=16000, return_tensors="np").input_features
     assert ours.shape == theirs.shape
     assert np.abs(ours - theirs).max() < 1e-4
@@ -77,12 +84,22 @@ def plain(model, samples, rules) -> list[int]:
     """What transformers' own model says greedily, without a cache."""
     from transformers import WhisperFeatureExtractor
 
-    features = WhisperFeatureExtractor(feature_size=8, chunk_length=1)(samples, sampling_rate=16000, return_tensors="pt").input_features
+    features = WhisperFeatureExtractor(feature_size=8, chunk_length=1)(
+        samples, sampling_rate=16000, return_tensors="pt"
+    ).input_features
     said, start = [], [model.config.decoder_start_token_id, rules.no_timestamps_token_id]
     with torch.no_grad():
         while len(said) < 12:
-            logits = model(features, decoder_input_ids=torch.tensor([start + said])).logits[0, -1, : rules.no_timestamps_token_id + 1]
-            logits[[*rules.suppress_tokens, rules.no_timestamps_token_id, *(rules.begin_suppress_tokens if not said else [])]] = -torch.inf
+            logits = model(features, decoder_input_ids=torch.tensor([start + said])).logits[
+                0, -1, : rules.no_timestamps_token_id + 1
+            ]
+            logits[
+                [
+                    *rules.suppress_tokens,
+                    rules.no_timestamps_token_id,
+                    *(rules.begin_suppress_tokens if not said else []),
+                ]
+            ] = -torch.inf
             token = int(logits.argmax())
             if token == model.config.eos_token_id:
                 break
@@ -127,7 +144,9 @@ def test_a_session_ends_with_what_was_said(heard):
         session.push(samples)
 
 
-@pytest.mark.parametrize("chunk", [np.zeros((2, 10), np.float32), np.zeros(10, np.int16), np.array([0.0, np.nan]), "speech"])
+@pytest.mark.parametrize(
+    "chunk", [np.zeros((2, 10), np.float32), np.zeros(10, np.int16), np.array([0.0, np.nan]), "speech"]
+)
 def test_a_session_takes_float_samples_only(heard, chunk):
     with pytest.raises(BadInput, match="mono, 16000 Hz"):
         TASK.session(heard).push(chunk)
@@ -253,7 +272,11 @@ def test_the_rules_of_time_stamps_are_those_of_transformers():
             logits[0, 10:20] = -1e4  # other marks are suppressed
             ruled = theirs(torch.tensor([[10, *said]]), torch.from_numpy(logits.copy()))
             words = logits[:, :20]
-            ours = whisper.choose({"token": words.argmax(1), "score": words.max(1), "end": logits[:, 9], "times": logits[:, 20:]}, said, STAMPED)
+            ours = whisper.choose(
+                {"token": words.argmax(1), "score": words.max(1), "end": logits[:, 9], "times": logits[:, 20:]},
+                said,
+                STAMPED,
+            )
             assert ours == int(ruled.argmax()), said
             if ours == 9:
                 break
@@ -270,7 +293,9 @@ def test_segments_carry_the_times_that_were_spoken(heard):
 
 
 def test_time_stamps_make_segments_of_a_whole_recording(tmp_path):
-    chain = opened(tiny.whisper(), tmp_path, tokenizer=str(tiny.tokenizer_file(tmp_path / "tokenizer.json")), timestamps="true")
+    chain = opened(
+        tiny.whisper(), tmp_path, tokenizer=str(tiny.tokenizer_file(tmp_path / "tokenizer.json")), timestamps="true"
+    )
     result = chain.answer(audio.encode_wav(tiny.tones(2.2), tiny.RATE))["result"]
     times = [time for one in result["segments"] for time in (one["start"], one["end"])]
     assert times == sorted(times)
@@ -298,12 +323,29 @@ def test_a_wav2vec2_is_taken_as_it_is(tmp_path):
     from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16, "conv_dim": (8, 8), "conv_stride": (5, 64), "conv_kernel": (10, 64)}
-    model = Wav2Vec2ForCTC(Wav2Vec2Config(vocab_size=5, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, num_feat_extract_layers=2, **sizes)).eval()
+    sizes = {
+        "hidden_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "intermediate_size": 16,
+        "conv_dim": (8, 8),
+        "conv_stride": (5, 64),
+        "conv_kernel": (10, 64),
+    }
+    model = Wav2Vec2ForCTC(
+        Wav2Vec2Config(
+            vocab_size=5, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2, num_feat_extract_layers=2, **sizes
+        )
+    ).eval()
     chain = opened(model, tmp_path, vocabulary=["<pad>", "|", "a", "b", "c"])
     samples = tiny.tones(0.9)
     with torch.no_grad():
-        path = model(torch.from_numpy((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7))[None]).logits[0].argmax(-1).tolist()
+        path = (
+            model(torch.from_numpy((samples - samples.mean()) / np.sqrt(samples.var() + 1e-7))[None])
+            .logits[0]
+            .argmax(-1)
+            .tolist()
+        )
     expected = "".join(one.text for one in ctc.words(ctc.collapse(path, 0), chain.facts, 1.0)).strip()
     assert chain.answer(wav(samples, subtype="FLOAT"))["result"]["text"] == expected
 

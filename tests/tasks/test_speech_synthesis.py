@@ -1,4 +1,6 @@
-"""Speech synthesis: symbols of a text, VITS in two graphs against transformers, windows and pieces, and what is refused."""
+"""Speech synthesis: symbols of a text, VITS in two graphs against transformers, windows and pieces, and what is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from torchport.tasks.shared import levels, phonemes, vits
 from torchport.testing.samples import sample_of
 
 TASK = tasks.get("speech-synthesis")
-needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed: scripts/system-packages")
+needs_espeak = pytest.mark.skipif(
+    shutil.which("espeak-ng") is None, reason="espeak-ng is not installed: scripts/system-packages"
+)
 CHINESE = "你好世界"
 
 
@@ -37,13 +41,19 @@ class Eager:
     def run(self, feed):
         self.lengths.append(feed.get("latents", np.zeros((0, 0, 0))).shape[2])
         with torch.no_grad():
-            return {name: value.numpy() for name, value in self.graph(**{name: torch.from_numpy(value) for name, value in feed.items()}).items()}
+            return {
+                name: value.numpy()
+                for name, value in self.graph(**{name: torch.from_numpy(value) for name, value in feed.items()}).items()
+            }
 
 
 def opened(model, settings, text: str = "hello") -> Pipeline:
     facts, _ = TASK.resolve(settings, {})
     split = TASK.split(model, facts, [Item("a", text.encode)])
-    return Pipeline(Plan(TASK, split.facts, TASK.steps(split.facts, None), {}), {name: Eager(graph.module) for name, graph in split.graphs.items()})
+    return Pipeline(
+        Plan(TASK, split.facts, TASK.steps(split.facts, None), {}),
+        {name: Eager(graph.module) for name, graph in split.graphs.items()},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +83,14 @@ def test_a_model_of_several_speakers_with_plain_durations_says_what_transformers
     from transformers import VitsConfig, VitsModel
 
     torch.manual_seed(1)
-    config = {**sample.source.config.to_dict(), "num_speakers": 3, "speaker_embedding_size": 8, "use_stochastic_duration_prediction": False, "noise_scale": 0.0, "window_size": 2}
+    config = {
+        **sample.source.config.to_dict(),
+        "num_speakers": 3,
+        "speaker_embedding_size": 8,
+        "use_stochastic_duration_prediction": False,
+        "noise_scale": 0.0,
+        "window_size": 2,
+    }
     model = VitsModel(VitsConfig(**config)).eval()
     waveforms = []
     for speaker in (0, 2):
@@ -197,8 +214,20 @@ def test_a_table_beyond_the_model_and_a_source_of_another_kind_are_refused(sampl
 def test_facts_of_a_hugging_face_folder():
     config = {"noise_scale": 0.5, "noise_scale_duration": 0.7, "speaking_rate": 2.0, "sampling_rate": 16000}
     stated = from_speaker(config, {"phonemize": False, "is_uroman": False}, {"a": 0, "b": 1})
-    symbols = {"symbols": {"a": 0, "b": 1}, "lowercase": True, "blank": 0, "before": [0], "after": [], "phonemiser": "none"}
-    assert stated == symbols | {"noise_scale": 0.5, "noise_scale_duration": 0.7, "length_scale": 0.5, "sample_rate": 16000}
+    symbols = {
+        "symbols": {"a": 0, "b": 1},
+        "lowercase": True,
+        "blank": 0,
+        "before": [0],
+        "after": [],
+        "phonemiser": "none",
+    }
+    assert stated == symbols | {
+        "noise_scale": 0.5,
+        "noise_scale_duration": 0.7,
+        "length_scale": 0.5,
+        "sample_rate": 16000,
+    }
     facts, assumed = TASK.resolve({}, stated)
     assert assumed == ()
     assert phonemes.speak("Ab", {**facts, "max_tokens": 99})[0].ids == [0, 0, 0, 1, 0]
@@ -211,13 +240,20 @@ def test_a_hugging_face_folder_needs_no_settings(sample, tmp_path):
     from torchport.capture.source import open_source
 
     sample.source.save_pretrained(tmp_path)
-    (tmp_path / "vocab.json").write_text(json.dumps(json.loads((sample.data.parent / "symbols.json").read_text("utf-8"))))
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "VitsTokenizer", "phonemize": False, "add_blank": False}))
+    (tmp_path / "vocab.json").write_text(
+        json.dumps(json.loads((sample.data.parent / "symbols.json").read_text("utf-8")))
+    )
+    (tmp_path / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "VitsTokenizer", "phonemize": False, "add_blank": False})
+    )
     source = open_source(str(tmp_path))
     facts, assumed = TASK.resolve({"noise_scale": 0, "noise_scale_duration": 0}, source.facts)
     assert assumed == ()
     split = TASK.split(source.model, facts, [Item("a", lambda: b"hello")])
-    pipeline = Pipeline(Plan(TASK, split.facts, TASK.steps(split.facts, None), {}), {name: Eager(graph.module) for name, graph in split.graphs.items()})
+    pipeline = Pipeline(
+        Plan(TASK, split.facts, TASK.steps(split.facts, None), {}),
+        {name: Eager(graph.module) for name, graph in split.graphs.items()},
+    )
     ids = [facts["symbols"][symbol] for symbol in "hello"]
     assert pipeline.answer(b"Hello")["ids"].tolist() == ids
 
@@ -243,7 +279,16 @@ def test_pieces_hold_every_character_and_none_is_too_long(text, size):
 
 
 def test_a_piece_with_too_many_symbols_is_halved():
-    facts = {"symbols": {"a": 1}, "phonemiser": "none", "lowercase": False, "before": [], "blank": 1, "after": [], "chunk": 200, "max_tokens": 50}
+    facts = {
+        "symbols": {"a": 1},
+        "phonemiser": "none",
+        "lowercase": False,
+        "before": [],
+        "blank": 1,
+        "after": [],
+        "chunk": 200,
+        "max_tokens": 50,
+    }
     assert [len(one.ids) for one in phonemes.speak("a" * 100, facts)] == [50, 50, 50, 50]
 
 

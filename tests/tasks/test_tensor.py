@@ -18,7 +18,10 @@ from torchport.types import Signature, TensorSpec
 
 TASK = TensorTask()
 MODEL = Signature(
-    inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 2)), TensorSpec(name="ids", dtype="int64", shape=("batch",))),
+    inputs=(
+        TensorSpec(name="x", dtype="float32", shape=("batch", 2)),
+        TensorSpec(name="ids", dtype="int64", shape=("batch",)),
+    ),
     outputs=(TensorSpec(name="output_0", dtype="float32", shape=("batch", 2)),),
 )
 X = np.arange(6, dtype=np.float32).reshape(3, 2)
@@ -48,7 +51,11 @@ def test_json_takes_the_models_dtypes() -> None:
 
 
 @settings(max_examples=30, deadline=None)
-@given(hnp.arrays(np.float32, hnp.array_shapes(min_dims=1, max_dims=3, max_side=4), elements=st.floats(-1e6, 1e6, width=32)))
+@given(
+    hnp.arrays(
+        np.float32, hnp.array_shapes(min_dims=1, max_dims=3, max_side=4), elements=st.floats(-1e6, 1e6, width=32)
+    )
+)
 def test_three_formats_read_alike(array: np.ndarray) -> None:
     import io
 
@@ -59,7 +66,9 @@ def test_three_formats_read_alike(array: np.ndarray) -> None:
         assert read.shape == array.shape and (read == array).all()
 
 
-@pytest.mark.parametrize("raw", [b"", b"\x00" * 50, b"{", b'{"x": [[1], [2, 3]]}', b'{"x": "text"}', b'{"x": null}', b"\x93NUMPY garbage"])
+@pytest.mark.parametrize(
+    "raw", [b"", b"\x00" * 50, b"{", b'{"x": [[1], [2, 3]]}', b'{"x": "text"}', b'{"x": null}', b"\x93NUMPY garbage"]
+)
 def test_what_is_no_tensor_is_refused(raw: bytes) -> None:
     with pytest.raises(BadInput):
         read_tensors(raw, {"x": "float32"}, "here")
@@ -105,15 +114,23 @@ def test_agreement_is_the_same_class_or_the_same_numbers() -> None:
 def test_an_answer_in_words_is_numbers_not_json():
     small = {"outputs": {"scores": [[0.12133997678756714, 0.012506]], "kept": [[True]]}}
     assert TASK.words(small) == "scores: 0.1213 0.01251; kept: True"
-    assert TASK.lines({"outputs": {"mask": np.arange(24).reshape(1, 4, 6).tolist()}}) == ["mask: [1, 4, 6] 0 1 2 3 4 5 6 7 ..."]
+    assert TASK.lines({"outputs": {"mask": np.arange(24).reshape(1, 4, 6).tolist()}}) == [
+        "mask: [1, 4, 6] 0 1 2 3 4 5 6 7 ..."
+    ]
 
 
 def test_a_model_that_takes_three_rows_at_once_gets_three_rows_an_item(tmp_path: Path) -> None:
     rows = np.arange(14, dtype=np.float32).reshape(7, 2)
     save_file({"x": rows}, str(tmp_path / "data.safetensors"))
-    three = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=(3, 2)),), outputs=(TensorSpec(name="y", dtype="float32", shape=(3,)),))
+    three = Signature(
+        inputs=(TensorSpec(name="x", dtype="float32", shape=(3, 2)),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=(3,)),),
+    )
     found = TASK.settle(tmp_path / "data.safetensors", TASK.items(tmp_path / "data.safetensors", {}), {}, three)
-    assert [TASK.feed([item], {}, ["x"])["x"].tolist() for item in found.items] == [rows[:3].tolist(), rows[3:6].tolist()]
+    assert [TASK.feed([item], {}, ["x"])["x"].tolist() for item in found.items] == [
+        rows[:3].tolist(),
+        rows[3:6].tolist(),
+    ]
     assert "takes 3 rows at once" in found.warnings[0] and "last 1 are left out" in found.warnings[0]
     few = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=(8, 2)),), outputs=three.outputs)
     with pytest.raises(BadInput, match="takes 8 rows at once, and there are 7"):

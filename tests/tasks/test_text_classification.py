@@ -1,4 +1,6 @@
-"""A text's way to labelled scores: classifiers, classes by their descriptions only, many texts at once, and what is said where something does not fit."""
+"""A text's way to labelled scores: classifiers, classes by their descriptions only, many texts at once, and what is
+said where something does not fit.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,16 @@ def bundles(tmp_path_factory, untimed):
     folder = tmp_path_factory.mktemp("text")
     sample = sample_of("text-classification", folder)
     for name, source in (("head", sample.source), ("described", _words.Encoder())):
-        torchport.deploy(source, folder / f"{name}.tport", task=sample.task, data=sample.data, settings=sample.settings, targets=["onnx", "openvino"], recipes=["fp32"], keep="all")
+        torchport.deploy(
+            source,
+            folder / f"{name}.tport",
+            task=sample.task,
+            data=sample.data,
+            settings=sample.settings,
+            targets=["onnx", "openvino"],
+            recipes=["fp32"],
+            keep="all",
+        )
     return folder
 
 
@@ -49,7 +60,11 @@ def test_from_bytes_to_labels(name, bundles):
 
 
 def test_many_at_once_are_answered_as_one_by_one(bundles):
-    texts = [text.encode() for text, _ in _words.SENTENCES] * 3 + [b"", b"goal " * 200_000, b"\xff"] + [b"soup " * n for n in range(1, 20)]
+    texts = (
+        [text.encode() for text, _ in _words.SENTENCES] * 3
+        + [b"", b"goal " * 200_000, b"\xff"]
+        + [b"soup " * n for n in range(1, 20)]
+    )
     with Predictor(bundles / "head.tport", threads=1) as predictor:
         alone = [(result, error and error.message) for result, _, error in predictor.predict_each(texts)]
         many = [(result, error and error.message) for result, error in predictor.predict_many(texts, 4)]
@@ -59,7 +74,9 @@ def test_many_at_once_are_answered_as_one_by_one(bundles):
         assert (one is None) == (other is None)
         if one and other:
             assert [label["index"] for label in one["labels"]] == [label["index"] for label in other["labels"]]
-            np.testing.assert_allclose([label["score"] for label in one["labels"]], [label["score"] for label in other["labels"]], atol=1e-6)
+            np.testing.assert_allclose(
+                [label["score"] for label in one["labels"]], [label["score"] for label in other["labels"]], atol=1e-6
+            )
 
 
 def test_a_missing_file_among_many_is_one_error(bundles, tmp_path):
@@ -79,7 +96,9 @@ def test_padding_changes_nothing(words):
     ids = torch.tensor([[2, 10, 12, 3]])
     with torch.no_grad():
         short = graph.module(ids, torch.ones_like(ids))["scores"]
-        long = graph.module(torch.nn.functional.pad(ids, (0, 20)), torch.nn.functional.pad(torch.ones_like(ids), (0, 20)))["scores"]
+        long = graph.module(
+            torch.nn.functional.pad(ids, (0, 20)), torch.nn.functional.pad(torch.ones_like(ids), (0, 20))
+        )["scores"]
     np.testing.assert_allclose(short, long, atol=1e-6)
 
 
@@ -88,7 +107,11 @@ def test_activations(words, activation, total):
     feed = (torch.tensor([[2, 10, 3]]), torch.ones(1, 3, dtype=torch.int64))
     with torch.no_grad():
         logits = _words.Classifier().eval()(*feed)
-        scores = split(_words.Classifier(), words, labels=list(_words.TOPICS), activation=activation).graphs["model"].module(*feed)["scores"]
+        scores = (
+            split(_words.Classifier(), words, labels=list(_words.TOPICS), activation=activation)
+            .graphs["model"]
+            .module(*feed)["scores"]
+        )
     wanted = {"softmax": logits.softmax(1), "sigmoid": logits.sigmoid(), "none": logits}[activation]
     np.testing.assert_allclose(scores, wanted, rtol=1e-6)
     assert total is None or float(scores.sum()) == pytest.approx(total)
@@ -98,13 +121,22 @@ def test_a_hugging_face_classifier_takes_its_mask_as_an_addend(words):
     from transformers import BertConfig, BertForSequenceClassification
 
     torch.manual_seed(0)
-    config = BertConfig(vocab_size=len(_words.WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, num_labels=3)
+    config = BertConfig(
+        vocab_size=len(_words.WORDS),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        num_labels=3,
+    )
     model = BertForSequenceClassification(config).eval()
     module = split(model, words, labels="a,b,c").graphs["model"].module
     ids, mask = torch.tensor([[2, 10, 12, 3, 0, 0]]), torch.tensor([[1, 1, 1, 1, 0, 0]])
     with torch.no_grad():
         assert module.logits.added
-        np.testing.assert_allclose(module(ids, mask)["scores"], model(input_ids=ids, attention_mask=mask).logits.softmax(1), atol=1e-6)
+        np.testing.assert_allclose(
+            module(ids, mask)["scores"], model(input_ids=ids, attention_mask=mask).logits.softmax(1), atol=1e-6
+        )
 
 
 class Tabular(torch.nn.Module):
@@ -128,7 +160,9 @@ def test_a_model_that_does_not_fit_is_named(words, source, settings, message):
 def test_a_tokenizer_of_another_model_is_refused(words):
     from transformers import BertConfig, BertModel
 
-    model = BertModel(BertConfig(vocab_size=10, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32))
+    model = BertModel(
+        BertConfig(vocab_size=10, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32)
+    )
     with pytest.raises(BadInput, match="the tokenizer has 57 tokens, the model 10"):
         split(model, words, labels="a,b")
 
@@ -166,7 +200,9 @@ def test_nan_is_an_error():
 
 
 def test_results_are_compared_and_shown():
-    result = TASK.host["present"]({"scores": np.array([[0.2, 0.8]], np.float32)}, {"labels": ["no", "yes"], "top": 5})["result"]
+    result = TASK.host["present"]({"scores": np.array([[0.2, 0.8]], np.float32)}, {"labels": ["no", "yes"], "top": 5})[
+        "result"
+    ]
     assert TASK.words(result) == "yes 80.0%" and TASK.lines(result) == ["yes 80.0%", "no 20.0%"]
     assert TASK.score(result, 1) == 1 and TASK.score(result, 0) == 0
     assert TASK.agree(result, result) and not TASK.agree(result, {"labels": result["labels"][::-1]})
@@ -182,8 +218,20 @@ def test_film_reviews_are_judged_as_by_plain_pytorch(tmp_path, untimed):
     items = minilm.reviews_split()[1][:40]
     table = minilm.table(items[:4], minilm.OPINIONS, tmp_path / "reviews.csv")
     settings = {"tokenizer": str(minilm.folder()), "labels": list(minilm.OPINIONS), "max_length": 128}
-    torchport.deploy(f"{minilm.__file__}:reviews", tmp_path / "r.tport", task="text-classification", data=table, settings=settings, targets=["onnx"], recipes=["fp32"])
+    torchport.deploy(
+        f"{minilm.__file__}:reviews",
+        tmp_path / "r.tport",
+        task="text-classification",
+        data=table,
+        settings=settings,
+        targets=["onnx"],
+        recipes=["fp32"],
+    )
     wanted = minilm.classify(minilm.reviews(), [text for text, _ in items]).argmax(1)
     with Predictor(tmp_path / "r.tport", threads=1) as predictor:
-        got = [result["labels"][0]["index"] for result, _ in predictor.predict_many([text.encode() for text, _ in items]) if result]
+        got = [
+            result["labels"][0]["index"]
+            for result, _ in predictor.predict_many([text.encode() for text, _ in items])
+            if result
+        ]
     assert got == wanted.tolist()

@@ -1,4 +1,6 @@
-"""How a text goes on: greedy or drawn, until something ends it, as it grows, in two languages; and what does not fit is refused."""
+"""How a text goes on: greedy or drawn, until something ends it, as it grows, in two languages; and what does not fit is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,16 @@ DRAWN = {"temperature": 4.0, "suppress": [sample.END]}
 def bundle(tmp_path_factory, untimed):
     folder = tmp_path_factory.mktemp("generation")
     made = sample_of("text-generation", folder)
-    torchport.deploy(made.source, folder / "g.tport", task=made.task, data=made.data, settings=made.settings, targets=["onnx", "openvino"], recipes=["fp32"], keep="all")
+    torchport.deploy(
+        made.source,
+        folder / "g.tport",
+        task=made.task,
+        data=made.data,
+        settings=made.settings,
+        targets=["onnx", "openvino"],
+        recipes=["fp32"],
+        keep="all",
+    )
     return folder / "g.tport"
 
 
@@ -63,7 +74,12 @@ def test_from_bytes_to_what_follows(opened, variant):
 
 def test_chinese_is_scored_by_its_characters(opened):
     result = opened().predict("一 二 三".encode())
-    assert result["stopped_by"] == "end" and [sample.WORDS[token] for token in result["tokens"]] == ["四", "五", "六", "。"]
+    assert result["stopped_by"] == "end" and [sample.WORDS[token] for token in result["tokens"]] == [
+        "四",
+        "五",
+        "六",
+        "。",
+    ]
     assert TASK.score(result, "四五六。") == 1 and 0.2 < TASK.score(result, "四五七。") < 0.9
 
 
@@ -91,10 +107,23 @@ def test_the_seed_decides_what_is_drawn(opened):
 
 def test_sampling_from_the_best_alone_is_greedy(opened):
     greedy = opened().predict(b"one two")
-    assert opened(temperature=9.0, top_k=1).predict(b"one two") == greedy == opened(temperature=9.0, top_p=1e-6).predict(b"one two")
+    assert (
+        opened(temperature=9.0, top_k=1).predict(b"one two")
+        == greedy
+        == opened(temperature=9.0, top_p=1e-6).predict(b"one two")
+    )
 
 
-@pytest.mark.parametrize("facts", [{}, {"stop": ["five six"]}, {"stop": [" five seven", "six"]}, {"max_new_tokens": 3, "stop": ["five six"]}, {"seed": 5, **DRAWN}])
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        {"stop": ["five six"]},
+        {"stop": [" five seven", "six"]},
+        {"max_new_tokens": 3, "stop": ["five six"]},
+        {"seed": 5, **DRAWN},
+    ],
+)
 def test_what_is_told_on_the_way_adds_up_to_the_answer(opened, facts):
     predictor = opened(**facts)
     running, told = predictor.stream(b"one two"), ""
@@ -131,7 +160,9 @@ def test_surprise_is_that_of_the_model(opened):
         for token, following in pairwise(ids):
             logits, state = model.step(torch.tensor([[token]]), **state)
             wanted -= float(logits[0].log_softmax(-1)[following])
-    assert surprise(predictor.pipeline.runners["step"].run, predictor.pipeline.facts, ids) == pytest.approx(wanted, rel=1e-5)
+    assert surprise(predictor.pipeline.runners["step"].run, predictor.pipeline.facts, ids) == pytest.approx(
+        wanted, rel=1e-5
+    )
 
 
 @pytest.mark.parametrize(
@@ -192,13 +223,26 @@ def test_news_goes_on_as_transformers_writes_it(tmp_path, untimed):
     torch.set_num_threads(1)
     prompts = gpt2_bbc.prompts(8)
     (tmp_path / "prompts.csv").write_text("text\n" + "".join(f'"{prompt}"\n' for prompt in prompts[:2]))
-    torchport.deploy(f"hf:{gpt2_bbc.folder()}", tmp_path / "g.tport", data=tmp_path / "prompts.csv", settings={"max_new_tokens": 24}, targets=["onnx"], recipes=["fp32"])
+    torchport.deploy(
+        f"hf:{gpt2_bbc.folder()}",
+        tmp_path / "g.tport",
+        data=tmp_path / "prompts.csv",
+        settings={"max_new_tokens": 24},
+        targets=["onnx"],
+        recipes=["fp32"],
+    )
     model = gpt2_bbc.model()
     with Predictor(tmp_path / "g.tport", threads=1) as predictor:
         for prompt in prompts:
             values = predictor.values(prompt.encode())
             ids = torch.tensor([values["ids"]])
-            wanted = model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=24, pad_token_id=model.config.eos_token_id)[0]
+            wanted = model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                do_sample=False,
+                max_new_tokens=24,
+                pad_token_id=model.config.eos_token_id,
+            )[0]
             said = values["result"]["tokens"]
             np.testing.assert_array_equal(said, wanted[ids.shape[1] :][: len(said)])
             assert len(said) == 24 or wanted[ids.shape[1] + len(said)] == model.config.eos_token_id

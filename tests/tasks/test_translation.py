@@ -1,4 +1,6 @@
-"""A text's way to another language: line by line, many lines at once, token by token, and what is said where something does not fit."""
+"""A text's way to another language: line by line, many lines at once, token by token, and what is said where something
+does not fit.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,16 @@ TASK = tasks.get("translation")
 def bundle(tmp_path_factory, untimed):
     folder = tmp_path_factory.mktemp("translation")
     made = sample_of("translation", folder)
-    torchport.deploy(made.source, folder / "t.tport", task=made.task, data=made.data, settings=made.settings, targets=["onnx", "openvino"], recipes=["fp32"], keep="all")
+    torchport.deploy(
+        made.source,
+        folder / "t.tport",
+        task=made.task,
+        data=made.data,
+        settings=made.settings,
+        targets=["onnx", "openvino"],
+        recipes=["fp32"],
+        keep="all",
+    )
     return folder / "t.tport"
 
 
@@ -92,7 +103,9 @@ def test_what_is_told_on_the_way_adds_up_to_the_answer(predictor):
 
 def test_beams_find_what_greedy_finds_where_there_is_one_way(bundle):
     with Predictor(bundle, variant="onnx-fp32", threads=1, overrides={"beams": 3}) as predictor:
-        assert [predictor.predict(text.encode())["text"] for text, _ in sample.PAIRS] == [translation for _, translation in sample.PAIRS]
+        assert [predictor.predict(text.encode())["text"] for text, _ in sample.PAIRS] == [
+            translation for _, translation in sample.PAIRS
+        ]
 
 
 def test_a_line_too_long_is_translated_by_its_sentences(predictor):
@@ -140,7 +153,9 @@ def test_bad_input_is_refused_soon(predictor, raw, message):
 def test_a_text_of_one_unknown_token_is_refused_and_a_long_name_is_not(tmp_path):
     from tokenizers import Tokenizer, models, pre_tokenizers
 
-    made = Tokenizer(models.Unigram([("<unk>", 0.0), ("▁", -2.0), *((letter, -3.0) for letter in "abcdefgh")], unk_id=0))
+    made = Tokenizer(
+        models.Unigram([("<unk>", 0.0), ("▁", -2.0), *((letter, -3.0) for letter in "abcdefgh")], unk_id=0)
+    )
     made.pre_tokenizer = pre_tokenizers.Metaspace()
     made.save(str(tmp_path / "tokenizer.json"))
     facts = facts_of(str(tmp_path / "tokenizer.json"))
@@ -185,7 +200,12 @@ def test_impossible_facts_are_refused(words, settings, message):
 
 @pytest.mark.parametrize(
     ("written", "told"),
-    [(("__en__", "__pt__"), "forced"), (("eng_Latn", "por_Latn"), "forced"), ((">>en<<", ">>pt<<"), "read_first"), (("<2en>", "<2pt>"), "read_first")],
+    [
+        (("__en__", "__pt__"), "forced"),
+        (("eng_Latn", "por_Latn"), "forced"),
+        ((">>en<<", ">>pt<<"), "read_first"),
+        (("<2en>", "<2pt>"), "read_first"),
+    ],
 )
 def test_languages_are_marked_as_the_tokenizer_writes_them(tmp_path, written, told):
     from tokenizers import Tokenizer
@@ -197,7 +217,9 @@ def test_languages_are_marked_as_the_tokenizer_writes_them(tmp_path, written, to
     source, target = (name.strip("_<>2") for name in written)
     model = sample.Dictionary().eval()
     model.table, model.said = torch.nn.Embedding(first + 2, len(sample.WORDS)), torch.nn.Embedding(first + 2, 4)
-    facts = TASK.split(model, facts_of(str(tmp_path / "tokenizer.json"), source=source, target=target), [item("the cat")]).facts
+    facts = TASK.split(
+        model, facts_of(str(tmp_path / "tokenizer.json"), source=source, target=target), [item("the cat")]
+    ).facts
     assert facts[told] == ([first + 1] if told == "forced" else first + 1)
     ids = TASK.host["tokenize"]({"text": "the cat"}, facts)["sources"][0]
     words = [made.token_to_id(word) for word in ("the", "cat", "</s>")]
@@ -221,12 +243,25 @@ def test_sentences_are_translated_as_by_plain_pytorch(tmp_path, untimed):
     torch.set_num_threads(1)
     vocabulary = marian.vocabulary("enpt")
     data = marian.write_pairs(tmp_path / "pairs.csv", "enpt", 2)
-    torchport.deploy(f"{marian.__file__}:en_pt", tmp_path / "t.tport", task="translation", data=data, settings={"tokenizer": str(vocabulary)}, targets=["onnx"], recipes=["fp32"])
+    torchport.deploy(
+        f"{marian.__file__}:en_pt",
+        tmp_path / "t.tport",
+        task="translation",
+        data=data,
+        settings={"tokenizer": str(vocabulary)},
+        targets=["onnx"],
+        recipes=["fp32"],
+    )
     texts = [text for text, _ in marian.pairs()[:12]]
     words, model = sentencepiece.SentencePieceProcessor(model_file=str(vocabulary)), marian.en_pt()
     with Predictor(tmp_path / "t.tport", threads=1) as predictor:
         result = predictor.predict("\n".join(texts).encode())
-        wanted = [model.translate(ids := torch.tensor([[*words.encode(text), 0]]), torch.ones_like(ids, dtype=torch.bool))[0] for text in texts]
+        wanted = [
+            model.translate(ids := torch.tensor([[*words.encode(text), 0]]), torch.ones_like(ids, dtype=torch.bool))[0]
+            for text in texts
+        ]
         assert [list(row) for row in result["tokens"]] == wanted
         assert result["text"].split("\n") == [words.decode(row) for row in wanted]
-        assert predictor.predict(b"The court decided that the company must pay a fine.")["text"].startswith("O tribunal decidiu que a empresa")
+        assert predictor.predict(b"The court decided that the company must pay a fine.")["text"].startswith(
+            "O tribunal decidiu que a empresa"
+        )

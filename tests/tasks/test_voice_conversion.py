@@ -21,7 +21,9 @@ from torchport.testing.samples import sample_of
 
 TASK = tasks.get("voice-conversion")
 SMALL = {"sample_rate": 8000, "frame": 256, "hop": 64, "bands": 20, "iterations": 8}
-needs_espeak = pytest.mark.skipif(shutil.which("espeak-ng") is None, reason="espeak-ng is not installed: scripts/system-packages")
+needs_espeak = pytest.mark.skipif(
+    shutil.which("espeak-ng") is None, reason="espeak-ng is not installed: scripts/system-packages"
+)
 
 
 class Eager:
@@ -32,13 +34,19 @@ class Eager:
 
     def run(self, feed):
         with torch.no_grad():
-            return {name: value.numpy() for name, value in self.graph(**{name: torch.from_numpy(value) for name, value in feed.items()}).items()}
+            return {
+                name: value.numpy()
+                for name, value in self.graph(**{name: torch.from_numpy(value) for name, value in feed.items()}).items()
+            }
 
 
 def opened(model: torch.nn.Module, settings, recording: bytes) -> Pipeline:
     facts, _ = TASK.resolve(settings, {})
     split = TASK.split(model, facts, [Item("a", lambda: recording)])
-    return Pipeline(Plan(TASK, split.facts, TASK.steps(split.facts, None), {}), {name: Eager(graph.module) for name, graph in split.graphs.items()})
+    return Pipeline(
+        Plan(TASK, split.facts, TASK.steps(split.facts, None), {}),
+        {name: Eager(graph.module) for name, graph in split.graphs.items()},
+    )
 
 
 def tone(seconds: float = 0.5, rate: int = 8000, loud: float = 0.3) -> np.ndarray:
@@ -155,7 +163,10 @@ def test_impossible_settings_are_refused(settings, said):
         TASK.resolve(settings, {})
 
 
-@pytest.mark.parametrize(("model", "said"), [(torch.nn.Linear(3, 3), "does not take"), (torch.nn.Conv1d(20, 20, 3), "it has to answer as many")])
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [(torch.nn.Linear(3, 3), "does not take"), (torch.nn.Conv1d(20, 20, 3), "it has to answer as many")],
+)
 def test_a_network_that_does_not_fit_is_refused(model, said):
     with pytest.raises(BadInput, match=said):
         opened(model, SMALL, encode_wav(tone(), 8000))

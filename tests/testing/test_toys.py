@@ -26,4 +26,7 @@ def test_feeds_are_seeded_and_modules_always_the_same(toy: Toy) -> None:
     first, second, other = toy.feed(), toy.feed(), toy.feed(seed=1)
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert not all(np.array_equal(first[name], other[name]) for name in first)
-    assert all(torch.equal(a, b) for a, b in zip(toy.module().state_dict().values(), toy.module().state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(toy.module().state_dict().values(), toy.module().state_dict().values(), strict=True)
+    )

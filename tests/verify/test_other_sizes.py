@@ -1,4 +1,6 @@
-"""An artefact that is right on the data only is refused: at sizes that no item has, on edge values, and on items beyond the first."""
+"""An artefact that is right on the data only is refused: at sizes that no item has, on edge values, and on items beyond
+the first.
+"""
 
 from __future__ import annotations
 
@@ -33,22 +35,46 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rows(request: Request, folder: Path) -> dict[str, Candidate]:
-    return {one.id: one for one in attempt.attempt(request, folder / "out", folder / "log", lambda stage, detail: None).candidates}
+    return {
+        one.id: one
+        for one in attempt.attempt(request, folder / "out", folder / "log", lambda stage, detail: None).candidates
+    }
 
 
 @pytest.mark.usefixtures("exporter")
 def test_a_size_that_was_baked_in_is_refused_and_named(tmp_path: Path) -> None:
-    found = rows(Request(Pooled(), tmp_path / "x.tport", task="tensor", inputs=["x:float32[batch,3,height,width]"], targets=["onnx", "pt2"], recipes=["fp32"]), tmp_path)
+    found = rows(
+        Request(
+            Pooled(),
+            tmp_path / "x.tport",
+            task="tensor",
+            inputs=["x:float32[batch,3,height,width]"],
+            targets=["onnx", "pt2"],
+            recipes=["fp32"],
+        ),
+        tmp_path,
+    )
     assert found["pt2-fp32"].status == "ok"
     onnx = found["onnx-fp32"]
     assert onnx.status == "failed" and onnx.parity is not None and onnx.parity.stage == "sizes"
-    assert "output_0" in (onnx.reason or "") and "where height is" in (onnx.reason or "") and "captured at 12" in (onnx.reason or "")
+    assert (
+        "output_0" in (onnx.reason or "")
+        and "where height is" in (onnx.reason or "")
+        and "captured at 12" in (onnx.reason or "")
+    )
 
 
 @pytest.mark.usefixtures("exporter")
 def test_nothing_is_written_where_no_target_is_right_at_other_sizes(tmp_path: Path) -> None:
     with pytest.raises(ParityError, match=r"sizes: .*where height is .* --input"):
-        api.deploy(Pooled(), tmp_path / "x.tport", task="tensor", inputs=["x:float32[batch,3,height,width]"], targets=["onnx"], recipes=["fp32"])
+        api.deploy(
+            Pooled(),
+            tmp_path / "x.tport",
+            task="tensor",
+            inputs=["x:float32[batch,3,height,width]"],
+            targets=["onnx"],
+            recipes=["fp32"],
+        )
     assert not (tmp_path / "x.tport").exists()
 
 
@@ -66,4 +92,14 @@ def test_an_item_beyond_the_first_that_differs_is_named_with_its_error(tmp_path:
     x[10] = 7
     save_file({"x": x}, tmp_path / "x.safetensors")
     with pytest.raises(ParityError, match=r"every item: output_0: max_rel 5.0e-03 on x.safetensors\[10\], allowed"):
-        rows(Request(Late(), tmp_path / "x.tport", task="tensor", data=tmp_path / "x.safetensors", targets=["pt2"], recipes=["fp32"]), tmp_path)
+        rows(
+            Request(
+                Late(),
+                tmp_path / "x.tport",
+                task="tensor",
+                data=tmp_path / "x.safetensors",
+                targets=["pt2"],
+                recipes=["fp32"],
+            ),
+            tmp_path,
+        )

@@ -77,6 +77,12 @@ def test_the_worst_item_counts() -> None:
 
 
 def test_brain_floats_between_integers_may_cost_what_brain_floats_cost():
-    target, standard = targets.get("openvino"), Standard(proven=None, least_db={"model/fine": 45.0, "model/coarse": 18.0})
+    target, standard = (
+        targets.get("openvino"),
+        Standard(proven=None, least_db={"model/fine": 45.0, "model/coarse": 18.0}),
+    )
     assert standard.allowed(target, "int8_static") == standard.least_db
-    assert standard.allowed(target, "int8_static+bf16") == {"model/fine": pytest.approx(26.0, abs=0.1), "model/coarse": 18.0}
+    assert standard.allowed(target, "int8_static+bf16") == {
+        "model/fine": pytest.approx(26.0, abs=0.1),
+        "model/coarse": 18.0,
+    }

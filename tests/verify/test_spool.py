@@ -10,7 +10,16 @@ import pytest
 from torchport.verify.spool import SAMPLE, Spool
 
 
-@pytest.mark.parametrize("array", [np.arange(6.0).reshape(2, 3), np.array(True), np.zeros((0, 4), np.int64), np.array([1, 2], np.uint8)[::-1], np.float32(2)])
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6.0).reshape(2, 3),
+        np.array(True),
+        np.zeros((0, 4), np.int64),
+        np.array([1, 2], np.uint8)[::-1],
+        np.float32(2),
+    ],
+)
 def test_arrays_come_back_as_they_were(array: np.ndarray) -> None:
     spool = Spool()
     spool.add(0, {"first": np.ones(5)})

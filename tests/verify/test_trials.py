@@ -1,4 +1,6 @@
-"""Which feeds are made beside the data: other sizes within the bounds, edge values, and what two right runtimes may differ on."""
+"""Which feeds are made beside the data: other sizes within the bounds, edge values, and what two right runtimes may
+differ on.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,11 @@ def spec(name: str, dtype: str, *shape: int | str) -> TensorSpec:
     return TensorSpec(name=name, dtype=dtype, shape=shape)
 
 
-PICTURE = Signature(inputs=(spec("x", "float32", "batch", 3, "height", "width"),), outputs=(spec("y", "float32", "batch"),), dims={"height": Bound(min=4, max=64, multiple=4), "width": Bound()})
+PICTURE = Signature(
+    inputs=(spec("x", "float32", "batch", 3, "height", "width"),),
+    outputs=(spec("y", "float32", "batch"),),
+    dims={"height": Bound(min=4, max=64, multiple=4), "width": Bound()},
+)
 EXAMPLE = {"x": np.random.default_rng(0).standard_normal((2, 3, 12, 13), dtype=np.float32)}
 
 
@@ -60,7 +66,11 @@ def test_each_dimension_is_tried_at_two_sizes_and_with_the_others() -> None:
     shapes = [one.feed["x"].shape for one in made]
     assert shapes[0] == (2, 3, 12, 13)
     for axis in (0, 2, 3):
-        alone = {shape[axis] for shape in shapes if all(a == b for i, (a, b) in enumerate(zip(shape, shapes[0], strict=True)) if i != axis)}
+        alone = {
+            shape[axis]
+            for shape in shapes
+            if all(a == b for i, (a, b) in enumerate(zip(shape, shapes[0], strict=True)) if i != axis)
+        }
         assert len(alone) >= 3
     assert any(all(shape[axis] != shapes[0][axis] for axis in (0, 2, 3)) for shape in shapes)
     assert {4, 64} <= {shape[2] for shape in shapes} and 1 in {shape[3] for shape in shapes}
@@ -85,7 +95,10 @@ def test_sizes_that_the_model_refuses_are_left_out() -> None:
 
 
 def test_masks_get_rows_of_either_value() -> None:
-    signature = Signature(inputs=(spec("x", "float32", "batch", 4), spec("keep", "bool", "batch", 4)), outputs=(spec("y", "float32", "batch"),))
+    signature = Signature(
+        inputs=(spec("x", "float32", "batch", 4), spec("keep", "bool", "batch", 4)),
+        outputs=(spec("y", "float32", "batch"),),
+    )
     example = {"x": np.ones((2, 4), np.float32), "keep": np.array([[True] * 4, [True, False, True, False]])}
     made = of(signature, example, lambda feed: {"y": (feed["x"] * feed["keep"]).sum(1)})
     masks = [one.feed["keep"].tolist() for one in made if one.stage == EDGES and not one.precise]
@@ -101,10 +114,15 @@ def test_added_masks_get_rows_of_minus_infinity() -> None:
 
 
 def test_pixels_are_tried_black_and_white_and_ids_stay_in_the_table() -> None:
-    signature = Signature(inputs=(spec("image", "uint8", "height", 4), spec("ids", "int64", "length")), outputs=(spec("y", "int64"),))
+    signature = Signature(
+        inputs=(spec("image", "uint8", "height", 4), spec("ids", "int64", "length")), outputs=(spec("y", "int64"),)
+    )
     example = {"image": np.arange(20, dtype=np.uint8).reshape(5, 4), "ids": np.array([7, 3, 9])}
     made = of(signature, example, lambda feed: {"y": feed["image"].sum(dtype=np.int64) + feed["ids"].sum()})
-    assert {(one.feed["image"].min(), one.feed["image"].max()) for one in made if one.stage == EDGES} >= {(0, 0), (255, 255)}
+    assert {(one.feed["image"].min(), one.feed["image"].max()) for one in made if one.stage == EDGES} >= {
+        (0, 0),
+        (255, 255),
+    }
     assert all(set(one.feed["ids"].tolist()) <= {7, 3, 9} for one in made)
 
 

@@ -92,7 +92,9 @@ class Child:
     def _runner(self, command: protocol.Open, graph: str, signature: Signature) -> Runner:
         assert self._prepared, "an artefact is opened after Prepare"
         target = targets.get(self._prepared.target)
-        return target.open(command.artifact, Path(command.folder), signature, graph, device=command.device, threads=command.threads)
+        return target.open(
+            command.artifact, Path(command.folder), signature, graph, device=command.device, threads=command.threads
+        )
 
     def _turn(self, calls: int) -> protocol.Times:
         # The other children's turns emptied the caches and let threads fall asleep. A call that fills a turn by itself

@@ -24,7 +24,9 @@ Key = tuple[str, int | None]
 
 
 class Ahead:
-    """A timing process that imports a runtime while other work is done; a context manager, which ends it where nobody took it."""
+    """A timing process that imports a runtime while other work is done; a context manager, which ends it where nobody
+    took it.
+    """
 
     def __init__(self, target: str) -> None:
         self._target = target
@@ -90,7 +92,11 @@ class Job:
     @property
     def words(self) -> str:
         """The job in a progress line."""
-        return self.id if self.threads is None else f"{self.id}, {self.threads} {'thread' if self.threads == 1 else 'threads'}"
+        return (
+            self.id
+            if self.threads is None
+            else f"{self.id}, {self.threads} {'thread' if self.threads == 1 else 'threads'}"
+        )
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,9 @@ def summarise(rounds: Iterable[Sequence[float]]) -> Timing:
     calls = sorted(ms for times in kept for ms in times)
     middle, medians = median(calls), [median(times) for times in kept]
     spread = 1.4826 * median(abs(x - median(medians)) for x in medians)
-    return Timing(median=middle, p90=calls[math.ceil(0.9 * len(calls)) - 1], noise=spread / middle if middle else 0.0, rounds=kept)
+    return Timing(
+        median=middle, p90=calls[math.ceil(0.9 * len(calls)) - 1], noise=spread / middle if middle else 0.0, rounds=kept
+    )
 
 
 def measure(
@@ -154,7 +162,8 @@ def measure(
         ahead: a process that one of the jobs may take.
 
     Returns:
-        One Measurement a job, by `(id, threads)`. A job that fails, crashes or hangs carries an error; the others go on.
+        One Measurement a job, by `(id, threads)`. A job that fails, crashes or hangs carries an error; the others go
+        on.
     """
     tell = progress or (lambda words: None)
     found: dict[Key, Measurement] = {}
@@ -162,7 +171,13 @@ def measure(
     assert len({job.key for job in pending}) == len(pending), "jobs differ in id or threads"
     while pending:
         with ExitStack() as stack:
-            group = _prepare(pending[:_MOST_OPEN], found, stack, tell, lambda job: (ahead and ahead.take(job.target)) or Process(limit_s=limit_s, log=log))
+            group = _prepare(
+                pending[:_MOST_OPEN],
+                found,
+                stack,
+                tell,
+                lambda job: (ahead and ahead.take(job.target)) or Process(limit_s=limit_s, log=log),
+            )
             ready = _open(group, found, tell)
             _time(ready, found, rounds, seconds, most_s, tell)
         pending = [job for job in pending if job.key not in found]
@@ -176,7 +191,13 @@ class _Running:
     call_ms: float = 0.0
 
 
-def _prepare(jobs: Sequence[Job], found: dict[Key, Measurement], stack: ExitStack, tell: Callable[[str], None], start: Callable[[Job], Process]) -> list[_Running]:
+def _prepare(
+    jobs: Sequence[Job],
+    found: dict[Key, Measurement],
+    stack: ExitStack,
+    tell: Callable[[str], None],
+    start: Callable[[Job], Process],
+) -> list[_Running]:
     """Start one child a job; they import their runtimes side by side, because imports are not timed."""
     tell(f"starting {len(jobs)} processes")
     started = []
@@ -214,7 +235,14 @@ def _open(group: Sequence[_Running], found: dict[Key, Measurement], tell: Callab
     return opened
 
 
-def _time(running: Sequence[_Running], found: dict[Key, Measurement], rounds: int, seconds: float, most_s: float, tell: Callable[[str], None]) -> None:
+def _time(
+    running: Sequence[_Running],
+    found: dict[Key, Measurement],
+    rounds: int,
+    seconds: float,
+    most_s: float,
+    tell: Callable[[str], None],
+) -> None:
     turn_ms = 1000 * seconds / rounds
     calls = {one.job.key: max(1, min(_MOST_CALLS, int(turn_ms / max(one.call_ms, 1e-6)))) for one in running}
     round_s = sum(max(one.call_ms, turn_ms) for one in running) / 1000

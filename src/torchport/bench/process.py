@@ -87,7 +87,9 @@ class Process:
         text = self._child.stdout.readline()
         timer.cancel()
         if not text:
-            how = f"no answer in {self._limit_s:g} s" if late.is_set() else f"crashed ({_exit_name(self._child.wait())})"
+            how = (
+                f"no answer in {self._limit_s:g} s" if late.is_set() else f"crashed ({_exit_name(self._child.wait())})"
+            )
             raise RunError(f"{how} while {doing}", self._last_words())
         answer = protocol.answer(text)
         if isinstance(answer, protocol.Failed):
@@ -103,7 +105,9 @@ class Process:
     def __enter__(self) -> Process:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._child.kill()
         self._child.communicate()
         if self._log is not None:

@@ -18,7 +18,8 @@ class Import(msgspec.Struct, frozen=True, tag=True):
 
 
 class Prepare(msgspec.Struct, frozen=True, tag=True):
-    """Import the runtime and read the input: a graph's feed (safetensors), or with a chain the raw bytes of an item. Answered by Ready.
+    """Import the runtime and read the input: a graph's feed (safetensors), or with a chain the raw bytes of an item.
+    Answered by Ready.
 
     Attributes:
         chain: the whole chain to time, for models of several graphs.

@@ -1,4 +1,6 @@
-"""Entropy coding of a Bundle's files with zstd: stored smaller, decoded before use, and never taken for more than was told."""
+"""Entropy coding of a Bundle's files with zstd: stored smaller, decoded before use, and never taken for more than was
+told.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ _PIECE = 1 << 20
 
 
 def code(folder: Path) -> dict[str, Coded]:
-    """Code the files below the sub-folders of a Bundle in the making where it is worth it; those at the top are for people.
+    """Code the files below the sub-folders of a Bundle in the making where it is worth it; those at the top are for
+    people.
 
     Returns:
         Path of each coded file, which ends in `.zst` -> what it decodes to.
@@ -46,7 +49,9 @@ def code(folder: Path) -> dict[str, Coded]:
         if packed > WORTH * size or size > rules.MOST_RATIO * packed + (1 << 20):
             stored.unlink()
             continue
-        found[stored.relative_to(folder).as_posix()] = Coded(coding="zstd", path=path.relative_to(folder).as_posix(), size=size, sha256=cache.digest(path))
+        found[stored.relative_to(folder).as_posix()] = Coded(
+            coding="zstd", path=path.relative_to(folder).as_posix(), size=size, sha256=cache.digest(path)
+        )
         path.unlink()
     return found
 
@@ -75,11 +80,19 @@ def bring(stored: Path, entry: FileEntry, target: Path, where: str) -> None:
                 sha256.update(piece)
                 out.write(piece)
         if size > entry.content_size:
-            raise BundleError(f"{where}: {entry.path} holds more than the {entry.content_size} bytes that are listed", "do not use this Bundle: ask for it from somebody you trust")
+            raise BundleError(
+                f"{where}: {entry.path} holds more than the {entry.content_size} bytes that are listed",
+                "do not use this Bundle: ask for it from somebody you trust",
+            )
         if size < entry.content_size:
-            raise BundleError(f"{where}: {entry.path} is damaged (it holds {size} bytes, {entry.content_size} are listed)", "ask for the Bundle again")
+            raise BundleError(
+                f"{where}: {entry.path} is damaged (it holds {size} bytes, {entry.content_size} are listed)",
+                "ask for the Bundle again",
+            )
         if sha256.hexdigest() != entry.content_sha256:
-            raise BundleError(f"{where}: {entry.path} is damaged (the sha256 of what it holds differs)", "ask for the Bundle again")
+            raise BundleError(
+                f"{where}: {entry.path} is damaged (the sha256 of what it holds differs)", "ask for the Bundle again"
+            )
         scratch.replace(target)
     except damaged as exc:
         raise BundleError(f"{where}: {entry.path} is damaged ({exc})", "ask for the Bundle again") from exc

@@ -20,7 +20,9 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowE
 
 
 class Coded(Value, frozen=True):
-    """What a coded file decodes to: the path that everything else in the manifest calls it by, its size in bytes, its sha256."""
+    """What a coded file decodes to: the path that everything else in the manifest calls it by, its size in bytes, its
+    sha256.
+    """
 
     coding: Literal["zstd"]
     path: str
@@ -87,8 +89,8 @@ class Golden(Value, frozen=True):
     """Golden vectors of one recipe.
 
     The safetensors file holds `<item>/<value>` for every value of the chain with host steps and
-    `<item>/in_graph/<value>` for the chain with exported graphs; `raw` is the input's bytes and `result` the answer's JSON
-    as uint8.
+    `<item>/in_graph/<value>` for the chain with exported graphs; `raw` is the input's bytes and `result` the answer's
+    JSON as uint8.
     """
 
     path: str
@@ -115,8 +117,8 @@ class Manifest(Value, frozen=True):
     Attributes:
         graphs: graph name -> signature.
         steps: the chain from raw bytes to JSON.
-        chosen, chosen_for, front, met: the recorded choice, per profile, the Pareto front, and whether the budget is shown to hold.
-        reference: the eager model's artefact, under `reference/`; None where it was left out.
+        chosen, chosen_for, front, met: the recorded choice, per profile, the Pareto front, and whether the budget is
+        shown to hold. reference: the eager model's artefact, under `reference/`; None where it was left out.
         settings: the resolved command line.
         provenance: where the model came from, with content hashes.
     """
@@ -170,11 +172,16 @@ def decode(raw: bytes, where: str) -> Manifest:
     if version < 1:
         raise BundleError(f"{where}: there is no schema {version}", "ask for the Bundle again")
     if version > SCHEMA:
-        raise BundleError(f"{where}: made by a newer torchport (schema {version}, this one reads up to {SCHEMA})", "pip install --upgrade torchport")
+        raise BundleError(
+            f"{where}: made by a newer torchport (schema {version}, this one reads up to {SCHEMA})",
+            "pip install --upgrade torchport",
+        )
     try:
         return msgspec.json.decode(raw, type=Manifest)
     except UNREADABLE as exc:
-        raise BundleError(f"{where}: {NAME} does not follow its schema ({_said(exc)})", "ask for the Bundle again") from exc
+        raise BundleError(
+            f"{where}: {NAME} does not follow its schema ({_said(exc)})", "ask for the Bundle again"
+        ) from exc
 
 
 def _said(exc: BaseException) -> str:
@@ -183,4 +190,8 @@ def _said(exc: BaseException) -> str:
 
 def json_schema() -> dict[str, Any]:
     """The published JSON Schema of the manifest."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"urn:torchport:bundle:{SCHEMA}", **msgspec.json.schema(Manifest)}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:torchport:bundle:{SCHEMA}",
+        **msgspec.json.schema(Manifest),
+    }

@@ -25,9 +25,10 @@ MADE_BY = "give a .tport folder or file made by `torchport deploy`"
 class Bundle:
     """An opened Bundle.
 
-    Opening checks the whole manifest (`rules`), and that every listed path stays inside, is no link, is there and has its
-    size; a file is hashed when it is first handed out. Nothing is ever written into a Bundle; a zip is unpacked, file by file, into a temporary folder, and coded
-    files are decoded into the user's cache folder, or into a temporary one where there is none.
+    Opening checks the whole manifest (`rules`), and that every listed path stays inside, is no link, is there and has
+    its size; a file is hashed when it is first handed out. Nothing is ever written into a Bundle; a zip is unpacked,
+    file by file, into a temporary folder, and coded files are decoded into the user's cache folder, or into a temporary
+    one where there is none.
 
     Args:
         whole: whether every listed file must be there.
@@ -78,7 +79,11 @@ class Bundle:
             if path not in self._checked:
                 self._stored(entry)
                 self._checked.add(path)
-        elif not (target.is_file() and target.stat().st_size == entry.content_size and cache.digest(target) == entry.content_sha256):  # another process may have made room
+        elif not (
+            target.is_file()
+            and target.stat().st_size == entry.content_size
+            and cache.digest(target) == entry.content_sha256
+        ):  # another process may have made room
             with self._writing(path):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 coding.bring(self._stored(entry), entry, target, self.name)
@@ -95,16 +100,22 @@ class Bundle:
         return target
 
     def _home(self, top: str) -> Path:
-        """Where the files of one of the Bundle's folders are handed out from: where they lie, unless some of them are coded."""
+        """Where the files of one of the Bundle's folders are handed out from: where they lie, unless some of them are
+        coded.
+        """
         if top not in self._homes:
             files = [entry for name, entry in self.entries.items() if _top(name) == top]
             self._homes[top] = self._room(files) if any(entry.coded for entry in files) else self.root / top
         return self._homes[top]
 
     def _room(self, files: list[m.FileEntry]) -> Path:
-        """The cache's folder for files of this content, else a temporary one: the cache must hold all that this Bundle decodes at once."""
+        """The cache's folder for files of this content, else a temporary one: the cache must hold all that this Bundle
+        decodes at once.
+        """
         key = [text for entry in files for text in (entry.name.removeprefix(_top(entry.name)), entry.content_sha256)]
-        kept = cache.room("decoded", *key, size=sum(entry.content_size for entry in self.entries.values() if entry.coded))
+        kept = cache.room(
+            "decoded", *key, size=sum(entry.content_size for entry in self.entries.values() if entry.coded)
+        )
         return kept or self._stack.enter_context(temporary())
 
     def _open(self, stack: ExitStack) -> tuple[zipfile.ZipFile | None, Path]:
@@ -136,7 +147,10 @@ class Bundle:
         try:
             yield
         except OSError as exc:
-            raise OutputError(f"{self.name}: {path} cannot be unpacked ({exc.strerror or exc})", "free some space, or set TMPDIR to a folder that has some") from exc
+            raise OutputError(
+                f"{self.name}: {path} cannot be unpacked ({exc.strerror or exc})",
+                "free some space, or set TMPDIR to a folder that has some",
+            ) from exc
 
     def variant_folder(self, variant: m.Variant, graphs: Iterable[str]) -> Path:
         """The folder of a variant, with every file of the named graphs checked."""
@@ -158,8 +172,8 @@ class Bundle:
         """The task's facts, which the task has checked; those that are files as Paths of the checked copies.
 
         Raises:
-            BundleError: such a file is missing or damaged, a fact has a value that it cannot have, or a step is none of the task's.
-            MissingDependency: the task is not known here.
+            BundleError: such a file is missing or damaged, a fact has a value that it cannot have, or a step is none of
+            the task's. MissingDependency: the task is not known here.
         """
         from ..tasks import assets, tasks
 
@@ -168,7 +182,10 @@ class Bundle:
             known = task.drivers if step.drives else task.host
             for host in (step.host, step.fit):
                 if host is not None and host not in (task.host if host == step.fit else known):
-                    raise BundleError(f"{self.name}: task {task.name} has no host step '{host}'", "upgrade torchport: the Bundle was made by another version")
+                    raise BundleError(
+                        f"{self.name}: task {task.name} has no host step '{host}'",
+                        "upgrade torchport: the Bundle was made by another version",
+                    )
         try:
             return task.recorded(assets.attach(self.manifest.task.facts, self.file))
         except UsageError as exc:
@@ -189,7 +206,11 @@ class Bundle:
         for place, inner, files in os.walk(self.root):
             for name in (*inner, *files):
                 path = Path(place, name)
-                known = path.relative_to(self.root) in folders if name in inner else path.relative_to(self.root).as_posix() in listed
+                known = (
+                    path.relative_to(self.root) in folders
+                    if name in inner
+                    else path.relative_to(self.root).as_posix() in listed
+                )
                 if path.is_symlink() or not known:
                     return path.relative_to(self.root).as_posix()
         return None
@@ -210,7 +231,9 @@ class Bundle:
             said = exc.strerror if isinstance(exc, OSError) else type(exc).__name__
             raise BundleError(f"{self.name}: {m.NAME} cannot be read as a plain file ({said})", MADE_BY) from exc
         if size > rules.MOST_BYTES:
-            raise BundleError(f"{self.name}: {m.NAME} has {size} bytes; at most {rules.MOST_BYTES} are allowed", rules.DISTRUST)
+            raise BundleError(
+                f"{self.name}: {m.NAME} has {size} bytes; at most {rules.MOST_BYTES} are allowed", rules.DISTRUST
+            )
         return raw
 
     def _check_listing(self) -> None:
@@ -222,7 +245,9 @@ class Bundle:
                 raise BundleError(f"{self.name}: {entry.path} has {size} bytes, {entry.size} are listed", rules.AGAIN)
 
     def _size(self, path: str) -> int | None:
-        """Bytes of a stored file, None where it is missing; every part of its path is looked at, for one may be a link."""
+        """Bytes of a stored file, None where it is missing; every part of its path is looked at, for one may be a
+        link.
+        """
         if self._zip is not None:
             try:
                 return self._zip.getinfo(path).file_size
@@ -231,12 +256,17 @@ class Bundle:
         try:
             for folder in reversed((self.root / path).relative_to(self.root).parents):
                 if folder.parts and not stat.S_ISDIR(self._folder_mode(folder)):
-                    raise BundleError(f"{self.name}: {folder.as_posix()} is a link or no folder", "a Bundle holds plain files and folders only: ask for it again")
+                    raise BundleError(
+                        f"{self.name}: {folder.as_posix()} is a link or no folder",
+                        "a Bundle holds plain files and folders only: ask for it again",
+                    )
             found = (self.root / path).lstat()
         except OSError:
             return None
         if not stat.S_ISREG(found.st_mode):
-            raise BundleError(f"{self.name}: {path} is a link or a device", "a Bundle holds plain files only: ask for it again")
+            raise BundleError(
+                f"{self.name}: {path} is a link or a device", "a Bundle holds plain files only: ask for it again"
+            )
         return found.st_size
 
     def _folder_mode(self, folder: Path) -> int:
@@ -246,6 +276,8 @@ class Bundle:
 
 
 def _top(path: str) -> str:
-    """The folder whose files are handed out together: `variants/<id>`, `reference`, ...; empty for a file at the top."""
+    """The folder whose files are handed out together: `variants/<id>`, `reference`, ...; empty for a file at the
+    top.
+    """
     folders = path.split("/")[:-1]
     return "/".join(folders[: 2 if folders[:1] == ["variants"] else 1])

@@ -1,4 +1,6 @@
-"""The README of a Bundle: what it is, what goes in and comes out, how to run it, and what it rests on, generated from the manifest."""
+"""The README of a Bundle: what it is, what goes in and comes out, how to run it, and what it rests on, generated from
+the manifest.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +23,19 @@ def text(manifest: Manifest) -> str:
         f"# {manifest.name}",
         f"{_about(manifest)} `torchport.json` says everything below as data; `report.html` shows what was measured.",
         "## Run it",
-        f"```\npip install {_install(manifest)}\ntorchport predict {shlex.quote(f'{manifest.name}.tport')} YOUR_INPUT\n```",
+        f"```\npip install {_install(manifest)}\ntorchport predict {shlex.quote(f'{manifest.name}.tport')} "
+        "YOUR_INPUT\n```",
         *_programs(manifest),
         "## The chain\n\n" + "\n".join(f"{i}. {_step(step)}" for i, step in enumerate(manifest.steps, 1)),
         "## Graphs\n\n" + "\n\n".join(_graph(name, signature) for name, signature in manifest.graphs.items()),
         "## Variants\n\n| id | target | recipe | runs on |\n|---|---|---|---|\n"
-        + "\n".join(f"| {v.id} | {v.artifact.target} | {v.artifact.recipe} | {', '.join(v.profiles) or 'where torch is installed'} |" for v in manifest.variants),
-        f"Chosen: `{manifest.chosen}`. Budget: {printable(manifest.budget, barred='`|')}; shown to hold: {manifest.met}.",
+        + "\n".join(
+            f"| {v.id} | {v.artifact.target} | {v.artifact.recipe} | "
+            f"{', '.join(v.profiles) or 'where torch is installed'} |"
+            for v in manifest.variants
+        ),
+        f"Chosen: `{manifest.chosen}`. Budget: {printable(manifest.budget, barred='`|')}; shown to hold: "
+        f"{manifest.met}.",
         "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(manifest)),
         "## Licence\n\nThat of the model's code and weights, which their makers state; torchport adds none.",
     ]
@@ -55,13 +63,17 @@ def _programs(manifest: Manifest) -> list[str]:
         return []
     artifacts = {variant.id: variant.artifact for variant in manifest.variants}
     try:
-        facts = task.recorded(manifest.task.facts)  # a stranger's facts are filled into a program only once they are what the task knows
+        facts = task.recorded(
+            manifest.task.facts
+        )  # a stranger's facts are filled into a program only once they are what the task knows
         found = task.snippets(facts, manifest.graphs["model"], artifacts)
     except (UsageError, KeyError, IndexError):
         return []
     parts = ["## Run it without torchport"] if found else []
     if found and _is_coded(manifest):
-        parts.append("First decode what is stored with zstd, in this folder: `zstd -d -r .` writes each file beside its `.zst`.")
+        parts.append(
+            "First decode what is stored with zstd, in this folder: `zstd -d -r .` writes each file beside its `.zst`."
+        )
     for language, program in found.items():
         file, command = PROGRAMS[language]
         parts.append(f"Save this as `{file}` in this folder, then `{command} {file} YOUR_INPUT`:")
@@ -70,14 +82,23 @@ def _programs(manifest: Manifest) -> list[str]:
 
 
 def _step(step: Step) -> str:
-    drives = f", which runs {', '.join(f'`{graph}`' for graph in step.drives)} as often as it takes" if step.drives else ""
-    how = " or ".join([*([f"graph `{step.graph}`"] if step.graph else []), *([f"host step `{step.host}`{drives}"] if step.host else [])])
+    drives = (
+        f", which runs {', '.join(f'`{graph}`' for graph in step.drives)} as often as it takes" if step.drives else ""
+    )
+    how = " or ".join(
+        [
+            *([f"graph `{step.graph}`"] if step.graph else []),
+            *([f"host step `{step.host}`{drives}"] if step.host else []),
+        ]
+    )
     return f"**{step.name}** ({how}): {', '.join(step.inputs.values())} -> {', '.join(step.outputs.values())}"
 
 
 def _graph(name: str, signature: Signature) -> str:
     rows = [*(("input", spec) for spec in signature.inputs), *(("output", spec) for spec in signature.outputs)]
-    return f"`{name}`\n\n| | name | type | shape |\n|---|---|---|---|\n" + "\n".join(_tensor(kind, spec) for kind, spec in rows)
+    return f"`{name}`\n\n| | name | type | shape |\n|---|---|---|---|\n" + "\n".join(
+        _tensor(kind, spec) for kind, spec in rows
+    )
 
 
 def _tensor(kind: str, spec: TensorSpec) -> str:
@@ -94,11 +115,17 @@ def _limits(manifest: Manifest) -> list[str]:
     if manifest.task.assumed:
         lines.append(f"Nobody stated these facts, so they were assumed: {', '.join(manifest.task.assumed)}.")
     if (cpu := manifest.evidence.machine.get("cpu")) is not None:
-        lines.append(f"Variants were timed and chosen on {printable(str(cpu))}; another machine may order them otherwise (`torchport bench`).")
+        lines.append(
+            f"Variants were timed and chosen on {printable(str(cpu))}; another machine may order them otherwise "
+            "(`torchport bench`)."
+        )
     return lines
 
 
 def _measured(one: Accuracy) -> str:
     low, high = (100 * bound for bound in one.interval)
     held = "on the data it was chosen with" if one.labelled else "with the original model's answers"
-    return f"{printable(one.metric)} of the chosen variant: {percent(one.value)} {held}, {one.items} items; {low:+.1f} to {high:+.1f} points beside the original (95 % interval)."
+    return (
+        f"{printable(one.metric)} of the chosen variant: {percent(one.value)} {held}, {one.items} items; {low:+.1f} to "
+        f"{high:+.1f} points beside the original (95 % interval)."
+    )

@@ -21,7 +21,16 @@ from . import manifest as m
 MOST_BYTES = 32 << 20
 """The greatest manifest, in bytes."""
 
-MOST = {"variants": 1000, "graphs": 256, "steps": 256, "files": 20_000, "tensors of a graph": 4096, "golden items": 100_000, "axes": 16, "layers of lists": 32}
+MOST = {
+    "variants": 1000,
+    "graphs": 256,
+    "steps": 256,
+    "files": 20_000,
+    "tensors of a graph": 4096,
+    "golden items": 100_000,
+    "axes": 16,
+    "layers of lists": 32,
+}
 """The greatest number of each."""
 
 MOST_SIZE = 1 << 50
@@ -30,7 +39,23 @@ MOST_SIZE = 1 << 50
 MOST_RATIO = 1000
 """How many times larger than it is stored a coded file may become, beyond the first MiB."""
 
-DTYPES = ("bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64", "complex64", "complex128", "bfloat16")
+DTYPES = (
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128",
+    "bfloat16",
+)
 
 ID = re.compile(r"[\w][\w.@+-]{0,199}", re.ASCII)
 """Ids of variants, names of recipes, precisions, targets, tasks, profiles and host steps."""
@@ -51,17 +76,28 @@ DISTRUST = "do not use this Bundle: ask for it from somebody you trust"
 
 
 def printable(text: str, most: int = 200, barred: str = '`<>"\\|') -> str:
-    """A text as it may stand in a line for people: control characters and the like become `_`, and so do marks of code and of Markdown."""
+    """A text as it may stand in a line for people: control characters and the like become `_`, and so do marks of code
+    and of Markdown.
+    """
     return "".join(c if c.isprintable() and c not in barred else "_" for c in text[:most])
 
 
 def check_inside(path: str, where: str) -> None:
     """Refuse a listed path that could leave the Bundle, or has letters that no path of a Bundle has."""
     parts = PurePosixPath(path).parts
-    if not parts or path.startswith("/") or ".." in parts or "\\" in path or ":" in parts[0] or PurePosixPath(*parts).as_posix() != path:
+    if (
+        not parts
+        or path.startswith("/")
+        or ".." in parts
+        or "\\" in path
+        or ":" in parts[0]
+        or PurePosixPath(*parts).as_posix() != path
+    ):
         raise BundleError(f"{where}: the path '{printable(path)}' leaves the Bundle", DISTRUST)
     if len(parts) > 16 or not all(map(PART.fullmatch, parts)):
-        raise BundleError(f"{where}: the path '{printable(path)}' has letters or a length that no path of a Bundle has", DISTRUST)
+        raise BundleError(
+            f"{where}: the path '{printable(path)}' has letters or a length that no path of a Bundle has", DISTRUST
+        )
 
 
 def check(manifest: m.Manifest, where: str) -> None:
@@ -97,7 +133,13 @@ class _Rules:
         self._variants()
         self._golden()
         self._evidence()
-        for free in (one.task.facts, one.settings, one.provenance, one.evidence.machine, [golden.labels for golden in one.golden]):
+        for free in (
+            one.task.facts,
+            one.settings,
+            one.provenance,
+            one.evidence.machine,
+            [golden.labels for golden in one.golden],
+        ):
             self._free(free)
 
     def _broken(self, what: str) -> NoReturn:
@@ -131,7 +173,10 @@ class _Rules:
 
     def _number(self, what: str, value: float | None, least: float = 0, most: float = MOST_SIZE) -> None:
         if value is not None and not ((isinstance(value, int) or math.isfinite(value)) and least <= value <= most):
-            self._broken(f"{what} is {value if isinstance(value, float) or abs(value) < MOST_SIZE else 'beyond all bounds'}, it takes {least:g} to {most:g}")
+            self._broken(
+                f"{what} is {value if isinstance(value, float) or abs(value) < MOST_SIZE else 'beyond all bounds'}, "
+                f"it takes {least:g} to {most:g}"
+            )
 
     def _free(self, value: Any, depth: int = 0) -> None:
         """Values that only a task or a person reads: finite, and not nested without end."""
@@ -144,7 +189,9 @@ class _Rules:
             for one in value:
                 self._free(one, depth + 1)
         elif isinstance(value, int | float):
-            self._number("a number", value, -MOST_SIZE * 2**13, MOST_SIZE * 2**13) if isinstance(value, int) else self._number("a number", value, -1e308, 1e308)
+            self._number("a number", value, -MOST_SIZE * 2**13, MOST_SIZE * 2**13) if isinstance(
+                value, int
+            ) else self._number("a number", value, -1e308, 1e308)
 
     def _signature(self, graph: str, signature: Signature) -> None:
         specs = (*signature.inputs, *signature.outputs)
@@ -175,7 +222,12 @@ class _Rules:
         names = [entry.name for entry in files]
         self._unique("files", names)
         self._unique("stored files", (entry.path for entry in files))
-        folders = {parent.as_posix() for entry in files for path in {entry.path, entry.name} for parent in PurePosixPath(path).parents}
+        folders = {
+            parent.as_posix()
+            for entry in files
+            for path in {entry.path, entry.name}
+            for parent in PurePosixPath(path).parents
+        }
         for entry in files:
             for path in {entry.path, entry.name}:
                 check_inside(path, self._where)
@@ -185,14 +237,22 @@ class _Rules:
                 self._number(f"the size of {entry.path}", size)
             if not (SHA256.fullmatch(entry.sha256) and SHA256.fullmatch(entry.content_sha256)):
                 self._broken(f"{entry.path} is listed without a sha256")
-            if entry.coded is not None and (not entry.path.endswith(".zst") or "/" not in entry.name or entry.content_size > MOST_RATIO * entry.size + (1 << 20)):
+            if entry.coded is not None and (
+                not entry.path.endswith(".zst")
+                or "/" not in entry.name
+                or entry.content_size > MOST_RATIO * entry.size + (1 << 20)
+            ):
                 self._broken(f"{entry.path} cannot be a coded file of {entry.content_size} bytes")
 
     def _steps(self) -> None:
         one, known = self._manifest, {"raw"}
         self._unique("steps", (step.name for step in one.steps))
         for step in one.steps:
-            self._names("step", step.name, *(name for pairs in (step.inputs, step.outputs) for pair in pairs.items() for name in pair))
+            self._names(
+                "step",
+                step.name,
+                *(name for pairs in (step.inputs, step.outputs) for pair in pairs.items() for name in pair),
+            )
             self._ids("host step", *(name for name in (step.host, step.fit) if name is not None))
             if step.levels is not None:
                 self._number("the size of a level", step.levels.size)
@@ -222,7 +282,9 @@ class _Rules:
     def _driven(self, graph: str, signature: Signature | None, state: dict[str, str]) -> None:
         if signature is None:
             self._broken(f"a step drives graph '{printable(graph, 60)}', which is not described")
-        if not {*state} <= {spec.name for spec in signature.outputs} or not {*state.values()} <= {spec.name for spec in signature.inputs}:
+        if not {*state} <= {spec.name for spec in signature.outputs} or not {*state.values()} <= {
+            spec.name for spec in signature.inputs
+        }:
             self._broken(f"the state that is carried does not fit the tensors of graph '{graph}'")
 
     def _variants(self) -> None:
@@ -253,7 +315,11 @@ class _Rules:
         self._ids("name", artifact.target, artifact.recipe, artifact.precision)
         for module in artifact.imports:
             if module not in IMPORTS:
-                raise BundleError(f"{self._where}: {folder} wants the module '{printable(module, 60)}' to be imported; only {', '.join(IMPORTS)} may be", DISTRUST)
+                raise BundleError(
+                    f"{self._where}: {folder} wants the module '{printable(module, 60)}' to be imported; only "
+                    f"{', '.join(IMPORTS)} may be",
+                    DISTRUST,
+                )
         for package, version in artifact.requires.items():
             self._text("a package", package)
             self._text("a version", version)
@@ -286,11 +352,19 @@ class _Rules:
             self._broken(f"{what} has the dtype '{printable(io.dtype, 40)}'")
         if io.layout is not None and sorted(io.layout) != list(range(rank)):
             self._broken(f"{what} has a layout that is no order of its {rank} axes")
-        if io.max_shape is not None and (len(io.max_shape) != rank or not all(1 <= size <= MOST_SIZE for size in io.max_shape)):
+        if io.max_shape is not None and (
+            len(io.max_shape) != rank or not all(1 <= size <= MOST_SIZE for size in io.max_shape)
+        ):
             self._broken(f"{what} has a max_shape that does not fit its {rank} axes")
         if isinstance(io.batch, FixedBatch):
             fixed = io.batch.fixed
-            if not rank or not fixed or fixed[0] < 1 or fixed[-1] > 1 << 20 or not all(a < b for a, b in pairwise(fixed)):
+            if (
+                not rank
+                or not fixed
+                or fixed[0] < 1
+                or fixed[-1] > 1 << 20
+                or not all(a < b for a, b in pairwise(fixed))
+            ):
                 self._broken(f"{what} has fixed batches that do not ascend from 1 or more")
 
     def _golden(self) -> None:
@@ -307,7 +381,9 @@ class _Rules:
         recipes = {golden.recipe for golden in one.golden}
         for variant in one.variants:
             if recipes and variant.golden not in recipes:
-                self._broken(f"variant {variant.id} is held against golden vectors of {variant.golden}, of which there are none")
+                self._broken(
+                    f"variant {variant.id} is held against golden vectors of {variant.golden}, of which there are none"
+                )
 
     def _evidence(self) -> None:
         evidence = self._manifest.evidence
@@ -327,5 +403,10 @@ class _Rules:
                 for value in (accuracy.value, accuracy.items, *accuracy.interval) if accuracy else ():
                     self._number(f"the accuracy of {row.id}", value, -MOST_SIZE)
         if evidence.reference is not None:
-            for figure in (evidence.reference.latency_ms, evidence.reference.accuracy, evidence.reference.size_bytes, evidence.reference.test_accuracy):
+            for figure in (
+                evidence.reference.latency_ms,
+                evidence.reference.accuracy,
+                evidence.reference.size_bytes,
+                evidence.reference.test_accuracy,
+            ):
                 self._number("a figure of the reference", figure, -MOST_SIZE)

@@ -19,7 +19,13 @@ def lines(manifest: Manifest) -> list[tuple[str, str]]:
         ("because", manifest.evidence.met_because),
         ("variants", ", ".join(variant.id for variant in manifest.variants)),
         ("runs on", ", ".join(f"{profile}: {name}" for profile, name in manifest.chosen_for.items())),
-        ("golden", f"{count(sum(len(one.items) for one in manifest.golden), 'item')} with the reference's answers, for `torchport verify`" if manifest.golden else "none were kept"),
+        (
+            "golden",
+            f"{count(sum(len(one.items) for one in manifest.golden), 'item')} with the reference's answers, for "
+            "`torchport verify`"
+            if manifest.golden
+            else "none were kept",
+        ),
         ("files", _files(manifest)),
     ]
     return [(heading, text) for heading, text in found if text]
@@ -43,7 +49,12 @@ def _outputs(graph: Signature) -> str:
 
 def _made(manifest: Manifest) -> str:
     source, cpu = manifest.provenance.get("name"), manifest.evidence.machine.get("cpu")
-    parts = [manifest.evidence.made[:10], f"by torchport {manifest.torchport}", f"from {source}" if source else "", f"measured on {cpu}" if cpu else ""]
+    parts = [
+        manifest.evidence.made[:10],
+        f"by torchport {manifest.torchport}",
+        f"from {source}" if source else "",
+        f"measured on {cpu}" if cpu else "",
+    ]
     return ", ".join(part for part in parts if part)
 
 
@@ -57,10 +68,14 @@ def _chosen(manifest: Manifest) -> str:
 def _measured(row: Candidate) -> list[str]:
     found = [milliseconds(row.latency_ms.median)] if row.latency_ms else []
     found += [size(row.size_bytes)] if row.size_bytes is not None else []
-    return found + ([f"{row.accuracy.metric} {percent(row.accuracy.value)} of {row.accuracy.items} items"] if row.accuracy else [])
+    return found + (
+        [f"{row.accuracy.metric} {percent(row.accuracy.value)} of {row.accuracy.items} items"] if row.accuracy else []
+    )
 
 
 def _files(manifest: Manifest) -> str:
     code = [variant.id for variant in manifest.variants if variant.executes_code]
     total = sum(entry.size for entry in manifest.files)
-    return f"{size(total)} in {count(len(manifest.files), 'file')}" + (f"; needs --trust, for it can run code: {', '.join(code)}" if code else "")
+    return f"{size(total)} in {count(len(manifest.files), 'file')}" + (
+        f"; needs --trust, for it can run code: {', '.join(code)}" if code else ""
+    )

@@ -1,4 +1,6 @@
-"""Which Bundles were made on this machine: those may run targets that execute code without being asked for `--trust`."""
+"""Which Bundles were made on this machine: those may run targets that execute code without being asked for
+`--trust`.
+"""
 
 from __future__ import annotations
 
@@ -40,4 +42,7 @@ def require(bundle: Bundle, target: Target, variant: str, trust: bool) -> None:
         BundleError: the target executes code, the Bundle was not made here, and `trust` is not given.
     """
     if target.executes_code and not trust and not made_here(bundle.digest):
-        raise BundleError(f"{bundle.path.name}: variant {variant} can run code of whoever made it, and it was not made here", "add --trust if you trust its maker, or use another variant")
+        raise BundleError(
+            f"{bundle.path.name}: variant {variant} can run code of whoever made it, and it was not made here",
+            "add --trust if you trust its maker, or use another variant",
+        )

@@ -34,7 +34,9 @@ def staging(target: Path) -> Iterator[Path]:
     """
     target = Path(os.path.abspath(target))  # noqa: PTH100 - resolve() would follow a link that stands at the output
     if (why := _in_the_way(target)) is not None:
-        raise OutputError(f"{rules.printable(target.name)} exists and {why}", "choose another -o, or remove it yourself")
+        raise OutputError(
+            f"{rules.printable(target.name)} exists and {why}", "choose another -o, or remove it yourself"
+        )
     folder = target.parent / f".{target.name}.{os.getpid()}.tmp"
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,9 @@ def staging(target: Path) -> Iterator[Path]:
 
 
 def _in_the_way(target: Path) -> str | None:
-    """Why what stands there is not to be replaced, None where it may be; looked at again, for another run may be replacing a Bundle just now."""
+    """Why what stands there is not to be replaced, None where it may be; looked at again, for another run may be
+    replacing a Bundle just now.
+    """
     why = None
     for _ in range(TRIES):
         with writing(target):
@@ -65,7 +69,9 @@ def _in_the_way(target: Path) -> str | None:
 
 
 def _not_ours(target: Path) -> str | None:
-    """Why something is no Bundle of which every file is listed, None where it is one: nothing but such a Bundle is ever removed."""
+    """Why something is no Bundle of which every file is listed, None where it is one: nothing but such a Bundle is ever
+    removed.
+    """
     if target.is_symlink():
         return "is a link"
     try:
@@ -101,7 +107,10 @@ def _abandoned(target: Path, kind: str) -> list[Path]:
 def listed(folder: Path, manifest: m.Manifest, coded: Mapping[str, m.Coded] = MappingProxyType({})) -> m.Manifest:
     """The manifest with every file of the folder listed; `coded` says what those that `coding.code` coded decode to."""
     files = {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != m.NAME}
-    entries = tuple(m.FileEntry(path=path, size=p.stat().st_size, sha256=cache.digest(p), coded=coded.get(path)) for path, p in files.items())
+    entries = tuple(
+        m.FileEntry(path=path, size=p.stat().st_size, sha256=cache.digest(p), coded=coded.get(path))
+        for path, p in files.items()
+    )
     return msgspec.structs.replace(manifest, files=entries)
 
 

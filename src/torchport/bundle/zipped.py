@@ -24,7 +24,8 @@ def open_zip(file: BinaryIO, where: str, most: int) -> zipfile.ZipFile:
         most: the greatest number of files.
 
     Raises:
-        BundleError: a file in it is compressed, encrypted, a link, or there twice; the files together are larger than the
+        BundleError: a file in it is compressed, encrypted, a link, or there twice; the files together are larger than
+        the
             archive; there are too many.
         DAMAGED: it is no zip, or was cut off.
     """
@@ -42,7 +43,10 @@ def open_zip(file: BinaryIO, where: str, most: int) -> zipfile.ZipFile:
         raise broken("it holds two files of one name", "do not use this Bundle: ask for it from somebody you trust")
     for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or info.compress_size != info.file_size:
-            raise broken("its files are compressed, and a zipped Bundle is stored as it is", "unpack it and give the folder, or make it by `torchport pack --zip`")
+            raise broken(
+                "its files are compressed, and a zipped Bundle is stored as it is",
+                "unpack it and give the folder, or make it by `torchport pack --zip`",
+            )
         if stat.S_ISLNK(info.external_attr >> 16):
             raise broken("it holds a link", "a Bundle holds plain files only: ask for it again")
     if sum(info.file_size for info in infos) > file.seek(0, 2):

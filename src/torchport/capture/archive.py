@@ -1,9 +1,10 @@
 """What a `.pt2` archive may hold so that opening and running it executes nothing but tensor operators.
 
-Besides pickles, four places of an archive reach Python's interpreter when torch.export reads it or makes a module of it:
+Besides pickles, four places of an archive reach Python's interpreter when torch.export reads it or makes a module of
+it:
 symbolic shapes (evaluated by sympy), node targets (looked up by attribute from `torch`), names (written into generated
-code) and tree specifications (which import the modules they name). Each is checked here against what torch.export writes;
-anything else is refused.
+code) and tree specifications (which import the modules they name). Each is checked here against what torch.export
+writes; anything else is refused.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ MOST_DIGITS = 4096
 MOST_LETTERS = 20_000
 
 SYMBOLIC_NODES = (
-    ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare,
+    ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword, ast.BinOp, ast.UnaryOp, ast.BoolOp,
+    ast.Compare,
     ast.operator, ast.unaryop, ast.boolop, ast.cmpop,
 )  # fmt: skip
 
@@ -84,7 +86,9 @@ def _check(key: str, value: Any) -> None:
         for name, child in value.items():
             if name in ("as_custom_obj", "custom_obj"):
                 raise _refused("a custom object", name)
-            derived = key == "range_constraints" and DERIVED.fullmatch(name)  # the key of a dimension such as 16*h, which is only looked up
+            derived = key == "range_constraints" and DERIVED.fullmatch(
+                name
+            )  # the key of a dimension such as 16*h, which is only looked up
             _expect(derived or NAMES.fullmatch(name), "a name", name)
             _check(name, child)
     elif isinstance(value, list):
@@ -112,9 +116,11 @@ def _check_text(key: str, text: str) -> None:
 
 
 def _is_symbolic(text: str) -> bool:
-    """Whether a shape is arithmetic over symbols, small enough to be evaluated: calls of `SYMBOLIC`, numbers, plain names.
+    """Whether a shape is arithmetic over symbols, small enough to be evaluated: calls of `SYMBOLIC`, numbers, plain
+    names.
 
-    What grows without end is bounded: numbers by 64 bits, powers and shifts by a small constant, one of them in another by none.
+    What grows without end is bounded: numbers by 64 bits, powers and shifts by a small constant, one of them in another
+    by none.
     """
     if len(text) > MOST_LETTERS:
         return False
@@ -127,13 +133,25 @@ def _is_symbolic(text: str) -> bool:
             return False
         if isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and SYMBOLIC.fullmatch(node.func.id)):
             return False
-        if isinstance(node, ast.Constant) and isinstance(node.value, int | float | complex) and not _is_small(node.value):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, int | float | complex)
+            and not _is_small(node.value)
+        ):
             return False
-        if isinstance(node, ast.Call) and not all(_is_digits(one) for one in (*node.args[1:], *(given.value for given in node.keywords)) if _names(node, "Float")):
+        if isinstance(node, ast.Call) and not all(
+            _is_digits(one)
+            for one in (*node.args[1:], *(given.value for given in node.keywords))
+            if _names(node, "Float")
+        ):
             return False
         if _grows(node) and not _is_bounded(node):
             return False
-        if isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes)) and not re.fullmatch(r"[\w.+\-]*", str(node.value)):
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, (str, bytes))
+            and not re.fullmatch(r"[\w.+\-]*", str(node.value))
+        ):
             return False
         if isinstance(node, ast.Name) and node.id.startswith("__"):
             return False
@@ -164,19 +182,30 @@ def _is_bounded(node: ast.AST) -> bool:
     """Whether the power or shift has a small number for an exponent, and none of its kind inside."""
     if any(_grows(inner) for inner in ast.walk(node) if inner is not node):
         return False
-    arguments = [node.left, node.right] if isinstance(node, ast.BinOp) else node.args if isinstance(node, ast.Call) else []
+    arguments = (
+        [node.left, node.right] if isinstance(node, ast.BinOp) else node.args if isinstance(node, ast.Call) else []
+    )
     if len(arguments) != 2 or (isinstance(node, ast.Call) and node.keywords):
         return False
     exponent: ast.AST = arguments[1]
     while isinstance(exponent, ast.UnaryOp) or (isinstance(exponent, ast.Call) and len(exponent.args) == 1):
         exponent = exponent.operand if isinstance(exponent, ast.UnaryOp) else exponent.args[0]
     if isinstance(exponent, ast.Call):  # Rational(1, 2): a root
-        return all(isinstance(one, ast.Constant) and isinstance(one.value, int) and abs(one.value) <= MOST_POWER for one in exponent.args)
-    return isinstance(exponent, ast.Constant) and isinstance(exponent.value, int | float) and _is_small(exponent.value, MOST_POWER)
+        return all(
+            isinstance(one, ast.Constant) and isinstance(one.value, int) and abs(one.value) <= MOST_POWER
+            for one in exponent.args
+        )
+    return (
+        isinstance(exponent, ast.Constant)
+        and isinstance(exponent.value, int | float)
+        and _is_small(exponent.value, MOST_POWER)
+    )
 
 
 def _check_tree(spec: Any, *, names: bool) -> None:
-    """Refuse a tree specification that would import modules; with `names`, keys that could become argument names too."""
+    """Refuse a tree specification that would import modules; with `names`, keys that could become argument names
+    too.
+    """
     if isinstance(spec, dict):
         factory = spec.get("default_factory_module", "builtins")
         _expect("__enum__" not in spec and factory == "builtins", "a tree specification", json.dumps(spec))

@@ -1,4 +1,6 @@
-"""A source, a task and the user's data become a Program: the model captured on real inputs, the task's graphs around it."""
+"""A source, a task and the user's data become a Program: the model captured on real inputs, the task's graphs around
+it.
+"""
 
 from __future__ import annotations
 
@@ -55,13 +57,17 @@ class Assembled:
 
     @property
     def reference(self) -> Program:
-        """The eager reference: the graph that carries the weights; where a host step drives graphs, or the source is several, all that the chain runs."""
+        """The eager reference: the graph that carries the weights; where a host step drives graphs, or the source is
+        several, all that the chain runs.
+        """
         alone = self.program.weighted == ("model",) and not any(step.drives for step in self.steps)
         names = self.program.weighted if alone else tuple(self.program.graphs)
         return replace(self.program, graphs={name: self.program.graphs[name] for name in names}, source={})
 
 
-def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path | None, specs: Sequence[str]) -> Assembled:
+def assemble(
+    source: Source, task: Task, settings: Mapping[str, Any], data: Path | None, specs: Sequence[str]
+) -> Assembled:
     """Resolve the facts, read the data, capture the model and the task's graphs.
 
     Args:
@@ -76,7 +82,10 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
     """
     facts, assumed = task.resolve(settings, source.facts)
     if specs and data is not None and not task.takes_tensors:
-        raise UsageError(f"--input says nothing to {task.name}: what its model takes follows from its settings and data", "leave out --input")
+        raise UsageError(
+            f"--input says nothing to {task.name}: what its model takes follows from its settings and data",
+            "leave out --input",
+        )
     if data is not None:
         items = task.items(data, facts)
         split = _split(task, source, facts, items)
@@ -105,10 +114,27 @@ def assemble(source: Source, task: Task, settings: Mapping[str, Any], data: Path
     graphs: dict[str, GraphProgram] = {"model": model}
     for name, graph in task.graphs(facts, model.signature, example.usable).items():
         graphs[name] = _of_task(name, graph)
-    return Assembled(_program(graphs, steps, source, ("model",)), task, facts, _assumed(assumed, settled), steps, settled.items, data is None, settled.warnings)
+    return Assembled(
+        _program(graphs, steps, source, ("model",)),
+        task,
+        facts,
+        _assumed(assumed, settled),
+        steps,
+        settled.items,
+        data is None,
+        settled.warnings,
+    )
 
 
-def _settle(task: Task, source: Source, settings: Mapping[str, Any], data: Path | None, items: list[Item], facts: Facts, model: Signature) -> Settled:
+def _settle(
+    task: Task,
+    source: Source,
+    settings: Mapping[str, Any],
+    data: Path | None,
+    items: list[Item],
+    facts: Facts,
+    model: Signature,
+) -> Settled:
     """What the data tells once the model's outputs are known, and what transformers would do otherwise."""
     task.need_used(settings, facts)
     settled = Settled(items, facts) if data is None else task.settle(data, items, facts, model)
@@ -127,8 +153,14 @@ def _capture_model(source: Source, example: axes.Example) -> GraphProgram:
     except CaptureError:
         if not example.optional:
             raise
-        dims = {name: {axis: dim for axis, dim in named.items() if dim != BATCH} for name, named in (example.dims or {}).items()}
-        feed = {name: array[:1] if 0 in (example.dims or {}).get(name, {}) else array for name, array in example.feed.items()}
+        dims = {
+            name: {axis: dim for axis, dim in named.items() if dim != BATCH}
+            for name, named in (example.dims or {}).items()
+        }
+        feed = {
+            name: array[:1] if 0 in (example.dims or {}).get(name, {}) else array
+            for name, array in example.feed.items()
+        }
         try:
             return capture_graph("model", source.model, feed, dims=dims, bounds=example.bounds)
         except CaptureError:
@@ -147,7 +179,15 @@ def _split(task: Task, source: Source, facts: Facts, items: Sequence[Item]) -> S
     raise error or BadInput("the data holds no items", "check --data")
 
 
-def _assemble_split(split: Split, task: Task, source: Source, settings: Mapping[str, Any], items: list[Item], assumed: tuple[str, ...], data: Path) -> Assembled:
+def _assemble_split(
+    split: Split,
+    task: Task,
+    source: Source,
+    settings: Mapping[str, Any],
+    items: list[Item],
+    assumed: tuple[str, ...],
+    data: Path,
+) -> Assembled:
     graphs = {name: _of_task(name, graph) for name, graph in split.graphs.items()}
     first = next(iter(graphs.values())).signature
     facts = task.bind(split.facts, first)
@@ -156,17 +196,36 @@ def _assemble_split(split: Split, task: Task, source: Source, settings: Mapping[
     steps = task.steps(facts, first)
     for name, graph in task.graphs(facts, first, items[:EXAMPLE_BATCH]).items():
         graphs[name] = _of_task(name, graph)
-    return Assembled(_program(graphs, steps, source, split.graphs), task, facts, _assumed(assumed, settled), steps, items, False, settled.warnings)
+    return Assembled(
+        _program(graphs, steps, source, split.graphs),
+        task,
+        facts,
+        _assumed(assumed, settled),
+        steps,
+        items,
+        False,
+        settled.warnings,
+    )
 
 
 def _of_task(name: str, graph: TaskGraph) -> GraphProgram:
-    """A graph that a task writes, by itself or around a part of a source of several graphs. Non-strict export goes first: such code holds no
-    decisions that only the strict way finds, and that takes two to four times as long."""
+    """A graph that a task writes, by itself or around a part of a source of several graphs. Non-strict export goes
+    first: such code holds no decisions that only the strict way finds, and that takes two to four times as long."""
     bounds = {dim: Bound(min=least, max=most) for dim, (least, most) in graph.bounds.items()}
-    return capture_graph(name, graph.module, graph.examples, dims=graph.dims, bounds=bounds, rungs=("non-strict", "strict"), examined=False)
+    return capture_graph(
+        name,
+        graph.module,
+        graph.examples,
+        dims=graph.dims,
+        bounds=bounds,
+        rungs=("non-strict", "strict"),
+        examined=False,
+    )
 
 
-def _program(graphs: Mapping[str, GraphProgram], steps: Sequence[Step], source: Source, weighted: Container[str]) -> Program:
+def _program(
+    graphs: Mapping[str, GraphProgram], steps: Sequence[Step], source: Source, weighted: Container[str]
+) -> Program:
     """The graphs that the steps run, in their order; `weighted` are the names of those with the source's weights."""
     used = dict.fromkeys(name for step in steps for name in step.graphs)
     return Program(
@@ -177,7 +236,9 @@ def _program(graphs: Mapping[str, GraphProgram], steps: Sequence[Step], source: 
     )
 
 
-def _examples(task: Task, items: Sequence[Item], facts: Facts, names: Sequence[str] | None) -> tuple[list[Item], dict[str, np.ndarray]]:
+def _examples(
+    task: Task, items: Sequence[Item], facts: Facts, names: Sequence[str] | None
+) -> tuple[list[Item], dict[str, np.ndarray]]:
     """The first items that can be read, and their feed, of EXAMPLE_BATCH rows; an unreadable one is passed over."""
     usable: list[Item] = []
     feeds: list[dict[str, np.ndarray]] = []

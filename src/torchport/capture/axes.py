@@ -47,7 +47,9 @@ class Example:
 
 @dataclass(frozen=True)
 class _Reader:
-    """Reads items as feeds of one row; inputs named in `unbatched` without their first axis, which only counts the items."""
+    """Reads items as feeds of one row; inputs named in `unbatched` without their first axis, which only counts the
+    items.
+    """
 
     task: Task
     facts: Facts
@@ -64,10 +66,16 @@ class _Reader:
 
         if not self.unbatched:
             return item
-        return Item(item.name, lambda: bytes(save({name: np.array(array, order="C") for name, array in self.feed(item).items()})), item.label)
+        return Item(
+            item.name,
+            lambda: bytes(save({name: np.array(array, order="C") for name, array in self.feed(item).items()})),
+            item.label,
+        )
 
 
-def of_items(task: Task, items: Sequence[Item], facts: Facts, names: Sequence[str] | None, data: Path, specs: InputSpecs) -> Example:
+def of_items(
+    task: Task, items: Sequence[Item], facts: Facts, names: Sequence[str] | None, data: Path, specs: InputSpecs
+) -> Example:
     """Look at the items of a data set of tensors.
 
     Args:
@@ -88,12 +96,21 @@ def of_items(task: Task, items: Sequence[Item], facts: Facts, names: Sequence[st
     if said:
         for i, one in shapes.items():
             _fits(said, one, specs.bounds, items[i].name)
-        dims: Dims | None = {name: {axis: dim for axis, dim in enumerate(said[name].shape) if isinstance(dim, str)} for name in first}
+        dims: Dims | None = {
+            name: {axis: dim for axis, dim in enumerate(said[name].shape) if isinstance(dim, str)} for name in first
+        }
     else:
         dims = _varying(list(shapes.values()))
     usable = _alike(shapes, dims) if data.is_dir() else _readable(reader, items, next(iter(seen)))
     feed = _example([reader.feed(items[i]) for i in usable], dims, specs.bounds)
-    return Example([reader.item(item) for item in items], [reader.item(items[i]) for i in usable], feed, dims, specs.bounds, optional=not said and dims is not None)
+    return Example(
+        [reader.item(item) for item in items],
+        [reader.item(items[i]) for i in usable],
+        feed,
+        dims,
+        specs.bounds,
+        optional=not said and dims is not None,
+    )
 
 
 def _shapes(reader: _Reader, items: Sequence[Item], only: int | None) -> tuple[dict[int, Shapes], Arrays]:
@@ -108,8 +125,13 @@ def _shapes(reader: _Reader, items: Sequence[Item], only: int | None) -> tuple[d
             error = error or exc
             continue
         first = first or row
-        if {name: (array.dtype, array.ndim) for name, array in row.items()} != {name: (array.dtype, array.ndim) for name, array in first.items()}:
-            raise BadInput(f"{item.name} holds {_spelled(row)}, {items[next(iter(found))].name} holds {_spelled(first)}", "give all items the same tensors, of the same type and number of axes")
+        if {name: (array.dtype, array.ndim) for name, array in row.items()} != {
+            name: (array.dtype, array.ndim) for name, array in first.items()
+        }:
+            raise BadInput(
+                f"{item.name} holds {_spelled(row)}, {items[next(iter(found))].name} holds {_spelled(first)}",
+                "give all items the same tensors, of the same type and number of axes",
+            )
         found[i] = {name: array.shape for name, array in row.items()}
         if len(found) == only:
             break
@@ -122,17 +144,28 @@ def _said(specs: InputSpecs, first: Arrays) -> dict[str, TensorSpec]:
     """What `--input` says of each tensor of the data; empty where it was not given."""
     if not specs.tensors:
         return {}
-    said = {"": specs.tensors[0]} if list(first) == [""] and len(specs.tensors) == 1 else {spec.name: spec for spec in specs.tensors}
+    said = (
+        {"": specs.tensors[0]}
+        if list(first) == [""] and len(specs.tensors) == 1
+        else {spec.name: spec for spec in specs.tensors}
+    )
     unknown, missing = sorted(set(said) - set(first)), sorted(set(first) - set(said))
     if unknown:
-        raise BadInput(f"--input names '{unknown[0]}', the data holds {_spelled(first)}", "name the tensors as the data does")
+        raise BadInput(
+            f"--input names '{unknown[0]}', the data holds {_spelled(first)}", "name the tensors as the data does"
+        )
     if missing:
-        raise UsageError(f"--input says nothing of '{missing[0]}', which the data holds", f"give each tensor of the data: {EXAMPLE}")
+        raise UsageError(
+            f"--input says nothing of '{missing[0]}', which the data holds", f"give each tensor of the data: {EXAMPLE}"
+        )
     for name, spec in said.items():
         array = first[name]
         if spec.dtype != array.dtype.name or len(spec.shape) not in (array.ndim, array.ndim - 1):
             what = f"{spec.dtype}[{','.join(map(str, spec.shape))}]"
-            raise BadInput(f"--input says {spec.name}:{what}, an item of the data holds {_spelled(first)}", "the first axis of a file counts its items, and each is a batch of one")
+            raise BadInput(
+                f"--input says {spec.name}:{what}, an item of the data holds {_spelled(first)}",
+                "the first axis of a file counts its items, and each is a batch of one",
+            )
     return said
 
 
@@ -152,12 +185,17 @@ def _fits(said: Mapping[str, TensorSpec], shapes: Shapes, bounds: Bounds, item: 
 
 
 def _varying(shapes: Sequence[Shapes]) -> Dims | None:
-    """The axes on which items differ; axes of two inputs that are always alike are one dimension. None where no item differs.
+    """The axes on which items differ; axes of two inputs that are always alike are one dimension. None where no item
+    differs.
 
     Items that are whole files have no axis that counts them: the first is free like any other, or else fixed.
     """
     whole = any(shape[:1] != (1,) for one in shapes for shape in one.values() if shape)
-    columns = {(name, axis): tuple(one[name][axis] for one in shapes) for name, shape in shapes[0].items() for axis in range(len(shape))}
+    columns = {
+        (name, axis): tuple(one[name][axis] for one in shapes)
+        for name, shape in shapes[0].items()
+        for axis in range(len(shape))
+    }
     dims: dict[str, dict[int, str]] = {name: {} for name in shapes[0]}
     named: dict[tuple[int, ...], str] = {}
     for (name, axis), sizes in columns.items():
@@ -175,7 +213,9 @@ def _alike(shapes: Mapping[int, Shapes], dims: Dims | None) -> list[int]:
     """Numbers of two items of one shape, whose free axes are longer than one where there are such; else of one item."""
 
     def long(one: Shapes) -> bool:
-        return all(one[name][axis] > 1 for name, axes in (dims or {}).items() for axis, dim in axes.items() if dim != BATCH)
+        return all(
+            one[name][axis] > 1 for name, axes in (dims or {}).items() for axis, dim in axes.items() if dim != BATCH
+        )
 
     groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     for i, one in shapes.items():
@@ -197,10 +237,17 @@ def _readable(reader: _Reader, items: Sequence[Item], first: int) -> list[int]:
 
 
 def _example(rows: Sequence[Arrays], dims: Dims | None, bounds: Bounds) -> Arrays:
-    """Rows as one feed: of ROWS rows where the first axis is free, of one row where it is not; no free axis is of size 1."""
-    batched = {name for name, array in rows[0].items() if array.ndim and (dims is None or dims.get(name, {}).get(0) == BATCH)}
+    """Rows as one feed: of ROWS rows where the first axis is free, of one row where it is not; no free axis is of size
+    1.
+    """
+    batched = {
+        name for name, array in rows[0].items() if array.ndim and (dims is None or dims.get(name, {}).get(0) == BATCH)
+    }
     rows = (list(rows) * ROWS)[:ROWS]
-    feed = {name: np.concatenate([row[name] for row in rows]) if name in batched else array for name, array in rows[0].items()}
+    feed = {
+        name: np.concatenate([row[name] for row in rows]) if name in batched else array
+        for name, array in rows[0].items()
+    }
     for name, size in dynamic.sizes(feed, dims or {}).items():
         fitting = bounds.get(name, Bound()).nearest(max(size, ROWS) if name == BATCH or size == 1 else size)
         feed = feed if fitting == size else dynamic.resized(feed, dims or {}, name, fitting)
@@ -208,4 +255,7 @@ def _example(rows: Sequence[Arrays], dims: Dims | None, bounds: Bounds) -> Array
 
 
 def _spelled(feed: Arrays) -> str:
-    return ", ".join(f"{name}:{array.dtype.name}[{','.join(map(str, array.shape))}]".removeprefix(":") for name, array in feed.items())
+    return ", ".join(
+        f"{name}:{array.dtype.name}[{','.join(map(str, array.shape))}]".removeprefix(":")
+        for name, array in feed.items()
+    )

@@ -1,4 +1,6 @@
-"""Named arrays onto forward's arguments, and back: modules that take the inputs positionally and answer plain containers."""
+"""Named arrays onto forward's arguments, and back: modules that take the inputs positionally and answer plain
+containers.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ class Call:
     feed: Arrays
 
     def run(self, feed: Mapping[str, np.ndarray] | None = None) -> Any:
-        """What the module answers to a feed (its own examples by default), without gradients; what it prints is no result."""
+        """What the module answers to a feed (its own examples by default), without gradients; what it prints is no
+        result.
+        """
         import torch
 
         from .modes import plain_attention
@@ -63,8 +67,9 @@ def bind(module: torch.nn.Module, examples: Mapping[str, np.ndarray]) -> Call:
 
     An argument that is a dict, a list, a tuple or a dataclass is given in parts: `batch.x` is key or field `x` of the
     argument `batch`, `feats.0` the first of `feats`. Names without a dot that are all no arguments are the keys of
-    forward's only argument that it needs. Where forward cannot take the tensors positionally (these, keyword-only ones, or
-    one in the middle left out) the call goes through a module around it, whose only submodule `module` is the user's.
+    forward's only argument that it needs. Where forward cannot take the tensors positionally (these, keyword-only ones,
+    or one in the middle left out) the call goes through a module around it, whose only submodule `module` is the
+    user's.
 
     Raises:
         BadInput: forward has no such argument, or needs one that is not there.
@@ -82,13 +87,27 @@ def bind(module: torch.nn.Module, examples: Mapping[str, np.ndarray]) -> Call:
     heads = list(dict.fromkeys(path[0] for path in paths.values()))
     unknown = [head for head in heads if head not in known]
     if unknown and not by_keyword:
-        raise BadInput(f"there is an input '{unknown[0]}', forward takes {', '.join(known)}", f"name the inputs as forward's arguments{_in_parts(module, needed, named)}")
+        raise BadInput(
+            f"there is an input '{unknown[0]}', forward takes {', '.join(known)}",
+            f"name the inputs as forward's arguments{_in_parts(module, needed, named)}",
+        )
     missing = [name for name in needed if name not in heads]
     if missing:
-        raise BadInput(f"forward needs '{missing[0]}', there is {', '.join(named)}", "add it to the data, or give it by --input")
+        raise BadInput(
+            f"forward needs '{missing[0]}', there is {', '.join(named)}", "add it to the data, or give it by --input"
+        )
     order = [*(name for name in known if name in heads), *unknown]
-    feed = {name: named[name] for head in order for name in sorted((n for n in named if paths[n][0] == head), key=lambda n: structure.order(paths[n]))}
-    if not unknown and order == list(known)[: len(order)] and not _keyword_only(module) & set(order) and all(len(path) == 1 for path in paths.values()):
+    feed = {
+        name: named[name]
+        for head in order
+        for name in sorted((n for n in named if paths[n][0] == head), key=lambda n: structure.order(paths[n]))
+    }
+    if (
+        not unknown
+        and order == list(known)[: len(order)]
+        and not _keyword_only(module) & set(order)
+        and all(len(path) == 1 for path in paths.values())
+    ):
         return Call(module, feed)
     return Call(around(module, {name: paths[name] for name in feed}), feed)
 
@@ -98,11 +117,15 @@ def _in_parts(module: torch.nn.Module, needed: Sequence[str], named: Mapping[str
     if len(needed) != 1:
         return "; the parts of one that is a dict or list are 'name.key', 'name.0'"
     parts = [str(i) if structure.is_sequence(module, needed[0]) else name for i, name in enumerate(named)]
-    return f"; '{needed[0]}' is given in parts where it is a dict or list: {', '.join(f'{needed[0]}.{part}' for part in parts)}"
+    return (
+        f"; '{needed[0]}' is given in parts where it is a dict or list: "
+        f"{', '.join(f'{needed[0]}.{part}' for part in parts)}"
+    )
 
 
 def around(module: torch.nn.Module, paths: Mapping[str, Sequence[str]]) -> torch.nn.Module:
-    """A module that takes tensors positionally, and hands them on by name, in the dicts, lists and classes that forward takes.
+    """A module that takes tensors positionally, and hands them on by name, in the dicts, lists and classes that forward
+    takes.
 
     Args:
         paths: input -> the argument it belongs to, and where in that it stands: `("batch", "x")`.
@@ -112,7 +135,12 @@ def around(module: torch.nn.Module, paths: Mapping[str, Sequence[str]]) -> torch
     graph = torch.fx.Graph()
     leaves = {tuple(path): graph.placeholder(re.sub(r"\W", "_", name)) for name, path in paths.items()}
     kinds = structure.kinds(module)
-    arguments = {head: structure.build(graph, {path[1:]: leaf for path, leaf in leaves.items() if path[0] == head}, kinds.get(head)) for head in dict.fromkeys(path[0] for path in leaves)}
+    arguments = {
+        head: structure.build(
+            graph, {path[1:]: leaf for path, leaf in leaves.items() if path[0] == head}, kinds.get(head)
+        )
+        for head in dict.fromkeys(path[0] for path in leaves)
+    }
     graph.output(graph.call_module("module", kwargs=arguments))
     return _wrapped(module, graph)
 
@@ -120,7 +148,8 @@ def around(module: torch.nn.Module, paths: Mapping[str, Sequence[str]]) -> torch
 def plain(call: Call, answered: Any) -> Call:
     """The call as it is where its module answers tensors in tuples, lists and dicts; else one that answers a dict.
 
-    An output class of somebody's library would have to be imported wherever the saved program is opened: a dict need not.
+    An output class of somebody's library would have to be imported wherever the saved program is opened: a dict need
+    not.
 
     Raises:
         CaptureError: no tensor is found in the answer.
@@ -128,7 +157,10 @@ def plain(call: Call, answered: Any) -> Call:
     from torch.utils import _pytree as pytree
 
     if not flatten_outputs(answered):
-        raise CaptureError(f"forward answers a {type(answered).__name__} without tensors in it", "return tensors, in tuples, lists or dicts")
+        raise CaptureError(
+            f"forward answers a {type(answered).__name__} without tensors in it",
+            "return tensors, in tuples, lists or dicts",
+        )
     _, spec = pytree.tree_flatten(answered)
     if all(kind in (None, tuple, list, dict) for kind in _node_types(spec)) and not dataclasses.is_dataclass(answered):
         return call
@@ -143,7 +175,11 @@ def plain(call: Call, answered: Any) -> Call:
 def program_inputs(program: ExportedProgram) -> list[ProgramInput]:
     """The tensors that a program takes from its caller, in order."""
     nodes = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
-    return [ProgramInput(name, nodes[name].meta["val"]) for name in program.graph_signature.user_inputs if isinstance(name, str) and name in nodes]
+    return [
+        ProgramInput(name, nodes[name].meta["val"])
+        for name in program.graph_signature.user_inputs
+        if isinstance(name, str) and name in nodes
+    ]
 
 
 def program_outputs(program: ExportedProgram) -> list[torch.Tensor]:
@@ -151,7 +187,11 @@ def program_outputs(program: ExportedProgram) -> list[torch.Tensor]:
     import torch
 
     nodes = {node.name: node for node in program.graph.nodes}
-    values = [nodes[name].meta["val"] for name in program.graph_signature.user_outputs if isinstance(name, str) and name in nodes]
+    values = [
+        nodes[name].meta["val"]
+        for name in program.graph_signature.user_outputs
+        if isinstance(name, str) and name in nodes
+    ]
     return [value for value in values if isinstance(value, torch.Tensor)]
 
 
@@ -190,7 +230,11 @@ def _parameters(module: torch.nn.Module) -> dict[str, bool]:
 
     if isinstance(module, torch.jit.ScriptModule):
         return {argument.name: not argument.has_default_value() for argument in _schema(module)}
-    named = [p for p in inspect.signature(module.forward).parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    named = [
+        p
+        for p in inspect.signature(module.forward).parameters.values()
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    ]
     return {p.name: p.default is p.empty for p in named}
 
 
@@ -201,7 +245,9 @@ def _collects(module: torch.nn.Module) -> str:
     if isinstance(module, torch.jit.ScriptModule):
         return ""
     kinds = {p.kind for p in inspect.signature(module.forward).parameters.values()}
-    return ("*" if inspect.Parameter.VAR_POSITIONAL in kinds else "") + ("**" if inspect.Parameter.VAR_KEYWORD in kinds else "")
+    return ("*" if inspect.Parameter.VAR_POSITIONAL in kinds else "") + (
+        "**" if inspect.Parameter.VAR_KEYWORD in kinds else ""
+    )
 
 
 def _keyword_only(module: torch.nn.Module) -> set[str]:

@@ -37,7 +37,12 @@ def place_of(exc: BaseException) -> Place | None:
     """
     if isinstance(exc, SyntaxError) and exc.filename:
         return Place(shown(exc.filename), exc.lineno or 0, "module", (exc.text or "").strip())
-    frames = [(frame.f_code, line) for link in _chain(exc) for frame, line in traceback.walk_tb(link.__traceback__) if _is_foreign(frame)]
+    frames = [
+        (frame.f_code, line)
+        for link in _chain(exc)
+        for frame, line in traceback.walk_tb(link.__traceback__)
+        if _is_foreign(frame)
+    ]
     own = [found for found in frames if "site-packages" not in found[0].co_filename]
     if not frames:
         return None
@@ -62,7 +67,9 @@ def _place(code: CodeType, line: int) -> Place:
 
 
 def module_of(exc: BaseException, root: torch.nn.Module) -> str | None:
-    """The path and class of the deepest submodule whose code an exception passed through, such as `block.gate (Gate)`."""
+    """The path and class of the deepest submodule whose code an exception passed through, such as `block.gate
+    (Gate)`.
+    """
     paths = {id(module): (path, type(module).__name__) for path, module in root.named_modules()}
     found = None
     for link in _chain(exc):
@@ -107,4 +114,8 @@ def _is_foreign(frame: FrameType) -> bool:
     if file.startswith("<"):  # generated code, the import machinery
         return False
     path = Path(file)
-    return not (path.is_relative_to(Path(torch.__file__).parent) or path.is_relative_to(_OURS) or (path.is_relative_to(_STDLIB) and "site-packages" not in path.parts))
+    return not (
+        path.is_relative_to(Path(torch.__file__).parent)
+        or path.is_relative_to(_OURS)
+        or (path.is_relative_to(_STDLIB) and "site-packages" not in path.parts)
+    )

@@ -1,6 +1,7 @@
 """What a file of weights holds: its tensors by name, where each stands, and what lies beside them (build half).
 
-A `.safetensors` (one, or several with their index), a file of torch.save in any of its forms, or a plain pickle. Nothing in it is run.
+A `.safetensors` (one, or several with their index), a file of torch.save in any of its forms, or a plain pickle.
+Nothing in it is run.
 """
 
 from __future__ import annotations
@@ -24,11 +25,35 @@ from .unpickle import Object, Table
 DEEPEST = 6
 """How many dicts may lie within one another on the way to a tensor."""
 
-RUNS = ("os", "posix", "nt", "sys", "subprocess", "pty", "ctypes", "socket", "shutil", "runpy", "importlib", "webbrowser", "_posixsubprocess", "pip", "commands")
-RUNS_TOO = frozenset(f"builtins.{name}" for name in ("eval", "exec", "execfile", "compile", "__import__", "open", "input", "breakpoint"))
+RUNS = (
+    "os",
+    "posix",
+    "nt",
+    "sys",
+    "subprocess",
+    "pty",
+    "ctypes",
+    "socket",
+    "shutil",
+    "runpy",
+    "importlib",
+    "webbrowser",
+    "_posixsubprocess",
+    "pip",
+    "commands",
+)
+RUNS_TOO = frozenset(
+    f"builtins.{name}" for name in ("eval", "exec", "execfile", "compile", "__import__", "open", "input", "breakpoint")
+)
 """What only an attack names in a checkpoint: such a file is refused, although none of it would run."""
 
-IN_FOLDER = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "diffusion_pytorch_model.safetensors")
+IN_FOLDER = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "diffusion_pytorch_model.safetensors",
+)
 INDEX = ".index.json"
 
 FOREIGN = {
@@ -112,7 +137,10 @@ def read(path: Path) -> Checkpoint:
     other = next((words for start, words in FOREIGN.items() if head.startswith(start)), None)
     kind = kind_of(path)
     if kind in WHOLE:
-        raise BadInput(f"{clean(path.name)} is {WHOLE[kind]}, a whole model and no weights", f"give it as the source: torchport deploy {path.name}, without --weights")
+        raise BadInput(
+            f"{clean(path.name)} is {WHOLE[kind]}, a whole model and no weights",
+            f"give it as the source: torchport deploy {path.name}, without --weights",
+        )
     if kind == "unknown" and head.startswith(b"PK"):
         other = "is an archive (zip) that torch.save did not write"
     if other is not None:
@@ -134,7 +162,10 @@ def _in_folder(folder: Path) -> Path:
         how = f"python -m torch.distributed.checkpoint.format_utils dcp_to_torch {folder.name} weights.pt"
         raise BadInput(f"{folder.name} is a distributed checkpoint, a part a process", f"put it together first: {how}")
     if (folder / "zero_to_fp32.py").is_file():
-        raise BadInput(f"{folder.name} is a checkpoint of DeepSpeed, a part a process", "put it together first: python zero_to_fp32.py . weights")
+        raise BadInput(
+            f"{folder.name} is a checkpoint of DeepSpeed, a part a process",
+            "put it together first: python zero_to_fp32.py . weights",
+        )
     raise BadInput(f"{folder.name} is a folder without {', '.join(IN_FOLDER[:3])}", "give the file with the weights")
 
 
@@ -156,7 +187,9 @@ def _sharded(path: Path) -> Checkpoint:
         if any(type(name) is not str or Path(name).name != name for name in files):
             raise ValueError("it names files elsewhere")
     except Exception as exc:  # a stranger's JSON
-        raise BadInput(f"{clean(path.name)} is no index of weights: {first_line(exc)}", "give the file with the tensors") from exc
+        raise BadInput(
+            f"{clean(path.name)} is no index of weights: {first_line(exc)}", "give the file with the tensors"
+        ) from exc
     parts = [read(path.with_name(name)) for name in files]
     whole = Checkpoint(clean(path.name))
     for part in parts:
@@ -176,25 +209,44 @@ def _pickled(path: Path) -> Checkpoint:
         raise
     except Exception as exc:  # damage surfaces as any exception
         raise _damaged(path, exc) from exc
-    raise UnsafeFile(f"{clean(path.name)} contains code ({clean(names[0])}); refused, never executed", f"save the weights again where you trust the file: {SAVE}")
+    raise UnsafeFile(
+        f"{clean(path.name)} contains code ({clean(names[0])}); refused, never executed",
+        f"save the weights again where you trust the file: {SAVE}",
+    )
 
 
 def _walked(path: Path, root: Any, names: tuple[str, ...]) -> Checkpoint:
-    found = Checkpoint(clean(path.name), objects=tuple(clean(name) for name in names), keys=tuple(clean(str(key)) for key in root) if isinstance(root, dict) else ())
+    found = Checkpoint(
+        clean(path.name),
+        objects=tuple(clean(name) for name in names),
+        keys=tuple(clean(str(key)) for key in root) if isinstance(root, dict) else (),
+    )
     _walk(found, root, "", {id(root)}, 0)
     if {"state", "param_groups"} <= set(found.keys) and all(name.startswith("state.") for name in found.tensors):
-        raise BadInput(f"{found.file} holds the state of an optimizer, not the weights of a model", f"save the weights: {SAVE}")
+        raise BadInput(
+            f"{found.file} holds the state of an optimizer, not the weights of a model", f"save the weights: {SAVE}"
+        )
     if found.tensors or found.modules:
         return found
     if found.objects and not found.keys:
-        raise UnsafeFile(f"{found.file} contains code ({found.objects[0]}) and no tensors by name; refused, never executed", f"save the weights again: {SAVE}")
-    raise BadInput(f"{found.file} holds no tensors by name" + (f", only {_some(found.keys)}" if found.keys else ""), f"save the weights: {SAVE}")
+        raise UnsafeFile(
+            f"{found.file} contains code ({found.objects[0]}) and no tensors by name; refused, never executed",
+            f"save the weights again: {SAVE}",
+        )
+    raise BadInput(
+        f"{found.file} holds no tensors by name" + (f", only {_some(found.keys)}" if found.keys else ""),
+        f"save the weights: {SAVE}",
+    )
 
 
 def _walk(found: Checkpoint, there: Any, path: str, seen: set[int], depth: int) -> None:
     """Gather the tensors of a dict, of a list in it, or of an object that is like one of them."""
     if isinstance(there, Table) and isinstance(there.metadata, dict):
-        found.metadata |= {_joined(path, key): value for key, value in there.metadata.items() if isinstance(key, str) and isinstance(value, dict)}
+        found.metadata |= {
+            _joined(path, key): value
+            for key, value in there.metadata.items()
+            if isinstance(key, str) and isinstance(value, dict)
+        }
     for key, value in _children(there):
         name = _joined(path, str(key))
         value = value.tensor if isinstance(value, Array) else value
@@ -224,7 +276,9 @@ def _children(there: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _is_module(there: Any) -> bool:
-    return isinstance(there, Object) and isinstance(there.state, dict) and {"_modules", "_parameters"} <= set(there.state)
+    return (
+        isinstance(there, Object) and isinstance(there.state, dict) and {"_modules", "_parameters"} <= set(there.state)
+    )
 
 
 def _is_plain(value: Any, depth: int) -> bool:
@@ -244,5 +298,11 @@ def _some(names: tuple[str, ...], most: int = 6) -> str:
 
 def _damaged(path: Path, exc: BaseException) -> BadInput:
     if isinstance(exc, pickle.UnpicklingError):
-        return UnsafeFile(f"{clean(path.name)} is no checkpoint that can be read without running it: {clean(first_line(exc), 160)}", f"save the weights again: {SAVE}")
-    return BadInput(f"{clean(path.name)} is damaged, truncated, or not what its name says: {clean(first_line(exc), 160)}", "copy or save the file again")
+        return UnsafeFile(
+            f"{clean(path.name)} is no checkpoint that can be read without running it: {clean(first_line(exc), 160)}",
+            f"save the weights again: {SAVE}",
+        )
+    return BadInput(
+        f"{clean(path.name)} is damaged, truncated, or not what its name says: {clean(first_line(exc), 160)}",
+        "copy or save the file again",
+    )

@@ -1,4 +1,5 @@
-"""Operators that converters write wrongly at some sizes or values, in terms of others that they write right (needs torch).
+"""Operators that converters write wrongly at some sizes or values, in terms of others that they write right (needs
+torch).
 
 Each is replaced only where the converter errs: elsewhere its own form is as right, and often faster.
 """
@@ -18,7 +19,9 @@ aten = torch.ops.aten
 
 
 class Replacement(NamedTuple):
-    """What stands for an operator: `write` answers NotImplemented where `errs` would not hold; `errs` tells from a node of the program."""
+    """What stands for an operator: `write` answers NotImplemented where `errs` would not hold; `errs` tells from a node
+    of the program.
+    """
 
     write: Callable[..., Any]
     errs: Callable[[torch.fx.Node], bool]
@@ -27,7 +30,12 @@ class Replacement(NamedTuple):
 def decomposed(exported: ExportedProgram, table: Mapping[Any, Replacement]) -> ExportedProgram:
     """The program with the operators of a table replaced where they err; the program itself where they nowhere do."""
     graphs = [module.graph for module in exported.graph_module.modules() if isinstance(module, torch.fx.GraphModule)]
-    wrong = {node.target for graph in graphs for node in graph.nodes if node.target in table and table[node.target].errs(node)}
+    wrong = {
+        node.target
+        for graph in graphs
+        for node in graph.nodes
+        if node.target in table and table[node.target].errs(node)
+    }
     return exported.run_decompositions({target: table[target].write for target in wrong}) if wrong else exported
 
 
@@ -42,7 +50,9 @@ def attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Any:
-    """Attention under a mask, where a query that may see nothing answers zeros, as torch says; converters average over all keys, or divide by zero."""
+    """Attention under a mask, where a query that may see nothing answers zeros, as torch says; converters average over
+    all keys, or divide by zero.
+    """
     if attn_mask is None:
         return NotImplemented
     if enable_gqa:
@@ -66,16 +76,24 @@ def _windows(size: Any, bins: int, like: torch.Tensor) -> torch.Tensor:
 
 def _varies(x: torch.Tensor, output_size: Sequence[Any]) -> bool:
     sizes = x.shape[-len(output_size) :]
-    return all(isinstance(size, int) for size in output_size) and any(not isinstance(size, int) for size in sizes) and any(size != 1 for size in output_size)
+    return (
+        all(isinstance(size, int) for size in output_size)
+        and any(not isinstance(size, int) for size in sizes)
+        and any(size != 1 for size in output_size)
+    )
 
 
 def _pools(node: torch.fx.Node) -> bool:
     x, output_size = node.args[:2]
-    return isinstance(x, torch.fx.Node) and isinstance(output_size, list | tuple) and _varies(x.meta["val"], output_size)
+    return (
+        isinstance(x, torch.fx.Node) and isinstance(output_size, list | tuple) and _varies(x.meta["val"], output_size)
+    )
 
 
 def adaptive_average(x: torch.Tensor, output_size: Sequence[int]) -> Any:
-    """An adaptive average pool of a picture or a row whose size is free; converters write the windows of the example."""
+    """An adaptive average pool of a picture or a row whose size is free; converters write the windows of the
+    example.
+    """
     if not _varies(x, output_size):
         return NotImplemented
     for axis, bins in zip(range(-len(output_size), 0), output_size, strict=True):
@@ -85,7 +103,9 @@ def adaptive_average(x: torch.Tensor, output_size: Sequence[int]) -> Any:
 
 
 def adaptive_maximum(x: torch.Tensor, output_size: Sequence[int]) -> Any:
-    """An adaptive maximum pool of a picture or a row whose size is free. Its second output, where each maximum was, is not told."""
+    """An adaptive maximum pool of a picture or a row whose size is free. Its second output, where each maximum was, is
+    not told.
+    """
     if not _varies(x, output_size):
         return NotImplemented
     for axis, bins in zip(range(-len(output_size), 0), output_size, strict=True):
@@ -95,7 +115,9 @@ def adaptive_maximum(x: torch.Tensor, output_size: Sequence[int]) -> Any:
     return x, torch.zeros_like(x, dtype=torch.int64)
 
 
-def scattered_mean(x: torch.Tensor, dim: int, index: torch.Tensor, src: torch.Tensor, reduce: str, *, include_self: bool = True) -> Any:
+def scattered_mean(
+    x: torch.Tensor, dim: int, index: torch.Tensor, src: torch.Tensor, reduce: str, *, include_self: bool = True
+) -> Any:
     """A mean of what is scattered to one place; ONNX has no such reduction, and converters take the sum."""
     if reduce != "mean" or not x.dtype.is_floating_point:
         return NotImplemented
@@ -107,7 +129,10 @@ def scattered_mean(x: torch.Tensor, dim: int, index: torch.Tensor, src: torch.Te
 _AVERAGE, _MAXIMUM = Replacement(adaptive_average, _pools), Replacement(adaptive_maximum, _pools)
 
 FOR_ONNX: dict[Any, Replacement] = {
-    aten.scaled_dot_product_attention.default: Replacement(attention, lambda node: (len(node.args) > 3 and node.args[3] is not None) or node.kwargs.get("attn_mask") is not None),
+    aten.scaled_dot_product_attention.default: Replacement(
+        attention,
+        lambda node: (len(node.args) > 3 and node.args[3] is not None) or node.kwargs.get("attn_mask") is not None,
+    ),
     aten.adaptive_avg_pool1d.default: _AVERAGE,
     aten.adaptive_avg_pool2d.default: _AVERAGE,
     aten.adaptive_avg_pool3d.default: _AVERAGE,

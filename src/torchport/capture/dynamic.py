@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 BATCH = "batch"
 
 GROUP = "group"
-"""What `batch` is called where an item's answer depends on the others: such items are answered together or one at a time,
-never joined with other callers' or divided."""
+"""What `batch` is called where an item's answer depends on the others: such items are answered together or one at a
+time, never joined with other callers' or divided."""
 
 ALIKE = 1e-4
 """Greatest difference, relative to the largest number of an output, between a graph and its model."""
@@ -69,15 +69,21 @@ def sizes(feed: Mapping[str, np.ndarray], dims: Dims) -> dict[str, int]:
         for axis, name in axes.items():
             size = feed[key].shape[axis]
             if found.setdefault(name, size) != size:
-                raise CaptureError(f"'{name}' is {found[name]} in one input and {size} in '{key}'", "give the two dimensions two names, or the same size")
+                raise CaptureError(
+                    f"'{name}' is {found[name]} in one input and {size} in '{key}'",
+                    "give the two dimensions two names, or the same size",
+                )
     return found
 
 
-def of_program(program: ExportedProgram, wanted: Dims | None, feed: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Reading:
+def of_program(
+    program: ExportedProgram, wanted: Dims | None, feed: Mapping[str, np.ndarray], outputs: Sequence[str]
+) -> Reading:
     """Read the signature of a torch.export program from the shapes it recorded.
 
     Args:
-        wanted: names of the dimensions; None names what the program left open: the first input's dimension 0 is `batch`,
+        wanted: names of the dimensions; None names what the program left open: the first input's dimension 0 is
+        `batch`,
             any other is called after its input and axis.
         feed: its keys are the input names, in order.
         outputs: names of the outputs, in order.
@@ -99,16 +105,23 @@ def of_program(program: ExportedProgram, wanted: Dims | None, feed: Mapping[str,
         inputs.append(TensorSpec(name=name, dtype=dtype_name(value.dtype, name), shape=tuple(shape)))
     bounds = {name: _range(program, symbol) for symbol, name in symbols.items()}
     answered = [
-        TensorSpec(name=name, dtype=dtype_name(value.dtype, name), shape=tuple(_spelled(size, symbols) for size in value.shape)) for name, value in zip(outputs, program_outputs(program), strict=True)
+        TensorSpec(
+            name=name, dtype=dtype_name(value.dtype, name), shape=tuple(_spelled(size, symbols) for size in value.shape)
+        )
+        for name, value in zip(outputs, program_outputs(program), strict=True)
     ]
     return Reading(Signature(inputs=tuple(inputs), outputs=tuple(answered), dims=bounds), fixed)
 
 
-def by_running(run: Runs, wanted: Dims, bounds: Bounds, feed: Mapping[str, np.ndarray], model: Runs | None = None) -> Reading:
-    """Find the signature of something that can only be run: at the examples' sizes, then each dynamic dimension at another.
+def by_running(
+    run: Runs, wanted: Dims, bounds: Bounds, feed: Mapping[str, np.ndarray], model: Runs | None = None
+) -> Reading:
+    """Find the signature of something that can only be run: at the examples' sizes, then each dynamic dimension at
+    another.
 
     Args:
-        model: what `run` was made from, and has to answer like at each of these sizes; None where it is the source itself.
+        model: what `run` was made from, and has to answer like at each of these sizes; None where it is the source
+        itself.
 
     Raises:
         CaptureError: one name stands for two sizes, or the answers are not the model's.
@@ -127,23 +140,44 @@ def by_running(run: Runs, wanted: Dims, bounds: Bounds, feed: Mapping[str, np.nd
             if model is not None:
                 model(there)
         except Exception:  # the model itself takes no other size
-            fixed += [(key, axis, dim, size) for key, axes in wanted.items() for axis, name in axes.items() if name == dim]
+            fixed += [
+                (key, axis, dim, size) for key, axes in wanted.items() for axis, name in axes.items() if name == dim
+            ]
             continue
         try:
             values = flatten_outputs(run(there))
             moved = {name: tuple(value.shape) for name, value in values.items()}
         except Exception:  # the code of a stranger's model: however it fails, the dimension is fixed
-            fixed += [(key, axis, dim, size) for key, axes in wanted.items() for axis, name in axes.items() if name == dim]
+            fixed += [
+                (key, axis, dim, size) for key, axes in wanted.items() for axis, name in axes.items() if name == dim
+            ]
             continue
         hold(values, model, there, f"{dim} {other}")
         held.add(dim)
         for name, shape in base.items():
             for axis, (old, new) in enumerate(zip(shape, moved[name], strict=True)):
                 if old != new:
-                    shapes[name][axis] = _linear(dim, (size, old), (other, new)) or _fresh(str(s) for shape in shapes.values() for s in shape)
-    inputs = tuple(TensorSpec(name=key, dtype=array.dtype.name, shape=tuple(_held(wanted.get(key, {}).get(axis), size, held) for axis, size in enumerate(array.shape))) for key, array in feed.items())
-    outputs = tuple(TensorSpec(name=name, dtype=dtype_name(answered[name].dtype, name), shape=tuple(shape)) for name, shape in shapes.items())
-    return Reading(Signature(inputs=inputs, outputs=outputs, dims={dim: Bound(max=bounds.get(dim, Bound()).max) for dim in sorted(held)}), fixed)
+                    shapes[name][axis] = _linear(dim, (size, old), (other, new)) or _fresh(
+                        str(s) for shape in shapes.values() for s in shape
+                    )
+    inputs = tuple(
+        TensorSpec(
+            name=key,
+            dtype=array.dtype.name,
+            shape=tuple(_held(wanted.get(key, {}).get(axis), size, held) for axis, size in enumerate(array.shape)),
+        )
+        for key, array in feed.items()
+    )
+    outputs = tuple(
+        TensorSpec(name=name, dtype=dtype_name(answered[name].dtype, name), shape=tuple(shape))
+        for name, shape in shapes.items()
+    )
+    return Reading(
+        Signature(
+            inputs=inputs, outputs=outputs, dims={dim: Bound(max=bounds.get(dim, Bound()).max) for dim in sorted(held)}
+        ),
+        fixed,
+    )
 
 
 def settle(reading: Reading, run: Runs, model: Runs, feed: Mapping[str, np.ndarray], bounds: Bounds) -> Signature:
@@ -153,7 +187,10 @@ def settle(reading: Reading, run: Runs, model: Runs, feed: Mapping[str, np.ndarr
     run at 1 all the same.
     """
     signature = reading.signature
-    dims = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in signature.inputs}
+    dims = {
+        spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+        for spec in signature.inputs
+    }
     settled = {}
     for name, bound in signature.dims.items():
         asked = bounds.get(name, Bound())
@@ -185,7 +222,9 @@ def dtype_name(dtype: torch.dtype, tensor: str) -> str:
         known = np.dtype(name)
     except TypeError:
         known = None
-    if known is None or known.isbuiltin != 1:  # other packages add bfloat16 and its like to numpy when they are imported
+    if (
+        known is None or known.isbuiltin != 1
+    ):  # other packages add bfloat16 and its like to numpy when they are imported
         raise CaptureError(f"'{tensor}' is {name}, which numpy does not have", "convert it in the model: .float()")
     return known.name
 
@@ -202,7 +241,9 @@ def _range(program: ExportedProgram, symbol: Any) -> Bound:
     ends = [symbol.xreplace({base: end}) if derived else end for end in (known.lower, known.upper)]
     least, most = (int(end) if isinstance(end, sympy.Integer) else None for end in ends)
     factor, rest = symbol.as_coeff_Mul()
-    return Bound(min=max(1, least or 1), max=most, multiple=int(factor) if derived and rest == base and factor.is_Integer else 1)
+    return Bound(
+        min=max(1, least or 1), max=most, multiple=int(factor) if derived and rest == base and factor.is_Integer else 1
+    )
 
 
 def _spelled(size: Any, symbols: dict[Any, str]) -> int | str:
@@ -217,12 +258,16 @@ def _spelled(size: Any, symbols: dict[Any, str]) -> int | str:
     if same := next((name for symbol, name in symbols.items() if symbol.is_Symbol and _always(expr, symbol)), None):
         return same
     if expr.free_symbols <= set(symbols):
-        return str(expr.xreplace({symbol: sympy.Symbol(name, integer=True) for symbol, name in symbols.items()})).replace(" ", "")
+        return str(
+            expr.xreplace({symbol: sympy.Symbol(name, integer=True) for symbol, name in symbols.items()})
+        ).replace(" ", "")
     return symbols.setdefault(expr, _fresh(symbols.values()))
 
 
 def _always(expr: Any, symbol: Any) -> bool:
-    """Whether an expression such as `(b*l + l - 1) // l` is one of its symbols, whatever their values: tried on some."""
+    """Whether an expression such as `(b*l + l - 1) // l` is one of its symbols, whatever their values: tried on
+    some.
+    """
     import sympy
 
     free = sorted(expr.free_symbols, key=str)
@@ -261,10 +306,17 @@ def _alike(got: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) 
     import torch
 
     def scale(value: torch.Tensor) -> float:
-        return float(torch.nan_to_num(value, posinf=0, neginf=0).abs().max()) if value.numel() and (value.is_floating_point() or value.is_complex()) else 0.0
+        return (
+            float(torch.nan_to_num(value, posinf=0, neginf=0).abs().max())
+            if value.numel() and (value.is_floating_point() or value.is_complex())
+            else 0.0
+        )
 
     return list(got) == list(wanted) and all(
-        got[name].shape == value.shape and got[name].dtype == value.dtype and torch.allclose(got[name], value, rtol=0.0, atol=ALIKE * scale(value), equal_nan=True) for name, value in wanted.items()
+        got[name].shape == value.shape
+        and got[name].dtype == value.dtype
+        and torch.allclose(got[name], value, rtol=0.0, atol=ALIKE * scale(value), equal_nan=True)
+        for name, value in wanted.items()
     )
 
 
@@ -275,7 +327,9 @@ def regrouped(signature: Signature) -> Signature:
         return re.sub(rf"\b{BATCH}\b", GROUP, size) if isinstance(size, str) else size
 
     def renamed(specs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
-        return tuple(TensorSpec(name=spec.name, dtype=spec.dtype, shape=tuple(map(spelled, spec.shape))) for spec in specs)
+        return tuple(
+            TensorSpec(name=spec.name, dtype=spec.dtype, shape=tuple(map(spelled, spec.shape))) for spec in specs
+        )
 
     dims = {GROUP if name == BATCH else name: bound for name, bound in signature.dims.items()}
     return Signature(inputs=renamed(signature.inputs), outputs=renamed(signature.outputs), dims=dims)
@@ -293,6 +347,10 @@ def _holds_at_one(signature: Signature, dim: str, run: Runs, model: Runs, feed: 
         shape = tuple(got[spec.name].shape)
         if len(shape) != len(spec.shape):
             return False
-        if any(size != (1 if said == dim else said) for size, said in zip(shape, spec.shape, strict=True) if said == dim or isinstance(said, int)):
+        if any(
+            size != (1 if said == dim else said)
+            for size, said in zip(shape, spec.shape, strict=True)
+            if said == dim or isinstance(said, int)
+        ):
             return False
     return True

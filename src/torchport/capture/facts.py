@@ -1,7 +1,7 @@
 """Task facts that travel with a model, in torchport's names: timm's configurations, Hugging Face's JSON files.
 
-Only what is stated there becomes a fact; what is not, the task assumes and says so. A rule that torchport's facts cannot
-express (a crop that is no square, another interpolation) is left out for the same reason.
+Only what is stated there becomes a fact; what is not, the task assumes and says so. A rule that torchport's facts
+cannot express (a crop that is no square, another interpolation) is left out for the same reason.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ def from_preprocessor(config: Mapping[str, Any]) -> Facts:
 
 
 def _levels(config: Mapping[str, Any]) -> Facts:
-    """Pixels p become (p * factor - offset - mean) / std: as one mean and deviation, of pixels in 0..1 where the factor is 1 / 255 and else of 0..255."""
+    """Pixels p become (p * factor - offset - mean) / std: as one mean and deviation, of pixels in 0..1 where the factor
+    is 1 / 255 and else of 0..255.
+    """
     normalised = config.get("do_normalize", True)
     if normalised and not (config.get("image_mean") and config.get("image_std")):
         return {"scale": 255} if config.get("do_rescale") is False else {}
@@ -56,11 +58,17 @@ def _levels(config: Mapping[str, Any]) -> Facts:
     offset = 1.0 if config.get("rescale_offset") else 0.0
     if math.isclose(factor, 1 / 255, rel_tol=1e-3) and not offset:
         return {"mean": mean, "std": std, "scale": 1}
-    return {"mean": [(value + offset) / factor for value in mean], "std": [value / factor for value in std], "scale": 255}
+    return {
+        "mean": [(value + offset) / factor for value in mean],
+        "std": [value / factor for value in std],
+        "scale": 255,
+    }
 
 
 def from_head(config: Any) -> Facts:
-    """What makes scores of a classifier's outputs, by its transformers configuration: as transformers' own pipelines do it."""
+    """What makes scores of a classifier's outputs, by its transformers configuration: as transformers' own pipelines do
+    it.
+    """
     problem, count = getattr(config, "problem_type", None), getattr(config, "num_labels", 0)
     if problem == "regression":
         return {"activation": "none"}
@@ -76,8 +84,15 @@ def from_labels(config: Mapping[str, Any]) -> Facts:
     return {"labels": ordered} if ordered and ordered != [f"LABEL_{i}" for i in range(len(ordered))] else {}
 
 
-def from_text(config: Mapping[str, Any], tokenizer: Mapping[str, Any], sentences: Mapping[str, Any], pooling: Mapping[str, Any], positions: int | None = None) -> Facts:
-    """Text facts of a Hugging Face folder: lengths in tokens, where texts are cut off, padding, and `pooling` where sentence-transformers states it.
+def from_text(
+    config: Mapping[str, Any],
+    tokenizer: Mapping[str, Any],
+    sentences: Mapping[str, Any],
+    pooling: Mapping[str, Any],
+    positions: int | None = None,
+) -> Facts:
+    """Text facts of a Hugging Face folder: lengths in tokens, where texts are cut off, padding, and `pooling` where
+    sentence-transformers states it.
 
     Args:
         config: `config.json`.
@@ -98,11 +113,18 @@ def from_text(config: Mapping[str, Any], tokenizer: Mapping[str, Any], sentences
         facts["truncation_side"] = tokenizer["truncation_side"]
     if isinstance(config.get("pad_token_id"), int) and config["pad_token_id"] >= 0:
         facts["pad_id"] = config["pad_token_id"]
-    chosen = [key.removeprefix("pooling_mode_") for key, value in pooling.items() if key.startswith("pooling_mode_") and value is True]
+    chosen = [
+        key.removeprefix("pooling_mode_")
+        for key, value in pooling.items()
+        if key.startswith("pooling_mode_") and value is True
+    ]
     if not chosen:
         return facts
     if len(chosen) > 1 or chosen[0] not in POOLING:
-        raise CaptureError(f"1_Pooling/config.json pools by {' and '.join(chosen)}", f"torchport pools by one of {', '.join(POOLING.values())}")
+        raise CaptureError(
+            f"1_Pooling/config.json pools by {' and '.join(chosen)}",
+            f"torchport pools by one of {', '.join(POOLING.values())}",
+        )
     return facts | {"pooling": POOLING[chosen[0]]}
 
 
@@ -115,7 +137,8 @@ def _is_length(value: Any) -> bool:
 
 
 def from_speaker(config: Mapping[str, Any], tokenizer: Mapping[str, Any], symbols: Mapping[str, int]) -> Facts:
-    """Speech facts of a Hugging Face folder whose tokenizer is a `VitsTokenizer`: its table of symbols, and how it makes symbols of a text.
+    """Speech facts of a Hugging Face folder whose tokenizer is a `VitsTokenizer`: its table of symbols, and how it
+    makes symbols of a text.
 
     Args:
         config: `config.json`.
@@ -123,10 +146,24 @@ def from_speaker(config: Mapping[str, Any], tokenizer: Mapping[str, Any], symbol
         symbols: `vocab.json`.
     """
     blank = 0 if tokenizer.get("add_blank", True) else None
-    facts: Facts = {"symbols": dict(symbols), "lowercase": bool(tokenizer.get("normalize", True)), "blank": blank, "before": [] if blank is None else [blank], "after": []}
+    facts: Facts = {
+        "symbols": dict(symbols),
+        "lowercase": bool(tokenizer.get("normalize", True)),
+        "blank": blank,
+        "before": [] if blank is None else [blank],
+        "after": [],
+    }
     spoken = bool(tokenizer.get("phonemize", True))
-    facts |= {"phonemiser": "espeak", "language": "en-us"} if spoken else {"phonemiser": "uroman" if tokenizer.get("is_uroman") else "none"}
-    facts |= {fact: float(config[key]) for fact, key in (("noise_scale", "noise_scale"), ("noise_scale_duration", "noise_scale_duration")) if key in config}
+    facts |= (
+        {"phonemiser": "espeak", "language": "en-us"}
+        if spoken
+        else {"phonemiser": "uroman" if tokenizer.get("is_uroman") else "none"}
+    )
+    facts |= {
+        fact: float(config[key])
+        for fact, key in (("noise_scale", "noise_scale"), ("noise_scale_duration", "noise_scale_duration"))
+        if key in config
+    }
     if config.get("speaking_rate"):
         facts["length_scale"] = 1 / float(config["speaking_rate"])
     return facts | ({"sample_rate": config["sampling_rate"]} if "sampling_rate" in config else {})
@@ -134,7 +171,13 @@ def from_speaker(config: Mapping[str, Any], tokenizer: Mapping[str, Any], symbol
 
 def from_recorder(config: Mapping[str, Any]) -> Facts:
     """Facts of recordings in a Hugging Face `preprocessor_config.json` of a feature extractor for speech."""
-    names = {"sampling_rate": "sampling_rate", "feature_size": "bands", "n_fft": "frame", "hop_length": "hop", "do_normalize": "normalise"}
+    names = {
+        "sampling_rate": "sampling_rate",
+        "feature_size": "bands",
+        "n_fft": "frame",
+        "hop_length": "hop",
+        "do_normalize": "normalise",
+    }
     return {fact: config[key] for key, fact in names.items() if config.get(key) is not None}
 
 
@@ -154,7 +197,11 @@ def _size(config: Mapping[str, Any]) -> Facts:
     if kind.startswith("PoolFormer"):
         return {}
     if "crop_pct" in config:  # ConvNeXt: small pictures are cropped, from 384 on they are stretched
-        return {"resize": int(side / (config["crop_pct"] or 0.875)), "crop": side} if side < 384 else {"resize": [side, side], "crop": None}
+        return (
+            {"resize": int(side / (config["crop_pct"] or 0.875)), "crop": side}
+            if side < 384
+            else {"resize": [side, side], "crop": None}
+        )
     if cropped:
         return {"resize": side, "crop": crop}
     return {} if isinstance(size, Mapping) else {"resize": [side, side], "crop": None}
@@ -162,7 +209,9 @@ def _size(config: Mapping[str, Any]) -> Facts:
 
 def _square(size: Any) -> int | None:
     if isinstance(size, Mapping):
-        return size["height"] if size.get("height") == size.get("width") and isinstance(size.get("height"), int) else None
+        return (
+            size["height"] if size.get("height") == size.get("width") and isinstance(size.get("height"), int) else None
+        )
     return size if isinstance(size, int) else None
 
 
@@ -187,14 +236,23 @@ NOT_FOLLOWED = {
     "exponential_decay_length_penalty": None,
     "guidance_scale": None,
 }
-"""Fields of a Hugging Face generation config that change what is said and that decoding here does not know -> their value without effect."""
+"""Fields of a Hugging Face generation config that change what is said and that decoding here does not know -> their
+value without effect.
+"""
 
 
 def not_followed(generation: Any) -> list[str]:
     """What a generation config asks for and decoding here does not do, a sentence each."""
     given = {name: getattr(generation, name, None) for name in NOT_FOLLOWED}
     strange = {name: value for name, value in given.items() if value is not None and value != NOT_FOLLOWED[name]}
-    said = [f"the generation config sets {name}={value}, which torchport does not follow: transformers' generate may say otherwise" for name, value in strange.items()]
+    said = [
+        f"the generation config sets {name}={value}, which torchport does not follow: transformers' generate may say "
+        "otherwise"
+        for name, value in strange.items()
+    ]
     if any(len(words) > 1 for words in getattr(generation, "bad_words_ids", None) or ()):
-        said.append("the generation config forbids sequences of tokens (bad_words_ids), which torchport does not follow: only single tokens are")
+        said.append(
+            "the generation config forbids sequences of tokens (bad_words_ids), which torchport does not follow: only "
+            "single tokens are"
+        )
     return said

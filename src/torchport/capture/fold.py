@@ -1,4 +1,6 @@
-"""Compute at export what depends on weights alone and is in 16-bit floats, for runtimes that lack such operators (needs torch)."""
+"""Compute at export what depends on weights alone and is in 16-bit floats, for runtimes that lack such operators (needs
+torch).
+"""
 
 from __future__ import annotations
 
@@ -18,18 +20,29 @@ HALVES = (torch.bfloat16, torch.float16)
 
 
 def folded(program: ExportedProgram) -> ExportedProgram:
-    """The program with 16-bit constants in place of the operators that make them from 16-bit weights; itself where there are none.
+    """The program with 16-bit constants in place of the operators that make them from 16-bit weights; itself where
+    there are none.
 
-    A table that is kept in bfloat16 inside a float32 model is negated, scaled or indexed once, by PyTorch: ONNX Runtime, to
-    name one, has no such operators for bfloat16.
+    A table that is kept in bfloat16 inside a float32 model is negated, scaled or indexed once, by PyTorch: ONNX
+    Runtime, to name one, has no such operators for bfloat16.
     """
     signature = program.graph_signature
     kept = {**program.state_dict, **program.constants}
-    targets = {spec.arg.name: spec.target for spec in signature.input_specs if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR) and spec.target in kept}
-    if not any(isinstance(kept[str(target)], torch.Tensor) and kept[str(target)].dtype in HALVES for target in targets.values()):
+    targets = {
+        spec.arg.name: spec.target
+        for spec in signature.input_specs
+        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR) and spec.target in kept
+    }
+    if not any(
+        isinstance(kept[str(target)], torch.Tensor) and kept[str(target)].dtype in HALVES for target in targets.values()
+    ):
         return program
     clean = scrub(program)
-    values: dict[Node, torch.Tensor] = {node: kept[str(targets[node.name])].detach() for node in clean.graph.nodes if node.op == "placeholder" and node.name in targets}
+    values: dict[Node, torch.Tensor] = {
+        node: kept[str(targets[node.name])].detach()
+        for node in clean.graph.nodes
+        if node.op == "placeholder" and node.name in targets
+    }
     weights = set(values)
     for node in clean.graph.nodes:
         if _can_be_computed(node, values):
@@ -39,14 +52,20 @@ def folded(program: ExportedProgram) -> ExportedProgram:
                 values[node] = value.contiguous()
     made = [node for node in values if node not in weights and any(user not in values for user in node.users)]
     specs, constants = list(signature.input_specs), dict(program.constants)
-    first = next(node for node, spec in zip((n for n in clean.graph.nodes if n.op == "placeholder"), specs, strict=True) if spec.kind == InputKind.USER_INPUT)
+    first = next(
+        node
+        for node, spec in zip((n for n in clean.graph.nodes if n.op == "placeholder"), specs, strict=True)
+        if spec.kind == InputKind.USER_INPUT
+    )
     place = next(i for i, spec in enumerate(specs) if spec.kind == InputKind.USER_INPUT)
     for i, node in enumerate(made):
         with clean.graph.inserting_before(first):
             constant = clean.graph.placeholder(f"c_folded_{i}")
         constant.meta["val"] = node.meta["val"]
         constants[f"folded_{i}"] = values[node]
-        specs.insert(place + i, InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(constant.name), f"folded_{i}", None))
+        specs.insert(
+            place + i, InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(constant.name), f"folded_{i}", None)
+        )
         node.replace_all_uses_with(constant)
     for node in reversed(list(clean.graph.nodes)):
         if node in values and node.op == "call_function" and not node.users:
@@ -60,8 +79,14 @@ def folded(program: ExportedProgram) -> ExportedProgram:
 def _can_be_computed(node: Node, values: dict[Node, torch.Tensor]) -> bool:
     """Whether an operator makes one tensor from constants, among them a 16-bit one, the same at every call."""
     target = node.target
-    if node.op != "call_function" or not isinstance(target, torch._ops.OpOverload) or not isinstance(node.meta.get("val"), torch.Tensor):
+    if (
+        node.op != "call_function"
+        or not isinstance(target, torch._ops.OpOverload)
+        or not isinstance(node.meta.get("val"), torch.Tensor)
+    ):
         return False
     if target._schema.is_mutable or torch.Tag.nondeterministic_seeded in target.tags or not node.all_input_nodes:
         return False
-    return all(one in values for one in node.all_input_nodes) and any(values[one].dtype in HALVES for one in node.all_input_nodes)
+    return all(one in values for one in node.all_input_nodes) and any(
+        values[one].dtype in HALVES for one in node.all_input_nodes
+    )

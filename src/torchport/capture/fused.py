@@ -1,4 +1,6 @@
-"""Transformer layers have two paths in torch, which answer masks differently: a model of which that shows is refused."""
+"""Transformer layers have two paths in torch, which answer masks differently: a model of which that shows is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ def refuse_two_answers(module: torch.nn.Module, examples: Arrays) -> None:
     """See that torch's fused inference path answers the examples, and masks of them, as the plain path does.
 
     A Bundle can only follow the plain path: the fused one is a single operator that no runtime has. It answers zeros, a
-    shorter tensor or NaN where a mask leaves positions out. Where the user's own code switches the fused path off, the plain
-    one is what the user means, and nothing is tried.
+    shorter tensor or NaN where a mask leaves positions out. Where the user's own code switches the fused path off, the
+    plain one is what the user means, and nothing is tried.
 
     Args:
         examples: a batched feed, keyed as `bind` takes it.
@@ -36,13 +38,17 @@ def refuse_two_answers(module: torch.nn.Module, examples: Arrays) -> None:
         name = _differing(call, feed)
         if name is not None:
             raise CaptureError(
-                f"torch answers this model in two ways {said}: '{name}' of its fused inference path differs from that of its plain one",
-                "call torch.backends.mha.set_fastpath_enabled(False) in the model's file: then the plain path is what is meant, and deployed",
+                f"torch answers this model in two ways {said}: '{name}' of its fused inference path differs from that "
+                "of its plain one",
+                "call torch.backends.mha.set_fastpath_enabled(False) in the model's file: then the plain path is what "
+                "is meant, and deployed",
             )
 
 
 def _differing(call: Call, feed: Arrays) -> str | None:
-    """The output that the two paths answer differently; None where there is none, or the model does not take such a mask."""
+    """The output that the two paths answer differently; None where there is none, or the model does not take such a
+    mask.
+    """
     try:
         plain = flatten_outputs(call.run(feed))
         with fused_attention():
@@ -61,8 +67,14 @@ def _masks(feed: Arrays) -> Iterator[tuple[str, Arrays]]:
         for value in (0, 1):
             row, half = array.copy(), array.copy()
             row[0], half[0, ..., half.shape[-1] // 2 :] = value, value
-            yield f"where a row of '{name}' is all {bool(value) if array.dtype.kind == 'b' else value}", {**feed, name: row}
-            yield f"where half of a row of '{name}' is {bool(value) if array.dtype.kind == 'b' else value}", {**feed, name: half}
+            yield (
+                f"where a row of '{name}' is all {bool(value) if array.dtype.kind == 'b' else value}",
+                {**feed, name: row},
+            )
+            yield (
+                f"where half of a row of '{name}' is {bool(value) if array.dtype.kind == 'b' else value}",
+                {**feed, name: half},
+            )
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:

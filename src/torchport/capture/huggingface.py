@@ -56,19 +56,25 @@ def open_folder(folder: Path, *, with_weights: bool = True) -> Folder:
     try:
         import transformers
     except ImportError as exc:
-        raise MissingDependency(f"a Hugging Face folder needs transformers: {exc}", "pip install 'torchport[huggingface]'") from exc
+        raise MissingDependency(
+            f"a Hugging Face folder needs transformers: {exc}", "pip install 'torchport[huggingface]'"
+        ) from exc
     config = _read(folder / "config.json")
     architecture = (config.get("architectures") or [""])[0]
     kind = getattr(transformers, architecture, None) if architecture else None
     if kind is None:
         raise CaptureError(
-            f"{folder.name}: transformers {transformers.__version__} has no '{architecture}'" if architecture else f"{folder.name}/config.json names no architecture",
+            f"{folder.name}: transformers {transformers.__version__} has no '{architecture}'"
+            if architecture
+            else f"{folder.name}/config.json names no architecture",
             "models that bring their own Python are given as file.py:Name, with --weights",
         )
     module = _load(kind, folder, with_weights)
     speaks = (_read_if(folder / "tokenizer_config.json")).get("tokenizer_class") == "VitsTokenizer"
     spells = architecture.endswith("ForCTC")
-    processors = open_processors(folder, text=not (speaks or spells) and "input_ids" in inspect.signature(module.forward).parameters)
+    processors = open_processors(
+        folder, text=not (speaks or spells) and "input_ids" in inspect.signature(module.forward).parameters
+    )
     stated = facts.from_labels(config)
     said: list[str] = []
     if architecture.endswith("Classification"):
@@ -94,15 +100,28 @@ def _prepared(folder: Path, config: Mapping[str, Any], processors: Processors) -
     own = {}
     if processors.pictures is not None:
         own = {name: value for name, value in processors.pictures.to_dict().items() if value is not None}
-        own |= {name: bool(getattr(processors.pictures, name, None)) for name in ("do_resize", "do_center_crop", "do_rescale", "do_normalize")}
+        own |= {
+            name: bool(getattr(processors.pictures, name, None))
+            for name in ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
+        }
     found = facts.from_preprocessor({**own, **prepared})
     return {**found, "color": "L"} if config.get("num_channels") == 1 else found
 
 
-def _text_facts(folder: Path, config: dict[str, Any], module: torch.nn.Module, processors: Processors) -> tuple[dict[str, Any], list[str]]:
-    """What a folder says of its texts, and what of it torchport does not do; sentence-transformers writes files of its own."""
+def _text_facts(
+    folder: Path, config: dict[str, Any], module: torch.nn.Module, processors: Processors
+) -> tuple[dict[str, Any], list[str]]:
+    """What a folder says of its texts, and what of it torchport does not do; sentence-transformers writes files of its
+    own.
+    """
     sentences = _read_if(folder / "sentence_bert_config.json")
-    told = facts.from_text(config, _read_if(folder / "tokenizer_config.json"), sentences, _read_if(folder / "1_Pooling/config.json"), _positions(module))
+    told = facts.from_text(
+        config,
+        _read_if(folder / "tokenizer_config.json"),
+        sentences,
+        _read_if(folder / "1_Pooling/config.json"),
+        _positions(module),
+    )
     if processors.tokenizer is None:
         told["tokenizer"] = folder / "tokenizer.json"
     else:
@@ -112,21 +131,37 @@ def _text_facts(folder: Path, config: dict[str, Any], module: torch.nn.Module, p
     kinds = [str(one.get("type", "")).rpartition(".")[2] for one in _read_list(folder / "modules.json")]
     strange = [kind for kind in kinds if kind not in ("Transformer", "Pooling", "Normalize", "Dropout")]
     if strange:
-        raise CaptureError(f"modules.json puts a {strange[0]} layer behind the model, which torchport does not read", "give the whole as a module of your own: file.py:Name")
+        raise CaptureError(
+            f"modules.json puts a {strange[0]} layer behind the model, which torchport does not read",
+            "give the whole as a module of your own: file.py:Name",
+        )
     if kinds:
         told["normalize"] = "Normalize" in kinds
     prompts = _read_if(folder / "config_sentence_transformers.json")
     name = prompts.get("default_prompt_name")
-    said = [f"config_sentence_transformers.json puts the prompt '{name}' before every text, torchport does not: write it there yourself"] if name else []
+    said = (
+        [
+            f"config_sentence_transformers.json puts the prompt '{name}' before every text, torchport does not: write "
+            "it there yourself"
+        ]
+        if name
+        else []
+    )
     return told, said
 
 
 def _positions(module: torch.nn.Module) -> int | None:
-    """How many tokens a model has positions for, where they are counted from behind the padding index, as RoBERTa's are; else None."""
+    """How many tokens a model has positions for, where they are counted from behind the padding index, as RoBERTa's
+    are; else None.
+    """
     import torch
 
     for name, part in module.named_modules():
-        if name.endswith("position_embeddings") and isinstance(part, torch.nn.Embedding) and part.padding_idx is not None:
+        if (
+            name.endswith("position_embeddings")
+            and isinstance(part, torch.nn.Embedding)
+            and part.padding_idx is not None
+        ):
             return int(part.num_embeddings - part.padding_idx - 1)
     return None
 
@@ -143,12 +178,26 @@ def _load(kind: Any, folder: Path, with_weights: bool) -> torch.nn.Module:
                 module: torch.nn.Module = kind(config)
                 return module
             safe = any(folder.glob("*.safetensors"))
-            module, said = kind.from_pretrained(folder, config=config, local_files_only=True, trust_remote_code=False, use_safetensors=safe, dtype=torch.float32, output_loading_info=True)
+            module, said = kind.from_pretrained(
+                folder,
+                config=config,
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=safe,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
     except Exception as exc:  # transformers raises whatever its readers do
-        raise CaptureError(f"transformers cannot load {folder.name}: {first_line(exc)}", "check that the folder is complete: config.json and model.safetensors") from exc
+        raise CaptureError(
+            f"transformers cannot load {folder.name}: {first_line(exc)}",
+            "check that the folder is complete: config.json and model.safetensors",
+        ) from exc
     missing = sorted(said["missing_keys"])
     if missing:
-        raise WeightsError(f"the weights of {folder.name} lack {len(missing)} keys of {kind.__name__} ({', '.join(missing[:SHOWN])})", "name the architecture they were saved from in config.json")
+        raise WeightsError(
+            f"the weights of {folder.name} lack {len(missing)} keys of {kind.__name__} ({', '.join(missing[:SHOWN])})",
+            "name the architecture they were saved from in config.json",
+        )
     if hasattr(module.config, "use_cache"):
         module.config.use_cache = False  # a cache is state between calls, not an output
     return module
@@ -164,13 +213,15 @@ def _read_list(path: Path) -> list[dict[str, Any]]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
-        raise BadInput(f"{path.parent.name}/{path.name} cannot be read: {first_line(exc)}", "copy or save the folder again") from exc
+        raise BadInput(
+            f"{path.parent.name}/{path.name} cannot be read: {first_line(exc)}", "copy or save the folder again"
+        ) from exc
     return [one for one in content if isinstance(one, dict)] if isinstance(content, list) else []
 
 
 def _config(kind: Any, folder: Path) -> Any:
-    """The configuration, whose words choose among what PyTorch itself has: another name of an attention, or of experts, is a
-    place on the Hub that transformers would fetch code from."""
+    """The configuration, whose words choose among what PyTorch itself has: another name of an attention, or of experts,
+    is a place on the Hub that transformers would fetch code from."""
     config = kind.config_class.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     parts = [config, *(getattr(config, name, None) for name in getattr(config, "sub_configs", {}))]
     for part in parts:
@@ -184,7 +235,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as exc:
-        raise BadInput(f"{path.parent.name}/{path.name} cannot be read: {first_line(exc)}", "copy or save the folder again") from exc
+        raise BadInput(
+            f"{path.parent.name}/{path.name} cannot be read: {first_line(exc)}", "copy or save the folder again"
+        ) from exc
     if not isinstance(content, dict):
         raise BadInput(f"{path.parent.name}/{path.name} is no JSON object", "copy or save the folder again")
     return content

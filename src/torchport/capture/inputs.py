@@ -9,8 +9,8 @@ A dimension is one of
     32..1024/32             from 32 to 1024 in multiples of 32
     height=32..1024/32      the same, with a name; without one it is called after its input and place, as in x_2
 
-A name that stands in several places is one dimension; its bound is given once. `batch.x` is the part `x` of the argument
-`batch`, a dict or a dataclass, and `feats.0` the first tensor of the list `feats`.
+A name that stands in several places is one dimension; its bound is given once. `batch.x` is the part `x` of the
+argument `batch`, a dict or a dataclass, and `feats.0` the first tensor of the list `feats`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ import numpy as np
 from ..errors import UsageError
 from ..types import Bound, TensorSpec
 
-EXAMPLE = 'write it like "x:float32[batch,3,height=32..1024/32,10]": a name is a dynamic dimension, "batch<=8" and "32..1024" bound it, "/32" asks for multiples, a number is fixed'
+EXAMPLE = (
+    'write it like "x:float32[batch,3,height=32..1024/32,10]": a name is a dynamic dimension, "batch<=8" and '
+    '"32..1024" bound it, "/32" asks for multiples, a number is fixed'
+)
 DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64")
 
 DYNAMIC_SIZE = 12
@@ -69,14 +72,19 @@ def parse(texts: Sequence[str]) -> InputSpecs:
         if any(spec.name == match["name"] for spec in tensors):
             raise UsageError(f"the input '{match['name']}' is given twice", "give each of forward's arguments once")
         parts = match["dims"].split(",") if match["dims"].strip() else []
-        shape = tuple(_dim(part.strip(), text, f"{match['name'].replace('.', '_')}_{axis}", bounds) for axis, part in enumerate(parts))
+        shape = tuple(
+            _dim(part.strip(), text, f"{match['name'].replace('.', '_')}_{axis}", bounds)
+            for axis, part in enumerate(parts)
+        )
         tensors.append(TensorSpec(name=match["name"], dtype=match["dtype"], shape=shape))
     dims = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in tensors}
     return InputSpecs(tuple(tensors), dims, bounds)
 
 
 def _dim(part: str, text: str, unnamed: str, bounds: dict[str, Bound]) -> int | str:
-    """One dimension: its size, or its name, whose bound joins `bounds`; `unnamed` is what a range without a name is called."""
+    """One dimension: its size, or its name, whose bound joins `bounds`; `unnamed` is what a range without a name is
+    called.
+    """
     if part.isdecimal() and int(part) > 0:
         return int(part)
     match = _NAMED.fullmatch(part) or _RANGE.fullmatch(part)
@@ -87,7 +95,11 @@ def _dim(part: str, text: str, unnamed: str, bounds: dict[str, Bound]) -> int | 
     if 0 in said.values() or (bound.max is not None and bound.max < bound.min):
         raise UsageError(f"the dimension '{part}' in '{text}' has no sizes", EXAMPLE)
     if bound.min % bound.multiple or (bound.max or 0) % bound.multiple:
-        inner = Bound(min=-(-bound.min // bound.multiple) * bound.multiple, max=bound.max and bound.max // bound.multiple * bound.multiple, multiple=bound.multiple)
+        inner = Bound(
+            min=-(-bound.min // bound.multiple) * bound.multiple,
+            max=bound.max and bound.max // bound.multiple * bound.multiple,
+            multiple=bound.multiple,
+        )
         fitting = f"write {str(inner).replace('any', '')}" if inner.max is None or inner.max >= inner.min else EXAMPLE
         raise UsageError(f"'{part}' in '{text}' begins or ends between two multiples of {bound.multiple}", fitting)
     if said and bounds.setdefault(name, bound) != bound:
@@ -110,7 +122,9 @@ def made_up(specs: InputSpecs, *, seed: int = 0, batch: int = 2) -> dict[str, np
         if isinstance(dim, int):
             return dim
         bound = specs.bounds.get(dim, Bound())
-        return bound.nearest(batch if dim == "batch" else max(DYNAMIC_SIZE, 2 * bound.multiple, 2 * bound.min if bound.min > 1 else 1))
+        return bound.nearest(
+            batch if dim == "batch" else max(DYNAMIC_SIZE, 2 * bound.multiple, 2 * bound.min if bound.min > 1 else 1)
+        )
 
     return {spec.name: _values(rng, np.dtype(spec.dtype), tuple(map(size, spec.shape))) for spec in specs.tensors}
 

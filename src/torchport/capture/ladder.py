@@ -2,8 +2,8 @@
 
 Strict export goes first because it reads the Python of forward and refuses what it does not understand; non-strict
 export runs that Python once, so a side effect or a value taken out of a tensor's shape by other means passes unseen.
-On EfficientNet-Lite0 both give the same 162 operators and answers equal to the bit; strict takes 4.0 s, non-strict 1.2 s
-(two cores of an AMD EPYC, second call): the demo can afford the stricter one.
+On EfficientNet-Lite0 both give the same 162 operators and answers equal to the bit; strict takes 4.0 s, non-strict 1.2
+s (two cores of an AMD EPYC, second call): the demo can afford the stricter one.
 Tracing freezes Python decisions silently: it counts only where torch saw none that depends on a tensor.
 """
 
@@ -61,11 +61,13 @@ def capture_graph(
         examined: whether to find out first what the answers depend on (see `nature`); not needed for code of ours.
 
     Returns:
-        The graph; `said` tells what each rung that failed said, and under `batch` why the batch is fixed or called `group`.
+        The graph; `said` tells what each rung that failed said, and under `batch` why the batch is fixed or called
+        `group`.
 
     Raises:
         BadInput: the examples are not forward's arguments.
-        CaptureError: the model fails on the examples, its answers are not its inputs' alone, no rung holds, or the model
+        CaptureError: the model fails on the examples, its answers are not its inputs' alone, no rung holds, or the
+        model
             fixes a dimension that was named; names the submodule and the line of the user's code.
     """
     import torch
@@ -79,7 +81,15 @@ def capture_graph(
     return _grouped(graph, joined)
 
 
-def _from_module(name: str, source: torch.nn.Module, examples: Mapping[str, np.ndarray], dims: Dims | None, bounds: Bounds, rungs: Sequence[str], examined: bool) -> tuple[GraphProgram, str | None]:
+def _from_module(
+    name: str,
+    source: torch.nn.Module,
+    examples: Mapping[str, np.ndarray],
+    dims: Dims | None,
+    bounds: Bounds,
+    rungs: Sequence[str],
+    examined: bool,
+) -> tuple[GraphProgram, str | None]:
     """The graph, and what its items' answers depend on beside themselves."""
     import torch
 
@@ -108,7 +118,10 @@ def _grouped(graph: GraphProgram, joined: str | None) -> GraphProgram:
     if joined is None or BATCH not in graph.signature.dims:
         return graph
     if graph.signature.dims[BATCH].min > 1:
-        raise CaptureError(f"{joined}, and the model does not answer a single item", "compute from running statistics in eval mode (track_running_stats), or over other axes than the first")
+        raise CaptureError(
+            f"{joined}, and the model does not answer a single item",
+            "compute from running statistics in eval mode (track_running_stats), or over other axes than the first",
+        )
     why = f"{joined}: items are answered one at a time, and dimension 0 is called '{GROUP}' instead of '{BATCH}'"
     return replace(graph, signature=dynamic.regrouped(graph.signature), said={**graph.said, BATCH: why})
 
@@ -132,7 +145,11 @@ class _Climb:
         exported = self._try(self.rungs, self._exported)
         if exported is not None and not exported[1].fixed:
             graph = self._settled(*exported)
-            return graph if graph.signature.dims.get(BATCH, Bound()).min == 1 else self._alone("it answers one item in another shape, or by other operators") or graph
+            return (
+                graph
+                if graph.signature.dims.get(BATCH, Bound()).min == 1
+                else self._alone("it answers one item in another shape, or by other operators") or graph
+            )
         scripted = self._try(("script", "trace"), self._scripted)
         if scripted is not None and (exported is None or not scripted[1].fixed):
             if exported is not None:
@@ -140,15 +157,24 @@ class _Climb:
             return self._settled(*scripted)
         if exported is not None:
             named = self.dims is not None or not any(dim == BATCH for _, _, dim, _ in exported[1].fixed)
-            return (None if named else self._alone(_checked(exported[1], self.call, None, {})[1][BATCH])) or self._settled(*exported)
-        last = self.failures[: len(self.rungs)][-1]  # torch.export runs the model's own Python and so knows where it was
-        raise CaptureError(f"graph '{self.name}' cannot be captured{_where(last, self.call)}: {words.reasons(self.said)}", words.hint_for(self.found)) from last
+            return (
+                None if named else self._alone(_checked(exported[1], self.call, None, {})[1][BATCH])
+            ) or self._settled(*exported)
+        last = self.failures[: len(self.rungs)][
+            -1
+        ]  # torch.export runs the model's own Python and so knows where it was
+        raise CaptureError(
+            f"graph '{self.name}' cannot be captured{_where(last, self.call)}: {words.reasons(self.said)}",
+            words.hint_for(self.found),
+        ) from last
 
     def _fixes(self, reading: Reading, program: ExportedProgram | None) -> str:
         key, axis, dim, size = reading.fixed[0]
         return f"it fixes dimension {axis} of '{key}' at {size}{_why_fixed(self.call, self.wanted, dim, size, program)}"
 
-    def _try(self, rungs: Sequence[str], way: Callable[[str], tuple[GraphProgram, Reading, Runs]]) -> tuple[GraphProgram, Reading, Runs] | None:
+    def _try(
+        self, rungs: Sequence[str], way: Callable[[str], tuple[GraphProgram, Reading, Runs]]
+    ) -> tuple[GraphProgram, Reading, Runs] | None:
         from .modes import exporting
         from .state import kept
 
@@ -167,7 +193,13 @@ class _Climb:
         run = _runner(program)
         dynamic.hold(flatten_outputs(run(self.call.feed)), self.call.run, self.call.feed, "the examples")
         reading = dynamic.of_program(program, self.wanted, self.call.feed, outputs)
-        return GraphProgram(self.name, reading.signature, self.call.feed, exported=program, module=self.call.module, rung=rung), reading, run
+        return (
+            GraphProgram(
+                self.name, reading.signature, self.call.feed, exported=program, module=self.call.module, rung=rung
+            ),
+            reading,
+            run,
+        )
 
     def _scripted(self, rung: str) -> tuple[GraphProgram, Reading, Runs]:
         module = _script(self.call) if rung == "script" else _trace(self.call)
@@ -176,8 +208,18 @@ class _Climb:
         return GraphProgram(self.name, reading.signature, self.call.feed, module=module, rung=rung), reading, run
 
     def _settled(self, graph: GraphProgram, reading: Reading, run: Runs) -> GraphProgram:
-        signature, said = _checked(reading, self.call, self.dims, self.said if graph.exported is None or not reading.fixed else {}, graph.exported)
-        return replace(graph, signature=dynamic.settle(Reading(signature), run, self.call.run, self.call.feed, self.bounds), said=said)
+        signature, said = _checked(
+            reading,
+            self.call,
+            self.dims,
+            self.said if graph.exported is None or not reading.fixed else {},
+            graph.exported,
+        )
+        return replace(
+            graph,
+            signature=dynamic.settle(Reading(signature), run, self.call.run, self.call.feed, self.bounds),
+            said=said,
+        )
 
     def _alone(self, why: str) -> GraphProgram | None:
         """Captured again at one item, where the model answers one; `why` it is not captured with a free batch."""
@@ -193,30 +235,57 @@ class _Climb:
         return replace(graph, said={**graph.said, BATCH: f"{why}: it is captured for one item at a time"})
 
 
-def _from_program(name: str, program: ExportedProgram, examples: Mapping[str, np.ndarray], dims: Dims | None, bounds: Bounds, examined: bool) -> GraphProgram:
+def _from_program(
+    name: str,
+    program: ExportedProgram,
+    examples: Mapping[str, np.ndarray],
+    dims: Dims | None,
+    bounds: Bounds,
+    examined: bool,
+) -> GraphProgram:
     around = positional(program)
     if around is not None:
         captured = capture_graph(name, around, examples, dims=dims, bounds=bounds, examined=examined)
-        return GraphProgram(name, captured.signature, captured.examples, exported=captured.exported, rung=captured.rung, said=captured.said)
+        return GraphProgram(
+            name,
+            captured.signature,
+            captured.examples,
+            exported=captured.exported,
+            rung=captured.rung,
+            said=captured.said,
+        )
     names = [one.name for one in program_inputs(program)]
     given = dict(zip(names, examples.values(), strict=False)) if list(examples) == [""] else dict(examples)
     if set(given) != set(names):
-        raise CaptureError(f"the program takes {', '.join(names)}; there is {', '.join(given)}", "name the inputs as the program does")
+        raise CaptureError(
+            f"the program takes {', '.join(names)}; there is {', '.join(given)}", "name the inputs as the program does"
+        )
     feed = {key: _fitted(given[key], one.value, key) for key, one in zip(names, program_inputs(program), strict=True)}
     with _quiet():
         call = Call(program.module(check_guards=False), feed)
     outputs = list(flatten_outputs(_run_eagerly(call)))
     reading = dynamic.of_program(program, dims, feed, outputs)
     signature, said = _checked(reading, call, dims, {}, program)
-    free = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in signature.inputs}
+    free = {
+        spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+        for spec in signature.inputs
+    }
     joined = _examined(call, free)[1] if examined else None
     program = _plainly_sized(program, call, free)
-    graph = GraphProgram(name, dynamic.settle(Reading(signature), call.run, call.run, feed, bounds), feed, exported=program, rung="exported", said=said)
+    graph = GraphProgram(
+        name,
+        dynamic.settle(Reading(signature), call.run, call.run, feed, bounds),
+        feed,
+        exported=program,
+        rung="exported",
+        said=said,
+    )
     return _grouped(graph, joined)
 
 
 def _plainly_sized(program: ExportedProgram, call: Call, free: Dims) -> ExportedProgram:
-    """The program with a symbol for each free size of its inputs, where it has arithmetic (`16*h`), which converters do not read.
+    """The program with a symbol for each free size of its inputs, where it has arithmetic (`16*h`), which converters do
+    not read.
 
     The signature keeps the multiple. Where that cannot be captured, the program stays as it is.
     """
@@ -233,11 +302,20 @@ def _plainly_sized(program: ExportedProgram, call: Call, free: Dims) -> Exported
 
 
 def _fitted(array: np.ndarray, value: torch.Tensor, name: str) -> np.ndarray:
-    """An example at the batch that a program was exported for, where that is fixed; every other size has to be right."""
+    """An example at the batch that a program was exported for, where that is fixed; every other size has to be
+    right.
+    """
     takes, dtype = [dynamic.expression(size) for size in value.shape], dynamic.dtype_name(value.dtype, name)
-    differ = [axis for axis, (size, have) in enumerate(zip(takes, array.shape, strict=False)) if isinstance(size, int) and size != have]
+    differ = [
+        axis
+        for axis, (size, have) in enumerate(zip(takes, array.shape, strict=False))
+        if isinstance(size, int) and size != have
+    ]
     if dtype != array.dtype.name or array.ndim != value.ndim or any(differ):  # axis 0 may differ
-        raise CaptureError(f"the program takes '{name}' as {dtype}{takes}; there is {array.dtype.name}{list(array.shape)}", "give data of that type and shape")
+        raise CaptureError(
+            f"the program takes '{name}' as {dtype}{takes}; there is {array.dtype.name}{list(array.shape)}",
+            "give data of that type and shape",
+        )
     if differ:
         return np.asarray(np.take(array, np.arange(takes[0]) % array.shape[0], 0))
     return array
@@ -264,7 +342,10 @@ def _run_eagerly(call: Call) -> Any:
         raise
     except Exception as exc:  # the user's code
         shapes = ", ".join(f"{key} {array.dtype.name}{list(array.shape)}" for key, array in call.feed.items())
-        raise CaptureError(f"the model fails on {shapes}{_where(exc, call)}: {first_line(exc)}", "check the inputs against what forward takes, or fix that line") from exc
+        raise CaptureError(
+            f"the model fails on {shapes}{_where(exc, call)}: {first_line(exc)}",
+            "check the inputs against what forward takes, or fix that line",
+        ) from exc
 
 
 def _export(call: Call, wanted: Dims, bounds: Bounds, *, strict: bool) -> ExportedProgram:
@@ -272,7 +353,10 @@ def _export(call: Call, wanted: Dims, bounds: Bounds, *, strict: bool) -> Export
     from torch.export import Dim
 
     def shape(key: str) -> dict[int, Any] | None:
-        return {axis: Dim.AUTO(max=most) if (most := bounds.get(dim, Bound()).max) else Dim.AUTO for axis, dim in wanted[key].items()} or None
+        return {
+            axis: Dim.AUTO(max=most) if (most := bounds.get(dim, Bound()).max) else Dim.AUTO
+            for axis, dim in wanted[key].items()
+        } or None
 
     shapes: Any = tuple(shape(key) for key in call.feed)
     if _takes_anything(call.module):
@@ -289,7 +373,9 @@ def _takes_anything(module: torch.nn.Module) -> bool:
 
 
 def _runner(program: ExportedProgram) -> Callable[[Mapping[str, np.ndarray]], Any]:
-    return Call(program.module(check_guards=False), {}).run  # a guard may shut out a size that the graph answers right; `settle` tries
+    return Call(
+        program.module(check_guards=False), {}
+    ).run  # a guard may shut out a size that the graph answers right; `settle` tries
 
 
 def _script(call: Call) -> torch.jit.ScriptModule:
@@ -307,21 +393,36 @@ def _trace(call: Call) -> torch.jit.ScriptModule:
     with warnings.catch_warnings(record=True) as caught, torch.no_grad():
         warnings.simplefilter("always")
         traced = torch.jit.trace(call.module, tensors(call.feed), strict=False, check_trace=False)  # type: ignore[no-untyped-call]
-    frozen = next((w for w in caught if issubclass(w.category, TracerWarning) and re.search("Converting a tensor to a Python|Iterating over a tensor", str(w.message))), None)
+    frozen = next(
+        (
+            w
+            for w in caught
+            if issubclass(w.category, TracerWarning)
+            and re.search("Converting a tensor to a Python|Iterating over a tensor", str(w.message))
+        ),
+        None,
+    )
     if frozen is not None:
-        raise CaptureError(f"it would freeze a Python value that depends on a tensor, at {shown(frozen.filename)}:{frozen.lineno}")
+        raise CaptureError(
+            f"it would freeze a Python value that depends on a tensor, at {shown(frozen.filename)}:{frozen.lineno}"
+        )
     assert isinstance(traced, torch.jit.ScriptModule)
     return traced
 
 
-def _checked(reading: Reading, call: Call, dims: Dims | None, said: Mapping[str, str], program: ExportedProgram | None = None) -> tuple[Signature, dict[str, str]]:
+def _checked(
+    reading: Reading, call: Call, dims: Dims | None, said: Mapping[str, str], program: ExportedProgram | None = None
+) -> tuple[Signature, dict[str, str]]:
     """The signature read, where no dimension that the user named is fixed; a fixed default batch is a note."""
     if not reading.fixed:
         return reading.signature, dict(said)
     name, axis, dim, size = reading.fixed[0]
     why = _why_fixed(call, {name: {axis: dim} for name, axis, dim, _ in reading.fixed}, dim, size, program)
     if dims is not None:
-        raise CaptureError(f"the model fixes dimension {axis} of '{name}' at {size}, '{dim}' cannot vary{why}", f"write {size} in place of {dim}, or change that line")
+        raise CaptureError(
+            f"the model fixes dimension {axis} of '{name}' at {size}, '{dim}' cannot vary{why}",
+            f"write {size} in place of {dim}, or change that line",
+        )
     return reading.signature, {**said, BATCH: f"the model fixes dimension 0 of '{name}' at {size}{why}"}
 
 
@@ -332,8 +433,18 @@ def _why_fixed(call: Call, dims: Dims, dim: str, size: int, program: ExportedPro
     except Exception as exc:  # the line is what is wanted
         return f"{_where(exc, call)}: {words.plain(exc)}"
     values = [one.value for one in program_inputs(program)] if program else []
-    guards = [str(guard.sloc) for value in values if hasattr(value, "fake_mode") for guard in value.fake_mode.shape_env.guards if guard.expr.is_Relational]
-    places = [found for text in guards if (found := re.search(r"([\w./-]+\.py:\d+) in \w+", text)) and not found[1].startswith("_")]
+    guards = [
+        str(guard.sloc)
+        for value in values
+        if hasattr(value, "fake_mode")
+        for guard in value.fake_mode.shape_env.guards
+        if guard.expr.is_Relational
+    ]
+    places = [
+        found
+        for text in guards
+        if (found := re.search(r"([\w./-]+\.py:\d+) in \w+", text)) and not found[1].startswith("_")
+    ]
     return f", at {Path(places[-1][1]).name}" if places else ""
 
 
@@ -348,7 +459,11 @@ def _quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -1,4 +1,6 @@
-"""Which of a file's tensors are a model's: found under any prefix, whatever wrapped the model while it was trained (build half)."""
+"""Which of a file's tensors are a model's: found under any prefix, whatever wrapped the model while it was trained
+(build half).
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-WRAPPERS = frozenset(("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "_ddp_module"))
+WRAPPERS = frozenset(
+    ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module", "_ddp_module")
+)
 """What torch.compile, FSDP, activation checkpointing and Fabric put between the names of modules."""
 
 LEVELS = (WRAPPERS | {"module", "_module"}, WRAPPERS, frozenset[str]())
-"""What is passed over in names; data-parallel wrappers say `module`, which a model may say as well, and Opacus `_module`."""
+"""What is passed over in names; data-parallel wrappers say `module`, which a model may say as well, and Opacus
+`_module`.
+"""
 
 AVERAGED = frozenset(("ema", "swa", "averaged", "average", "avg", "polyak"))
 """What training loops call averaged weights."""
@@ -81,25 +87,39 @@ class Places:
                     found.setdefault(prefix, {})[self._mine[rest]] = path
         likeliest = sorted(found, key=lambda prefix: -len(found[prefix]))[:MOST_PLACES]
         matches = [self._match(prefix, found[prefix]) for prefix in likeliest]
-        matches.sort(key=lambda one: (not one.whole, len(one.misshaped) - len(one.keys), one.prefix.count("."), one.prefix))
+        matches.sort(
+            key=lambda one: (not one.whole, len(one.misshaped) - len(one.keys), one.prefix.count("."), one.prefix)
+        )
         self.matches = [*matches, *(Match(prefix, {}, tuple(own)) for prefix in self._natural() if prefix not in found)]
 
     def rest(self, match: Match) -> dict[str, str]:
         """Tensors in the same place that the model has no name for: name without the prefix -> path in the file."""
         taken, start = set(match.keys.values()), f"{match.prefix}." if match.prefix else ""
         holders, stood = {self._checkpoint.holders[path] for path in taken}, self.stood(match)
-        begins = ".".join(filter(None, (stood.get("entry"), stood.get("prefix")))) if stood.get("prefix", "").endswith(".") else ""
-        inside = ((name[len(start) :], path) for name, path in self._theirs.items() if path not in taken and name.startswith(start) and path.startswith(begins))
+        begins = (
+            ".".join(filter(None, (stood.get("entry"), stood.get("prefix"))))
+            if stood.get("prefix", "").endswith(".")
+            else ""
+        )
+        inside = (
+            (name[len(start) :], path)
+            for name, path in self._theirs.items()
+            if path not in taken and name.startswith(start) and path.startswith(begins)
+        )
         return {name: path for name, path in inside if not holders or self._checkpoint.holders[path] in holders}
 
     def stood(self, match: Match) -> dict[str, str]:
-        """Where a place is, for people: `entry`, the dict of the file, and `prefix`, what stood before the model's names in it; each where there is one.
+        """Where a place is, for people: `entry`, the dict of the file, and `prefix`, what stood before the model's
+        names in it; each where there is one.
 
         Where wrappers stood in the middle of names, `prefix` lists them without dots.
         """
         holders = dict.fromkeys(self._checkpoint.holders[path] for path in match.keys.values())
         entry = next(iter(holders), "") if len(holders) == 1 else ""
-        inside = [(spell(name, frozenset()), spell(path[len(entry) :].lstrip("."), frozenset())) for name, path in match.keys.items()]
+        inside = [
+            (spell(name, frozenset()), spell(path[len(entry) :].lstrip("."), frozenset()))
+            for name, path in match.keys.items()
+        ]
         prefixes = {path.removesuffix(name) if path.endswith(name) else None for name, path in inside}
         prefix = prefixes.pop() if len(prefixes) == 1 else None
         if prefix is None:
@@ -110,11 +130,19 @@ class Places:
         """Paths of tensors in the same dict of the file, outside the prefix: those of a loss, of a second network."""
         taken = {*match.keys.values(), *self.rest(match).values()}
         holders = {self._checkpoint.holders[path] for path in taken}
-        return [path for path in self._checkpoint.tensors if path not in taken and self._checkpoint.holders[path] in holders and not path.endswith("n_averaged")]
+        return [
+            path
+            for path in self._checkpoint.tensors
+            if path not in taken and self._checkpoint.holders[path] in holders and not path.endswith("n_averaged")
+        ]
 
     def rivals(self, best: Match) -> list[Match]:
         """Other places with as much of the model, and other values."""
-        alike = [one for one in self.matches if one is not best and one.keys and one.whole == best.whole and one.keys.keys() >= best.keys.keys()]
+        alike = [
+            one
+            for one in self.matches
+            if one is not best and one.keys and one.whole == best.whole and one.keys.keys() >= best.keys.keys()
+        ]
         return [one for one in alike if self._differ(one, best)]
 
     def averaged(self, match: Match) -> bool:
@@ -129,14 +157,19 @@ class Places:
     def _counts(self, match: Match) -> list[torch.Tensor]:
         """The counters of AveragedModel beside a place."""
         holders = {self._checkpoint.holders[path] for path in match.keys.values()}
-        counts = [self._checkpoint.tensors.get(f"{holder}.n_averaged" if holder else "n_averaged") for holder in holders]
+        counts = [
+            self._checkpoint.tensors.get(f"{holder}.n_averaged" if holder else "n_averaged") for holder in holders
+        ]
         return [count for count in counts if count is not None]
 
     def metadata(self, match: Match) -> dict[str, Mapping[str, object]]:
         """The versions of a place's modules, by the path that the model has for them."""
         spelled = {spell(path, self._level): value for path, value in self._checkpoint.metadata.items()}
         own = {match.prefix: spelled.get(match.prefix, {})}
-        return {path[len(match.prefix) :].lstrip("."): value for path, value in (own | _under(match.prefix, spelled)).items()}
+        return {
+            path[len(match.prefix) :].lstrip("."): value
+            for path, value in (own | _under(match.prefix, spelled)).items()
+        }
 
     def extras(self, match: Match) -> dict[str, object]:
         """What modules keep beside tensors, by the model's name."""
@@ -150,11 +183,15 @@ class Places:
         return any(not torch.equal(tensors[one.keys[key]], tensors[path]) for key, path in other.keys.items())
 
     def _match(self, prefix: str, keys: dict[str, str]) -> Match:
-        misshaped = tuple(name for name, path in keys.items() if self._checkpoint.tensors[path].shape != self._own[name].shape)
+        misshaped = tuple(
+            name for name, path in keys.items() if self._checkpoint.tensors[path].shape != self._own[name].shape
+        )
         return Match(prefix, keys, lacking(self._own, keys), misshaped)
 
     def _natural(self) -> list[str]:
-        """Places whose names the model's own hooks may change: every dict with tensors, and what its names begin with."""
+        """Places whose names the model's own hooks may change: every dict with tensors, and what its names begin
+        with.
+        """
         places: dict[str, None] = {}
         for path in self._paths:
             holder = self._checkpoint.holders[path]
@@ -165,26 +202,40 @@ class Places:
 
 
 def narrowed(checkpoint: Checkpoint, entry: str) -> list[str]:
-    """Paths of the tensors under an entry: a whole path, the end of one such as `generator`, or a word in it such as `ema`.
+    """Paths of the tensors under an entry: a whole path, the end of one such as `generator`, or a word in it such as
+    `ema`.
 
     Raises:
         BadInput: there is none, or several are meant; the message lists what there is.
     """
     parts = entry.split(".")
     prefixes = {prefix for path in checkpoint.tensors for prefix, _ in _splits(path) if prefix}
-    for fits in (lambda name: name == entry, lambda name: name.split(".")[-len(parts) :] == parts, lambda name: entry.lower() in _words(name.rpartition(".")[2])):
-        places = sorted((name for name in prefixes if fits(name) or fits(spell(name, LEVELS[0]))), key=lambda name: (name.count("."), name))
+    for fits in (
+        lambda name: name == entry,
+        lambda name: name.split(".")[-len(parts) :] == parts,
+        lambda name: entry.lower() in _words(name.rpartition(".")[2]),
+    ):
+        places = sorted(
+            (name for name in prefixes if fits(name) or fits(spell(name, LEVELS[0]))),
+            key=lambda name: (name.count("."), name),
+        )
         places = [place for place in places if not any(place.startswith(f"{other}.") for other in places)]
         if len(places) == 1:
             return [path for path in checkpoint.tensors if path.startswith(f"{places[0]}.")]
         if places:
-            raise BadInput(f"{checkpoint.file} has several entries '{clean(entry)}': {listed(places)}", f"give one of them whole, as in --weights '{checkpoint.file}#{clean(places[0])}'")
+            raise BadInput(
+                f"{checkpoint.file} has several entries '{clean(entry)}': {listed(places)}",
+                f"give one of them whole, as in --weights '{checkpoint.file}#{clean(places[0])}'",
+            )
     raise BadInput(f"{checkpoint.file} has no entry '{clean(entry)}'", f"it has {described(checkpoint)}")
 
 
 def described(checkpoint: Checkpoint) -> str:
     """The entries of a file with the number of their tensors, in a line."""
-    return listed(f"'{holder}' ({len(names)} tensors)" if holder else f"{len(names)} tensors at its top" for holder, names in checkpoint.entries().items())
+    return listed(
+        f"'{holder}' ({len(names)} tensors)" if holder else f"{len(names)} tensors at its top"
+        for holder, names in checkpoint.entries().items()
+    )
 
 
 def listed(names: Iterable[str], most: int = SHOWN) -> str:
@@ -197,15 +248,21 @@ def tied(own: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, ...]]:
     """Names of the model -> the other names of the same tensor."""
     groups: dict[object, list[str]] = {}
     for name, tensor in own.items():
-        same: object = id(tensor) if tensor.is_meta or not tensor.numel() else (tensor.data_ptr(), tensor.shape, tensor.stride())
+        same: object = (
+            id(tensor) if tensor.is_meta or not tensor.numel() else (tensor.data_ptr(), tensor.shape, tensor.stride())
+        )
         groups.setdefault(same, []).append(name)
     return {name: tuple(other for other in group if other != name) for group in groups.values() for name in group}
 
 
 def lacking(own: Mapping[str, torch.Tensor], have: Iterable[str]) -> tuple[str, ...]:
-    """What the model lacks: neither there, nor tied to what is there, nor BatchNorm's counter of training steps, which no prediction reads."""
+    """What the model lacks: neither there, nor tied to what is there, nor BatchNorm's counter of training steps, which
+    no prediction reads.
+    """
     have, same = set(have), tied(own)
-    return tuple(name for name in own if name not in have and not have.intersection(same[name]) and not name.endswith(COUNTER))
+    return tuple(
+        name for name in own if name not in have and not have.intersection(same[name]) and not name.endswith(COUNTER)
+    )
 
 
 def spell(name: str, passed_over: frozenset[str]) -> str:
@@ -217,7 +274,9 @@ def spell(name: str, passed_over: frozenset[str]) -> str:
 
 
 def _spelled(own: Sequence[str], paths: Sequence[str]) -> tuple[frozenset[str], dict[str, str], dict[str, str]]:
-    """What is passed over, as much as leaves names unambiguous, and spelled name -> name for the model and for the file."""
+    """What is passed over, as much as leaves names unambiguous, and spelled name -> name for the model and for the
+    file.
+    """
     for level in LEVELS:
         mine, theirs = {spell(name, level): name for name in own}, {spell(path, level): path for path in paths}
         if len(mine) == len(own) and len(theirs) == len(paths):

@@ -50,11 +50,11 @@ def _is_said_causal(mask: torch.Tensor | None, is_causal: bool | None = None, si
 
 @contextmanager
 def exporting() -> Iterator[None]:
-    """While torch.export, or an exporter that starts from its programs, works: plain attention, and recurrent layers as one
-    operator each, whose shapes are told without running the loop over time.
+    """While torch.export, or an exporter that starts from its programs, works: plain attention, and recurrent layers as
+    one operator each, whose shapes are told without running the loop over time.
 
-    torch learns the shapes of `aten.lstm` and its like by unrolling it over the example's length, which fixes that length;
-    the operator itself takes any.
+    torch learns the shapes of `aten.lstm` and its like by unrolling it over the example's length, which fixes that
+    length; the operator itself takes any.
     """
     from torch._decomp import decomposition_table as table
 

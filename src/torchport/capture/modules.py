@@ -1,4 +1,6 @@
-"""A user's module made ready: a copy where it is theirs, without what wrapped it for training, in float32 (build half)."""
+"""A user's module made ready: a copy where it is theirs, without what wrapped it for training, in float32 (build
+half).
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ HALVES = (torch.float16, torch.bfloat16)
 def copied(module: torch.nn.Module) -> torch.nn.Module:
     """A copy on the CPU; the caller's module stays as it is.
 
-    Tensors that a forward pass left in attributes (a weight that a hook of weight_norm or spectral_norm computes, a kept state)
-    belong to that pass's graph, which torch refuses to copy: their values are copied without it.
+    Tensors that a forward pass left in attributes (a weight that a hook of weight_norm or spectral_norm computes, a
+    kept state) belong to that pass's graph, which torch refuses to copy: their values are copied without it.
 
     Raises:
         CaptureError: something in it cannot be copied.
@@ -32,14 +34,22 @@ def copied(module: torch.nn.Module) -> torch.nn.Module:
         made = copy.deepcopy(module, memo)
         return made if any(tensor.is_meta for tensor in made.parameters()) else made.cpu()
     except Exception as exc:  # whatever the user keeps in it: locks, files, generators
-        raise CaptureError(f"{type(module).__name__} cannot be copied: {first_line(exc)}", "give what builds it instead, as file.py:Name, with --weights; or take that attribute off it") from exc
+        raise CaptureError(
+            f"{type(module).__name__} cannot be copied: {first_line(exc)}",
+            "give what builds it instead, as file.py:Name, with --weights; or take that attribute off it",
+        ) from exc
 
 
 def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
-    """The model inside torch.compile, DataParallel, DistributedDataParallel or AveragedModel, which only training needs."""
+    """The model inside torch.compile, DataParallel, DistributedDataParallel or AveragedModel, which only training
+    needs.
+    """
     while True:
         inner = getattr(module, "_orig_mod", None)
-        if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel | torch.optim.swa_utils.AveragedModel):
+        if isinstance(
+            module,
+            torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel | torch.optim.swa_utils.AveragedModel,
+        ):
             inner = module.module
         if not isinstance(inner, torch.nn.Module):
             return module
@@ -63,7 +73,9 @@ def in_float32(module: torch.nn.Module) -> str:
     return f"the model is {was}: its weights run as float32, and inputs of {was} are taken as float32"
 
 
-def _floats(module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _floats(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Inputs of half precision, which the model as written took, in float32."""
 
     def widened(value: Any) -> Any:

@@ -1,8 +1,9 @@
-"""What a model's answers depend on besides the item asked about: found out by a few eager runs, before anything is exported.
+"""What a model's answers depend on besides the item asked about: found out by a few eager runs, before anything is
+exported.
 
 Four things make an honest artefact answer otherwise than the model: a part that stayed in train mode, chance, the calls
-before, and the other items of the batch. The first three are refused, with the line or the name; the last makes the first
-dimension one that is never filled with items of several callers.
+before, and the other items of the batch. The first three are refused, with the line or the name; the last makes the
+first dimension one that is never filled with items of several callers.
 """
 
 from __future__ import annotations
@@ -83,7 +84,8 @@ def examine(call: Call, batched: Sequence[str]) -> tuple[Watched, str | None]:
         batched: the inputs whose first dimension counts items.
 
     Returns:
-        What an eager run did; and None where every item is answered by itself, else what its answer depends on, in words.
+        What an eager run did; and None where every item is answered by itself, else what its answer depends on, in
+        words.
 
     Raises:
         CaptureError: a part is in train mode and it shows, forward is random, or it remembers earlier calls.
@@ -125,10 +127,15 @@ def _in_train_mode(call: Call, before: Kept, reference: Answer) -> None:
         for part in parts.values():
             part.training = True
     if differs:
-        leaves = [f"{path} ({type(part).__name__})" for path, part in parts.items() if not any(other.startswith(f"{path}.") for other in parts)]
+        leaves = [
+            f"{path} ({type(part).__name__})"
+            for path, part in parts.items()
+            if not any(other.startswith(f"{path}.") for other in parts)
+        ]
         named = ", ".join(leaves[:3]) + (" and more" if len(leaves) > 3 else "")
         raise CaptureError(
-            f"{named.removeprefix('module.')} stays in train mode after eval(), and the answer would be another in eval mode",
+            f"{named.removeprefix('module.')} stays in train mode after eval(), and the answer would be another in "
+            "eval mode",
             "let eval() reach it (see the module's own train()), or set its training to False where the model is built",
         )
 
@@ -138,17 +145,24 @@ def _by_chance(found: Watched, states: str) -> CaptureError:
     if lines:
         return CaptureError(
             f"forward is random: two calls with one input answer differently ({'; '.join(lines[:3])})",
-            "draw the numbers outside and give them as an input, or switch that off in eval mode (F.dropout(x, p, self.training))",
+            "draw the numbers outside and give them as an input, or switch that off in eval mode (F.dropout(x, p, "
+            "self.training))",
         )
     if states != _states():
-        return CaptureError("forward is random: it draws numbers from Python's or numpy's generator", "draw the numbers outside and give them as an input")
+        return CaptureError(
+            "forward is random: it draws numbers from Python's or numpy's generator",
+            "draw the numbers outside and give them as an input",
+        )
     return CaptureError(
         "two calls with one input answer differently, though no random numbers are drawn",
-        "look for memory that is read before it is written (torch.empty), the clock, or something kept outside the module",
+        "look for memory that is read before it is written (torch.empty), the clock, or something kept outside the "
+        "module",
     )
 
 
-def _by_state(call: Call, before: Kept, reference: Answer, changed: list[str], found: Watched, batched: Sequence[str]) -> None:
+def _by_state(
+    call: Call, before: Kept, reference: Answer, changed: list[str], found: Watched, batched: Sequence[str]
+) -> None:
     """What forward leaves in the module is an error where a later answer depends on it."""
     before.restore()
     call.run()
@@ -161,10 +175,15 @@ def _by_state(call: Call, before: Kept, reference: Answer, changed: list[str], f
         own = dict(call.module.named_buffers())
         kind = "buffer" if changed[0] in own else "attribute"
         names = ", ".join(f"'{name.removeprefix('module.')}'" for name in changed[:3])
-        places = [str(place) for tensor in _named(call, changed) if (place := found.written.get(tensor.untyped_storage().data_ptr()))]
+        places = [
+            str(place)
+            for tensor in _named(call, changed)
+            if (place := found.written.get(tensor.untyped_storage().data_ptr()))
+        ]
         decided = f"; it also decides by a tensor's value, at {found.decided[-1]}" if found.decided else ""
         raise CaptureError(
-            f"forward changes its {kind} {names}{', at ' + places[0] if places else ''}, so that answers depend on the calls before{decided}",
+            f"forward changes its {kind} {names}{', at ' + places[0] if places else ''}, so that answers depend on "
+            f"the calls before{decided}",
             "make it an input and an output that the caller carries from call to call, or leave it alone in eval mode",
         )
 
@@ -199,7 +218,8 @@ def _touched(value: torch.Tensor, other: torch.Tensor, row: int, size: int, axes
     """Whether one item's answer differs between a batch of different items and one where every item is that one.
 
     Args:
-        axes: those that grow with the batch. Without any, all items made one answer; where such an axis has several places
+        axes: those that grow with the batch. Without any, all items made one answer; where such an axis has several
+        places
             an item, the order is the model's own and nothing is told.
     """
     if not axes:
@@ -207,33 +227,51 @@ def _touched(value: torch.Tensor, other: torch.Tensor, row: int, size: int, axes
     axis = axes[0]
     if value.shape[axis] != size:
         return False
-    return different(value.select(axis, row), other.select(axis, row)) or different(other.select(axis, 0), other.select(axis, size - 1))
+    return different(value.select(axis, row), other.select(axis, row)) or different(
+        other.select(axis, 0), other.select(axis, size - 1)
+    )
 
 
 def _grown(call: Call, reference: Answer, batched: Sequence[str]) -> dict[str, list[int]]:
     """The axes of each output that grow with the batch: the first of most, another of a recurrent layer's state."""
-    longer = {name: np.concatenate([array, array[-1:]]) if name in batched else array for name, array in call.feed.items()}
+    longer = {
+        name: np.concatenate([array, array[-1:]]) if name in batched else array for name, array in call.feed.items()
+    }
     try:
         answers = _answer(call.run(longer))
     except Exception:  # the model fixes its batch
         return {name: [0] if value.ndim else [] for name, value in reference.items()}
-    return {name: [axis for axis, (a, b) in enumerate(zip(value.shape, answers[name].shape, strict=False)) if a != b] for name, value in reference.items()}
+    return {
+        name: [axis for axis, (a, b) in enumerate(zip(value.shape, answers[name].shape, strict=False)) if a != b]
+        for name, value in reference.items()
+    }
 
 
 def _distinct(feed: Mapping[str, np.ndarray], batched: Sequence[str]) -> Arrays:
     """The examples, the last item altered where all are the same: its values moved on by one place."""
     alike = all(np.array_equal(feed[name], np.repeat(feed[name][:1], feed[name].shape[0], 0)) for name in batched)
-    return {name: np.concatenate([array[:-1], np.roll(array[-1:], 1, -1)]) if alike and name in batched and array.shape[0] > 1 else array for name, array in feed.items()}
+    return {
+        name: np.concatenate([array[:-1], np.roll(array[-1:], 1, -1)])
+        if alike and name in batched and array.shape[0] > 1
+        else array
+        for name, array in feed.items()
+    }
 
 
 def _states() -> str:
     """The states of Python's and numpy's generators."""
-    return f"{hash(random.getstate())} {hash(np.random.get_state(legacy=False)['state']['key'].tobytes())}, {np.random.get_state(legacy=False)['state']['pos']}"
+    return (
+        f"{hash(random.getstate())} {hash(np.random.get_state(legacy=False)['state']['key'].tobytes())}, "
+        f"{np.random.get_state(legacy=False)['state']['pos']}"
+    )
 
 
 def _alike(feed: Mapping[str, np.ndarray], batched: Sequence[str], row: int) -> Arrays:
     """The examples with every item replaced by one of them."""
-    return {name: np.repeat(array[row : row + 1], array.shape[0], 0) if name in batched else array for name, array in feed.items()}
+    return {
+        name: np.repeat(array[row : row + 1], array.shape[0], 0) if name in batched else array
+        for name, array in feed.items()
+    }
 
 
 def _differ(a: Answer, b: Answer) -> bool:

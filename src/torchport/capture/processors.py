@@ -1,7 +1,9 @@
-"""What transformers itself does to an input before a folder's model sees it: read into facts, and compared with what torchport does.
+"""What transformers itself does to an input before a folder's model sees it: read into facts, and compared with what
+torchport does.
 
-A folder's JSON files say less than transformers makes of them: defaults stand in code, and `tokenizer_config.json` changes what `tokenizer.json` says. So
-its own tokenizer and image processor are opened where they can be, offline and without code of the folder, and asked.
+A folder's JSON files say less than transformers makes of them: defaults stand in code, and `tokenizer_config.json`
+changes what `tokenizer.json` says. So its own tokenizer and image processor are opened where they can be, offline and
+without code of the folder, and asked.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ COMPARED = 8
 """So many items are prepared by transformers too."""
 
 LEVELS_APART = 1.0
-"""Mean difference of two pictures, in levels of 0..255, from which on they were not prepared alike: resampling differs by less."""
+"""Mean difference of two pictures, in levels of 0..255, from which on they were not prepared alike: resampling differs
+by less.
+"""
 
 _OFFLINE = {"local_files_only": True, "trust_remote_code": False}
 _VOCABULARIES = ("vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "spm.model")
@@ -51,7 +55,11 @@ class Processors:
         found: list[str] = []
         for item in items[:COMPARED]:
             try:
-                if self.pictures is not None and "resize" in facts and not {"resize", "crop", "mean", "std", "scale", "color", "interpolation"} & set(given):
+                if (
+                    self.pictures is not None
+                    and "resize" in facts
+                    and not {"resize", "crop", "mean", "std", "scale", "color", "interpolation"} & set(given)
+                ):
                     found += _pictures_apart(self.pictures, item.read(), facts)
                 if self.tokenizer is not None and "pad_id" in facts and "tokenizer" not in given:
                     found += _tokens_apart(self.tokenizer, item.read(), facts)
@@ -68,9 +76,15 @@ def open_processors(folder: Path, *, text: bool) -> Processors:
     Args:
         text: whether its model reads token ids.
     """
-    pictures = _opened("AutoImageProcessor", folder) if (folder / "preprocessor_config.json").is_file() and not text else None
+    pictures = (
+        _opened("AutoImageProcessor", folder) if (folder / "preprocessor_config.json").is_file() and not text else None
+    )
     told = (folder / "tokenizer_config.json").is_file()
-    tokenizer = _opened("AutoTokenizer", folder) if text and (told or not (folder / "tokenizer.json").is_file()) and _has_vocabulary(folder) else None
+    tokenizer = (
+        _opened("AutoTokenizer", folder)
+        if text and (told or not (folder / "tokenizer.json").is_file()) and _has_vocabulary(folder)
+        else None
+    )
     return Processors(tokenizer if getattr(tokenizer, "backend_tokenizer", None) is not None else None, pictures)
 
 
@@ -85,7 +99,9 @@ def tokenizer_file(tokenizer: Any, folder: Path, *, lowercase: bool = False) -> 
     own = folder / "tokenizer.json"
     made = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     if lowercase:
-        made.normalizer = normalizers.Sequence([normalizers.Lowercase(), *([made.normalizer] if made.normalizer else [])])
+        made.normalizer = normalizers.Sequence(
+            [normalizers.Lowercase(), *([made.normalizer] if made.normalizer else [])]
+        )
     made.no_truncation()
     made.no_padding()
     text = made.to_str()
@@ -112,7 +128,9 @@ def _opened(kind: str, folder: Path) -> Any:
     try:
         with _silent():
             return getattr(transformers, kind).from_pretrained(folder, **_OFFLINE)
-    except Exception:  # a folder of another library's, a missing package, an unknown class: its JSON files are read as they are
+    except (
+        Exception
+    ):  # a folder of another library's, a missing package, an unknown class: its JSON files are read as they are
         return None
 
 
@@ -142,12 +160,18 @@ def _pictures_apart(processor: Any, raw: bytes, facts: Mapping[str, Any]) -> lis
     except Exception:  # a processor that takes more than a picture
         return []
     if theirs.shape != ours.shape:
-        return [f"pictures are not prepared as transformers' {kind} does: {list(ours.shape)} here, {list(theirs.shape)} there; state resize, crop and color with --set"]
+        return [
+            f"pictures are not prepared as transformers' {kind} does: {list(ours.shape)} here, {list(theirs.shape)} "
+            "there; state resize, crop and color with --set"
+        ]
     level = facts["scale"] / (255 * np.asarray(facts["std"], np.float64))[:, None, None]
     apart = float(np.mean(np.abs(ours - theirs) / level))
     if apart < LEVELS_APART:
         return []
-    return [f"pictures are not prepared as transformers' {kind} does: {apart:.0f} levels of 0..255 apart on average; state resize, crop, interpolation, mean, std and scale with --set"]
+    return [
+        f"pictures are not prepared as transformers' {kind} does: {apart:.0f} levels of 0..255 apart on average; "
+        "state resize, crop, interpolation, mean, std and scale with --set"
+    ]
 
 
 def _tokens_apart(tokenizer: Any, raw: bytes, facts: Mapping[str, Any]) -> list[str]:
@@ -159,4 +183,7 @@ def _tokens_apart(tokenizer: Any, raw: bytes, facts: Mapping[str, Any]) -> list[
     ours = tokens.ids(text, dict(facts))
     if ours == theirs:
         return []
-    return [f"a text becomes {len(ours)} tokens, by transformers' {type(tokenizer).__name__} {len(theirs)} others; give the right one with --set tokenizer=FILE"]
+    return [
+        f"a text becomes {len(ours)} tokens, by transformers' {type(tokenizer).__name__} {len(theirs)} others; give "
+        "the right one with --set tokenizer=FILE"
+    ]

@@ -27,8 +27,8 @@ class GraphProgram:
     Attributes:
         name: `model`, `preprocess`, ...
         signature: names, dtypes and shapes; forward takes the inputs positionally, in this order.
-        exported: the torch.export program with the signature's dynamic dimensions, or None where only `module` could be had.
-        module: the eager or scripted module in eval mode, or None when the source was a `.pt2`.
+        exported: the torch.export program with the signature's dynamic dimensions, or None where only `module` could be
+        had. module: the eager or scripted module in eval mode, or None when the source was a `.pt2`.
         examples: one real feed, with the batch the graph was captured at.
         rung: which rung of the ladder held: `strict`, `non-strict`, `trace`, `script`.
         said: what each rung that failed said, for the error message and the report.
@@ -53,11 +53,17 @@ class GraphProgram:
         if self.module is not None:
             return self.module
         assert self.exported is not None, "a captured graph has a module or an exported program"
-        return self.exported.module(check_guards=False)  # the signature says what it takes; guards shut out single sizes in between
+        return self.exported.module(
+            check_guards=False
+        )  # the signature says what it takes; guards shut out single sizes in between
 
     def operators(self) -> set[str]:
         """The operators of the exported program, such as `aten.lstm.input`; none where there is only TorchScript."""
-        return {str(node.target) for node in self.exported.graph.nodes if node.op == "call_function"} if self.exported is not None else set()
+        return (
+            {str(node.target) for node in self.exported.graph.nodes if node.op == "call_function"}
+            if self.exported is not None
+            else set()
+        )
 
     def lowered_by(self, export: Callable[..., Converted], *more: Any) -> Converted:
         """`export(self, *more)`, with torch as converters need it (see `modes`)."""
@@ -76,7 +82,10 @@ class GraphProgram:
             from .words import reasons
 
             why = reasons(self.said) or "the source is TorchScript"
-            raise UnsupportedByTarget(f"{target} needs torch.export, which did not capture graph '{self.name}' ({why})", "use the onnx or torchscript target, or fix the named line")
+            raise UnsupportedByTarget(
+                f"{target} needs torch.export, which did not capture graph '{self.name}' ({why})",
+                "use the onnx or torchscript target, or fix the named line",
+            )
         return self.exported
 
 
@@ -89,8 +98,8 @@ class Program:
         imports: modules that must be imported before an artefact of this program loads.
         source: where it came from, JSON-able, with content hashes and no absolute paths.
         recipe: the recipe that made it; `fp32` as captured.
-        weighted: names of the graphs that carry the source's weights, which recipes act on; the others are the task's own.
-        stateful: names of the graphs that are handed their own outputs of the call before.
+        weighted: names of the graphs that carry the source's weights, which recipes act on; the others are the task's
+        own. stateful: names of the graphs that are handed their own outputs of the call before.
     """
 
     graphs: Mapping[str, GraphProgram]
@@ -107,7 +116,9 @@ class Program:
 
 
 def flatten_outputs(value: Any) -> dict[str, torch.Tensor]:
-    """Name the tensors of whatever forward returned: dict keys or a dataclass's fields, else `output_0`, `output_1`, ...; nested keys join by `.`."""
+    """Name the tensors of whatever forward returned: dict keys or a dataclass's fields, else `output_0`, `output_1`,
+    ...; nested keys join by `.`.
+    """
     import torch
     from torch.utils import _pytree as pytree
 

@@ -47,14 +47,15 @@ def build(where: str, name: str, args: Mapping[str, str]) -> Built:
     """Import a class, factory or ready module, and call it.
 
     Args:
-        where: an importable module, or the path of a `.py` file. The current folder (and the file's own) can be imported
+        where: an importable module, or the path of a `.py` file. The current folder (and the file's own) can be
+        imported
             from while this runs, and only then.
         name: attribute of the module; dots go deeper.
         args: keyword arguments as typed: JSON where it parses, else the text itself.
 
     Raises:
-        CaptureError: it cannot be imported or called, or does not build a torch.nn.Module; names the user's file and line.
-        BadInput: there is no such file.
+        CaptureError: it cannot be imported or called, or does not build a torch.nn.Module; names the user's file and
+        line. BadInput: there is no such file.
         UsageError: arguments for something that takes none.
     """
     import torch
@@ -70,7 +71,10 @@ def build(where: str, name: str, args: Mapping[str, str]) -> Built:
         else:
             built = _call(thing, arguments, what)
     if not isinstance(built, torch.nn.Module):
-        raise CaptureError(f"{what} gave a {type(built).__name__}, not a torch.nn.Module", "name a class or a function that returns the model")
+        raise CaptureError(
+            f"{what} gave a {type(built).__name__}, not a torch.nn.Module",
+            "name a class or a function that returns the model",
+        )
     return Built(built, _hash_of(source), arguments, bool(heard or getattr(built, "name_or_path", "")))
 
 
@@ -80,7 +84,11 @@ def names_in(path: Path) -> list[str]:
         tree = ast.parse(path.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return []
-    return [node.name for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")]
+    return [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and not node.name.startswith("_")
+    ]
 
 
 def _parsed(text: str) -> Any:
@@ -137,7 +145,10 @@ def _import(module: str) -> ModuleType:
         return importlib.import_module(module)
     except ModuleNotFoundError as exc:
         if exc.name and (module == exc.name or module.startswith(f"{exc.name}.")):
-            raise CaptureError(f"there is no module '{exc.name}'", "run from the folder that holds it, install its package, or give the file: file.py:Name") from exc
+            raise CaptureError(
+                f"there is no module '{exc.name}'",
+                "run from the folder that holds it, install its package, or give the file: file.py:Name",
+            ) from exc
         raise _failed(f"importing {module}", exc, f"install what it needs: {exc.name}") from exc
     except (Exception, SystemExit) as exc:
         raise _failed(f"importing {module}", exc) from exc
@@ -146,8 +157,8 @@ def _import(module: str) -> ModuleType:
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise BadInput(f"there is no file '{path}'", "check the path before the colon")
-    # Under its own name, so that `import` of it elsewhere gives the same classes; never over another module of that name.
-    # TorchScript writes the name into its code, where it must be an identifier of plain letters.
+    # Under its own name, so that `import` of it elsewhere gives the same classes; never over another module of that
+    # name. TorchScript writes the name into its code, where it must be an identifier of plain letters.
     stem = re.sub(r"^(?=\d)|\W", "_", path.stem, flags=re.ASCII)
     other = sys.modules.get(stem)
     name = stem if other is None or getattr(other, "__file__", None) == str(path.resolve()) else f"{stem}_file"
@@ -172,19 +183,27 @@ def _attribute(module: ModuleType, name: str, what: str) -> Any:
             public = [known for known in dir(thing) if not known.startswith("_")]
             own = [known for known in public if getattr(getattr(thing, known), "__module__", None) == module.__name__]
             near = difflib.get_close_matches(part, public) or own[:5]
-            raise CaptureError(f"{what}: there is no '{part}' in {module.__name__}", f"did you mean {' or '.join(near)}?" if near else "name a class or function that it defines")
+            raise CaptureError(
+                f"{what}: there is no '{part}' in {module.__name__}",
+                f"did you mean {' or '.join(near)}?" if near else "name a class or function that it defines",
+            )
         thing = getattr(thing, part)
     return thing
 
 
 def _call(factory: Callable[..., Any], arguments: Mapping[str, Any], what: str) -> Any:
     if not callable(factory):
-        raise CaptureError(f"{what} is a {type(factory).__name__}, not a class, a function or a model", "name a class or a function that returns the model")
+        raise CaptureError(
+            f"{what} is a {type(factory).__name__}, not a class, a function or a model",
+            "name a class or a function that returns the model",
+        )
     try:
         signature = inspect.signature(factory)
         signature.bind(**arguments)
     except TypeError as exc:
-        raise CaptureError(f"{what} cannot be called: {exc}", f"it is {what}{signature}: give --arg name=value") from exc
+        raise CaptureError(
+            f"{what} cannot be called: {exc}", f"it is {what}{signature}: give --arg name=value"
+        ) from exc
     except ValueError:  # some builtins have no signature: the call itself will tell
         pass
     try:
@@ -197,7 +216,10 @@ def _call(factory: Callable[..., Any], arguments: Mapping[str, Any], what: str) 
 
 def _failed(doing: str, exc: BaseException, hint: str = "") -> CaptureError:
     place = place_of(exc)
-    return CaptureError(f"{doing} failed at {place}: {first_line(exc)}" if place else f"{doing} failed: {first_line(exc)}", hint or "fix that line, or give other --arg")
+    return CaptureError(
+        f"{doing} failed at {place}: {first_line(exc)}" if place else f"{doing} failed: {first_line(exc)}",
+        hint or "fix that line, or give other --arg",
+    )
 
 
 def _hash_of(module: ModuleType) -> str | None:

@@ -1,4 +1,6 @@
-"""What a pickled checkpoint may have rebuilt: tensors, NumPy arrays, a few plain kinds; every argument is a stranger's (build half)."""
+"""What a pickled checkpoint may have rebuilt: tensors, NumPy arrays, a few plain kinds; every argument is a stranger's
+(build half).
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,12 @@ MOST_REPEATED = 2**26
 """Elements that a tensor may have beyond those of its storage (an axis of stride 0 repeats them)."""
 
 DTYPES = {
-    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage": torch.bfloat16,
-    "LongStorage": torch.int64, "IntStorage": torch.int32, "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8,
-    "BoolStorage": torch.bool, "ComplexFloatStorage": torch.complex64, "ComplexDoubleStorage": torch.complex128, "UntypedStorage": torch.uint8,
+    "DoubleStorage": torch.float64, "FloatStorage": torch.float32, "HalfStorage": torch.float16, "BFloat16Storage":
+    torch.bfloat16,
+    "LongStorage": torch.int64, "IntStorage": torch.int32, "ShortStorage": torch.int16, "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool, "ComplexFloatStorage": torch.complex64, "ComplexDoubleStorage": torch.complex128,
+    "UntypedStorage": torch.uint8,
 }  # fmt: skip
 NUMPY = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1", "c8", "c16")
 """NumPy's dtypes that torch has as well."""
@@ -34,7 +39,9 @@ class Storage:
 
 @dataclass(eq=False)
 class Array:
-    """A NumPy array of the file, as the tensor it is; None until its bytes come, and where torch has no such numbers."""
+    """A NumPy array of the file, as the tensor it is; None until its bytes come, and where torch has no such
+    numbers.
+    """
 
     tensor: torch.Tensor | None = None
 
@@ -66,10 +73,16 @@ def call(path: str, args: tuple[Any, ...]) -> Any:
         raise pickle.UnpicklingError(f"{path} with other arguments than torch writes") from exc
 
 
-def _tensor(storage: Storage, offset: int, size: Any, stride: Any, *_: Any, dtype: torch.dtype | None = None) -> torch.Tensor:
+def _tensor(
+    storage: Storage, offset: int, size: Any, stride: Any, *_: Any, dtype: torch.dtype | None = None
+) -> torch.Tensor:
     """A tensor cut from a storage, where it lies within."""
     numbers = (offset, *size, *stride)
-    if type(storage) is not Storage or any(type(one) is not int or one < 0 for one in numbers) or len(size) != len(stride):
+    if (
+        type(storage) is not Storage
+        or any(type(one) is not int or one < 0 for one in numbers)
+        or len(size) != len(stride)
+    ):
         raise pickle.UnpicklingError("a tensor of sizes that are none")
     dtype = dtype or storage.dtype
     room, first = storage.raw.nbytes() // dtype.itemsize, storage.start + offset
@@ -80,7 +93,9 @@ def _tensor(storage: Storage, offset: int, size: Any, stride: Any, *_: Any, dtyp
     return torch.empty(0, dtype=dtype).set_(storage.raw, first if count else 0, tuple(size), tuple(stride))
 
 
-def _tensor_v3(storage: Storage, offset: int, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any, *_: Any) -> torch.Tensor:
+def _tensor_v3(
+    storage: Storage, offset: int, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any, *_: Any
+) -> torch.Tensor:
     kind = getattr(torch, dtype.path.removeprefix("torch."), None)
     if not isinstance(kind, torch.dtype):
         raise pickle.UnpicklingError("a tensor of a dtype that torch does not have")
@@ -100,7 +115,9 @@ def _dtype(kind: Any, *_: Any) -> Any:
 def _from_bytes(raw: Any, dtype: Any, shape: Any, order: Any = "C") -> torch.Tensor | None:
     if not isinstance(dtype, np.dtype) or not isinstance(raw, bytes | bytearray):
         return None
-    return torch.from_numpy(np.frombuffer(bytearray(raw), dtype).reshape(shape, order="F" if order == "F" else "C").copy())
+    return torch.from_numpy(
+        np.frombuffer(bytearray(raw), dtype).reshape(shape, order="F" if order == "F" else "C").copy()
+    )
 
 
 def _frombuffer(raw: Any, dtype: Any, shape: Any, order: Any, *_: Any) -> Array:

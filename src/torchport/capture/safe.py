@@ -66,7 +66,8 @@ def load_exported(path: Path) -> ExportedProgram:
     """Open a `.pt2` so that nothing in it can execute, not even when its module runs later.
 
     The archive may hold only what torch.export.save writes (see `archive`), its tensors are unpickled with weights_only
-    in force, and the guards that torch would turn into generated code are dropped: a Signature says what the graph takes.
+    in force, and the guards that torch would turn into generated code are dropped: a Signature says what the graph
+    takes.
 
     Raises:
         UnsafeFile: it contains code, or objects that only code can rebuild.
@@ -131,7 +132,10 @@ def _require(path: Path) -> None:
 
 
 def _damaged(path: Path, exc: BaseException) -> BadInput:
-    return BadInput(f"{path.name} is damaged, truncated, or not what its name says: {_first_line(exc)}", "copy or save the file again")
+    return BadInput(
+        f"{path.name} is damaged, truncated, or not what its name says: {_first_line(exc)}",
+        "copy or save the file again",
+    )
 
 
 def _wanted(exc: pickle.UnpicklingError) -> str:

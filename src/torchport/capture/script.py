@@ -1,4 +1,6 @@
-"""TorchScript of a captured graph: scripted where that works, else traced, and checked on another size than the example."""
+"""TorchScript of a captured graph: scripted where that works, else traced, and checked on another size than the
+example.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ def to_archive(module: torch.jit.ScriptModule) -> bytes:
         torch.jit.save(module, buffer)
     buffer.seek(0)
     reader = torch._C.PyTorchFileReader(buffer)
-    names = [name for name in reader.get_all_records() if not name.endswith(".debug_pkl") and not name.startswith(".data/")]
+    names = [
+        name for name in reader.get_all_records() if not name.endswith(".debug_pkl") and not name.startswith(".data/")
+    ]
     records = {name: bytes(reader.get_record(name)) for name in names}
     plain = {_COUNTER.sub(b"", name.encode()).decode(): _uncounted(name, data) for name, data in records.items()}
     if len(plain) == len(records) and None not in plain.values():
@@ -80,7 +84,9 @@ def to_archive(module: torch.jit.ScriptModule) -> bytes:
 
 @contextmanager
 def quiet_jit() -> Iterator[None]:
-    """TorchScript is deprecated upstream, its tracer warns of every branch, and its compiler reads what a module deprecates: known here, and checked for."""
+    """TorchScript is deprecated upstream, its tracer warns of every branch, and its compiler reads what a module
+    deprecates: known here, and checked for.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", message=r".*(torch\.jit\.|Lite Interpreter)", category=DeprecationWarning)
@@ -136,14 +142,18 @@ def _check(graph: GraphProgram, module: torch.jit.ScriptModule) -> None:
         for name, wanted in expected.items():
             got = answered[name]
             if got.dtype != wanted.dtype or got.shape != wanted.shape:
-                raise ValueError(f"'{name}' is {got.dtype}{list(got.shape)} at input {sizes}, not {wanted.dtype}{list(wanted.shape)}")
+                raise ValueError(
+                    f"'{name}' is {got.dtype}{list(got.shape)} at input {sizes}, not {wanted.dtype}{list(wanted.shape)}"
+                )
             scale = float(wanted.abs().max()) if wanted.is_floating_point() and wanted.numel() else 0.0
             if not torch.allclose(got, wanted, rtol=0.0, atol=_TOLERANCE * scale, equal_nan=True):
                 raise ValueError(f"'{name}' differs at input {sizes}")
 
 
 def _resized(graph: GraphProgram) -> Arrays:
-    """The example feed with every dynamic dimension at another size that its bound allows, by repeating what is there."""
+    """The example feed with every dynamic dimension at another size that its bound allows, by repeating what is
+    there.
+    """
     feed = {}
     for spec in graph.signature.inputs:
         array = graph.examples[spec.name]
@@ -161,7 +171,9 @@ def _another_size(size: int, bound: Bound | None) -> int:
 
 
 def _uncounted(name: str, data: bytes) -> bytes | None:
-    """A record without the counts in class names; None where a pickle holds one beside its length, which must not change."""
+    """A record without the counts in class names; None where a pickle holds one beside its length, which must not
+    change.
+    """
     if name.endswith(".pkl") and len(_COUNTER.findall(data)) != len(_CLASS.findall(data)):
         return None
     return _COUNTER.sub(b"", data) if name.endswith((".pkl", ".py")) else data

@@ -73,14 +73,20 @@ class Weights:
     drop: tuple[str, ...] = ()
 
 
-def open_source(source: str | torch.nn.Module, *, args: Mapping[str, str] | None = None, weights: Path | None = None, drop: Sequence[str] = ()) -> Source:
+def open_source(
+    source: str | torch.nn.Module,
+    *,
+    args: Mapping[str, str] | None = None,
+    weights: Path | None = None,
+    drop: Sequence[str] = (),
+) -> Source:
     """Open whatever holds a model.
 
     Args:
         source: `package.module:name`, `file.py:Name`, a file, a folder, or an eager module (copied, never changed).
         args: keyword arguments for a class or factory, as typed (JSON where it parses).
-        weights: `.safetensors`, `.pt`, `.pth`, `.ckpt` or `.bin` for a model that Python builds; `best.pth#ema` names one set of those in it.
-        drop: names of weights to leave out, by their beginnings, or by patterns with `*`.
+        weights: `.safetensors`, `.pt`, `.pth`, `.ckpt` or `.bin` for a model that Python builds; `best.pth#ema` names
+        one set of those in it. drop: names of weights to leave out, by their beginnings, or by patterns with `*`.
 
     Raises:
         BadInput: there is no such file, or it is damaged, or it holds weights and not a model.
@@ -91,7 +97,9 @@ def open_source(source: str | torch.nn.Module, *, args: Mapping[str, str] | None
     """
     args = args or {}
     if drop and weights is None:
-        raise UsageError(f"--drop {drop[0]}: there are no --weights to drop it from", "leave out --drop, or give --weights")
+        raise UsageError(
+            f"--drop {drop[0]}: there are no --weights to drop it from", "leave out --drop, or give --weights"
+        )
     given = None if weights is None else Weights(weights, tuple(drop))
     if not isinstance(source, str):
         kind = type(modules.unwrapped(source))
@@ -109,15 +117,26 @@ def open_source(source: str | torch.nn.Module, *, args: Mapping[str, str] | None
 
 def _hugging_face(folder: Path, args: Mapping[str, str], weights: Weights | None) -> Source:
     if kind_of(folder) != "hf-dir":
-        raise BadInput(f"there is no Hugging Face model in '{folder}'", "give a folder with config.json, as save_pretrained writes it; nothing is downloaded")
+        raise BadInput(
+            f"there is no Hugging Face model in '{folder}'",
+            "give a folder with config.json, as save_pretrained writes it; nothing is downloaded",
+        )
     if args:
         raise _built_already(folder)
     found = huggingface.open_folder(folder, with_weights=weights is None)
     name, saved = folder.resolve().name, json.loads((folder / "config.json").read_bytes())
     kind = saved.get("dtype") or saved.get("torch_dtype")
-    halves = (f"{name}: weights of {kind} run as float32",) if kind in ("float16", "bfloat16") and weights is None else ()
-    built = python_source.Built(found.module, _sha256(folder / "config.json"), {}, loaded=True, notes=(*found.notes, *halves))
-    return replace(_eager(name, "huggingface", built, weights, found.facts), architecture=type(found.module).__name__, processors=found.processors)
+    halves = (
+        (f"{name}: weights of {kind} run as float32",) if kind in ("float16", "bfloat16") and weights is None else ()
+    )
+    built = python_source.Built(
+        found.module, _sha256(folder / "config.json"), {}, loaded=True, notes=(*found.notes, *halves)
+    )
+    return replace(
+        _eager(name, "huggingface", built, weights, found.facts),
+        architecture=type(found.module).__name__,
+        processors=found.processors,
+    )
 
 
 def _built_already(path: Path) -> UsageError:
@@ -127,7 +146,10 @@ def _built_already(path: Path) -> UsageError:
 def _from_path(path: Path, weights: Weights | None) -> Source:
     if path.suffix == ".py":
         found = python_source.names_in(path)
-        raise UsageError(f"'{path.name}' needs the name of what builds the model", f"such as {path.name}:{found[0]}" if found else f"write {path.name}:Name")
+        raise UsageError(
+            f"'{path.name}' needs the name of what builds the model",
+            f"such as {path.name}:{found[0]}" if found else f"write {path.name}:Name",
+        )
     if not path.exists():
         raise BadInput(f"there is no '{path}'", FORMS)
     kind = kind_of(path)
@@ -154,9 +176,14 @@ def _exported(path: Path) -> Source:
     return Source(path.name, exported=program, provenance=provenance | {"source_sha256": _sha256(path)})
 
 
-def _eager(name: str, kind: str, built: python_source.Built, weights: Weights | None, facts: Mapping[str, Any] | None = None) -> Source:
+def _eager(
+    name: str, kind: str, built: python_source.Built, weights: Weights | None, facts: Mapping[str, Any] | None = None
+) -> Source:
     # Where a file lies on the builder's disk is nobody's business: only its name is kept.
-    arguments = {key: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value for key, value in built.arguments.items()}
+    arguments = {
+        key: Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+        for key, value in built.arguments.items()
+    }
     more: dict[str, Any] = {"arguments": arguments} if arguments else {}
     if built.source_sha256:
         more["source_sha256"] = built.source_sha256
@@ -181,7 +208,9 @@ def _source(name: str, kind: str, module: torch.nn.Module, more: Mapping[str, An
     for parameter in parameters:  # one by one: a scripted module has no requires_grad_ of its own
         parameter.requires_grad_(False)
     if any(parameter.is_meta for parameter in parameters):
-        raise CaptureError(f"{name} has parameters without values (device 'meta')", "give the weights: --weights file.safetensors")
+        raise CaptureError(
+            f"{name} has parameters without values (device 'meta')", "give the weights: --weights file.safetensors"
+        )
     provenance = _provenance(kind, name, module.state_dict(), sum(p.numel() for p in parameters))
     return Source(name, module=module, facts=facts, provenance={**provenance, **more})
 
@@ -190,7 +219,13 @@ def _provenance(kind: str, name: str, state: Mapping[str, Any], parameters: int)
     import torch
 
     tensors = {key: value for key, value in state.items() if isinstance(value, torch.Tensor)}
-    return {"kind": kind, "name": name, "parameters": parameters, "weights_sha256": state_hash(tensors), "torch": torch.__version__.partition("+")[0]}
+    return {
+        "kind": kind,
+        "name": name,
+        "parameters": parameters,
+        "weights_sha256": state_hash(tensors),
+        "torch": torch.__version__.partition("+")[0],
+    }
 
 
 def _sha256(path: Path) -> str:

@@ -22,9 +22,16 @@ class Kept:
     """
 
     def __init__(self, module: torch.nn.Module) -> None:
-        self._parts = {path: part for path, part in module.named_modules() if not isinstance(part, torch.jit.ScriptModule)}
+        self._parts = {
+            path: part for path, part in module.named_modules() if not isinstance(part, torch.jit.ScriptModule)
+        }
         self._attributes = {path: dict(vars(part)) for path, part in self._parts.items()}
-        self._contents = {id(value): (value, _copied(value)) for held in self._attributes.values() for value in held.values() if type(value) in _CONTAINERS}
+        self._contents = {
+            id(value): (value, _copied(value))
+            for held in self._attributes.values()
+            for value in held.values()
+            if type(value) in _CONTAINERS
+        }
         self._tensors = dict(module.named_buffers())
         small = sum(tensor.nbytes for tensor in self._tensors.values()) <= MOST_BYTES
         self._values = {name: tensor.clone() for name, tensor in self._tensors.items()} if small else {}
@@ -50,7 +57,9 @@ class Kept:
         now = dict(self._module.named_buffers())
         buffers = [name for name, value in self._values.items() if now.get(name) is None or not _same(now[name], value)]
         buffers += [name for name in now if name not in self._tensors]
-        return buffers or [f"{path}.{key}".lstrip(".") for path, part in self._parts.items() for key in self._differing(path, part)]
+        return buffers or [
+            f"{path}.{key}".lstrip(".") for path, part in self._parts.items() for key in self._differing(path, part)
+        ]
 
     def _differing(self, path: str, part: torch.nn.Module) -> list[str]:
         before, now = self._attributes[path], vars(part)
@@ -59,7 +68,9 @@ class Kept:
 
     def _refilled(self, value: Any) -> bool:
         kept = self._contents.get(id(value))
-        return kept is not None and (len(kept[1]) != len(value) or any(a is not b for a, b in zip(kept[1], value, strict=True)))
+        return kept is not None and (
+            len(kept[1]) != len(value) or any(a is not b for a, b in zip(kept[1], value, strict=True))
+        )
 
 
 @contextmanager
@@ -80,10 +91,18 @@ def _copied(value: Any) -> Any:
 def _refill(value: Any, content: Any) -> None:
     if isinstance(value, list):
         value[:] = content
-    elif len(value) != len(content) or any(a is not b for a, b in zip(value, content, strict=True)) or isinstance(value, dict):
+    elif (
+        len(value) != len(content)
+        or any(a is not b for a, b in zip(value, content, strict=True))
+        or isinstance(value, dict)
+    ):
         value.clear()
         value.update(content)
 
 
 def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
-    return a.shape == b.shape and a.dtype == b.dtype and bool(torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) if a.is_floating_point() else torch.equal(a, b))
+    return (
+        a.shape == b.shape
+        and a.dtype == b.dtype
+        and bool(torch.equal(torch.nan_to_num(a), torch.nan_to_num(b)) if a.is_floating_point() else torch.equal(a, b))
+    )

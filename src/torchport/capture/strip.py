@@ -38,7 +38,10 @@ def scrub(program: ExportedProgram) -> ExportedProgram:
     for original, module in zip(program.graph_module.modules(), clean.graph_module.modules(), strict=True):
         if isinstance(module, torch.fx.GraphModule) and isinstance(original, torch.fx.GraphModule):
             for before, node in zip(original.graph.nodes, module.graph.nodes, strict=True):
-                node.name, node.target = before.name, before.target  # a copied graph calls an argument `input` `input_1`
+                node.name, node.target = (
+                    before.name,
+                    before.target,
+                )  # a copied graph calls an argument `input` `input_1`
                 _scrub_meta(node.meta)
     if program.example_inputs is not None:
         clean.example_inputs = pytree.tree_map_only(torch.Tensor, _zeros, program.example_inputs)
@@ -55,7 +58,9 @@ def save_exported(program: ExportedProgram, path: Path) -> None:
 
     buffer = io.BytesIO()  # torch.export.save would write the file's name into the archive
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="No complete tensor found")  # of views of one storage: right for weights on the CPU, as these are
+        warnings.filterwarnings(
+            "ignore", message="No complete tensor found"
+        )  # of views of one storage: right for weights on the CPU, as these are
         torch.export.save(scrub(program), buffer)
     write_file(path, buffer.getbuffer())
 

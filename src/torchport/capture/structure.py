@@ -1,4 +1,6 @@
-"""Tensors in dicts, lists, tuples and dataclasses: how forward's arguments are put together from inputs with dotted names."""
+"""Tensors in dicts, lists, tuples and dataclasses: how forward's arguments are put together from inputs with dotted
+names.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def may_be_named(module: torch.nn.Module, argument: str, count: int) -> bool:
 
 def _is_made(kind: Any) -> bool:
     """Whether a class is built from named parts: a dataclass or a named tuple."""
-    return isinstance(kind, type) and (dataclasses.is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields")))
+    return isinstance(kind, type) and (
+        dataclasses.is_dataclass(kind) or (issubclass(kind, tuple) and hasattr(kind, "_fields"))
+    )
 
 
 def order(path: Sequence[str]) -> tuple[int, ...]:
@@ -58,8 +62,8 @@ def order(path: Sequence[str]) -> tuple[int, ...]:
 def build(graph: torch.fx.Graph, leaves: Mapping[Path, torch.fx.Node], kind: Any) -> Any:
     """What forward takes for one argument, from tensors by their paths below it.
 
-    Numbers as parts make a list (a tuple where it is annotated so), names make a dict, or the dataclass or named tuple of
-    the annotation.
+    Numbers as parts make a list (a tuple where it is annotated so), names make a dict, or the dataclass or named tuple
+    of the annotation.
     """
     if () in leaves:
         return leaves[()]

@@ -138,7 +138,11 @@ def _dtype_of(kind: Any) -> torch.dtype:
 
 
 def _raw(content: bytes) -> torch.UntypedStorage:
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8).untyped_storage() if content else torch.empty(0).untyped_storage()
+    return (
+        torch.frombuffer(bytearray(content), dtype=torch.uint8).untyped_storage()
+        if content
+        else torch.empty(0).untyped_storage()
+    )
 
 
 def _length(file: BinaryIO) -> int:

@@ -1,8 +1,9 @@
-"""Pickles read without running them: tensors and plain data come back, everything else as a note of its name (build half).
+"""Pickles read without running them: tensors and plain data come back, everything else as a note of its name (build
+half).
 
-Nothing that a file names is imported, looked up or called. `pickletools` splits the file into operations; those that build
-lists, dicts, texts and numbers are done here, tensors are made of bytes that the file holds, and whatever else a file would
-have called stands as an `Object` that remembers its name and its arguments.
+Nothing that a file names is imported, looked up or called. `pickletools` splits the file into operations; those that
+build lists, dicts, texts and numbers are done here, tensors are made of bytes that the file holds, and whatever else a
+file would have called stands as an `Object` that remembers its name and its arguments.
 """
 
 from __future__ import annotations
@@ -20,12 +21,32 @@ from . import rebuild
 from .rebuild import Array
 
 NESTED, TYPED = "torch.storage._load_from_bytes", "torch._tensor._rebuild_from_type_v2"
-BUILT_IN = tuple(f"builtins.{kind}" for kind in ("object", "bool", "int", "float", "str", "list", "tuple", "slice", "range"))
+BUILT_IN = tuple(
+    f"builtins.{kind}" for kind in ("object", "bool", "int", "float", "str", "list", "tuple", "slice", "range")
+)
 CONTAINERS = ("collections.OrderedDict", "collections.defaultdict", "collections.Counter", "builtins.dict")
-PLAIN = frozenset((*CONTAINERS, *BUILT_IN, *rebuild.MAKERS, NESTED, TYPED, "torch.device", "torch.nn.parameter.Parameter", "torch.serialization._get_layout", "numpy.ndarray", "numpy.dtype"))
+PLAIN = frozenset(
+    (
+        *CONTAINERS,
+        *BUILT_IN,
+        *rebuild.MAKERS,
+        NESTED,
+        TYPED,
+        "torch.device",
+        "torch.nn.parameter.Parameter",
+        "torch.serialization._get_layout",
+        "numpy.ndarray",
+        "numpy.dtype",
+    )
+)
 """Names that every checkpoint may hold: nobody needs to hear of them."""
 
-ALIASES = {"__builtin__": "builtins", "copy_reg": "copyreg", "numpy.core": "numpy._core", "torch.tensor": "torch._tensor"}
+ALIASES = {
+    "__builtin__": "builtins",
+    "copy_reg": "copyreg",
+    "numpy.core": "numpy._core",
+    "torch.tensor": "torch._tensor",
+}
 
 
 @dataclass(frozen=True)
@@ -55,14 +76,16 @@ class Unpickler:
     """Reads one pickle from a file, from where that stands to the pickle's end.
 
     Args:
-        storage: what a reference to numbers outside the pickle, `("storage", class, key, device, count, ...)`, stands for.
-        nested: reads the bytes of a file of torch.save that the pickle holds.
+        storage: what a reference to numbers outside the pickle, `("storage", class, key, device, count, ...)`, stands
+        for. nested: reads the bytes of a file of torch.save that the pickle holds.
 
     Attributes:
         names: what the file would have imported, but for what every checkpoint holds, in the file's order.
     """
 
-    def __init__(self, file: BinaryIO, storage: Callable[[tuple[Any, ...]], Any], nested: Callable[[bytes], Any]) -> None:
+    def __init__(
+        self, file: BinaryIO, storage: Callable[[tuple[Any, ...]], Any], nested: Callable[[bytes], Any]
+    ) -> None:
         self.names: dict[str, None] = {}
         self._file, self._storage, self._nested = file, storage, nested
         self._stack: list[Any] = []
@@ -103,7 +126,11 @@ class Unpickler:
         made = rebuild.call(path, args)
         if made is not None:
             return made
-        if path.rpartition(".")[2] in ("_reconstructor", "__newobj__", "__newobj_ex__") and args and isinstance(args[0], Named):
+        if (
+            path.rpartition(".")[2] in ("_reconstructor", "__newobj__", "__newobj_ex__")
+            and args
+            and isinstance(args[0], Named)
+        ):
             return Object(args[0].path)
         return Object(path, args)
 
@@ -118,7 +145,11 @@ class Unpickler:
         for old, new in ALIASES.items():
             module = new + module[len(old) :] if module == old or module.startswith(f"{old}.") else module
         path = f"{module}.{name}"
-        if path not in PLAIN and not isinstance(getattr(torch, name, None) if module == "torch" else None, torch.dtype) and rebuild.storage_dtype(path) is None:
+        if (
+            path not in PLAIN
+            and not isinstance(getattr(torch, name, None) if module == "torch" else None, torch.dtype)
+            and rebuild.storage_dtype(path) is None
+        ):
             self.names[path] = None
         self._stack.append(Named(path))
 
@@ -178,7 +209,11 @@ class Unpickler:
 def _key(value: Any) -> Any:
     """What may be a key; deeper ones stand as an Object, since hashing them recurses without an end."""
     scalar = (str, int, float, bytes, bool, type(None), Named, Object)
-    return value if isinstance(value, scalar) or (type(value) is tuple and all(isinstance(one, scalar) for one in value)) else Object("key")
+    return (
+        value
+        if isinstance(value, scalar) or (type(value) is tuple and all(isinstance(one, scalar) for one in value))
+        else Object("key")
+    )
 
 
 def _pairs(items: list[Any]) -> Table:
@@ -218,7 +253,8 @@ def _put(self: Unpickler, value: Any) -> None:
 
 
 _LITERALS = (
-    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8",
+    "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "UNICODE", "SHORT_BINUNICODE",
+    "BINUNICODE", "BINUNICODE8",
     "STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
 )  # fmt: skip
 
@@ -262,4 +298,6 @@ _STEPS: dict[str, Callable[[Unpickler, Any], object]] = {
     "PERSID": lambda self, value: self._persistent(value),
     "BINPERSID": lambda self, _: self._persistent(self._stack.pop()),
 }
-"""What each operation of a pickle does here. Those that no checkpoint holds (registered extensions, buffers outside the file) are not among them."""
+"""What each operation of a pickle does here. Those that no checkpoint holds (registered extensions, buffers outside the
+file) are not among them.
+"""

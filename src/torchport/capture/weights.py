@@ -1,4 +1,6 @@
-"""Weights into a model: what must fit, what is said of how it was made to fit, and a hash that only the numbers decide."""
+"""Weights into a model: what must fit, what is said of how it was made to fit, and a hash that only the numbers
+decide.
+"""
 
 from __future__ import annotations
 
@@ -41,19 +43,23 @@ class Taken:
     provenance: dict[str, str]
 
 
-def fit(module: torch.nn.Module, checkpoint: Checkpoint, *, entry: str | None = None, drop: Sequence[str] = ()) -> Taken:
+def fit(
+    module: torch.nn.Module, checkpoint: Checkpoint, *, entry: str | None = None, drop: Sequence[str] = ()
+) -> Taken:
     """Load the model's weights out of a file, every tensor in its place.
 
-    The place is found by the model's own names; what a module's load hooks rename counts as loaded. Averaged weights are
-    preferred where the file has others as well. Tied tensors need to be there once, BatchNorm's counter of steps not at all.
+    The place is found by the model's own names; what a module's load hooks rename counts as loaded. Averaged weights
+    are preferred where the file has others as well. Tied tensors need to be there once, BatchNorm's counter of steps
+    not at all.
 
     Args:
         entry: where in the file to look only; see `matching.narrowed`.
-        drop: names to leave out, as they stand in the file or in the model: by their beginnings, or by patterns with `*`.
+        drop: names to leave out, as they stand in the file or in the model: by their beginnings, or by patterns with
+        `*`.
 
     Raises:
-        WeightsError: counts the missing, unexpected and mis-shaped keys of the likeliest place, and names the first of each.
-        BadInput: there is no such entry. UnsafeFile: only a pickled model would have them.
+        WeightsError: counts the missing, unexpected and mis-shaped keys of the likeliest place, and names the first of
+        each. BadInput: there is no such entry. UnsafeFile: only a pickled model would have them.
         UsageError: `drop` names nothing that is there.
     """
     own = {key: value for key, value in module.state_dict(keep_vars=True).items() if _is_tensor(value)}
@@ -74,12 +80,20 @@ def fit(module: torch.nn.Module, checkpoint: Checkpoint, *, entry: str | None = 
         return Taken(tuple(loader.notes(match, chosen.rivals)), places.stood(match))
     if checkpoint.modules and not any(2 * len(match.keys) > len(own) for match in chosen.tries):
         raise pickled_model(checkpoint)
-    raise errors[0] if errors else WeightsError(f"{checkpoint.file} holds nothing of {type(module).__name__}", f"it has {described(checkpoint)}")
+    raise (
+        errors[0]
+        if errors
+        else WeightsError(
+            f"{checkpoint.file} holds nothing of {type(module).__name__}", f"it has {described(checkpoint)}"
+        )
+    )
 
 
 @dataclass(frozen=True)
 class _Chosen:
-    """The places of a file to try in turn, others with as much of the model as the first, and the error where nothing says which of them is meant."""
+    """The places of a file to try in turn, others with as much of the model as the first, and the error where nothing
+    says which of them is meant.
+    """
 
     tries: list[Match]
     rivals: list[Match]
@@ -96,7 +110,11 @@ class _Chosen:
         best, averages, unclear = sets[0], [one for one in sets if places.averaged(one)], None
         if len(sets) > 1 and len(averages) != 1:
             names = " or ".join(f"--weights '{checkpoint.file}#{one.prefix}'" for one in sets[:SHOWN] if one.prefix)
-            unclear = WeightsError(f"{checkpoint.file} holds {len(sets)} sets of weights that fit: {listed((one.prefix or 'its outermost dict' for one in sets), SHOWN)}", f"say which: {names}")
+            unclear = WeightsError(
+                f"{checkpoint.file} holds {len(sets)} sets of weights that fit: "
+                f"{listed((one.prefix or 'its outermost dict' for one in sets), SHOWN)}",
+                f"say which: {names}",
+            )
         elif averages:
             best = averages[0]
         rivals = [one for one in sets if one is not best]
@@ -129,9 +147,16 @@ class _Loader:
         lacks = lacking(self.own, set(self.own) - set(missing))
         missing = [name for name in missing if name not in self.own or name in lacks]
         unexpected = [name for name in unexpected if not name.endswith(COUNTER)]
-        wrong = [_listed(kind, names) for kind, names in (("missing", missing), ("unexpected", unexpected), ("mis-shaped", misshaped)) if names]
+        wrong = [
+            _listed(kind, names)
+            for kind, names in (("missing", missing), ("unexpected", unexpected), ("mis-shaped", misshaped))
+            if names
+        ]
         if wrong:
-            raise WeightsError(f"{self.checkpoint.file} does not fit {type(self.module).__name__}: {', '.join(wrong)}", self._hint(missing, unexpected, misshaped))
+            raise WeightsError(
+                f"{self.checkpoint.file} does not fit {type(self.module).__name__}: {', '.join(wrong)}",
+                self._hint(missing, unexpected, misshaped),
+            )
 
     def _into_module(self, state: Any) -> tuple[list[str], list[str], list[str]]:
         """What the model's own loading says is missing, unexpected and of another shape."""
@@ -148,7 +173,11 @@ class _Loader:
             misshaped = [f"{name}: [{have}] for [{want}]" for name, have, want in _MISSHAPED.findall(str(exc))]
             if not misshaped:
                 raise self._failed(exc) from exc
-            return [name for name in self.own if name not in state], [name for name in state if name not in self.own], misshaped
+            return (
+                [name for name in self.own if name not in state],
+                [name for name in state if name not in self.own],
+                misshaped,
+            )
         except Exception as exc:  # the hooks are the user's code
             raise self._failed(exc) from exc
         return list(getattr(said, "missing_keys", ())), list(getattr(said, "unexpected_keys", ())), []
@@ -156,7 +185,10 @@ class _Loader:
     def _failed(self, exc: BaseException) -> WeightsError:
         place = place_of(exc)
         where = f" at {place}" if place else ""
-        return WeightsError(f"{self.checkpoint.file} cannot be loaded into {type(self.module).__name__}{where}: {first_line(exc)}", "build the model these weights come from (--arg name=value)")
+        return WeightsError(
+            f"{self.checkpoint.file} cannot be loaded into {type(self.module).__name__}{where}: {first_line(exc)}",
+            "build the model these weights come from (--arg name=value)",
+        )
 
     def _check(self, keys: Mapping[str, str]) -> None:
         """Refuse what loading would alter in silence: two values of one tied tensor, and numbers of another kind."""
@@ -166,20 +198,32 @@ class _Loader:
         for name, others in tied(self.own).items():
             for other in others:
                 if name in tensors and other in tensors and not torch.equal(tensors[name], tensors[other]):
-                    message = f"{self.checkpoint.file} has two values for one tensor of {type(self.module).__name__}: {name} and {other} are tied there, and differ in the file"
+                    message = (
+                        f"{self.checkpoint.file} has two values for one tensor of {type(self.module).__name__}: {name} "
+                        f"and {other} are tied there, and differ in the file"
+                    )
                     raise WeightsError(message, f"untie them in the model, or leave one out: --drop {max(name, other)}")
         for name, tensor in tensors.items():
             own = self.own[name]
-            exact = not isinstance(own, torch.nn.Parameter) and not tensor.is_complex() and torch.equal(tensor.to(own.dtype).to(tensor.dtype), tensor)
+            exact = (
+                not isinstance(own, torch.nn.Parameter)
+                and not tensor.is_complex()
+                and torch.equal(tensor.to(own.dtype).to(tensor.dtype), tensor)
+            )
             if _kind(tensor) != _kind(own) and not exact:
-                raise WeightsError(f"{self.checkpoint.file}: {name} is {_dtype(tensor)}, the model's is {_dtype(own)}", "give the weights before they were quantised")
+                raise WeightsError(
+                    f"{self.checkpoint.file}: {name} is {_dtype(tensor)}, the model's is {_dtype(own)}",
+                    "give the weights before they were quantised",
+                )
 
     def check_dropped(self, match: Match, paths: Sequence[str]) -> None:
         """Refuse a `--drop` that nothing begins with."""
         names = {*paths, *match.keys, *self.places.rest(match)}
         idle = [text for text in self.drop if not any(_dropped(name, (text,)) for name in names)]
         if idle:
-            raise UsageError(f"--drop {idle[0]}: there is no such name in {self.checkpoint.file}", f"it has {listed(paths)}")
+            raise UsageError(
+                f"--drop {idle[0]}: there is no such name in {self.checkpoint.file}", f"it has {listed(paths)}"
+            )
 
     def notes(self, match: Match, rivals: Sequence[Match]) -> list[str]:
         """What was taken and what was left, a line each."""
@@ -189,29 +233,60 @@ class _Loader:
         lines = [f"{file}: {', '.join(where)} ({_counted(match.keys)})"] if where else []
         if rivals:
             others = " or ".join(f"--weights '{file}#{one.prefix}'" for one in rivals[:SHOWN])
-            lines[:1] = [f"{file} holds {len(rivals) + 1} sets of these weights: averaged ones are taken, '{match.prefix}' (the other: {others})"]
-        partial = [one for one in self.places.matches if one.missing and 2 * len(one.keys) > len(self.own) and self.places.averaged(one)] if match.whole else []
-        lines += [f"{file}: averaged weights '{one.prefix}' are not taken, as {_listed('missing there', one.missing)}" for one in partial]
+            lines[:1] = [
+                f"{file} holds {len(rivals) + 1} sets of these weights: averaged ones are taken, '{match.prefix}' "
+                f"(the other: {others})"
+            ]
+        partial = (
+            [
+                one
+                for one in self.places.matches
+                if one.missing and 2 * len(one.keys) > len(self.own) and self.places.averaged(one)
+            ]
+            if match.whole
+            else []
+        )
+        lines += [
+            f"{file}: averaged weights '{one.prefix}' are not taken, as {_listed('missing there', one.missing)}"
+            for one in partial
+        ]
         beside = self.places.beside(match)
         lines += [f"{file}: {_counted(beside)} beside the model left out ({listed(beside, SHOWN)})"] if beside else []
-        lines += [f"{file}: objects beside the tensors are left out, never run ({listed(self.checkpoint.objects)})"] if self.checkpoint.objects else []
-        lines += [f"{file}: '{path}' is a whole pickled model and is left out, never run" for path in self.checkpoint.modules]
-        halves = [self.checkpoint.tensors[path] for name, path in match.keys.items() if _wider(self.checkpoint.tensors[path], self.own[name])]
+        lines += (
+            [f"{file}: objects beside the tensors are left out, never run ({listed(self.checkpoint.objects)})"]
+            if self.checkpoint.objects
+            else []
+        )
+        lines += [
+            f"{file}: '{path}' is a whole pickled model and is left out, never run" for path in self.checkpoint.modules
+        ]
+        halves = [
+            self.checkpoint.tensors[path]
+            for name, path in match.keys.items()
+            if _wider(self.checkpoint.tensors[path], self.own[name])
+        ]
         lines += [f"{file}: {_counted(halves)} of {_dtype(halves[0])} run as float32"] if halves else []
         return lines
 
     def _hint(self, missing: Sequence[str], unexpected: Sequence[str], misshaped: Sequence[str]) -> str:
         if not missing and not misshaped:
-            return f"leave out what the model has no place for: {' '.join(f'--drop {text}' for text in _to_drop(unexpected, self.own))}"
+            return (
+                "leave out what the model has no place for: "
+                f"{' '.join(f'--drop {text}' for text in _to_drop(unexpected, self.own))}"
+            )
         if any(name.startswith("torch.distributed") for name in self.checkpoint.objects):
             return "tensors of it are sharded (DTensor): save the full state dict"
         if any(".lora_" in name for name in self.checkpoint.tensors):
             return "this is an adapter (LoRA): merge it into its model first (merge_and_unload), and save that"
-        if any("flat_param" in name for name in self.checkpoint.tensors) or ("ds_version" in self.checkpoint.keys and misshaped):
+        if any("flat_param" in name for name in self.checkpoint.tensors) or (
+            "ds_version" in self.checkpoint.keys and misshaped
+        ):
             return "these are parts of a sharded model: put it together first (full state dict, zero_to_fp32.py)"
         if not unexpected and not misshaped and hasattr(self.module, "tie_weights"):
             return "tie shared tensors as the model is built: call its tie_weights() there"
-        return "build the model these weights come from (--arg name=value)" + (f"; the file has {described(self.checkpoint)}" if len(self.checkpoint.entries()) > 1 else "")
+        return "build the model these weights come from (--arg name=value)" + (
+            f"; the file has {described(self.checkpoint)}" if len(self.checkpoint.entries()) > 1 else ""
+        )
 
 
 def pickled_model(checkpoint: Checkpoint) -> UnsafeFile:
@@ -221,10 +296,17 @@ def pickled_model(checkpoint: Checkpoint) -> UnsafeFile:
     place = next((path for path in checkpoint.modules if "ema" in path), next(iter(checkpoint.modules)))
     model = "model" + "".join(f"[{json.dumps(key)}]" for key in place.split(".") if key)
     stem = checkpoint.file.rpartition(".")[0] or checkpoint.file
-    lines = ("import torch", f'model = torch.load({json.dumps(checkpoint.file)}, map_location="cpu", weights_only=False)', f'torch.save({model}.float().state_dict(), "{stem}_weights.pt")')
+    lines = (
+        "import torch",
+        f'model = torch.load({json.dumps(checkpoint.file)}, map_location="cpu", weights_only=False)',
+        f'torch.save({model}.float().state_dict(), "{stem}_weights.pt")',
+    )
     package = checkpoint.modules[place].partition(".")[0]
     there = "in the script that saved it" if package == "__main__" else f"where {package} can be imported"
-    what = f"{checkpoint.file} holds a whole pickled model ({checkpoint.modules[place]}), which runs code when it is opened; refused, never executed"
+    what = (
+        f"{checkpoint.file} holds a whole pickled model ({checkpoint.modules[place]}), which runs code when it is "
+        "opened; refused, never executed"
+    )
     return UnsafeFile(what, f"if you trust it, save its weights alone {there}, then give {stem}_weights.pt:", lines)
 
 
@@ -246,7 +328,9 @@ def _dropped(name: str, drop: Sequence[str]) -> bool:
 
 
 def _to_drop(unexpected: Sequence[str], own: Iterable[str]) -> list[str]:
-    """What names unexpected tensors and nothing of the model's: the parts that they belong to, or their last names where those are fewer."""
+    """What names unexpected tensors and nothing of the model's: the parts that they belong to, or their last names
+    where those are fewer.
+    """
     own = list(own)
 
     def start(name: str) -> str:
@@ -287,4 +371,7 @@ def _dtype(tensor: torch.Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-_MISSHAPED = re.compile(r"size mismatch for (\S+): copying a param with shape torch\.Size\(\[([\d, ]*)\]\) from checkpoint, the shape in current model is torch\.Size\(\[([\d, ]*)\]\)")
+_MISSHAPED = re.compile(
+    r"size mismatch for (\S+): copying a param with shape torch\.Size\(\[([\d, ]*)\]\) from checkpoint, the shape in "
+    r"current model is torch\.Size\(\[([\d, ]*)\]\)"
+)

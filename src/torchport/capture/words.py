@@ -11,19 +11,26 @@ from .blame import first_line, place_of
 if TYPE_CHECKING:
     from .nature import Watched
 
-PAD = "do not pack: run the recurrent layer on the padded batch, mask what lies beyond each length, and gather the last valid step"
+PAD = (
+    "do not pack: run the recurrent layer on the padded batch, mask what lies beyond each length, and gather the last "
+    "valid step"
+)
 _PACKED = "packed sequences are no tensors that a graph can carry"
 DECIDES = "forward decides by a tensor's value"
 
 _MEANINGS = (
     (r"packed|PackedSequence|_pack_padded_sequence|_pad_packed_sequence", _PACKED),
-    (r"data-dependent|Data-dependent|GuardOnDataDependent|DataDependentOutput|_local_scalar_dense|freeze a Python value", DECIDES),
+    (r"data-dependent|Data-dependent|GuardOnDataDependent|DataDependentOutput|_local_scalar_dense|freeze a Python "
+     "value", DECIDES),
     (r"DynamicOutputShape|dynamic shape operator", "an operator's answer has a size that the data decides"),
-    (r"no (fake|meta) (impl|kernel)|Cannot find.*(fake|meta)|UnsupportedOperator|missing.*(fake|meta) (impl|kernel)|Operator does not support running with fake tensors",
+    (r"no (fake|meta) (impl|kernel)|Cannot find.*(fake|meta)|UnsupportedOperator|missing.*(fake|meta) "
+     r"(impl|kernel)|Operator does not support running with fake tensors",
      "an operator of an extension does not tell the shapes of its answer"),
-    (r"FakeTensor|fake tensor|FunctionalTensor|ProxyTensor|Proxy\(|SymInt|SymFloat|SymBool", "forward takes a tensor's shape or value where torch.export knows none"),
+    (r"FakeTensor|fake tensor|FunctionalTensor|ProxyTensor|Proxy\(|SymInt|SymFloat|SymBool",
+     "forward takes a tensor's shape or value where torch.export knows none"),
     (r"Constraint|specialized|specialization", "forward fixes a size"),
-    (r"skipped|Unsupported|builtin|graph break|not supported by dynamo|Dynamo", "forward's Python is beyond what torch.export reads"),
+    (r"skipped|Unsupported|builtin|graph break|not supported by dynamo|Dynamo",
+     "forward's Python is beyond what torch.export reads"),
 )  # fmt: skip
 
 _INNER = re.compile(r"\b([us]\d+|L__self__\w*|_orig_mod\.?|FakeTensor\S*|GLOBAL\b|torch\._\w+(\.\w+)*)")
@@ -57,7 +64,10 @@ def hint_for(found: Watched | None) -> str:
     if found and found.operators & {"_pack_padded_sequence", "_pad_packed_sequence"}:
         return PAD
     done = "decides" if found and found.decided else "does"
-    return f"compute with tensors what forward {done} in Python (torch.where for if, gather for an index), or leave that part out of the model"
+    return (
+        f"compute with tensors what forward {done} in Python (torch.where for if, gather for an index), or leave that "
+        "part out of the model"
+    )
 
 
 def only_scripted(said: Mapping[str, str], exc: BaseException) -> tuple[str, str]:
@@ -65,5 +75,10 @@ def only_scripted(said: Mapping[str, str], exc: BaseException) -> tuple[str, str
     operator = re.search(r"(aten|prim|prims|onnx|quantized)::\w+", str(exc))
     because = f" ({text})" if (text := reasons(said)) else ""
     what = f"which has no form for {operator[0]}" if operator else f"which fails: {_INNER.sub('...', first_line(exc))}"
-    hint = PAD if _PACKED in because else "write that part with plain tensor operators so that torch.export captures it, or use the torchscript target"
+    hint = (
+        PAD
+        if _PACKED in because
+        else "write that part with plain tensor operators so that torch.export captures it, or use the torchscript "
+        "target"
+    )
     return f"only through TorchScript{because}, {what}", hint

@@ -32,7 +32,13 @@ def app(verb: str | None) -> Any:
     """A typer application with every verb, of which only the one that is called is loaded."""
     import typer
 
-    made = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+    made = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
 
     shown = typer.Option(False, "--version", help="Show the version and exit.", is_eager=True)
 

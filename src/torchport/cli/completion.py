@@ -12,7 +12,14 @@ from .shared import Json, document, verb
 
 SHELLS = ("bash", "fish", "powershell", "zsh")
 
-Shell = Annotated[str, typer.Argument(metavar="SHELL", help=f"{', '.join(SHELLS[:-1])} or {SHELLS[-1]}.", autocompletion=lambda incomplete: [one for one in SHELLS if one.startswith(incomplete)])]
+Shell = Annotated[
+    str,
+    typer.Argument(
+        metavar="SHELL",
+        help=f"{', '.join(SHELLS[:-1])} or {SHELLS[-1]}.",
+        autocompletion=lambda incomplete: [one for one in SHELLS if one.startswith(incomplete)],
+    ),
+]
 
 
 @verb

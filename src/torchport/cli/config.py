@@ -1,4 +1,5 @@
-"""`torchport.toml`: every flag of `deploy` and `export` can stand in it, so that `torchport deploy` alone repeats a build.
+"""`torchport.toml`: every flag of `deploy` and `export` can stand in it, so that `torchport deploy` alone repeats a
+build.
 
     [deploy]
     source = "net.py:Net"
@@ -46,7 +47,14 @@ KINDS: dict[str, tuple[type, ...]] = {
     "output": (str,),
 }
 KEYS = tuple(KINDS)
-WORDS = {bool: "true or false", str: "text", list: "a list of texts", dict: "a table", int: "a whole number", float: "a number"}
+WORDS = {
+    bool: "true or false",
+    str: "text",
+    list: "a list of texts",
+    dict: "a table",
+    int: "a whole number",
+    float: "a number",
+}
 PATHS = ("weights", "data", "calibration", "test", "output")
 
 

@@ -39,4 +39,7 @@ def run(output: Folder = Path("build/demo"), as_json: Json = False) -> None:
         print(f"\n{photo}, answered by {predictor.variant.id}:")
     for line in lines:
         print(f"  {line}")
-    print(f"\nnext:   {typed('torchport', 'predict', request.output)} YOUR_PHOTO.jpg\n        {typed('torchport', 'verify', request.output)}")
+    print(
+        f"\nnext:   {typed('torchport', 'predict', request.output)} YOUR_PHOTO.jpg\n        "
+        f"{typed('torchport', 'verify', request.output)}"
+    )

@@ -16,15 +16,50 @@ if TYPE_CHECKING:
     from ..deploy import Outcome
     from ..request import Request
 
-Budget = Annotated[str | None, typer.Option(help='What must hold, as in "accuracy>=99%,latency<=10ms,size<=8MB,memory<=200MB".')]
-Prefer = Annotated[str | None, typer.Option(autocompletion=options.of(lambda: PREFER), help="What decides between candidates that keep the budget: latency, size or memory.")]
-Calibration = Annotated[Path | None, typer.Option(help="The calibration split: data that recipes learn from; a part of a large --data where it is not given.")]
-Test = Annotated[Path | None, typer.Option(help="The test split: data that only what was chosen answers, once; a part of a large --data where it is not given.")]
+Budget = Annotated[
+    str | None, typer.Option(help='What must hold, as in "accuracy>=99%,latency<=10ms,size<=8MB,memory<=200MB".')
+]
+Prefer = Annotated[
+    str | None,
+    typer.Option(
+        autocompletion=options.of(lambda: PREFER),
+        help="What decides between candidates that keep the budget: latency, size or memory.",
+    ),
+]
+Calibration = Annotated[
+    Path | None,
+    typer.Option(
+        help="The calibration split: data that recipes learn from; a part of a large --data where it is not given."
+    ),
+]
+Test = Annotated[
+    Path | None,
+    typer.Option(
+        help="The test split: data that only what was chosen answers, once; a part of a large --data where it is not "
+        "given."
+    ),
+]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice.")]
-Time = Annotated[str | None, typer.Option(help="Bounds the whole command, as in 20m: what is verified by then is measured and kept, at least one variant.")]
-For = Annotated[str | None, typer.Option("--for", autocompletion=options.of(lambda: (*PROFILES, "any")), help="Where it will run: python, server, web, android, ios or any.")]
-Keep = Annotated[str | None, typer.Option(autocompletion=options.of(lambda: KEEP), help="Variants to keep: front, chosen or all.")]
-Golden = Annotated[str | None, typer.Option(help="Golden vectors to keep: how many, none, or a folder of inputs to use.")]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        help="Bounds the whole command, as in 20m: what is verified by then is measured and kept, at least one variant."
+    ),
+]
+For = Annotated[
+    str | None,
+    typer.Option(
+        "--for",
+        autocompletion=options.of(lambda: (*PROFILES, "any")),
+        help="Where it will run: python, server, web, android, ios or any.",
+    ),
+]
+Keep = Annotated[
+    str | None, typer.Option(autocompletion=options.of(lambda: KEEP), help="Variants to keep: front, chosen or all.")
+]
+Golden = Annotated[
+    str | None, typer.Option(help="Golden vectors to keep: how many, none, or a folder of inputs to use.")
+]
 
 
 @verb
@@ -59,8 +94,11 @@ def run(
     from ..request import Request
 
     flags = {
-        "source": source, "weights": weights, "drop": drop, "arg": arg, "data": data, "input": input_, "targets": targets, "recipes": recipes,
-        "budget": budget, "prefer": prefer, "calibration": calibration, "test": test, "seed": seed, "time": time, "for": for_, "keep": keep, "golden": golden, "limit": limit, "quick": quick, "require_shown": require_shown or None, "output": output,
+        "source": source, "weights": weights, "drop": drop, "arg": arg, "data": data, "input": input_, "targets":
+        targets, "recipes": recipes,
+        "budget": budget, "prefer": prefer, "calibration": calibration, "test": test, "seed": seed, "time": time, "for":
+        for_, "keep": keep, "golden": golden, "limit": limit, "quick": quick, "require_shown": require_shown or None,
+        "output": output,
     }  # fmt: skip
     request = Request(**options.resolve(flags, task, set_), log=Path("/dev/stderr") if verbose else None)
     outcome = build(request)
@@ -99,7 +137,11 @@ def finish(outcome: Outcome, request: Request, *, as_json: bool) -> None:
             note(f"note: {warning}")
     if outcome.bundle is None:
         raise outcome.not_met()
-    lines = [tables.chosen(choice), ("budget met:", f"{choice.met}. {choice.met_because}"), ("report:", str(outcome.report))]
+    lines = [
+        tables.chosen(choice),
+        ("budget met:", f"{choice.met}. {choice.met_because}"),
+        ("report:", str(outcome.report)),
+    ]
     lines += [("log:", f"{log} (what converters printed)")] if log.is_file() else []
     if as_json:
         for heading, text in lines:
@@ -110,7 +152,9 @@ def finish(outcome: Outcome, request: Request, *, as_json: bool) -> None:
 
 
 def next_step(request: Request, outcome: Outcome) -> str:
-    """A command that works as it stands: answer the data, where it can be answered file by file, or else verify the Bundle."""
+    """A command that works as it stands: answer the data, where it can be answered file by file, or else verify the
+    Bundle.
+    """
     from ..tasks import tasks
 
     takes = tasks.need(outcome.manifest.task.name).suffixes if outcome.manifest else ()

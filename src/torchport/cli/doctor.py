@@ -20,7 +20,12 @@ def run(as_json: Json = False) -> None:
     if as_json:
         document(found)
         return
-    tables.said([(key.removesuffix("_bytes").replace("_", " "), _written(key, value)) for key, value in msgspec.structs.asdict(found.machine).items()])
+    tables.said(
+        [
+            (key.removesuffix("_bytes").replace("_", " "), _written(key, value))
+            for key, value in msgspec.structs.asdict(found.machine).items()
+        ]
+    )
     tables.targets(found.targets)
     for finding in found.findings:
         print(f"- {finding}")

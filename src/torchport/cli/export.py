@@ -45,7 +45,10 @@ def run(
     else:
         tables.exported(rows)
     if stopped:
-        note(f"interrupted: {request.output} holds what was verified by then. To try the rest, give another -o and run it again: {again()}")
+        note(
+            f"interrupted: {request.output} holds what was verified by then. To try the rest, give another -o and run "
+            f"it again: {again()}"
+        )
         leave(130)
     if as_json:
         return

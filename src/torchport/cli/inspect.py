@@ -8,7 +8,13 @@ import typer
 
 from .shared import BundlePath, Json, document, typed, verb
 
-Full = Annotated[bool, typer.Option("--full", help="All that the Bundle's README says: the chain, the graphs, programs that run it without torchport.")]
+Full = Annotated[
+    bool,
+    typer.Option(
+        "--full",
+        help="All that the Bundle's README says: the chain, the graphs, programs that run it without torchport.",
+    ),
+]
 
 
 @verb

@@ -1,4 +1,6 @@
-"""Rows of text as wide as the terminal: what matters stays in its column, the rest goes beneath it, and nothing is ever cut."""
+"""Rows of text as wide as the terminal: what matters stays in its column, the rest goes beneath it, and nothing is ever
+cut.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ LEAST_NOTE = 36
 
 
 class Column(NamedTuple):
-    """One column: `kept` ones are columns at any width, `right` ones are figures; beneath its row a cell follows its `label`."""
+    """One column: `kept` ones are columns at any width, `right` ones are figures; beneath its row a cell follows its
+    `label`.
+    """
 
     head: str
     kept: bool = False
@@ -26,17 +30,22 @@ class Column(NamedTuple):
 
 
 def columns_of() -> int | None:
-    """How many characters a line of standard output may have; None where it is no terminal and nobody says (`COLUMNS`)."""
+    """How many characters a line of standard output may have; None where it is no terminal and nobody says
+    (`COLUMNS`).
+    """
     stated = os.environ.get("COLUMNS", "")
     if stated.isdigit() and int(stated):
         return int(stated)
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None, note: Column | None = None) -> str:
+def table(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int | None, note: Column | None = None
+) -> str:
     """The rows under their heads.
 
-    Columns stay as long as they fit, from the left; a row's other cells follow beneath it, a line for all of them and one for its note.
+    Columns stay as long as they fit, from the left; a row's other cells follow beneath it, a line for all of them and
+    one for its note.
 
     Args:
         rows: one cell a column, and a note at the end where there is a `note`.
@@ -48,7 +57,9 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
     shown = _fitting(columns, widths, width)
     taken = sum(widths[i] + len(GAP) for i in shown)
     beside = note is not None and len(shown) == len(columns) and (width is None or width - taken >= LEAST_NOTE)
-    lines = [_line(columns, shown, widths, [column.head for column in columns]) + (note.head if note and beside else "")]
+    lines = [
+        _line(columns, shown, widths, [column.head for column in columns]) + (note.head if note and beside else "")
+    ]
     lines += ["-" * min(max(wide(line) for line in lines), width or 10**9)]
     for row in cells:
         first = _line(columns, shown, widths, row)
@@ -57,7 +68,11 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]], width: int |
             lines += _beside(first, said, None if width is None else width - taken)
             continue
         rest = [f"{column.label} {row[i]}".strip() for i, column in enumerate(columns) if i not in shown and row[i]]
-        lines += [first.rstrip(), *_wrapped(", ".join(rest), width), *_wrapped(f"{note.label} {said}".strip() if note and said else "", width)]
+        lines += [
+            first.rstrip(),
+            *_wrapped(", ".join(rest), width),
+            *_wrapped(f"{note.label} {said}".strip() if note and said else "", width),
+        ]
     return "\n".join(line.rstrip() for line in lines)
 
 
@@ -101,7 +116,9 @@ def _wrapped(text: str, width: int | None) -> list[str]:
 
 
 def fold(text: str, room: int) -> list[str]:
-    """The text in lines of at most `room` columns, broken between words where it can be; wide characters count for two."""
+    """The text in lines of at most `room` columns, broken between words where it can be; wide characters count for
+    two.
+    """
     lines: list[str] = []
     for line in textwrap.wrap(text, max(room, 20), break_on_hyphens=False):
         while wide(line) > max(room, 20):
@@ -114,7 +131,9 @@ def fold(text: str, room: int) -> list[str]:
 
 def wide(text: str) -> int:
     """How many columns of a terminal a text takes: two for each wide (East Asian) character, none for what combines."""
-    return sum(0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text)
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1 for one in text
+    )
 
 
 def clean(text: str) -> str:

@@ -15,13 +15,17 @@ from . import config
 from .shared import names, pairs
 
 INPUT = (
-    'An input of the model, as in "x:float32[batch,3,height=32..1024/32,width]": a number is fixed, a name is free, "batch<=8" or "32..1024" '
-    'bounds it, "/32" asks for multiples. Without --data it is made up, beside --data it says which axes are free; repeatable.'
+    'An input of the model, as in "x:float32[batch,3,height=32..1024/32,width]": a number is fixed, a name is free, '
+    '"batch<=8" or "32..1024" '
+    'bounds it, "/32" asks for multiples. Without --data it is made up, beside --data it says which axes are free; '
+    "repeatable."
 )
 
 
 def of(known: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """What a shell offers for an option that takes these names, of which several may be given with commas between them."""
+    """What a shell offers for an option that takes these names, of which several may be given with commas between
+    them.
+    """
 
     def offered(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
@@ -45,19 +49,61 @@ def _facts() -> list[str]:
     return sorted({f"{fact}=" for name in known.names() for fact in known.get(name).defaults})
 
 
-Source = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="package.module:name, file.py:Name, a .pt2, a TorchScript .pt, or a Hugging Face folder (hf:DIR, or DIR).")]
-Weights = Annotated[Path | None, typer.Option(help="A .safetensors, .pt, .pth or .ckpt with the weights of the model that SOURCE builds; best.pth#ema takes one set of those in it.")]
-Drop = Annotated[list[str] | None, typer.Option(help="Names of weights to leave out, by their beginning (aux.) or a pattern ('*.inv_freq'); repeatable.")]
+Source = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[SOURCE]",
+        help="package.module:name, file.py:Name, a .pt2, a TorchScript .pt, or a Hugging Face folder (hf:DIR, or DIR).",
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(
+        help="A .safetensors, .pt, .pth or .ckpt with the weights of the model that SOURCE builds; best.pth#ema takes "
+        "one set of those in it."
+    ),
+]
+Drop = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Names of weights to leave out, by their beginning (aux.) or a pattern ('*.inv_freq'); repeatable."
+    ),
+]
 Arg = Annotated[list[str] | None, typer.Option("--arg", help="key=value for the class or factory; repeatable.")]
-Task = Annotated[str | None, typer.Option(autocompletion=of(tasks), help="What the model is for; see `torchport tasks`. A Hugging Face folder says it by itself.")]
-Set = Annotated[list[str] | None, typer.Option("--set", autocompletion=of(_facts), help="key=value of a fact of the task; repeatable; `torchport tasks NAME` explains each.")]
+Task = Annotated[
+    str | None,
+    typer.Option(
+        autocompletion=of(tasks),
+        help="What the model is for; see `torchport tasks`. A Hugging Face folder says it by itself.",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        autocompletion=of(_facts),
+        help="key=value of a fact of the task; repeatable; `torchport tasks NAME` explains each.",
+    ),
+]
 Data = Annotated[Path | None, typer.Option(help="The task's data: a folder or a file.")]
 Input = Annotated[list[str] | None, typer.Option("--input", help=INPUT)]
-Targets = Annotated[str | None, typer.Option(autocompletion=of(lambda: [*_names("targets"), "auto"]), help="Comma-separated targets, or auto for every one that works here.")]
-Recipes = Annotated[
-    str | None, typer.Option(autocompletion=of(lambda: [*_names("compress", "recipes"), "auto"]), help="Comma-separated recipes or chains of them, as in int8_weights,prune@0.5+distil; auto searches.")
+Targets = Annotated[
+    str | None,
+    typer.Option(
+        autocompletion=of(lambda: [*_names("targets"), "auto"]),
+        help="Comma-separated targets, or auto for every one that works here.",
+    ),
 ]
-Limit = Annotated[float | None, typer.Option(help="Wall-clock limit of one export, and of one verification, in seconds.")]
+Recipes = Annotated[
+    str | None,
+    typer.Option(
+        autocompletion=of(lambda: [*_names("compress", "recipes"), "auto"]),
+        help="Comma-separated recipes or chains of them, as in int8_weights,prune@0.5+distil; auto searches.",
+    ),
+]
+Limit = Annotated[
+    float | None, typer.Option(help="Wall-clock limit of one export, and of one verification, in seconds.")
+]
 Output = Annotated[Path | None, typer.Option("--output", "-o", help="Where to write.")]
 
 
@@ -69,9 +115,13 @@ def resolve(flags: Mapping[str, Any], task: str | None, settings: Sequence[str] 
     """
     merged, named, facts = config.merge(dict(flags), Path())
     if merged["source"] is None:
-        raise UsageError("there is no SOURCE", f"give one, as in `torchport deploy net.py:Net ...`, or write it in {config.NAME}")
+        raise UsageError(
+            "there is no SOURCE", f"give one, as in `torchport deploy net.py:Net ...`, or write it in {config.NAME}"
+        )
     if merged["output"] is None and Path(merged["source"]).is_file() and Path(merged["source"]).suffix != ".py":
-        merged["output"] = f"{Path(merged['source']).stem}.tport"  # weights by themselves are told apart when they are opened
+        merged["output"] = (
+            f"{Path(merged['source']).stem}.tport"  # weights by themselves are told apart when they are opened
+        )
     if merged["output"] is None:
         raise UsageError("there is no output", "give -o NAME.tport")
     arguments = merged["arg"] or []
@@ -81,7 +131,9 @@ def resolve(flags: Mapping[str, Any], task: str | None, settings: Sequence[str] 
         "task": task or named,
         "weights": merged["weights"] and Path(merged["weights"]),
         "drop": tuple(merged["drop"] or ()),
-        "arguments": {k: str(v) for k, v in arguments.items()} if isinstance(arguments, dict) else pairs(arguments, "--arg"),
+        "arguments": {k: str(v) for k, v in arguments.items()}
+        if isinstance(arguments, dict)
+        else pairs(arguments, "--arg"),
         "data": merged["data"] and Path(merged["data"]),
         "inputs": tuple(merged["input"] or ()),
         "settings": {**facts, **pairs(list(settings or ()), "--set")},
@@ -93,8 +145,16 @@ def resolve(flags: Mapping[str, Any], task: str | None, settings: Sequence[str] 
 
 
 def _only_deploy(merged: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {"budget": merged["budget"] or "", "profile": merged["for"] or "python", "keep": merged["keep"] or "front"}
-    found |= {"prefer": merged["prefer"] or "latency", "seed": merged["seed"] or 0, "time_s": None if merged["time"] is None else seconds(str(merged["time"]))}
+    found: dict[str, Any] = {
+        "budget": merged["budget"] or "",
+        "profile": merged["for"] or "python",
+        "keep": merged["keep"] or "front",
+    }
+    found |= {
+        "prefer": merged["prefer"] or "latency",
+        "seed": merged["seed"] or 0,
+        "time_s": None if merged["time"] is None else seconds(str(merged["time"])),
+    }
     found |= {name: merged[name] and Path(merged[name]) for name in ("calibration", "test")}
     if merged["quick"] is not None:
         found["quick"] = merged["quick"]

@@ -12,16 +12,32 @@ import typer
 from ..types import MOST_THREADS
 from .shared import BundlePath, Json, Trust, document, leave, note, pairs, verb
 
-Inputs = Annotated[list[Path] | None, typer.Argument(metavar="[INPUT...]", help="Files or folders that the task takes.")]
+Inputs = Annotated[
+    list[Path] | None, typer.Argument(metavar="[INPUT...]", help="Files or folders that the task takes.")
+]
 Text = Annotated[list[str] | None, typer.Option("--text", help="An input as text instead of a file; repeatable.")]
-Variant = Annotated[str | None, typer.Option(help="Id of a variant, as in onnx-fp32; the best that runs here if not given.")]
+Variant = Annotated[
+    str | None, typer.Option(help="Id of a variant, as in onnx-fp32; the best that runs here if not given.")
+]
 Threads = Annotated[int | None, typer.Option(min=1, max=MOST_THREADS, help="Threads of the runtime.")]
 Top = Annotated[int | None, typer.Option(min=1, help="How many labels to show.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="key=value of a task fact that can be changed here; repeatable.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="key=value of a task fact that can be changed here; repeatable.")
+]
 InGraph = Annotated[bool, typer.Option("--in-graph", help="Use the exported preprocessing instead of the host's.")]
-Save = Annotated[Path | None, typer.Option("--save-outputs", help="Write the model's raw outputs as safetensors, keys <input number>/<output name>.")]
+Save = Annotated[
+    Path | None,
+    typer.Option(
+        "--save-outputs", help="Write the model's raw outputs as safetensors, keys <input number>/<output name>."
+    ),
+]
 
-Drawn = Annotated[Path | None, typer.Option("--save", help="Write answers that are more than JSON (boxes drawn, speech) to this file, or into this folder.")]
+Drawn = Annotated[
+    Path | None,
+    typer.Option(
+        "--save", help="Write answers that are more than JSON (boxes drawn, speech) to this file, or into this folder."
+    ),
+]
 Stream = Annotated[bool, typer.Option("--stream", help="Show the answer as it grows; on standard error with --json.")]
 
 
@@ -50,7 +66,14 @@ def run(
         raise UsageError("there is no INPUT", 'name files or folders, or write --text "..."')
     rows: list[dict[str, Any]] = []
     arrays: dict[str, Any] = {}
-    with Predictor(bundle, variant=variant, threads=threads, in_graph=in_graph, trust=trust, overrides={**pairs(set_ or [], "--set"), **({"top": top} if top else {})}) as predictor:
+    with Predictor(
+        bundle,
+        variant=variant,
+        threads=threads,
+        in_graph=in_graph,
+        trust=trust,
+        overrides={**pairs(set_ or [], "--set"), **({"top": top} if top else {})},
+    ) as predictor:
         files = expand(inputs or [], predictor.pipeline.task.suffixes, predictor.pipeline.task.whole)
         names = [*map(str, files), *(text or [])]
         sources: list[Path | bytes] = [*files, *(one.encode() for one in text or [])]
@@ -62,7 +85,12 @@ def run(
                 arrays.update({f"{i}/{name}": array for name, array in predictor.outputs(values).items()})
             lines = [] if result is None else predictor.pipeline.task.lines(result)
             if values is not None and drawer:
-                lines += [f"saved: {path}" for path in drawer.write(names[i] if i < len(files) else f"text-{i - len(files) + 1}", predictor.drawn(values))]
+                lines += [
+                    f"saved: {path}"
+                    for path in drawer.write(
+                        names[i] if i < len(files) else f"text-{i - len(files) + 1}", predictor.drawn(values)
+                    )
+                ]
             if not as_json:
                 answer(names[i], lines, error)
         used = predictor.variant.id
@@ -82,7 +110,12 @@ def partly(out: TextIO) -> Callable[[dict[str, Any]], None]:
 
     def print_part(part: dict[str, Any]) -> None:
         grows = set(part) == {"delta"}
-        print(part["delta"] if grows else json.dumps(part, ensure_ascii=False), end="" if grows else "\n", file=out, flush=True)
+        print(
+            part["delta"] if grows else json.dumps(part, ensure_ascii=False),
+            end="" if grows else "\n",
+            file=out,
+            flush=True,
+        )
 
     return print_part
 

@@ -1,4 +1,6 @@
-"""What a long command is doing, on standard error: what each stage took when it ends, and a sign of life while it lasts."""
+"""What a long command is doing, on standard error: what each stage took when it ends, and a sign of life while it
+lasts.
+"""
 
 from __future__ import annotations
 

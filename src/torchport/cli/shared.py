@@ -1,4 +1,6 @@
-"""What every verb shares: exit codes and error lines, one JSON document on standard output, progress on standard error."""
+"""What every verb shares: exit codes and error lines, one JSON document on standard output, progress on standard
+error.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,22 @@ P = ParamSpec("P")
 CLICK: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """What typer raises of a call that it cannot read: of its own copy of click, which it does not name in public."""
 
-Quick = Annotated[bool | None, typer.Option("--quick", help="Time everything for a moment only: sooner done, less sure. TORCHPORT_QUICK=1 stands for it.", show_default=False)]
-RequireShown = Annotated[bool, typer.Option("--require-shown", help="Exit code 4 also where the budget is not shown to be kept; without it, 0 means not refuted.", show_default=False)]
+Quick = Annotated[
+    bool | None,
+    typer.Option(
+        "--quick",
+        help="Time everything for a moment only: sooner done, less sure. TORCHPORT_QUICK=1 stands for it.",
+        show_default=False,
+    ),
+]
+RequireShown = Annotated[
+    bool,
+    typer.Option(
+        "--require-shown",
+        help="Exit code 4 also where the budget is not shown to be kept; without it, 0 means not refuted.",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what converters and runtimes print.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Open variants that can run code of whoever made the Bundle.")]
@@ -67,8 +83,8 @@ def again() -> str:
 def guarded(*, as_json: bool = False) -> Iterator[None]:
     """Turn whatever the block raises into one line on standard error and an exit code.
 
-    What the place does to us (no folder, no memory, no permission) is bad input; anything else that is no TorchportError
-    is a bug of ours, which ends with 1 and says how to see where.
+    What the place does to us (no folder, no memory, no permission) is bad input; anything else that is no
+    TorchportError is a bug of ours, which ends with 1 and says how to see where.
     """
     try:
         yield
@@ -128,7 +144,13 @@ def fail(error: TorchportError, *, as_json: bool) -> NoReturn:
     if as_json and not _printed:
         from ..documents import ErrorDocument, ErrorRow
 
-        document(ErrorDocument(error=ErrorRow(type=type(error).__name__, message=error.message, hint="\n".join((error.hint, *error.lines)))))
+        document(
+            ErrorDocument(
+                error=ErrorRow(
+                    type=type(error).__name__, message=error.message, hint="\n".join((error.hint, *error.lines))
+                )
+            )
+        )
     leave(status_of(error).exit_code)
 
 

@@ -30,11 +30,40 @@ def show(columns: Sequence[Column], rows: Sequence[Sequence[str]], note: Column 
 def candidates(choice: Choice, reference: Reference) -> None:
     """The candidate table: the chosen row first, then by latency, with the eager model as the last row."""
     rows = sorted(choice.candidates, key=lambda c: c.place)
-    cells = [[c.id, c.word, _size(c.size_bytes), _ms(c), _value(c.accuracy), _threads(c), _size(c.memory_bytes), parity(c), _interval(c.accuracy), _tested(c.test), c.reason or ""] for c in rows]
+    cells = [
+        [
+            c.id,
+            c.word,
+            _size(c.size_bytes),
+            _ms(c),
+            _value(c.accuracy),
+            _threads(c),
+            _size(c.memory_bytes),
+            parity(c),
+            _interval(c.accuracy),
+            _tested(c.test),
+            c.reason or "",
+        ]
+        for c in rows
+    ]
     metric = next((c.accuracy.metric for c in rows if c.accuracy), "accuracy")
     known = "" if reference.accuracy is None else percent(reference.accuracy)
     tested = "" if reference.test_accuracy is None else percent(reference.test_accuracy)
-    cells.append(["eager PyTorch", "reference", _size(reference.size_bytes), milliseconds(reference.latency_ms), known, "", "", "", "", tested, ""])
+    cells.append(
+        [
+            "eager PyTorch",
+            "reference",
+            _size(reference.size_bytes),
+            milliseconds(reference.latency_ms),
+            known,
+            "",
+            "",
+            "",
+            "",
+            tested,
+            "",
+        ]
+    )
     columns = [
         Column("variant", kept=True),
         Column("status", kept=True),
@@ -57,13 +86,23 @@ def targets(rows: Sequence[TargetRow]) -> None:
         where = ", ".join(row.profiles) or ("where PyTorch is" if row.status == "ok" else "")
         why = f"{row.reason or row.status}; {row.install}" if row.status != "ok" else ""
         cells.append([row.name, row.status, row.version or "", where, why or row.about, ", ".join(row.precisions)])
-    columns = [Column("target", kept=True), Column("status", kept=True), Column("version", kept=True), Column("runs on", label="runs on"), Column("what it is")]
+    columns = [
+        Column("target", kept=True),
+        Column("status", kept=True),
+        Column("version", kept=True),
+        Column("runs on", label="runs on"),
+        Column("what it is"),
+    ]
     show(columns, cells, Column("precisions", label="precisions:"))
 
 
 def tasks(known: Sequence[Task]) -> None:
     """The tasks, a line each."""
-    show([Column("task", kept=True), Column("judged by", kept=True)], [[task.name, task.metric, task.about] for task in known], Column("what it answers"))
+    show(
+        [Column("task", kept=True), Column("judged by", kept=True)],
+        [[task.name, task.metric, task.about] for task in known],
+        Column("what it answers"),
+    )
 
 
 def task(one: Task) -> None:
@@ -82,25 +121,61 @@ def said(lines: Sequence[tuple[str, str]]) -> None:
 
 def chosen(choice: Choice) -> tuple[str, str]:
     """The line that says what won and why; the reason mostly begins with the winner's name."""
-    return "chosen:", choice.why if choice.chosen and choice.why.startswith(choice.chosen) else f"{choice.chosen}. {choice.why}"
+    return "chosen:", choice.why if choice.chosen and choice.why.startswith(
+        choice.chosen
+    ) else f"{choice.chosen}. {choice.why}"
 
 
 def exported(rows: Sequence[Exported]) -> None:
     """The table of `export`."""
-    cells = [[r.id, status_word(r.status), "" if r.max_rel is None else f"{r.max_rel:.0e}", r.reason or ", ".join(r.files)] for r in rows]
-    show([Column("variant", kept=True), Column("status", kept=True), Column("max_rel", kept=True, right=True)], cells, Column("files"))
+    cells = [
+        [r.id, status_word(r.status), "" if r.max_rel is None else f"{r.max_rel:.0e}", r.reason or ", ".join(r.files)]
+        for r in rows
+    ]
+    show(
+        [Column("variant", kept=True), Column("status", kept=True), Column("max_rel", kept=True, right=True)],
+        cells,
+        Column("files"),
+    )
 
 
 def verdicts(rows: Sequence[Any]) -> None:
     """The table of `verify`."""
-    cells = [[r.id, r.status, "" if r.max_rel is None else f"{r.max_rel:.1e}", "" if r.snr_db is None else f"{r.snr_db:.0f} dB", r.reason or ""] for r in rows]
-    show([Column("variant", kept=True), Column("status", kept=True), Column("max_rel", right=True, label="max_rel"), Column("SNR", right=True, label="SNR")], cells, Column("reason"))
+    cells = [
+        [
+            r.id,
+            r.status,
+            "" if r.max_rel is None else f"{r.max_rel:.1e}",
+            "" if r.snr_db is None else f"{r.snr_db:.0f} dB",
+            r.reason or "",
+        ]
+        for r in rows
+    ]
+    show(
+        [
+            Column("variant", kept=True),
+            Column("status", kept=True),
+            Column("max_rel", right=True, label="max_rel"),
+            Column("SNR", right=True, label="SNR"),
+        ],
+        cells,
+        Column("reason"),
+    )
 
 
 def sizes(rows: Sequence[VariantSize]) -> None:
     """The table of `pack`."""
-    columns = [Column("variant", kept=True), *(Column(head, right=True, label=head) for head in ("on disk", "to download", "opened", "memory"))]
-    show(columns, [[r.id, _size(r.size_bytes), _size(r.download_bytes), _size(r.decoded_bytes), _size(r.memory_bytes)] for r in rows])
+    columns = [
+        Column("variant", kept=True),
+        *(Column(head, right=True, label=head) for head in ("on disk", "to download", "opened", "memory")),
+    ]
+    show(
+        columns,
+        [
+            [r.id, _size(r.size_bytes), _size(r.download_bytes), _size(r.decoded_bytes), _size(r.memory_bytes)]
+            for r in rows
+        ],
+    )
 
 
 def difference(found: DiffDocument) -> None:
@@ -109,15 +184,40 @@ def difference(found: DiffDocument) -> None:
     points = f"{100 * found.accuracy_change:+.1f} points of {found.items} items [{interval(*found.interval)}]"
     rows = [
         [found.metric, percent(old.accuracy), percent(new.accuracy), points],
-        ["latency", milliseconds(old.latency_ms.median), milliseconds(new.latency_ms.median), f"{change(old.latency_ms.median, new.latency_ms.median)} ({_SPEED[found.speed]})"],
+        [
+            "latency",
+            milliseconds(old.latency_ms.median),
+            milliseconds(new.latency_ms.median),
+            f"{change(old.latency_ms.median, new.latency_ms.median)} ({_SPEED[found.speed]})",
+        ],
         ["size on disk", size(old.size_bytes), size(new.size_bytes), change(old.size_bytes, new.size_bytes)],
-        ["to download", _size(old.download_bytes), _size(new.download_bytes), change(old.download_bytes, new.download_bytes)],
+        [
+            "to download",
+            _size(old.download_bytes),
+            _size(new.download_bytes),
+            change(old.download_bytes, new.download_bytes),
+        ],
         ["memory", _size(old.memory_bytes), _size(new.memory_bytes), change(old.memory_bytes, new.memory_bytes)],
         ["answered alike", "", percent(found.agreement), ""],
     ]
-    show([Column("", kept=True), *(Column(head, kept=True, right=True) for head in (f"{old.variant} (old)", f"{new.variant} (new)"))], rows, Column("change"))
+    show(
+        [
+            Column("", kept=True),
+            *(Column(head, kept=True, right=True) for head in (f"{old.variant} (old)", f"{new.variant} (new)")),
+        ],
+        rows,
+        Column("change"),
+    )
     marks = {True: " (right)", False: " (wrong)", None: ""}
-    cells = [[one.item, one.label or "", f"{one.old or 'no answer'}{marks[one.old_right]}", f"{one.new or 'no answer'}{marks[one.new_right]}"] for one in found.changed[:SHOWN_ANSWERS]]
+    cells = [
+        [
+            one.item,
+            one.label or "",
+            f"{one.old or 'no answer'}{marks[one.old_right]}",
+            f"{one.new or 'no answer'}{marks[one.new_right]}",
+        ]
+        for one in found.changed[:SHOWN_ANSWERS]
+    ]
     if cells:
         more = len(found.changed) - len(cells)
         print(f"answers that changed{f' ({more} more with --json)' if more else ''}\n")
@@ -130,7 +230,9 @@ def change(old: float | None, new: float | None) -> str:
 
 
 def parity(c: Candidate) -> str:
-    """The worst relative difference of the model graph; of a row with a reference of its own, also its distance to the model as trained."""
+    """The worst relative difference of the model graph; of a row with a reference of its own, also its distance to the
+    model as trained.
+    """
     if c.parity is None or not c.parity.ok:
         return "" if c.parity is None else "FAILED"
     if c.distance is None:

@@ -9,7 +9,14 @@ import typer
 from . import options
 from .shared import Json, document, verb
 
-Name = Annotated[str | None, typer.Argument(metavar="[NAME]", autocompletion=options.of(options.tasks), help="A task: what can be set, the data it takes, how it is judged.")]
+Name = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[NAME]",
+        autocompletion=options.of(options.tasks),
+        help="A task: what can be set, the data it takes, how it is judged.",
+    ),
+]
 
 
 @verb

@@ -1,4 +1,6 @@
-"""Standard output and error as they must be before anything is printed: open, and safe to print a stranger's words on."""
+"""Standard output and error as they must be before anything is printed: open, and safe to print a stranger's words
+on.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ _COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 
 
 def plain(text: str) -> str:
-    """A text in which nothing commands a terminal: control characters, but for tabs and line ends, are spelled out as `\\x1b`."""
+    """A text in which nothing commands a terminal: control characters, but for tabs and line ends, are spelled out as
+    `\\x1b`.
+    """
     return _COMMANDS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
@@ -38,7 +42,9 @@ class Plain:
 
 
 def prepare() -> None:
-    """Give the process its three standard streams, whoever started it and however, and guard what is printed for people."""
+    """Give the process its three standard streams, whoever started it and however, and guard what is printed for
+    people.
+    """
     for number in range(3):
         try:
             os.fstat(number)

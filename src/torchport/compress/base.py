@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from ..capture.program import Arrays, GraphProgram, Program
 
 Stage = Literal["module", "program", "target"]
-"""Where a recipe acts, in the order of a chain: on the eager modules, which are then captured anew; on the exported graphs;
-in the target's own converter, which is only told the precision."""
+"""Where a recipe acts, in the order of a chain: on the eager modules, which are then captured anew; on the exported
+graphs; in the target's own converter, which is only told the precision."""
 
 FEWEST_FEEDS = 16
-"""Calibration items that a recipe which learns from data asks for at least: fewer fix ranges and weights by accident."""
+"""Calibration items that a recipe which learns from data asks for at least: fewer fix ranges and weights by accident.
+"""
 
 ENOUGH = 96
 """Items from which on a data set is split where the user gave no other data: with fewer, each part says too little."""
@@ -89,13 +90,15 @@ class Recipe(abc.ABC):
         precision: what a target must list in its `precisions` to lower the result; None leaves it as it was.
         modules: what it imports beyond torch, by import names.
         needs_data: whether it calibrates or trains on the user's data.
-        strengths: what `name@strength` may say, mildest first; empty where there is nothing to say. Between the mildest and the strongest
+        strengths: what `name@strength` may say, mildest first; empty where there is nothing to say. Between the mildest
+        and the strongest
             anything may be said, but to a target, which knows these only.
-        usual: the strength that goes without saying and is part of no name; where it is None, that is the middle one, and is named.
-        plain: part of every deploy that names no recipes.
+        usual: the strength that goes without saying and is part of no name; where it is None, that is the middle one,
+        and is named. plain: part of every deploy that names no recipes.
         searched: whether the search tries it by itself.
         joins: whether its precision is that of what stays in floats, and so can follow a recipe that makes integers.
-        recovery: name of the recipe that wins back what this one loses, where there is one; the two are searched together.
+        recovery: name of the recipe that wins back what this one loses, where there is one; the two are searched
+        together.
     """
 
     name: ClassVar[str]
@@ -141,7 +144,9 @@ class ModuleRecipe(Recipe):
         from .pt2e import recapture
         from .train import module_of
 
-        return program.changed(lambda graph: recapture(graph, self.changed(module_of(graph, self.name), graph, work, strength or 0.0)))
+        return program.changed(
+            lambda graph: recapture(graph, self.changed(module_of(graph, self.name), graph, work, strength or 0.0))
+        )
 
     @abc.abstractmethod
     def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:

@@ -1,7 +1,8 @@
 """`bf16_stateless`: as `bf16`, but graphs that carry a state from call to call stay in fp32.
 
-A decoder's step rounds its own cache again and again, and one token that falls otherwise changes all that follow; an encoder answers once, and
-takes most of the time. Whisper tiny.en hears 13 of 13 recordings as fp32 does with it, and 12 with `bf16`.
+A decoder's step rounds its own cache again and again, and one token that falls otherwise changes all that follow; an
+encoder answers once, and takes most of the time. Whisper tiny.en hears 13 of 13 recordings as fp32 does with it, and 12
+with `bf16`.
 """
 
 from __future__ import annotations
@@ -31,5 +32,9 @@ class Bf16Stateless(TargetRecipe):
         """
         rounded = tuple(name for name in program.weighted if name not in program.stateful)
         if not rounded or rounded == program.weighted:
-            raise UnsupportedByTarget(f"bf16_stateless: {'every' if not rounded else 'no'} graph of the model carries a state from call to call", "use bf16")
+            raise UnsupportedByTarget(
+                f"bf16_stateless: {'every' if not rounded else 'no'} graph of the model carries a state from call to "
+                "call",
+                "use bf16",
+            )
         return replace(program, weighted=rounded)

@@ -1,7 +1,8 @@
 """`bn_reestimate`: the means and variances of batch normalisation taken anew from the calibration data.
 
-A thinned or factorised network feeds its normalisation layers other activations than those that their statistics were gathered on; taking
-them again costs one pass forward and no training (Li et al. 2017, "Revisiting batch normalization for practical domain adaptation").
+A thinned or factorised network feeds its normalisation layers other activations than those that their statistics were
+gathered on; taking them again costs one pass forward and no training (Li et al. 2017, "Revisiting batch normalization
+for practical domain adaptation").
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ class BnReestimate(ModuleRecipe):
         from .train import batches, settle_statistics, stacked
 
         feeds = work.need_feeds(graph.name, self.name)
-        if not settle_statistics(module, (stacked(graph, [feeds[row] for row in rows]) for rows in batches(graph, feeds))):
-            raise UnsupportedByTarget(f"bn_reestimate: graph '{graph.name}' has no batch normalisation", "leave it out of the chain")
+        if not settle_statistics(
+            module, (stacked(graph, [feeds[row] for row in rows]) for rows in batches(graph, feeds))
+        ):
+            raise UnsupportedByTarget(
+                f"bn_reestimate: graph '{graph.name}' has no batch normalisation", "leave it out of the chain"
+            )
         return module

@@ -45,13 +45,17 @@ class Chain:
 
     @property
     def precision(self) -> str:
-        """What a target must list to lower the result, such as `int8_static`, or `int8_static+bf16` where both are settled."""
+        """What a target must list to lower the result, such as `int8_static`, or `int8_static+bf16` where both are
+        settled.
+        """
         return "+".join(link.recipe.precision for link in self.links if link.recipe.precision) or PLAIN
 
     @property
     def strength(self) -> float | None:
         """What the target is told beside the precision; None is what is usual there."""
-        return next((link.strength for link in self.links if link.recipe.stage == "target" and link.strength is not None), None)
+        return next(
+            (link.strength for link in self.links if link.recipe.stage == "target" and link.strength is not None), None
+        )
 
     @property
     def needs_data(self) -> bool:
@@ -60,7 +64,9 @@ class Chain:
 
     @property
     def plain(self) -> bool:
-        """Whether it is part of every deploy that names no recipes: nothing of the model is changed but how floats are stored."""
+        """Whether it is part of every deploy that names no recipes: nothing of the model is changed but how floats are
+        stored.
+        """
         return all(link.recipe.plain for link in self.links)
 
     @property
@@ -95,7 +101,9 @@ class Chain:
 
         for link in self.links[start:]:  # before the first of them works for half an hour
             if absent := [module for module in link.recipe.modules if find_spec(module) is None]:
-                raise MissingDependency(f"{link.recipe.name}: {', '.join(absent)} not installed", recipes.install_hint(link.recipe.name))
+                raise MissingDependency(
+                    f"{link.recipe.name}: {', '.join(absent)} not installed", recipes.install_hint(link.recipe.name)
+                )
         return reduce(one, range(start, len(self.links)), begun)
 
 
@@ -113,13 +121,17 @@ def parse(text: str) -> Chain:
     stages = [STAGES.index(link.recipe.stage) for link in links]
     if stages != sorted(stages):
         raise UsageError(
-            f"recipe {text}: what acts on the module comes first, then what acts on the graphs, then what the target does",
+            f"recipe {text}: what acts on the module comes first, then what acts on the graphs, then what the target "
+            "does",
             f"try {'+'.join(link.name for _, link in sorted(zip(stages, links, strict=True), key=lambda one: one[0]))}",
         )
     settling = [link for link in links if link.recipe.precision not in (None, PLAIN)]
     joined = [(link.recipe.integers, link.recipe.joins) for link in settling] == [(True, False), (False, True)]
     if len(settling) > 1 and not joined:
-        raise UsageError(f"recipe {text}: {' and '.join(link.name for link in settling)} both settle the precision", "keep one of them")
+        raise UsageError(
+            f"recipe {text}: {' and '.join(link.name for link in settling)} both settle the precision",
+            "keep one of them",
+        )
     return Chain(tuple(link for link in links if link.recipe.name != PLAIN))
 
 
@@ -136,7 +148,10 @@ def _strength(recipe: Recipe, text: str) -> float | None:
     except ValueError:
         value = float("nan")
     if recipe.stage == "target" and value not in recipe.strengths:
-        raise UsageError(f"recipe {recipe.name}@{text}: not a strength", f"it takes {', '.join(f'{one:g}' for one in recipe.strengths)}")
+        raise UsageError(
+            f"recipe {recipe.name}@{text}: not a strength",
+            f"it takes {', '.join(f'{one:g}' for one in recipe.strengths)}",
+        )
     if not low <= value <= high:
         raise UsageError(f"recipe {recipe.name}@{text}: not a strength", f"it takes {low:g} to {high:g}")
     return None if value == recipe.usual else value

@@ -1,7 +1,8 @@
-"""`cluster@values`: every layer's weights rounded to so many different values, found by k-means; the file is smaller once it is coded.
+"""`cluster@values`: every layer's weights rounded to so many different values, found by k-means; the file is smaller
+once it is coded.
 
-Weight sharing (Han et al. 2016, "Deep compression"), its clusters begun evenly between the smallest and the largest weight, which
-they found best. Runtimes see ordinary floats: what it saves is the download (`pack --smallest`).
+Weight sharing (Han et al. 2016, "Deep compression"), its clusters begun evenly between the smallest and the largest
+weight, which they found best. Runtimes see ordinary floats: what it saves is the download (`pack --smallest`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class Cluster(ModuleRecipe):
     searched = False  # neither the size on disk nor the time is less
 
     def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
-        """The module with so many different weights a layer; raises UnsupportedByTarget where it has no layer with weights."""
+        """The module with so many different weights a layer; raises UnsupportedByTarget where it has no layer with
+        weights.
+        """
         return changed_weights(module, graph, self.name, lambda weight: _shared(weight, int(strength)))
 
 

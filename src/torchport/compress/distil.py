@@ -1,6 +1,8 @@
-"""`distil@epochs`: a compressed model taught to answer as the original does, on the calibration data; labels help where there are any.
+"""`distil@epochs`: a compressed model taught to answer as the original does, on the calibration data; labels help where
+there are any.
 
-Knowledge distillation (Hinton et al. 2015): nothing but inputs is needed, and what is won back is likeness to the original itself.
+Knowledge distillation (Hinton et al. 2015): nothing but inputs is needed, and what is won back is likeness to the
+original itself.
 """
 
 from __future__ import annotations

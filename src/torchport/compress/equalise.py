@@ -1,9 +1,10 @@
 """The channels between two layers brought to one size, so that one step of 8 bits suits all of them.
 
-What a layer's channel gives is divided by a number, and what the next layer multiplies that channel by is multiplied by it: cross-layer
-equalisation (Nagel et al. 2019, "Data-free quantization through weight equalization and bias correction", section 4.1). It holds wherever
-what lies between scales with its input: nothing, ReLU and its leaky kin, pooling. Activations are rounded a tensor at a time here and weights
-a channel at a time, so it is activations' ranges that are balanced against weights', as in SmoothQuant (Xiao et al. 2023), which does the same
+What a layer's channel gives is divided by a number, and what the next layer multiplies that channel by is multiplied by
+it: cross-layer equalisation (Nagel et al. 2019, "Data-free quantization through weight equalization and bias
+correction", section 4.1). It holds wherever what lies between scales with its input: nothing, ReLU and its leaky kin,
+pooling. Activations are rounded a tensor at a time here and weights a channel at a time, so it is activations' ranges
+that are balanced against weights', as in SmoothQuant (Xiao et al. 2023), which does the same
 for products. The numbers are powers of two: the answers in floats stay as they were to the last bit.
 """
 
@@ -28,7 +29,8 @@ ROUNDS = 10
 
 
 def equalised(model: GraphModule, calls: Sequence[Sequence[torch.Tensor]]) -> GraphModule:
-    """An exported graph's module that answers the same, its channels balanced; the module itself where scales can move nowhere.
+    """An exported graph's module that answers the same, its channels balanced; the module itself where scales can move
+    nowhere.
 
     Args:
         model: stays as it is.
@@ -49,7 +51,8 @@ class _Pair:
         given: node of the tensor that the second takes, its channels along `axis`.
         first: parameters of the first layer, [channels, ...] each.
         second: the second layer's weight, [outputs, channels / groups, ...].
-        each: how many of the second's inputs come of one channel of the first: more than one where pictures were flattened between them.
+        each: how many of the second's inputs come of one channel of the first: more than one where pictures were
+        flattened between them.
     """
 
     given: Node
@@ -61,7 +64,9 @@ class _Pair:
 
 
 def _pairs(model: GraphModule) -> Iterator[_Pair]:
-    """Every two layers between which scales can move: each weight is used once, and what is between is used by the second alone."""
+    """Every two layers between which scales can move: each weight is used once, and what is between is used by the
+    second alone.
+    """
     for node in model.graph.nodes:
         if not (_convolves(node) or _multiplies(node)) or (weight := _own(model, node.args[1])) is None:
             continue
@@ -88,12 +93,28 @@ def _multiplies(node: Node) -> bool:
 
 
 def _carries(node: Node, axis: int) -> int:
-    """How many channels of a node's result come of one channel of what it is given, where they scale with it; 0 where they do not."""
+    """How many channels of a node's result come of one channel of what it is given, where they scale with it; 0 where
+    they do not.
+    """
     from torch import ops
 
     aten = ops.aten
-    alike = (aten.relu.default, aten.relu_.default, aten.leaky_relu.default, aten.leaky_relu_.default, aten.prelu.default, aten.dropout.default, aten.dropout_.default)
-    pools = (aten.max_pool1d.default, aten.max_pool2d.default, aten.avg_pool1d.default, aten.avg_pool2d.default, aten.adaptive_avg_pool2d.default)
+    alike = (
+        aten.relu.default,
+        aten.relu_.default,
+        aten.leaky_relu.default,
+        aten.leaky_relu_.default,
+        aten.prelu.default,
+        aten.dropout.default,
+        aten.dropout_.default,
+    )
+    pools = (
+        aten.max_pool1d.default,
+        aten.max_pool2d.default,
+        aten.avg_pool1d.default,
+        aten.avg_pool2d.default,
+        aten.adaptive_avg_pool2d.default,
+    )
     if node.target in alike:
         return 1
     if axis != 1:
@@ -141,7 +162,11 @@ def _over(mean: Any) -> set[int]:
 def _flattens(node: Node) -> bool:
     """Whether it makes one axis of all but the first, in their order."""
     before, after = _sizes(node.args[0]), _sizes(node)
-    return len(after) == 2 and bool(after[0] == before[0]) and all(isinstance(size, int) for size in (*before[1:], after[1]))
+    return (
+        len(after) == 2
+        and bool(after[0] == before[0])
+        and all(isinstance(size, int) for size in (*before[1:], after[1]))
+    )
 
 
 def _balance(model: GraphModule, pairs: Sequence[_Pair], calls: Sequence[Sequence[torch.Tensor]]) -> None:
@@ -168,7 +193,11 @@ def _balance(model: GraphModule, pairs: Sequence[_Pair], calls: Sequence[Sequenc
                 grouped = pair.second.reshape(pair.groups, -1, *pair.second.shape[1:])
                 weights = grouped.abs().transpose(1, 2).flatten(2).amax(2).view(-1, pair.each).amax(1)
                 inputs = largest[pair.given]
-                scale = torch.where((inputs > 0) & inputs.isfinite() & (weights > 0), (inputs / weights).sqrt().log2().round().exp2(), 1.0)
+                scale = torch.where(
+                    (inputs > 0) & inputs.isfinite() & (weights > 0),
+                    (inputs / weights).sqrt().log2().round().exp2(),
+                    1.0,
+                )
                 if bool((scale == 1).all()):
                     continue
                 still = False

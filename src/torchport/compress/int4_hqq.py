@@ -1,4 +1,5 @@
-"""`int4_hqq@group`: weights as 4-bit integers in groups, whose zeros are moved until the few large errors are small; no data is needed.
+"""`int4_hqq@group`: weights as 4-bit integers in groups, whose zeros are moved until the few large errors are small; no
+data is needed.
 
 Half-quadratic quantisation (Badri & Shaji 2023), by the target's own quantiser.
 """
@@ -12,5 +13,8 @@ class Int4Hqq(Int4Weights):
     """4-bit weights in groups with fitted zeros."""
 
     name = "int4_hqq"
-    about = "4-bit weights in groups with fitted zeros (HQQ) by the runtime's own quantiser: an eighth of the size, no data needed"
+    about = (
+        "4-bit weights in groups with fitted zeros (HQQ) by the runtime's own quantiser: an eighth of the size, no "
+        "data needed"
+    )
     precision = "int4_hqq"

@@ -13,7 +13,10 @@ class Int4Weights(TargetRecipe):
     """4-bit weights in groups: each target's own quantiser and its own products."""
 
     name = "int4_weights"
-    about = "weights as 4-bit integers in groups with a scale each, by the runtime's own quantiser: an eighth of the size, no data needed"
+    about = (
+        "weights as 4-bit integers in groups with a scale each, by the runtime's own quantiser: an eighth of the size, "
+        "no data needed"
+    )
     precision = "int4_weights"
     strengths = (32, GROUP, 128)
     usual = GROUP

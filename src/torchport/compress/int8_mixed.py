@@ -1,6 +1,7 @@
 """`int8_mixed`: as `int8_static`, but the layers that cannot bear it stay in floats.
 
-Each layer is rounded alone while all others are floats, and those stay floats that alter the outputs far more than the middle layer does:
+Each layer is rounded alone while all others are floats, and those stay floats that alter the outputs far more than the
+middle layer does:
 the partial quantisation of Wu et al. 2020 ("Integer Quantization for Deep Learning Inference", section 5.2).
 """
 
@@ -43,17 +44,23 @@ class Int8Mixed(Int8Static):
             change = _changes(quantised(model, calls, calibrator, probed=True), calls[:PROBES])
             floats = sensitive(change)
             kept.extend(floats)
-            work.tell(f"int8_mixed: {len(floats)} of {len(change)} layers of graph '{graph.name}' stay floats: {', '.join(floats) or 'none'}")
+            work.tell(
+                f"int8_mixed: {len(floats)} of {len(change)} layers of graph '{graph.name}' stay floats: "
+                f"{', '.join(floats) or 'none'}"
+            )
             return quantised(model, calls, calibrator, floats=floats)
 
         made = quantise(program, self.name, one)
         if not kept:
-            raise UnsupportedByTarget("int8_mixed: no layer stands out from the others", "use int8_static, which is the same here")
+            raise UnsupportedByTarget(
+                "int8_mixed: no layer stands out from the others", "use int8_static, which is the same here"
+            )
         return made
 
 
 def _changes(model: GraphModule, calls: Sequence[Sequence[torch.Tensor]]) -> dict[str, float]:
-    """How far the outputs are with one layer's inputs and weight rounded and nothing else: layer -> the sum over the calls.
+    """How far the outputs are with one layer's inputs and weight rounded and nothing else: layer -> the sum over the
+    calls.
 
     Args:
         model: its weights and activations are rounded at every call.
@@ -81,7 +88,12 @@ def _changes(model: GraphModule, calls: Sequence[Sequence[torch.Tensor]]) -> dic
 
     with torch.no_grad():
         wanted = [Alone().run(*call) for call in calls]
-        return {layer.name: sum(difference(Alone(layer).run(*call), answer) for call, answer in zip(calls, wanted, strict=True)) for layer in _layers(model)}
+        return {
+            layer.name: sum(
+                difference(Alone(layer).run(*call), answer) for call, answer in zip(calls, wanted, strict=True)
+            )
+            for layer in _layers(model)
+        }
 
 
 def _rounds(node: Node) -> bool:

@@ -1,8 +1,9 @@
 """`int8_static`: weights and activations as 8-bit integers, their ranges found on the calibration data.
 
-The nodes to quantise are those that torchao's quantiser for x86 names (convolutions and products with what follows them); ranges, SmoothQuant
-for products (Xiao et al. 2023) and the correction of biases (Nagel et al. 2019) are nncf's, on the exported graph, whose channels are equalised
-first. How ranges are read from the calibration data is tried: no way is the best for every model.
+The nodes to quantise are those that torchao's quantiser for x86 names (convolutions and products with what follows
+them); ranges, SmoothQuant for products (Xiao et al. 2023) and the correction of biases (Nagel et al. 2019) are nncf's,
+on the exported graph, whose channels are equalised first. How ranges are read from the calibration data is tried: no
+way is the best for every model.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ MOST_FEEDS = 300
 """Calibration feeds that ranges are found on: nncf's own default."""
 
 CALIBRATORS = ("HISTOGRAM", "MINMAX", "MEAN_MINMAX", "MEAN_QUANTILE")
-"""nncf's names of what ranges are: those that round the values' histogram with the least squared error, the extremes of all feeds, the mean of
-each feed's extremes, the mean of each feed's outermost percentiles."""
+"""nncf's names of what ranges are: those that round the values' histogram with the least squared error, the extremes of
+all feeds, the mean of each feed's extremes, the mean of each feed's outermost percentiles."""
 
 TRIED, JUDGED = 64, 32
 """Feeds that each calibrator is tried with, the first ones, and those that it is judged on, the last ones."""
@@ -59,7 +60,8 @@ class Int8Static(Recipe):
 
 
 def begun(graph: GraphProgram, work: Workshop, recipe: str) -> tuple[GraphModule, list[Call], str]:
-    """What `quantised` takes: the exported graph's module with its channels equalised, the calibration calls, and the best calibrator for both.
+    """What `quantised` takes: the exported graph's module with its channels equalised, the calibration calls, and the
+    best calibrator for both.
 
     Raises:
         UnsupportedByTarget: the graph was not exported.
@@ -73,7 +75,11 @@ def begun(graph: GraphProgram, work: Workshop, recipe: str) -> tuple[GraphModule
     model = equalised(opened(graph, recipe), calls)
     model.graph.eliminate_dead_code()  # nncf looks for what its own passes take out on the way
     model.recompile()
-    return model, calls, best_calibrator(model, calls, lambda text: work.tell(f"{recipe}: ranges of graph '{graph.name}' by {text}"))
+    return (
+        model,
+        calls,
+        best_calibrator(model, calls, lambda text: work.tell(f"{recipe}: ranges of graph '{graph.name}' by {text}")),
+    )
 
 
 def best_calibrator(model: GraphModule, calls: Sequence[Call], tell: Callable[[str], None]) -> str:
@@ -102,7 +108,9 @@ def best_calibrator(model: GraphModule, calls: Sequence[Call], tell: Callable[[s
     return best
 
 
-def quantised(model: GraphModule, calls: Sequence[Call], calibrator: str, *, floats: Collection[str] = (), probed: bool = False) -> GraphModule:
+def quantised(
+    model: GraphModule, calls: Sequence[Call], calibrator: str, *, floats: Collection[str] = (), probed: bool = False
+) -> GraphModule:
     """An exported graph's module with its products in integers.
 
     Args:
@@ -110,7 +118,8 @@ def quantised(model: GraphModule, calls: Sequence[Call], calibrator: str, *, flo
         calls: what ranges are found on; the first `MOST_FEEDS` are used.
         calibrator: of `CALIBRATORS`.
         floats: names of the nodes whose products stay floats.
-        probed: weights are rounded at every call, and biases and tables stay as they were, so that each rounding can be taken out again.
+        probed: weights are rounded at every call, and biases and tables stay as they were, so that each rounding can be
+        taken out again.
     """
     import nncf
     from nncf.experimental.torch.fx import quantize_pt2e
@@ -137,8 +146,9 @@ def quantised(model: GraphModule, calls: Sequence[Call], calibrator: str, *, flo
 
 
 def _round_tables(model: GraphModule) -> None:
-    """Embedding tables, which are looked up and not multiplied, as 8-bit integers with a scale a row; only the rows that are looked up
-    become floats again, which runtimes do to the whole table at every call where it is left to them."""
+    """Embedding tables, which are looked up and not multiplied, as 8-bit integers with a scale a row; only the rows
+    that are looked up become floats again, which runtimes do to the whole table at every call where it is left to them.
+    """
     import torch
 
     aten, graph = torch.ops.aten, model.graph
@@ -150,9 +160,13 @@ def _round_tables(model: GraphModule) -> None:
         for name, value in zip(names, ((table.detach() / scale[:, None]).round().to(torch.int8), scale), strict=True):
             model.register_buffer(name, value)
         with graph.inserting_before(user):
-            rows, scales = (graph.call_function(aten.index.Tensor, (graph.get_attr(name), [user.args[1]])) for name in names)
+            rows, scales = (
+                graph.call_function(aten.index.Tensor, (graph.get_attr(name), [user.args[1]])) for name in names
+            )
             floats = graph.call_function(aten.to.dtype, (rows, torch.float32))
-            found = graph.call_function(aten.mul.Tensor, (floats, graph.call_function(aten.unsqueeze.default, (scales, -1))))
+            found = graph.call_function(
+                aten.mul.Tensor, (floats, graph.call_function(aten.unsqueeze.default, (scales, -1)))
+            )
         user.replace_all_uses_with(found)
         graph.erase_node(user)
         if not node.users:

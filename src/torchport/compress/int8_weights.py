@@ -1,6 +1,7 @@
 """`int8_weights`: weights as 8-bit integers with one scale a channel; activations and arithmetic stay floats.
 
-It needs no data, and makes no runtime slower: one that cannot multiply integers by floats unpacks them when it opens the file.
+It needs no data, and makes no runtime slower: one that cannot multiply integers by floats unpacks them when it opens
+the file.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ class Int8Weights(Recipe):
     """Symmetric int8 a channel: of the outputs for a product or a convolution, of the rows for an embedding table."""
 
     name = "int8_weights"
-    about = "weights as 8-bit integers, one scale a channel; arithmetic in floats: a quarter of the size, no data needed"
+    about = (
+        "weights as 8-bit integers, one scale a channel; arithmetic in floats: a quarter of the size, no data needed"
+    )
     stage = "program"
     precision = "int8_weights"
     modules = ("torchao",)
@@ -34,7 +37,11 @@ class Int8Weights(Recipe):
         from .pt2e import observed, opened, quantise, quantizer
         from .train import tensors
 
-        return quantise(program, self.name, lambda graph: observed(opened(graph, self.name), quantizer(annotate), [tensors(graph, graph.examples)]))
+        return quantise(
+            program,
+            self.name,
+            lambda graph: observed(opened(graph, self.name), quantizer(annotate), [tensors(graph, graph.examples)]),
+        )
 
 
 def annotate(model: GraphModule) -> None:

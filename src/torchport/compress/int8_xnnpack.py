@@ -1,7 +1,9 @@
-"""`int8_xnnpack`: weights and activations as signed 8-bit integers, the way that XNNPACK's kernels for phones take them.
+"""`int8_xnnpack`: weights and activations as signed 8-bit integers, the way that XNNPACK's kernels for phones take
+them.
 
-The nodes to quantise are those that ExecuTorch's quantiser for XNNPACK names: convolutions and products with what follows them, and the sums and
-means between them, so that a whole network stays in integers. Channels are equalised first; ranges are found by histograms over the calibration data.
+The nodes to quantise are those that ExecuTorch's quantiser for XNNPACK names: convolutions and products with what
+follows them, and the sums and means between them, so that a whole network stays in integers. Channels are equalised
+first; ranges are found by histograms over the calibration data.
 """
 
 from __future__ import annotations
@@ -21,7 +23,10 @@ class Int8Xnnpack(Recipe):
     """Per channel for weights, symmetric; per tensor for activations."""
 
     name = "int8_xnnpack"
-    about = "weights and activations as 8-bit integers for XNNPACK on phones, ranges found on calibration data: a quarter of the size"
+    about = (
+        "weights and activations as 8-bit integers for XNNPACK on phones, ranges found on calibration data: a quarter "
+        "of the size"
+    )
     stage = "program"
     precision = "int8_xnnpack"
     modules = ("executorch", "torchao")

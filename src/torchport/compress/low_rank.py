@@ -1,8 +1,8 @@
 """`low_rank@share`: each layer's weights as the product of two thin matrices that hold that share fewer numbers.
 
-Truncated singular value decomposition of the weight as a matrix [outputs, inputs x kernel] (Denton et al. 2014): a linear layer becomes two,
-a convolution one to few channels and one of a single pixel back to all. Layers on which the answer hangs most stay whole.
-What was lost is won back by `distil` after it.
+Truncated singular value decomposition of the weight as a matrix [outputs, inputs x kernel] (Denton et al. 2014): a
+linear layer becomes two, a convolution one to few channels and one of a single pixel back to all. Layers on which the
+answer hangs most stay whole. What was lost is won back by `distil` after it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class LowRank(ModuleRecipe):
 
         from .train import tensors
 
-        layers = {name: layer for name, layer in need_weighty(module, graph, self.name).items() if _rank(layer, strength)}
+        layers = {
+            name: layer for name, layer in need_weighty(module, graph, self.name).items() if _rank(layer, strength)
+        }
         feeds = [tensors(graph, feed) for feed in work.need_feeds(graph.name, self.name)[:PROBES]]
         thin, change = {}, dict[str, float]()
         with torch.no_grad():
@@ -50,7 +52,9 @@ class LowRank(ModuleRecipe):
                 thin[name] = _factorised(layer, strength)
                 module.set_submodule(name, thin[name])
                 try:
-                    change[name] = sum(difference(module(*feed), answer) for feed, answer in zip(feeds, wanted, strict=True))
+                    change[name] = sum(
+                        difference(module(*feed), answer) for feed, answer in zip(feeds, wanted, strict=True)
+                    )
                 except Exception:  # code that reads a layer's own weight, as PyTorch's attention does: that layer stays
                     work.tell(f"low_rank: layer {name} is read by its weights and stays")
                 module.set_submodule(name, layer)
@@ -80,10 +84,22 @@ def _factorised(layer: Any, share: float) -> torch.nn.Module:
     thin: Any
     wide: Any
     if isinstance(layer, torch.nn.Linear):
-        thin, wide = torch.nn.Linear(layer.in_features, rank, bias=False), torch.nn.Linear(rank, layer.out_features, bias=bias)
+        thin, wide = (
+            torch.nn.Linear(layer.in_features, rank, bias=False),
+            torch.nn.Linear(rank, layer.out_features, bias=bias),
+        )
     else:
         kind = type(layer)
-        thin = kind(layer.in_channels, rank, layer.kernel_size, layer.stride, layer.padding, layer.dilation, bias=False, padding_mode=layer.padding_mode)
+        thin = kind(
+            layer.in_channels,
+            rank,
+            layer.kernel_size,
+            layer.stride,
+            layer.padding,
+            layer.dilation,
+            bias=False,
+            padding_mode=layer.padding_mode,
+        )
         wide = kind(rank, layer.out_channels, 1, bias=bias)
     with torch.no_grad():
         thin.weight.copy_(first.reshape(thin.weight.shape))

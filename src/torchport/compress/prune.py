@@ -1,9 +1,10 @@
 """`prune@share`: whole channels taken out, with everything that depends on them, by torch-pruning's dependency graph.
 
-Structured pruning: what is left is an ordinary smaller network, faster on every runtime. The channels of all layers compete: those go
-whose weights, with all that depends on them (Fang et al. 2023, DepGraph), matter least to the answer: sum of w**2 F, with the diagonal F of
-the Fisher information on calibration data (LeCun et al. 1989, Optimal Brain Damage; Theis et al. 2018). So a layer on which the answer
-hangs stays nearly whole. What was lost is won back by `distil` after it.
+Structured pruning: what is left is an ordinary smaller network, faster on every runtime. The channels of all layers
+compete: those go whose weights, with all that depends on them (Fang et al. 2023, DepGraph), matter least to the answer:
+sum of w**2 F, with the diagonal F of the Fisher information on calibration data (LeCun et al. 1989, Optimal Brain
+Damage; Theis et al. 2018). So a layer on which the answer hangs stays nearly whole. What was lost is won back by
+`distil` after it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from ..capture.program import GraphProgram
 
 ROUND_TO = 8
-"""Channels are kept in multiples of this, which vector units take at once; layers of fewer are thinned to multiples of a quarter of it."""
+"""Channels are kept in multiples of this, which vector units take at once; layers of fewer are thinned to multiples of
+a quarter of it.
+"""
 
 MOST = 0.85
 """Share of its channels that a layer loses at most."""
@@ -56,7 +59,10 @@ class Prune(ModuleRecipe):
         try:
             told = _fisher(module, feeds, work.seed)
         except RuntimeError as exc:  # an operator without a derivative, or answers that are no numbers
-            raise UnsupportedByTarget(f"prune: graph '{graph.name}' does not tell on which weights it hangs: {_where(module, (), exc)}", "leave it out") from exc
+            raise UnsupportedByTarget(
+                f"prune: graph '{graph.name}' does not tell on which weights it hangs: {_where(module, (), exc)}",
+                "leave it out",
+            ) from exc
         for parameter, information in told.items():
             parameter.grad = information  # where torch-pruning looks for it
         try:
@@ -64,13 +70,21 @@ class Prune(ModuleRecipe):
         except Exception as whole:  # torch-pruning, or the module's own code once its shapes have changed
             lost = {layer: _lost_alone(module, example, strength, layer, layers, kept) for layer in layers}
             fixed = [layer for layer, count in lost.items() if count is None]
-            bound = [layer for layer, count in lost.items() if count == 0]  # to others, such as all that add to one stream of activations
+            bound = [
+                layer for layer, count in lost.items() if count == 0
+            ]  # to others, such as all that add to one stream of activations
             if len(fixed) + len(bound) == len(layers):
-                raise UnsupportedByTarget(f"prune: no layer of graph '{graph.name}' can lose channels: {_where(module, fixed, whole)}", "write views with -1 or with the tensor's own sizes") from whole
+                raise UnsupportedByTarget(
+                    f"prune: no layer of graph '{graph.name}' can lose channels: {_where(module, fixed, whole)}",
+                    "write views with -1 or with the tensor's own sizes",
+                ) from whole
             try:
                 pruned = _first(module, example, strength, [*kept, *fixed], [*kept, *fixed, *bound])
             except Exception as exc:
-                raise UnsupportedByTarget(f"prune: graph '{graph.name}' does not run with fewer channels: {_where(module, fixed, exc)}", "write views with -1 or with the tensor's own sizes") from exc
+                raise UnsupportedByTarget(
+                    f"prune: graph '{graph.name}' does not run with fewer channels: {_where(module, fixed, exc)}",
+                    "write views with -1 or with the tensor's own sizes",
+                ) from exc
         work.tell(f"prune: {_count(module):,} -> {_count(pruned):,} weights")
         return pruned
 
@@ -78,10 +92,16 @@ class Prune(ModuleRecipe):
 def _prunable(module: torch.nn.Module) -> list[torch.nn.Module]:
     import torch
 
-    return [layer for layer in module.modules() if isinstance(layer, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Linear) and getattr(layer, "groups", 1) == 1]
+    return [
+        layer
+        for layer in module.modules()
+        if isinstance(layer, torch.nn.Conv1d | torch.nn.Conv2d | torch.nn.Linear) and getattr(layer, "groups", 1) == 1
+    ]
 
 
-def _pruned(module: torch.nn.Module, example: tuple[torch.Tensor, ...], share: float, ignored: Sequence[torch.nn.Module]) -> torch.nn.Module:
+def _pruned(
+    module: torch.nn.Module, example: tuple[torch.Tensor, ...], share: float, ignored: Sequence[torch.nn.Module]
+) -> torch.nn.Module:
     """A pruned copy that was seen to run."""
     import torch
     import torch_pruning
@@ -115,7 +135,13 @@ def _pruned(module: torch.nn.Module, example: tuple[torch.Tensor, ...], share: f
     return made
 
 
-def _first(module: torch.nn.Module, example: tuple[torch.Tensor, ...], share: float, ignored: Sequence[torch.nn.Module], more: Sequence[torch.nn.Module]) -> torch.nn.Module:
+def _first(
+    module: torch.nn.Module,
+    example: tuple[torch.Tensor, ...],
+    share: float,
+    ignored: Sequence[torch.nn.Module],
+    more: Sequence[torch.nn.Module],
+) -> torch.nn.Module:
     """Pruned but for some layers, or, where that does not run, for more of them."""
     try:
         return _pruned(module, example, share, ignored)
@@ -123,10 +149,21 @@ def _first(module: torch.nn.Module, example: tuple[torch.Tensor, ...], share: fl
         return _pruned(module, example, share, more)
 
 
-def _lost_alone(module: torch.nn.Module, example: tuple[torch.Tensor, ...], share: float, layer: torch.nn.Module, layers: Sequence[torch.nn.Module], kept: Sequence[torch.nn.Module]) -> int | None:
-    """How many weights the module loses with that layer alone pruned; None where it does not run then: its code may count on a number of channels."""
+def _lost_alone(
+    module: torch.nn.Module,
+    example: tuple[torch.Tensor, ...],
+    share: float,
+    layer: torch.nn.Module,
+    layers: Sequence[torch.nn.Module],
+    kept: Sequence[torch.nn.Module],
+) -> int | None:
+    """How many weights the module loses with that layer alone pruned; None where it does not run then: its code may
+    count on a number of channels.
+    """
     try:
-        return _count(module) - _count(_pruned(module, example, share, [*kept, *(other for other in layers if other is not layer)]))
+        return _count(module) - _count(
+            _pruned(module, example, share, [*kept, *(other for other in layers if other is not layer)])
+        )
     except Exception:
         return None
 
@@ -151,20 +188,26 @@ def _outputs(module: torch.nn.Module, example: tuple[torch.Tensor, ...]) -> list
     finally:
         for hook in hooks:
             hook.remove()
-    found = [made[answer.data_ptr()] for answer in answers if isinstance(answer, torch.Tensor) and answer.data_ptr() in made]
+    found = [
+        made[answer.data_ptr()] for answer in answers if isinstance(answer, torch.Tensor) and answer.data_ptr() in made
+    ]
     return list(dict.fromkeys([*found, *order[-1:]]))
 
 
-def _fisher(module: torch.nn.Module, feeds: Sequence[tuple[torch.Tensor, ...]], seed: int) -> dict[torch.nn.Parameter, torch.Tensor]:
-    """The diagonal of the Fisher information, up to a factor, of each parameter: squared gradients of answers drawn from what the
-    module itself answers, of classes by their scores, of any other number from a normal distribution about it. Where no answer has a
-    gradient, 1 for each, which leaves magnitudes to decide."""
+def _fisher(
+    module: torch.nn.Module, feeds: Sequence[tuple[torch.Tensor, ...]], seed: int
+) -> dict[torch.nn.Parameter, torch.Tensor]:
+    """The diagonal of the Fisher information, up to a factor, of each parameter: squared gradients of answers drawn
+    from what the module itself answers, of classes by their scores, of any other number from a normal distribution
+    about it. Where no answer has a gradient, 1 for each, which leaves magnitudes to decide."""
     import torch
     from torch.nn import functional
     from torch.utils import _pytree as pytree
 
     random = torch.Generator().manual_seed(seed)
-    found = {parameter: torch.zeros_like(parameter) for parameter in module.parameters() if parameter.is_floating_point()}
+    found = {
+        parameter: torch.zeros_like(parameter) for parameter in module.parameters() if parameter.is_floating_point()
+    }
     for parameter in found:
         parameter.requires_grad_(True)
     for feed in feeds:
@@ -179,7 +222,9 @@ def _fisher(module: torch.nn.Module, feeds: Sequence[tuple[torch.Tensor, ...]], 
                 spread = answer.detach().std(correction=0) + 1e-6
                 surprise = surprise + (answer * torch.randn(answer.shape, generator=random) / spread).sum()
         if surprise.grad_fn is not None:
-            for parameter, gradient in zip(found, torch.autograd.grad(surprise, list(found), allow_unused=True), strict=True):
+            for parameter, gradient in zip(
+                found, torch.autograd.grad(surprise, list(found), allow_unused=True), strict=True
+            ):
                 if gradient is not None:
                     found[parameter] += gradient**2
     for parameter in found:

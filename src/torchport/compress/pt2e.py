@@ -1,4 +1,6 @@
-"""Quantisation of exported graphs by torchao's PT2E: what to quantise is annotated, torchao inserts, calibrates and converts."""
+"""Quantisation of exported graphs by torchao's PT2E: what to quantise is annotated, torchao inserts, calibrates and
+converts.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +44,18 @@ def quantise(program: Program, recipe: str, convert: Callable[[GraphProgram], to
         except TorchportError:
             raise
         except Exception as exc:  # the quantisers raise whatever their passes raise
-            raise UnsupportedByTarget(f"{recipe} cannot quantise graph '{graph.name}': {type(exc).__name__}: {str(exc).splitlines()[0] if str(exc) else ''}", "try another recipe") from exc
+            raise UnsupportedByTarget(
+                f"{recipe} cannot quantise graph '{graph.name}': {type(exc).__name__}: "
+                f"{str(exc).splitlines()[0] if str(exc) else ''}",
+                "try another recipe",
+            ) from exc
 
     return program.changed(one, IMPORTS)
 
 
 def opened(graph: GraphProgram, recipe: str) -> GraphModule:
-    """A copy of the exported graph's module, to be changed. It checks no guards, which would be captured with what is made of it.
+    """A copy of the exported graph's module, to be changed. It checks no guards, which would be captured with what is
+    made of it.
 
     Raises:
         UnsupportedByTarget: the graph was not exported.
@@ -58,7 +65,9 @@ def opened(graph: GraphProgram, recipe: str) -> GraphModule:
 
 
 def observed(module: torch.nn.Module, quantizer: Any, calls: Iterable[Sequence[torch.Tensor]]) -> torch.fx.GraphModule:
-    """An exported graph's module quantised where torchao's `quantizer` marks it, its observers shown the calls' arguments."""
+    """An exported graph's module quantised where torchao's `quantizer` marks it, its observers shown the calls'
+    arguments.
+    """
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
@@ -76,7 +85,10 @@ def x86_quantizer(*, training: bool = False, floats: Collection[str] = ()) -> An
     Args:
         floats: names of the nodes that it leaves alone.
     """
-    from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import X86InductorQuantizer, get_default_x86_inductor_quantization_config
+    from torchao.quantization.pt2e.quantizer.x86_inductor_quantizer import (
+        X86InductorQuantizer,
+        get_default_x86_inductor_quantization_config,
+    )
 
     class Sourced(X86InductorQuantizer):  # type: ignore[misc]
         def annotate(self, model: GraphModule) -> GraphModule:
@@ -88,8 +100,9 @@ def x86_quantizer(*, training: bool = False, floats: Collection[str] = ()) -> An
 
 
 def _name_sources(model: GraphModule, floats: Collection[str]) -> None:
-    """Note at every node which layer it stands for, but at those that are to stay floats. torchao's quantiser for x86 looks for layers in notes
-    that only strict export leaves, and leaves every convolution of any other graph in floats without a word."""
+    """Note at every node which layer it stands for, but at those that are to stay floats. torchao's quantiser for x86
+    looks for layers in notes that only strict export leaves, and leaves every convolution of any other graph in floats
+    without a word."""
     from torch import nn, ops
 
     aten = ops.aten
@@ -112,7 +125,9 @@ def _name_sources(model: GraphModule, floats: Collection[str]) -> None:
     for node in model.graph.nodes:
         node.meta.pop("source_fn_stack", None)
         if node.users and (layer := by_operator.get(node.target)):
-            node.meta["source_fn_stack"] = [(node.name, object if node.name in floats else layer)]  # without any it would be guessed
+            node.meta["source_fn_stack"] = [
+                (node.name, object if node.name in floats else layer)
+            ]  # without any it would be guessed
 
 
 def quantizer(annotate: Annotate) -> Any:
@@ -137,13 +152,20 @@ def recapture(graph: GraphProgram, module: torch.nn.Module) -> GraphProgram:
         CaptureError: it cannot be captured any more; names the layer.
     """
     signature = graph.signature
-    dims = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in signature.inputs}
+    dims = {
+        spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+        for spec in signature.inputs
+    }
     examples = {spec.name: np.asarray(graph.examples[spec.name]) for spec in signature.inputs}
-    if not set(argument_names(module) or ()) >= set(examples):  # of a forward(*tensors), torch.export makes tensors_0, tensors_1
+    if not set(argument_names(module) or ()) >= set(
+        examples
+    ):  # of a forward(*tensors), torch.export makes tensors_0, tensors_1
         module = _unnamed(module)
     made = capture_graph(graph.name, module, examples, dims=dims, bounds=signature.dims)
     if made.signature != signature:
-        raise UnsupportedByTarget(f"graph '{graph.name}' has another signature once it is compressed", f"was {signature}, is {made.signature}")
+        raise UnsupportedByTarget(
+            f"graph '{graph.name}' has another signature once it is compressed", f"was {signature}, is {made.signature}"
+        )
     return made
 
 
@@ -168,7 +190,9 @@ def held(model: GraphModule, node: Node) -> Any:
 
 
 def weights(model: GraphModule) -> Iterator[tuple[Node, Node, torch.Tensor]]:
-    """The float parameters that a graph multiplies or looks up: their node, the first node that uses them, their values."""
+    """The float parameters that a graph multiplies or looks up: their node, the first node that uses them, their
+    values.
+    """
     import torch
 
     for node in model.graph.nodes:

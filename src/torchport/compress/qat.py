@@ -1,7 +1,8 @@
-"""`qat@epochs`: 8-bit weights and activations, trained while they are rounded, so that the network learns to live with it.
+"""`qat@epochs`: 8-bit weights and activations, trained while they are rounded, so that the network learns to live with
+it.
 
-Quantisation-aware training (Jacob et al. 2018) with torchao's fake quantisers on the exported graph; the teacher is the original, as in
-`distil`. Batch normalisation is folded into its convolution first, as it is in the artefact.
+Quantisation-aware training (Jacob et al. 2018) with torchao's fake quantisers on the exported graph; the teacher is the
+original, as in `distil`. Batch normalisation is folded into its convolution first, as it is in the artefact.
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def _trained(graph: GraphProgram, work: Workshop, epochs: int) -> torch.nn.Modul
             for name, child in made.named_children():
                 if name.startswith("activation_post_process"):
                     self.add_module(name, child)
-            self.weights = torch.nn.ParameterDict({name.replace(".", "/"): weight for name, weight in made.named_parameters()})
+            self.weights = torch.nn.ParameterDict(
+                {name.replace(".", "/"): weight for name, weight in made.named_parameters()}
+            )
 
         def forward(self, *tensors: torch.Tensor) -> Any:
             return self.made[0](*tensors)

@@ -1,4 +1,6 @@
-"""Which layers the answers hang on: those that alter the outputs, once they alone are changed, far more than the middle layer does."""
+"""Which layers the answers hang on: those that alter the outputs, once they alone are changed, far more than the middle
+layer does.
+"""
 
 from __future__ import annotations
 

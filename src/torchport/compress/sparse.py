@@ -27,7 +27,9 @@ class Sparse(ModuleRecipe):
     recovery = "distil"
 
     def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
-        """The module with that share of each layer's weights at zero; raises UnsupportedByTarget where it has no layer with weights."""
+        """The module with that share of each layer's weights at zero; raises UnsupportedByTarget where it has no layer
+        with weights.
+        """
 
         def zeroed(weight: torch.Tensor) -> torch.Tensor:
             count = int(strength * weight.numel())

@@ -23,12 +23,17 @@ class Sparse24(ModuleRecipe):
     """Two zeros among each four weights that one output sums over."""
 
     name = "sparse_2_4"
-    about = "two of every four weights in a row set to zero, the pattern of sparse GPU units: as large and as fast on a CPU, a smaller download"
+    about = (
+        "two of every four weights in a row set to zero, the pattern of sparse GPU units: as large and as fast on a "
+        "CPU, a smaller download"
+    )
     searched = False  # neither the size on disk nor the time is less
     recovery = "distil"
 
     def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
-        """The module; layers whose rows are no multiple of four stay as they are. Raises UnsupportedByTarget where it has no layer with weights."""
+        """The module; layers whose rows are no multiple of four stay as they are. Raises UnsupportedByTarget where it
+        has no layer with weights.
+        """
         return changed_weights(module, graph, self.name, _thinned)
 
 

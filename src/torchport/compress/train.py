@@ -1,4 +1,6 @@
-"""Training of a compressed module against the one it came from: batches, the loss, the schedule, and how a run goes on after a break."""
+"""Training of a compressed module against the one it came from: batches, the loss, the schedule, and how a run goes on
+after a break.
+"""
 
 from __future__ import annotations
 
@@ -25,20 +27,22 @@ HELD_BACK = 0.1
 """Share of the calibration feeds that training does not see: the epoch that answers them best is taken."""
 
 RATE = 2e-3
-"""Greatest learning rate of AdamW, for a student that knows nothing any more: one that is 1 or more away from its teacher. One that is
-nearer has more to lose, and is taught at this times the square of its distance: EfficientNet-Lite0 without 45 % of its channels starts 0.4
-away, and after 8 epochs at 8e-4 is still 0.086 away, after 6 at 2e-4 only 0.073."""
+"""Greatest learning rate of AdamW, for a student that knows nothing any more: one that is 1 or more away from its
+teacher. One that is nearer has more to lose, and is taught at this times the square of its distance: EfficientNet-Lite0
+without 45 % of its channels starts 0.4 away, and after 8 epochs at 8e-4 is still 0.086 away, after 6 at 2e-4 only
+0.073."""
 
 GENTLE = 0.1
 """Least share of that rate, for a student that has lost next to nothing."""
 
 AVERAGED = 50
-"""Steps that the weights are averaged over, about, or a tenth of all where that is fewer: the mean of late weights answers better than
-the last of them (Polyak & Juditsky 1992, here with weights that decay)."""
+"""Steps that the weights are averaged over, about, or a tenth of all where that is fewer: the mean of late weights
+answers better than the last of them (Polyak & Juditsky 1992, here with weights that decay)."""
 
 PATIENCE = 6
-"""Epochs without a better one after which training stops, of those past the middle: before it the rate is high, weights wander, and what
-they find shows when it falls. EfficientNet-Lite0 without 45 % of its channels was left at its third epoch of 20 while those counted too."""
+"""Epochs without a better one after which training stops, of those past the middle: before it the rate is high, weights
+wander, and what they find shows when it falls. EfficientNet-Lite0 without 45 % of its channels was left at its third
+epoch of 20 while those counted too."""
 
 SETTLED_ON = 512
 """Feeds, at most, that batch normalisation takes its statistics from before training."""
@@ -62,7 +66,10 @@ def module_of(graph: GraphProgram, recipe: str) -> torch.nn.Module:
     import torch
 
     if graph.module is None or isinstance(graph.module, torch.jit.ScriptModule):
-        raise UnsupportedByTarget(f"{recipe} changes the eager module, and graph '{graph.name}' came without one", "deploy from the Python that builds the model, with --weights")
+        raise UnsupportedByTarget(
+            f"{recipe} changes the eager module, and graph '{graph.name}' came without one",
+            "deploy from the Python that builds the model, with --weights",
+        )
     module = copy.deepcopy(graph.module).eval()
     for parameter in module.parameters():
         parameter.requires_grad_(False)
@@ -76,15 +83,18 @@ def tensors(graph: GraphProgram, feed: Arrays) -> tuple[torch.Tensor, ...]:
     return tuple(torch.from_numpy(np.ascontiguousarray(feed[spec.name])) for spec in graph.signature.inputs)
 
 
-def train(graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe: str, *, epochs: int, mixed: bool) -> torch.nn.Module:
+def train(
+    graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe: str, *, epochs: int, mixed: bool
+) -> torch.nn.Module:
     """The student, taught to answer as the graph's module in `work.teacher` does, on the calibration feeds.
 
-    Feeds of one shape are batched; pictures (float tensors of four dimensions) are mirrored, turned over, shifted and mixed, and the
-    teacher answers the altered ones (Beyer et al. 2022: a consistent teacher). Labels, where there are any, count for a quarter on
-    unaltered pictures. What is judged and kept is a running mean of the weights.
-    The student is taught as it will answer: nothing drops out, and batch normalisation keeps the statistics that it was given first, those
-    of the feeds where they bring it nearer. Those of a batch of altered pictures are others, and hide most of what was learnt.
-    Every epoch is kept in `work.store`, so that an interrupted run goes on; the deadline ends it early. Deterministic by `work.seed`.
+    Feeds of one shape are batched; pictures (float tensors of four dimensions) are mirrored, turned over, shifted and
+    mixed, and the teacher answers the altered ones (Beyer et al. 2022: a consistent teacher). Labels, where there are
+    any, count for a quarter on unaltered pictures. What is judged and kept is a running mean of the weights.
+    The student is taught as it will answer: nothing drops out, and batch normalisation keeps the statistics that it was
+    given first, those of the feeds where they bring it nearer. Those of a batch of altered pictures are others, and
+    hide most of what was learnt. Every epoch is kept in `work.store`, so that an interrupted run goes on; the deadline
+    ends it early. Deterministic by `work.seed`.
 
     Args:
         graph: whose signature names the feeds.
@@ -100,7 +110,9 @@ def train(graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe:
 
     teacher = module_of(work.teacher.graphs[graph.name], recipe)
     feeds = work.need_feeds(graph.name, recipe)
-    state = work.store and work.store / "training" / f"{_key(graph, teacher, student, feeds, work, (recipe, epochs))}.pt"
+    state = (
+        work.store and work.store / "training" / f"{_key(graph, teacher, student, feeds, work, (recipe, epochs))}.pt"
+    )
     with _all_cores(), torch.random.fork_rng():
         torch.manual_seed(work.seed)
         run = _Run(graph, student, teacher, feeds, work, epochs, mixed)
@@ -123,7 +135,11 @@ def settle_statistics(module: torch.nn.Module, calls: Iterable[tuple[torch.Tenso
     """
     import torch
 
-    layers = {layer: layer.momentum for layer in module.eval().modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.track_running_stats}
+    layers = {
+        layer: layer.momentum
+        for layer in module.eval().modules()
+        if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm) and layer.track_running_stats
+    }
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # the plain mean
@@ -138,8 +154,8 @@ def settle_statistics(module: torch.nn.Module, calls: Iterable[tuple[torch.Tenso
 
 
 def batches(graph: GraphProgram, feeds: Sequence[Arrays], rows: Sequence[int] | None = None) -> Iterator[list[int]]:
-    """Row numbers in groups whose feeds can be stacked: of the same shapes, where the graph takes a batch. One left over joins the group before
-    it: batch normalisation of vectors has no variance over a batch of one."""
+    """Row numbers in groups whose feeds can be stacked: of the same shapes, where the graph takes a batch. One left
+    over joins the group before it: batch normalisation of vectors has no variance over a batch of one."""
     by_shape: dict[tuple[tuple[int, ...], ...], list[int]] = {}
     for row in range(len(feeds)) if rows is None else rows:
         by_shape.setdefault(tuple(array.shape for array in feeds[row].values()), []).append(row)
@@ -158,7 +174,16 @@ def stacked(graph: GraphProgram, feeds: Sequence[Arrays]) -> tuple[torch.Tensor,
 
 
 class _Run:
-    def __init__(self, graph: GraphProgram, student: torch.nn.Module, teacher: torch.nn.Module, feeds: Sequence[Arrays], work: Workshop, epochs: int, mixed: bool) -> None:
+    def __init__(
+        self,
+        graph: GraphProgram,
+        student: torch.nn.Module,
+        teacher: torch.nn.Module,
+        feeds: Sequence[Arrays],
+        work: Workshop,
+        epochs: int,
+        mixed: bool,
+    ) -> None:
         import torch
 
         self.graph, self.student, self.teacher, self.work, self.mixed = graph, student, teacher, work, mixed
@@ -175,15 +200,23 @@ class _Run:
         student.eval()
         for parameter in student.parameters():
             parameter.requires_grad_(bool(parameter.is_floating_point()))
-        self.sparse = [(p, p != 0) for p in student.parameters() if p.dim() > 1 and float((p == 0).float().mean()) > SPARSE]
-        self.wanted = [(rows, self._answers(teacher, rows)) for rows in self._batches(self.held, np.random.default_rng(0))]
+        self.sparse = [
+            (p, p != 0) for p in student.parameters() if p.dim() > 1 and float((p == 0).float().mean()) > SPARSE
+        ]
+        self.wanted = [
+            (rows, self._answers(teacher, rows)) for rows in self._batches(self.held, np.random.default_rng(0))
+        ]
         self.best, self.best_state = self.distance(), _copied(student)
-        if settle_statistics(student, (self._stack(rows)[0] for rows in self._batches(self.seen[:SETTLED_ON], np.random.default_rng(0)))):
+        if settle_statistics(
+            student, (self._stack(rows)[0] for rows in self._batches(self.seen[:SETTLED_ON], np.random.default_rng(0)))
+        ):
             if (settled := self.distance()) < self.best:
                 self.best, self.best_state = settled, _copied(student)
             student.load_state_dict(self.best_state)
         rate = RATE * min(1.0, max(GENTLE, self.best**2))
-        self.optimiser = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=rate, weight_decay=1e-4)
+        self.optimiser = torch.optim.AdamW(
+            [p for p in student.parameters() if p.requires_grad], lr=rate, weight_decay=1e-4
+        )
         steps = epochs * len(list(self._batches(self.seen, random))) + 1
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(self.optimiser, rate, total_steps=steps, pct_start=0.15)
         self.average, self.share = _copied(student), 1 / max(1, min(AVERAGED, steps // 10))
@@ -237,7 +270,9 @@ class _Run:
 
     def distance(self) -> float:
         """Mean loss on the feeds held back, in float32."""
-        total = sum(len(rows) * float(_loss(self._answers(self.student, rows), wanted, None)) for rows, wanted in self.wanted)
+        total = sum(
+            len(rows) * float(_loss(self._answers(self.student, rows), wanted, None)) for rows, wanted in self.wanted
+        )
         return total / len(self.held)
 
     def _answers(self, module: torch.nn.Module, rows: Sequence[int]) -> dict[str, torch.Tensor]:
@@ -266,7 +301,13 @@ class _Run:
 
         if path is None:
             return
-        state = {"student": self.student.state_dict(), "average": self.average, "best_state": self.best_state, "optimiser": self.optimiser.state_dict(), "schedule": self.schedule.state_dict()}
+        state = {
+            "student": self.student.state_dict(),
+            "average": self.average,
+            "best_state": self.best_state,
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+        }
         with contextlib.suppress(OSError, RuntimeError):
             path.parent.mkdir(parents=True, exist_ok=True)
             fresh = path.with_name(f".{path.name}.{os.getpid()}")
@@ -289,8 +330,12 @@ class _Run:
             self.epoch, self.since_best, self.best = int(epoch), int(since), best
 
 
-def _loss(answers: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
-    """How far answers are from the teacher's: scores of classes by their softened distribution and their values, anything else by its values."""
+def _loss(
+    answers: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], labels: torch.Tensor | None
+) -> torch.Tensor:
+    """How far answers are from the teacher's: scores of classes by their softened distribution and their values,
+    anything else by its values.
+    """
     import torch
     from torch.nn import functional
 
@@ -302,7 +347,12 @@ def _loss(answers: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], lab
         parts.append(functional.mse_loss(answer, target) / (target.var(correction=0) + 1e-6))
         if target.dim() == 2 and target.shape[1] > 1:
             soft = functional.log_softmax(target / TEMPERATURE, 1)
-            parts.append(TEMPERATURE**2 * functional.kl_div(functional.log_softmax(answer / TEMPERATURE, 1), soft, reduction="batchmean", log_target=True))
+            parts.append(
+                TEMPERATURE**2
+                * functional.kl_div(
+                    functional.log_softmax(answer / TEMPERATURE, 1), soft, reduction="batchmean", log_target=True
+                )
+            )
     loss = torch.stack(parts).sum()
     if labels is not None:
         scores = next(iter(answers.values())).float()
@@ -311,7 +361,9 @@ def _loss(answers: dict[str, torch.Tensor], wanted: dict[str, torch.Tensor], lab
 
 
 def _altered(pictures: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
-    """Pictures [batch, channels, height, width] mirrored, turned over now and then, shifted by up to a tenth, and mixed with one another."""
+    """Pictures [batch, channels, height, width] mirrored, turned over now and then, shifted by up to a tenth, and mixed
+    with one another.
+    """
     import torch
 
     for axis, chance in ((3, 0.5), (2, 0.25)):
@@ -329,9 +381,18 @@ def _copied(module: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in module.state_dict().items()}
 
 
-def _key(graph: GraphProgram, teacher: torch.nn.Module, student: torch.nn.Module, feeds: Sequence[Arrays], work: Workshop, how: tuple[Any, ...]) -> str:
+def _key(
+    graph: GraphProgram,
+    teacher: torch.nn.Module,
+    student: torch.nn.Module,
+    feeds: Sequence[Arrays],
+    work: Workshop,
+    how: tuple[Any, ...],
+) -> str:
     """A hash of all that a training run depends on."""
-    whole = hashlib.sha256(repr((how, work.seed, graph.signature, list(work.labels), Path(__file__).read_bytes())).encode())
+    whole = hashlib.sha256(
+        repr((how, work.seed, graph.signature, list(work.labels), Path(__file__).read_bytes())).encode()
+    )
     for module in (teacher, student):
         for name, value in sorted(module.state_dict().items()):
             whole.update(name.encode() + value.contiguous().numpy().tobytes())
@@ -342,10 +403,16 @@ def _key(graph: GraphProgram, teacher: torch.nn.Module, student: torch.nn.Module
 
 
 def _bfloat16(wanted: bool) -> torch.autocast:
-    """Products in bfloat16, with weights and sums in float32 (Kalamkar et al. 2019), where the CPU multiplies them: half of an epoch's time."""
+    """Products in bfloat16, with weights and sums in float32 (Kalamkar et al. 2019), where the CPU multiplies them:
+    half of an epoch's time.
+    """
     import torch
 
-    return torch.autocast("cpu", torch.bfloat16, enabled=wanted and not {"avx512_bf16", "amx_bf16"}.isdisjoint(describe().instruction_sets))
+    return torch.autocast(
+        "cpu",
+        torch.bfloat16,
+        enabled=wanted and not {"avx512_bf16", "amx_bf16"}.isdisjoint(describe().instruction_sets),
+    )
 
 
 @contextlib.contextmanager

@@ -38,7 +38,10 @@ class _Box:
     height: float = 13.0
 
     def meets(self, other: _Box) -> bool:
-        return abs(self.x - other.x) * 2 < self.width + other.width and abs(self.y - other.y) * 2 < self.height + other.height
+        return (
+            abs(self.x - other.x) * 2 < self.width + other.width
+            and abs(self.y - other.y) * 2 < self.height + other.height
+        )
 
 
 def scatter(choice: Choice, reference: Reference, say: Say) -> Html | None:
@@ -47,7 +50,16 @@ def scatter(choice: Choice, reference: Reference, say: Say) -> Html | None:
     unit, factor = ("MB", 1e6) if max([*known, reference.size_bytes or 0]) >= 1e6 else ("kB", 1e3)
     dots = [_dot(c, choice, reference, factor) for c in choice.candidates if c.latency_ms and c.size_bytes is not None]
     if reference.latency_ms and reference.size_bytes is not None:
-        dots.append(_Dot(say("original"), reference.latency_ms, reference.size_bytes / factor, reference.accuracy, "reference", "none"))
+        dots.append(
+            _Dot(
+                say("original"),
+                reference.latency_ms,
+                reference.size_bytes / factor,
+                reference.accuracy,
+                "reference",
+                "none",
+            )
+        )
     if len(dots) < 2:
         return None
     height, left, right, top, bottom = 400.0, 56.0, 28.0, 16.0, 348.0
@@ -67,7 +79,17 @@ def scatter(choice: Choice, reference: Reference, say: Say) -> Html | None:
     for ms in _ticks(low, high):
         drawn += [_rule(x(ms), top, x(ms), bottom), _label(x(ms), bottom + 18, f"{ms:g}", anchor="middle")]
     drawn.append(_label((left + _WIDTH - right) / 2, height - 12, say("axis_latency"), anchor="middle"))
-    drawn.append(el("text", say("axis_size", unit=unit), x=14, y=top + (bottom - top) / 2, class_="axis", text_anchor="middle", transform=f"rotate(-90 14 {top + (bottom - top) / 2:g})"))
+    drawn.append(
+        el(
+            "text",
+            say("axis_size", unit=unit),
+            x=14,
+            y=top + (bottom - top) / 2,
+            class_="axis",
+            text_anchor="middle",
+            transform=f"rotate(-90 14 {top + (bottom - top) / 2:g})",
+        )
+    )
     front = _lower_left([d for d in dots if d.look in ("chosen", "best")])
     if len(front) > 1:
         drawn.append(el("polyline", points=" ".join(f"{x(d.ms):.1f},{y(d.size):.1f}" for d in front), class_="front"))
@@ -82,7 +104,10 @@ def scatter(choice: Choice, reference: Reference, say: Say) -> Html | None:
 
 def legend(say: Say) -> Html:
     """What the colours and the line of the scatter mean."""
-    keys = [el("span", el("i", class_=f"key loss-{loss}"), " ", say(f"loss_{loss}")) for loss in ("none", "small", "large", "unknown")]
+    keys = [
+        el("span", el("i", class_=f"key loss-{loss}"), " ", say(f"loss_{loss}"))
+        for loss in ("none", "small", "large", "unknown")
+    ]
     return el("p", *keys, el("span", el("i", class_="key line"), " ", say("front")), class_="legend")
 
 
@@ -90,7 +115,13 @@ def bars(candidates: Sequence[Candidate], reference: Reference, say: Say) -> Htm
     """Median latency of every candidate and of the reference, with the spread of the raw times."""
     rows: list[tuple[str, str, Timing]] = [(c.id, c.status, c.latency_ms) for c in candidates if c.latency_ms]
     if reference.latency_ms:
-        rows.append((say("original"), "reference", reference.latency or Timing(median=reference.latency_ms, p90=reference.latency_ms, noise=0.0)))
+        rows.append(
+            (
+                say("original"),
+                "reference",
+                reference.latency or Timing(median=reference.latency_ms, p90=reference.latency_ms, noise=0.0),
+            )
+        )
     if not rows:
         return None
     rows.sort(key=lambda row: row[2].median)
@@ -111,10 +142,23 @@ def bars(candidates: Sequence[Candidate], reference: Reference, say: Say) -> Htm
         low, high = spans[name]
         drawn += [
             _label(left - 8, middle + 4, name, anchor="end", kind="label strong" if status == "chosen" else "label"),
-            el("rect", el("title", f"{name}: {milliseconds(timing.median)}"), x=left, y=middle - 8, width=max(x(timing.median) - left, 1.0), height=16, rx=3, class_=f"bar {status}"),
+            el(
+                "rect",
+                el("title", f"{name}: {milliseconds(timing.median)}"),
+                x=left,
+                y=middle - 8,
+                width=max(x(timing.median) - left, 1.0),
+                height=16,
+                rx=3,
+                class_=f"bar {status}",
+            ),
             el("line", x1=x(low), y1=middle, x2=x(high), y2=middle, class_="spread"),
             *(el("circle", cx=x(median(r)), cy=middle, r=2.5, class_="round") for r in timing.rounds if r),
-            _label(x(max(timing.median, high, *(median(r) for r in timing.rounds if r))) + 10, middle + 4, f"{milliseconds(timing.median)}  ({say('p90', value=milliseconds(timing.p90))})"),
+            _label(
+                x(max(timing.median, high, *(median(r) for r in timing.rounds if r))) + 10,
+                middle + 4,
+                f"{milliseconds(timing.median)}  ({say('p90', value=milliseconds(timing.p90))})",
+            ),
         ]
     drawn.append(_label((left + _WIDTH - right) / 2, bottom + 34, say("axis_ms"), anchor="middle"))
     return _svg(bottom + 44, say("bars"), drawn)
@@ -143,15 +187,26 @@ def _lower_left(dots: Sequence[_Dot]) -> list[_Dot]:
 
 
 def _labels(places: dict[_Dot, tuple[float, float]]) -> list[Html]:
-    """A label beside each dot, on the first side where it meets neither a label, a dot nor the edge; else further down."""
+    """A label beside each dot, on the first side where it meets neither a label, a dot nor the edge; else further
+    down.
+    """
     taken = [_Box(cx, cy, _room(dot), _room(dot)) for dot, (cx, cy) in places.items()]
     drawn = []
     for dot, (cx, cy) in sorted(places.items(), key=lambda place: place[1][1]):
         words = dot.id if dot.accuracy is None else f"{dot.id}  {percent(dot.accuracy)}"
         strong = dot.look == "chosen"
         width, away = (_BOLD if strong else _CHARACTER) * len(words), _room(dot) / 2 + 4
-        places_of = [("start", cx + away, cy), ("middle", cx, cy - away - 8), ("middle", cx, cy + away + 8), ("end", cx - away, cy)]
-        places_of += [(anchor, cx + way * away, cy + 14 * i) for i in (1, -1, 2, -2, 3, -3, 4, -4) for anchor, way in (("start", 1), ("end", -1))]
+        places_of = [
+            ("start", cx + away, cy),
+            ("middle", cx, cy - away - 8),
+            ("middle", cx, cy + away + 8),
+            ("end", cx - away, cy),
+        ]
+        places_of += [
+            (anchor, cx + way * away, cy + 14 * i)
+            for i in (1, -1, 2, -2, 3, -3, 4, -4)
+            for anchor, way in (("start", 1), ("end", -1))
+        ]
         shift = {"start": width / 2, "middle": 0.0, "end": -width / 2}
         boxes = [(anchor, at, _Box(at + shift[anchor], by, width)) for anchor, at, by in places_of]
         free = [one for one in boxes if _inside(one[2]) and not any(one[2].meets(other) for other in taken)]
@@ -190,7 +245,11 @@ def _nice(step: float) -> float:
 def _ticks(low: float, high: float) -> list[float]:
     """Round values on a logarithmic axis: 1, 2, 5 of each power of ten, every digit where that leaves too few."""
     powers = [10.0**power for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
-    return next(ticks for digits in ((1, 2, 5), (1, 2, 3, 5, 7), range(1, 10)) if len(ticks := [d * p for p in powers for d in digits if low <= d * p <= high]) >= 4 or len(digits) == 9)
+    return next(
+        ticks
+        for digits in ((1, 2, 5), (1, 2, 3, 5, 7), range(1, 10))
+        if len(ticks := [d * p for p in powers for d in digits if low <= d * p <= high]) >= 4 or len(digits) == 9
+    )
 
 
 def _rule(x1: float, y1: float, x2: float, y2: float) -> Html:
@@ -202,4 +261,8 @@ def _label(x: float, y: float, words: str, *, anchor: str = "start", kind: str =
 
 
 def _svg(height: float, title: str, drawn: Sequence[Html]) -> Html:
-    return el("div", el("svg", join(drawn), viewBox=f"0 0 {_WIDTH:g} {height:g}", role="img", aria_label=title), class_="chart")
+    return el(
+        "div",
+        el("svg", join(drawn), viewBox=f"0 0 {_WIDTH:g} {height:g}", role="img", aria_label=title),
+        class_="chart",
+    )

@@ -63,8 +63,9 @@ class ReportData(Value, frozen=True):
         command: the command line that makes this again.
         pictures: the items that were compared.
         skipped: what was not done.
-        stages: check -> parity of what is compared beside the candidates' own graphs, such as a host step and its graph.
-        doubted: what the data makes doubtful: guessed labels, a model that is poor on it; a sentence each, among the choice's warnings.
+        stages: check -> parity of what is compared beside the candidates' own graphs, such as a host step and its
+        graph. doubted: what the data makes doubtful: guessed labels, a model that is poor on it; a sentence each, among
+        the choice's warnings.
     """
 
     title: str

@@ -30,9 +30,16 @@ def items(data: ReportData, say: Say) -> Html | None:
 def _card(row: PictureRow, say: Say) -> Html:
     differing = {name: answer for name, answer in row.answers.items() if not answer.same}
     summary = say("differ", count=len(differing), all=len(row.answers)) if differing else say("same_all")
-    mark = None if row.right is None else el("span", say("right" if row.right else "wrong"), class_=f"chip {'ok' if row.right else 'failed'}")
+    mark = (
+        None
+        if row.right is None
+        else el("span", say("right" if row.right else "wrong"), class_=f"chip {'ok' if row.right else 'failed'}")
+    )
     label = say("unlabelled") if row.label is None else say("label", label=row.label)
-    lines = [el("li", el("b", name), ": ", answer.text, class_=None if answer.same else "other") for name, answer in row.answers.items()]
+    lines = [
+        el("li", el("b", name), ": ", answer.text, class_=None if answer.same else "other")
+        for name, answer in row.answers.items()
+    ]
     return el(
         "article",
         _thumbnail(row),
@@ -46,4 +53,9 @@ def _card(row: PictureRow, say: Say) -> Html:
 def _thumbnail(row: PictureRow) -> Html | None:
     if row.thumbnail is None:
         return None
-    return el("img", src=Html(f"data:image/jpeg;base64,{base64.b64encode(row.thumbnail).decode()}"), alt=row.name, loading="lazy")
+    return el(
+        "img",
+        src=Html(f"data:image/jpeg;base64,{base64.b64encode(row.thumbnail).decode()}"),
+        alt=row.name,
+        loading="lazy",
+    )

@@ -7,7 +7,9 @@ import re
 from collections.abc import Iterable
 
 # An absolute path on any system, outside a URL: a report travels, and the folders of the machine it was made on do not.
-_ABSOLUTE = re.compile(r"(?<![\w./\\])(?:file:/{2,3}|~?/(?!/)|[A-Za-z]:[\\/])(?:[^\s\\/'\"<>|,;:]+[\\/])*([^\s\\/'\"<>|,;:]*)")
+_ABSOLUTE = re.compile(
+    r"(?<![\w./\\])(?:file:/{2,3}|~?/(?!/)|[A-Za-z]:[\\/])(?:[^\s\\/'\"<>|,;:]+[\\/])*([^\s\\/'\"<>|,;:]*)"
+)
 
 _VOID = frozenset({"br", "circle", "img", "line", "meta", "path", "polyline", "rect"})
 
@@ -22,7 +24,9 @@ Child = Html | str | None
 
 
 def text(value: str) -> Html:
-    """A user's or a library's text as markup: absolute paths cut down to their last part, special characters escaped."""
+    """A user's or a library's text as markup: absolute paths cut down to their last part, special characters
+    escaped.
+    """
     return Html(html.escape(without_paths(value)))
 
 
@@ -40,7 +44,11 @@ def el(name: str, /, *children: Child, **attributes: str | float | None) -> Html
         attributes: underscores become hyphens, a trailing one is dropped (`class_`); None is left out; a value that is
             markup already, such as a picture's data, stays as it is.
     """
-    spelled = "".join(f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"' for key, value in attributes.items() if value is not None)
+    spelled = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
     if name in _VOID and not children:
         return Html(f"<{name}{spelled}>" if name in {"br", "img", "meta"} else f"<{name}{spelled}/>")
     return Html(f"<{name}{spelled}>{join(children)}</{name}>")
@@ -48,7 +56,9 @@ def el(name: str, /, *children: Child, **attributes: str | float | None) -> Html
 
 def join(children: Iterable[Child], between: str = "") -> Html:
     """Several pieces as one, with some text between them."""
-    return Html(text(between).join(child if isinstance(child, Html) else text(child) for child in children if child is not None))
+    return Html(
+        text(between).join(child if isinstance(child, Html) else text(child) for child in children if child is not None)
+    )
 
 
 def _value(value: str | float) -> str:

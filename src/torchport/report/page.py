@@ -59,14 +59,21 @@ def _scatter(data: ReportData, say: Say) -> Html | None:
     chart = charts.scatter(data.choice, data.reference, say)
     if chart is None:
         return None
-    return el("section", el("h2", say("scatter")), el("p", say("scatter_about"), class_="quiet"), chart, charts.legend(say))
+    return el(
+        "section", el("h2", say("scatter")), el("p", say("scatter_about"), class_="quiet"), chart, charts.legend(say)
+    )
 
 
 def _bars(data: ReportData, say: Say) -> Html | None:
     chart = charts.bars(data.choice.candidates, data.reference, say)
     if chart is None:
         return None
-    return el("section", el("h2", say("bars")), el("p", say("bars_about"), class_="quiet"), join([chart, tables.threads(data, say)]))
+    return el(
+        "section",
+        el("h2", say("bars")),
+        el("p", say("bars_about"), class_="quiet"),
+        join([chart, tables.threads(data, say)]),
+    )
 
 
 def _part(name: str) -> Html:

@@ -46,10 +46,13 @@ EN = {
     "tile_peak": "peak, above an empty process",
     # What the numbers rest on
     "rests": "What these numbers rest on",
-    "rests_accuracy": "Accuracy rests on {items} items. The 95 % interval of the paired difference between {id} and eager PyTorch is {low} to {high}: a loss of up to {loss} is not excluded.",
+    "rests_accuracy": "Accuracy rests on {items} items. The 95 % interval of the paired difference between {id} and "
+    "eager PyTorch is {low} to {high}: a loss of up to {loss} is not excluded.",
     "rests_agreement": "The items carry no labels: accuracy here is agreement with the fp32 model, on {items} items.",
     "rests_no_accuracy": "No accuracy was measured.",
-    "rests_latency": "Latency is the median of {calls} calls of batch 1 in {rounds} interleaved rounds, in child processes, on {cpu}; {noise} of noise between rounds. Another machine may rank the variants otherwise.",
+    "rests_latency": "Latency is the median of {calls} calls of batch 1 in {rounds} interleaved rounds, in child "
+    "processes, on {cpu}; {noise} of noise between rounds. Another machine may rank the variants "
+    "otherwise.",
     "rests_no_latency": "No latency was measured.",
     "rests_made_up": "Parity was checked on made-up inputs only: it says nothing about real ones.",
     "rests_assumed": "Proved against torchport's reading of the model; assumed, because nobody stated it: {names}.",
@@ -57,7 +60,8 @@ EN = {
     "rests_old_reference": "The eager latency was measured when the Bundle was made, not now.",
     # The candidates
     "candidates": "Candidates",
-    "candidates_about": "One row a target and recipe, measured on this machine. Sizes in decimal megabytes; below the accuracy: the 95 % interval of the difference to eager PyTorch, item by item.",
+    "candidates_about": "One row a target and recipe, measured on this machine. Sizes in decimal megabytes; below the "
+    "accuracy: the 95 % interval of the difference to eager PyTorch, item by item.",
     "status": "Status",
     "size": "Size",
     "latency": "Latency",
@@ -77,7 +81,8 @@ EN = {
     "sort": "sort by {column}",
     # The charts
     "scatter": "Size, latency and accuracy",
-    "scatter_about": "Lower left is better. Filled: on the Pareto front of accuracy, latency, size and memory; hollow: another variant is at least as good on all of them. Ringed: chosen.",
+    "scatter_about": "Lower left is better. Filled: on the Pareto front of accuracy, latency, size and memory; "
+    "hollow: another variant is at least as good on all of them. Ringed: chosen.",
     "axis_latency": "median latency, ms (logarithmic)",
     "axis_size": "size, {unit}",
     "front": "best size at that latency",
@@ -91,7 +96,8 @@ EN = {
     "by_threads": "Threads that were tried",
     # Parity
     "parity_title": "Parity, output by output",
-    "parity_about": "Greatest difference over all items, as a share of the greatest value of the reference; integers and booleans: share of elements that differ.",
+    "parity_about": "Greatest difference over all items, as a share of the greatest value of the reference; integers "
+    "and booleans: share of elements that differ.",
     "stage": "Stage",
     "output": "Output",
     "max_rel": "Greatest difference",
@@ -105,7 +111,8 @@ EN = {
     "check": "Check",
     # Items
     "pictures": "Item by item",
-    "pictures_about": "What eager PyTorch answers, and which variants answer something else. Items with a difference come first, then those that eager PyTorch itself answers wrongly.",
+    "pictures_about": "What eager PyTorch answers, and which variants answer something else. Items with a difference "
+    "come first, then those that eager PyTorch itself answers wrongly.",
     "label": "labelled {label}",
     "unlabelled": "no label",
     "same_all": "every variant answers the same",
@@ -116,7 +123,8 @@ EN = {
     "wrong": "wrong",
     # Facts
     "facts": "What the task was told",
-    "facts_assumed": "Assumed, because neither the user nor the model stated it: {names}. If one is wrong, accuracy falls on every target alike; state it with --set.",
+    "facts_assumed": "Assumed, because neither the user nor the model stated it: {names}. If one is wrong, accuracy "
+    "falls on every target alike; state it with --set.",
     # Environment
     "environment": "Environment",
     "machine": "Machine",

@@ -29,7 +29,18 @@ def verdict(data: ReportData, say: Say) -> Html:
         el("p", _sentence(data, winner, say), class_="verdict"),
         el("p", plain(data.choice.why)),
         *(el("p", say("warning", text=one), class_="warn") for one in data.doubted),
-        el("p", el("span", say("budget", budget=data.budget), " \N{MIDDLE DOT} ", el("b", say(f"met_{met}")), class_=f"chip met-{met.replace(' ', '-')}"), " ", plain(data.choice.met_because)),
+        el(
+            "p",
+            el(
+                "span",
+                say("budget", budget=data.budget),
+                " \N{MIDDLE DOT} ",
+                el("b", say(f"met_{met}")),
+                class_=f"chip met-{met.replace(' ', '-')}",
+            ),
+            " ",
+            plain(data.choice.met_because),
+        ),
         _nearest(data, say),
         _tiles(data, winner, say) if winner else None,
         _profiles(data, say),
@@ -43,7 +54,16 @@ def rests(data: ReportData, say: Say) -> Html:
     lines: list[Child] = []
     if shown and shown.accuracy:
         low, high = shown.accuracy.interval
-        lines.append(say("rests_accuracy", items=shown.accuracy.items, id=shown.id, low=signed_points(low), high=signed_points(high), loss=signed_points(max(-low, 0.0)).lstrip("+")))
+        lines.append(
+            say(
+                "rests_accuracy",
+                items=shown.accuracy.items,
+                id=shown.id,
+                low=signed_points(low),
+                high=signed_points(high),
+                loss=signed_points(max(-low, 0.0)).lstrip("+"),
+            )
+        )
         if not shown.accuracy.labelled:
             lines.append(say("rests_agreement", items=shown.accuracy.items))
     else:
@@ -66,13 +86,28 @@ def _sentence(data: ReportData, winner: Candidate | None, say: Say) -> Html:
         times = data.reference.latency_ms / winner.latency_ms.median
         noise = max(winner.latency_ms.noise, data.reference.latency.noise if data.reference.latency else 0.0)
         apart = told_apart(winner.latency_ms.median, data.reference.latency_ms, noise)
-        parts.append(say("alike") if not apart else say("faster", times=f"{times:.1f}") if times >= 1 else say("slower", times=f"{1 / times:.1f}"))
+        parts.append(
+            say("alike")
+            if not apart
+            else say("faster", times=f"{times:.1f}")
+            if times >= 1
+            else say("slower", times=f"{1 / times:.1f}")
+        )
     parts.append(size(winner.size_bytes))
     if winner.accuracy:
-        parts.append(say("accuracy_of", metric=winner.accuracy.metric, value=percent(winner.accuracy.value), items=winner.accuracy.items))
+        parts.append(
+            say(
+                "accuracy_of",
+                metric=winner.accuracy.metric,
+                value=percent(winner.accuracy.value),
+                items=winner.accuracy.items,
+            )
+        )
     if winner.parity is not None and winner.parity.ok:
         parts.append(say("parity_made_up" if winner.parity.made_up else "parity_held"))
-    return join([el("strong", parts[0]), *(f": {part}" if i == 0 else f", {part}" for i, part in enumerate(parts[1:])), "."])
+    return join(
+        [el("strong", parts[0]), *(f": {part}" if i == 0 else f", {part}" for i, part in enumerate(parts[1:])), "."]
+    )
 
 
 def _tiles(data: ReportData, winner: Candidate, say: Say) -> Html:
@@ -81,13 +116,30 @@ def _tiles(data: ReportData, winner: Candidate, say: Say) -> Html:
     if winner.latency_ms:
         under = say("tile_p90", p90=milliseconds(winner.latency_ms.p90), eager=milliseconds(eager.latency_ms))
         tiles.append((say("tile_latency"), milliseconds(winner.latency_ms.median), under))
-    tiles.append((say("tile_size"), size(winner.size_bytes), say("tile_download", download=size(winner.download_bytes), eager=size(eager.size_bytes))))
+    tiles.append(
+        (
+            say("tile_size"),
+            size(winner.size_bytes),
+            say("tile_download", download=size(winner.download_bytes), eager=size(eager.size_bytes)),
+        )
+    )
     if winner.accuracy:
-        under = say("tile_items", items=winner.accuracy.items) if eager.accuracy is None else say("tile_interval", eager=percent(eager.accuracy), items=winner.accuracy.items)
+        under = (
+            say("tile_items", items=winner.accuracy.items)
+            if eager.accuracy is None
+            else say("tile_interval", eager=percent(eager.accuracy), items=winner.accuracy.items)
+        )
         tiles.append((winner.accuracy.metric.capitalize(), percent(winner.accuracy.value), under))
     if winner.memory_bytes is not None:
         tiles.append((say("tile_memory"), size(winner.memory_bytes), say("tile_peak")))
-    return el("div", *(el("div", el("span", name), el("b", value), el("small", under), class_="tile") for name, value, under in tiles), class_="tiles")
+    return el(
+        "div",
+        *(
+            el("div", el("span", name), el("b", value), el("small", under), class_="tile")
+            for name, value, under in tiles
+        ),
+        class_="tiles",
+    )
 
 
 def _nearest(data: ReportData, say: Say) -> Html | None:

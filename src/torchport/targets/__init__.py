@@ -13,12 +13,32 @@ __all__ = ["Runner", "Target", "targets"]
 targets: Registry[Target] = Registry(
     "targets",
     {
-        "eager": Entry("torchport.targets.eager:Eager", "build", "eager PyTorch: the reference that every other target is held against"),
-        "executorch": Entry("torchport.targets.executorch:ExecuTorch", "executorch", "ExecuTorch .pte with the XNNPACK delegate: phones and embedded"),
-        "mobile": Entry("torchport.targets.mobile:Mobile", "build", "PyTorch Mobile .ptl for apps that still carry the lite interpreter"),
-        "onnx": Entry("torchport.targets.onnx:Onnx", "onnx", "ONNX, run by ONNX Runtime: servers, desktops, browsers, phones"),
-        "openvino": Entry("torchport.targets.openvino:OpenVino", "openvino", "OpenVINO IR: Intel and other x86 CPUs, Intel GPUs"),
+        "eager": Entry(
+            "torchport.targets.eager:Eager",
+            "build",
+            "eager PyTorch: the reference that every other target is held against",
+        ),
+        "executorch": Entry(
+            "torchport.targets.executorch:ExecuTorch",
+            "executorch",
+            "ExecuTorch .pte with the XNNPACK delegate: phones and embedded",
+        ),
+        "mobile": Entry(
+            "torchport.targets.mobile:Mobile",
+            "build",
+            "PyTorch Mobile .ptl for apps that still carry the lite interpreter",
+        ),
+        "onnx": Entry(
+            "torchport.targets.onnx:Onnx", "onnx", "ONNX, run by ONNX Runtime: servers, desktops, browsers, phones"
+        ),
+        "openvino": Entry(
+            "torchport.targets.openvino:OpenVino", "openvino", "OpenVINO IR: Intel and other x86 CPUs, Intel GPUs"
+        ),
         "pt2": Entry("torchport.targets.pt2:Pt2", "build", "torch.export program: where PyTorch itself is the runtime"),
-        "torchscript": Entry("torchport.targets.torchscript:TorchScript", "build", "TorchScript .pt: LibTorch and older PyTorch (deprecated upstream)"),
+        "torchscript": Entry(
+            "torchport.targets.torchscript:TorchScript",
+            "build",
+            "TorchScript .pt: LibTorch and older PyTorch (deprecated upstream)",
+        ),
     },
 )

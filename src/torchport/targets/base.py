@@ -1,8 +1,8 @@
 """The contract of a target: `Target.export` writes an artefact, `Target.open` answers with a `Runner`.
 
 A target writes `_export` (one graph, build half) and a Runner with `_open`, `_run`, `_close` (run half). Everything a
-runtime needs to be told apart from the signature (names, dtypes, layouts, batches) is data, `GraphFile.io`, applied here
-and nowhere else.
+runtime needs to be told apart from the signature (names, dtypes, layouts, batches) is data, `GraphFile.io`, applied
+here and nowhere else.
 """
 
 from __future__ import annotations
@@ -30,7 +30,18 @@ if TYPE_CHECKING:
 
     from ..capture.program import GraphProgram, Program
 
-__all__ = ["PROFILES", "Arrays", "Availability", "ExportOptions", "Feed", "Runner", "Target", "check_feed", "is_batched", "plain_io"]
+__all__ = [
+    "PROFILES",
+    "Arrays",
+    "Availability",
+    "ExportOptions",
+    "Feed",
+    "Runner",
+    "Target",
+    "check_feed",
+    "is_batched",
+    "plain_io",
+]
 
 PROFILES = ("python", "server", "web", "android", "ios")
 """Where a Bundle may run; `any` on the command line means all of them."""
@@ -49,7 +60,8 @@ class ExportOptions:
         strength: the number in `name@strength` of the recipe that the target carries out itself; None is the usual one.
         max_batch: bound of the batch dimension for targets that plan memory ahead.
         max_size: bound of any other unbounded dimension for targets that plan memory ahead.
-        feeds: graph -> calibration feeds of one item each, for quantisers that fit weights to them; empty where there are none.
+        feeds: graph -> calibration feeds of one item each, for quantisers that fit weights to them; empty where there
+        are none.
     """
 
     recipe: str = "fp32"
@@ -142,12 +154,21 @@ class Runner(abc.ABC):
         if batch is None or most is None or batch <= most:
             return [(feed, batch)]
         batched = {spec.name for spec in self.signature.inputs if is_batched(spec)}
-        return [({name: array[i : i + most] if name in batched else array for name, array in feed.items()}, min(most, batch - i)) for i in range(0, batch, most)]
+        return [
+            (
+                {name: array[i : i + most] if name in batched else array for name, array in feed.items()},
+                min(most, batch - i),
+            )
+            for i in range(0, batch, most)
+        ]
 
     def _joined(self, parts: Sequence[Arrays]) -> Arrays:
         """The answers to the parts of a batch as one; an output without a batch axis is that of the first part."""
         batched = {spec.name for spec in self.signature.outputs if is_batched(spec)}
-        return {name: np.concatenate([part[name] for part in parts]) if name in batched else array for name, array in parts[0].items()}
+        return {
+            name: np.concatenate([part[name] for part in parts]) if name in batched else array
+            for name, array in parts[0].items()
+        }
 
     def _greatest_batch(self) -> int | None:
         most: list[int] = []
@@ -182,7 +203,10 @@ class Runner(abc.ABC):
     def _to_native(self, spec: TensorSpec, io: TensorIO, array: np.ndarray) -> np.ndarray:
         for axis, most in enumerate(io.max_shape or ()):
             if array.shape[axis] > most:
-                raise BadInput(f"'{spec.name}' is {list(array.shape)}, this artefact takes at most {list(io.max_shape or ())}", "use another variant or a smaller input")
+                raise BadInput(
+                    f"'{spec.name}' is {list(array.shape)}, this artefact takes at most {list(io.max_shape or ())}",
+                    "use another variant or a smaller input",
+                )
         if isinstance(io.batch, FixedBatch):
             size = next(fixed for fixed in io.batch.fixed if fixed >= array.shape[0])
             if size > array.shape[0]:
@@ -209,11 +233,12 @@ class Target(abc.ABC):
         name, suffix: `[a-z0-9_]+`, and the entry file's suffix without the dot.
         library: the distribution (`packages[0]`) and import name (`module`) of the runtime.
         precisions: what a recipe may ask for.
-        tolerances: greatest `max_rel` of the model graph from the same tensor, by `(precision, device)`; none for integers.
-        profiles: where artefacts of this target can run; `python` and `server` only if torch is not needed.
-        reference: what others are compared with, never a candidate; turn: when its rows are made, from 0 (converts in seconds) to 2 (may take minutes).
-        executes_code: opening or running a file of a stranger may run the stranger's code.
-        xfail: conformance check, `check_parity` or for one toy `check_export[scripted]` -> why it is expected to fail (strict).
+        tolerances: greatest `max_rel` of the model graph from the same tensor, by `(precision, device)`; none for
+        integers. profiles: where artefacts of this target can run; `python` and `server` only if torch is not needed.
+        reference: what others are compared with, never a candidate; turn: when its rows are made, from 0 (converts in
+        seconds) to 2 (may take minutes). executes_code: opening or running a file of a stranger may run the stranger's
+        code. xfail: conformance check, `check_parity` or for one toy `check_export[scripted]` -> why it is expected to
+        fail (strict).
     """
 
     name: ClassVar[str]
@@ -232,7 +257,11 @@ class Target(abc.ABC):
 
     def available(self, *, build: bool = False) -> Availability:
         """Whether the runtime (and, with `build`, the converter) is installed and loads."""
-        missing = [m for m in (self.module, *(self.build_modules if build else ())) if importlib.util.find_spec(m.partition(".")[0]) is None]
+        missing = [
+            m
+            for m in (self.module, *(self.build_modules if build else ()))
+            if importlib.util.find_spec(m.partition(".")[0]) is None
+        ]
         if missing:
             return Availability("absent", reason=f"{missing[0]} is not installed")
         try:
@@ -246,11 +275,15 @@ class Target(abc.ABC):
         return _version(self.packages[0])
 
     def load_library(self) -> None:
-        """Import all that opening an artefact will import, so that the memory and time taken after it are the artefact's own."""
+        """Import all that opening an artefact will import, so that the memory and time taken after it are the
+        artefact's own.
+        """
         importlib.import_module(self.module)
 
     def needs(self, precision: str) -> tuple[str, str] | None:
-        """The target, and the precision, whose artefact this one starts from for that precision; None when it starts from the Program."""
+        """The target, and the precision, whose artefact this one starts from for that precision; None when it starts
+        from the Program.
+        """
         return None
 
     def session(self, precision: str) -> dict[str, str]:
@@ -258,10 +291,14 @@ class Target(abc.ABC):
         return {}
 
     def tolerance(self, precision: str, device: str = "cpu") -> float | None:
-        """Greatest allowed `max_rel` of the model graph from the same input; None for a runtime's own integers, judged by noise and answers."""
+        """Greatest allowed `max_rel` of the model graph from the same input; None for a runtime's own integers, judged
+        by noise and answers.
+        """
         return self.tolerances.get((precision, device))
 
-    def export(self, program: Program, folder: Path, options: ExportOptions, parent: Artifact | None = None) -> Artifact:
+    def export(
+        self, program: Program, folder: Path, options: ExportOptions, parent: Artifact | None = None
+    ) -> Artifact:
         """Convert every graph of a Program and write it into a folder.
 
         Args:
@@ -301,7 +338,9 @@ class Target(abc.ABC):
             notes=tuple(dict.fromkeys(notes)),
         )
 
-    def convert(self, graph: GraphProgram, folder: Path, options: ExportOptions, parent: GraphFile | None) -> tuple[GraphFile, Sequence[str]]:
+    def convert(
+        self, graph: GraphProgram, folder: Path, options: ExportOptions, parent: GraphFile | None
+    ) -> tuple[GraphFile, Sequence[str]]:
         """One graph written into a folder, and what there is to say of it; see `export`."""
         entry = folder / f"{graph.name}.{self._suffix(graph)}"
         before, notes = set(_files(folder)), list[str]()
@@ -312,7 +351,10 @@ class Target(abc.ABC):
         except Exception as exc:
             if isinstance(exc, OSError) and exc.errno in FULL:
                 raise full(entry) from exc
-            raise ExportError(f"{self.name} could not convert graph '{graph.name}': {_first_line(exc)}", "see the log, or try another target") from exc
+            raise ExportError(
+                f"{self.name} could not convert graph '{graph.name}': {_first_line(exc)}",
+                "see the log, or try another target",
+            ) from exc
         files = sorted(set(_files(folder)) - before | {entry.name})
         return GraphFile(entry=entry.name, files=tuple(files), io=io, session=self.session(options.precision)), notes
 
@@ -321,7 +363,14 @@ class Target(abc.ABC):
         return self.suffix
 
     @abc.abstractmethod
-    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+    def _export(
+        self,
+        graph: GraphProgram,
+        entry: Path,
+        options: ExportOptions,
+        parent: GraphFile | None,
+        note: Callable[[str], None],
+    ) -> dict[str, TensorIO]:
         """Convert one graph into `entry` (more files may lie beside it); how each tensor is spelled in it."""
 
     def fingerprint(self, path: Path) -> str:
@@ -352,14 +401,24 @@ class Target(abc.ABC):
         except ImportError as exc:
             raise MissingDependency(f"{self.name}: {exc}", "see `torchport doctor` for the install line") from exc
         try:
-            return self.runner(signature, artifact.graphs[graph], folder, device=device, provider=provider, threads=threads)
+            return self.runner(
+                signature, artifact.graphs[graph], folder, device=device, provider=provider, threads=threads
+            )
         except TorchportError:
             raise
         except Exception as exc:
-            raise RunError(f"{self.name} cannot open {artifact.graphs[graph].entry}: {_first_line(exc)}", f"made with {artifact.requires}, here {self.version()}") from exc
+            raise RunError(
+                f"{self.name} cannot open {artifact.graphs[graph].entry}: {_first_line(exc)}",
+                f"made with {artifact.requires}, here {self.version()}",
+            ) from exc
 
 
-def plain_io(signature: Signature, *, names: Mapping[str, str] | None = None, max_shapes: Mapping[str, tuple[int, ...]] | None = None) -> dict[str, TensorIO]:
+def plain_io(
+    signature: Signature,
+    *,
+    names: Mapping[str, str] | None = None,
+    max_shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> dict[str, TensorIO]:
     """The io of an artefact that spells tensors as captured, but for other names or bounded shapes."""
     return {
         spec.name: TensorIO(

@@ -69,7 +69,9 @@ class TorchRunner(Runner):
 
 @contextlib.contextmanager
 def _threads(wanted: int | None) -> Iterator[None]:
-    """Run with that many threads. The number is the whole process's, so that the caller's own comes back after each call (1 us)."""
+    """Run with that many threads. The number is the whole process's, so that the caller's own comes back after each
+    call (1 us).
+    """
     import torch
 
     before = torch.get_num_threads()
@@ -97,7 +99,9 @@ class ModuleRunner(TorchRunner):
 
     def __init__(self, graph: GraphProgram, *, threads: int | None = None) -> None:
         self._captured = graph
-        super().__init__(graph.signature, GraphFile(entry="", files=(), io=plain_io(graph.signature)), Path(), threads=threads)
+        super().__init__(
+            graph.signature, GraphFile(entry="", files=(), io=plain_io(graph.signature)), Path(), threads=threads
+        )
 
     def _load(self, path: Path) -> torch.nn.Module:
         return self._captured.callable()
@@ -128,7 +132,14 @@ class Eager(Target):
         """torch, and what it imports to read a `.pt2`."""
         importlib.import_module("torch._export.serde.serialize")
 
-    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+    def _export(
+        self,
+        graph: GraphProgram,
+        entry: Path,
+        options: ExportOptions,
+        parent: GraphFile | None,
+        note: Callable[[str], None],
+    ) -> dict[str, TensorIO]:
         from ..capture.strip import save_exported
         from ..disk import write_file
 
@@ -139,6 +150,8 @@ class Eager(Target):
 
             from ..capture.script import to_archive
 
-            assert isinstance(graph.module, torch.jit.ScriptModule), "what torch.export did not capture was scripted or traced"
+            assert isinstance(graph.module, torch.jit.ScriptModule), (
+                "what torch.export did not capture was scripted or traced"
+            )
             write_file(entry, to_archive(graph.module))
         return plain_io(graph.signature)

@@ -1,7 +1,7 @@
 """ExecuTorch: `.pte` files with the XNNPACK delegate, for phones and embedded systems.
 
-Its memory is planned ahead for the greatest shape, so every dynamic dimension gets a bound, which `max_shape` tells. The
-Python runtime takes torch tensors; the ones on Android and iOS do not need PyTorch.
+Its memory is planned ahead for the greatest shape, so every dynamic dimension gets a bound, which `max_shape` tells.
+The Python runtime takes torch tensors; the ones on Android and iOS do not need PyTorch.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ WEIGHTY = 1000
 class ExecuTorchRunner(Runner):
     """Runs the method `forward`: inputs and outputs by position, in the signature's order.
 
-    The thread pool is one for the process, and an open runner keeps hold of it: it is resized only while no other runner
-    is open, and `used` tells its real size.
+    The thread pool is one for the process, and an open runner keeps hold of it: it is resized only while no other
+    runner is open, and `used` tells its real size.
     """
 
     _opened: ClassVar[WeakSet[ExecuTorchRunner]] = WeakSet()
@@ -111,7 +111,14 @@ class ExecuTorch(Target):
         """The runtime, which is more than its package says."""
         _runtime()
 
-    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+    def _export(
+        self,
+        graph: GraphProgram,
+        entry: Path,
+        options: ExportOptions,
+        parent: GraphFile | None,
+        note: Callable[[str], None],
+    ) -> dict[str, TensorIO]:
         from torch._export.verifier import SpecViolationError
 
         from ..disk import write_file
@@ -126,9 +133,16 @@ class ExecuTorch(Target):
             refused = {"unsqueeze_copy.default"} if len(graph.signature.dims) > 1 else set()
             configs = [config for config in ALL_PARTITIONER_CONFIGS if config.target_name not in refused]
             try:
-                lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner(configs=configs)] if graph.name == "model" or _weighty(program) else []).to_executorch()
+                lowered = to_edge_transform_and_lower(
+                    program,
+                    partitioner=[XnnpackPartitioner(configs=configs)]
+                    if graph.name == "model" or _weighty(program)
+                    else [],
+                ).to_executorch()
             except SpecViolationError as exc:
-                raise _unsupported(re.findall(r"Operator torch\._ops\.(\S+) is not", str(exc)) or [str(exc)], graph.name) from exc
+                raise _unsupported(
+                    re.findall(r"Operator torch\._ops\.(\S+) is not", str(exc)) or [str(exc)], graph.name
+                ) from exc
         plan = lowered.executorch_program.execution_plan[0]
         _require_kernels(plan, graph.name)
         buffer = io.BytesIO()
@@ -138,11 +152,19 @@ class ExecuTorch(Target):
 
 
 def _weighty(program: ExportedProgram) -> bool:
-    """Whether a graph around the model holds enough constants for XNNPACK to be worth it. The resize of pictures holds a mean and a
-    deviation: its many small operators take as long without (50 ms at 512 x 512), and are lowered in half the time."""
+    """Whether a graph around the model holds enough constants for XNNPACK to be worth it. The resize of pictures holds
+    a mean and a deviation: its many small operators take as long without (50 ms at 512 x 512), and are lowered in half
+    the time."""
     import torch
 
-    return sum(t.numel() for t in (*program.state_dict.values(), *program.constants.values()) if isinstance(t, torch.Tensor)) >= WEIGHTY
+    return (
+        sum(
+            t.numel()
+            for t in (*program.state_dict.values(), *program.constants.values())
+            if isinstance(t, torch.Tensor)
+        )
+        >= WEIGHTY
+    )
 
 
 def xnnpack_quantizer(*, dynamic: bool = False) -> Any:
@@ -151,7 +173,10 @@ def xnnpack_quantizer(*, dynamic: bool = False) -> Any:
     Args:
         dynamic: activations are rounded as they come, of products only; else every range is to be found on data.
     """
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
     from torch import ops
 
     aten = ops.aten
@@ -159,8 +184,14 @@ def xnnpack_quantizer(*, dynamic: bool = False) -> Any:
 
     class Mended(XNNPACKQuantizer):  # type: ignore[misc]
         def transform_for_annotation(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
-            """It makes floats of the numbers that are added to integers too, and then of positions that are looked up."""
-            whole = [(node, node.args) for node in model.graph.nodes if node.target in (aten.add.Tensor, aten.mul.Tensor) and not node.meta["val"].is_floating_point()]
+            """It makes floats of the numbers that are added to integers too, and then of positions that are looked
+            up.
+            """
+            whole = [
+                (node, node.args)
+                for node in model.graph.nodes
+                if node.target in (aten.add.Tensor, aten.mul.Tensor) and not node.meta["val"].is_floating_point()
+            ]
             made: torch.fx.GraphModule = super().transform_for_annotation(model)
             for node, arguments in whole:
                 node.args = arguments
@@ -169,8 +200,8 @@ def xnnpack_quantizer(*, dynamic: bool = False) -> Any:
             return made
 
         def annotate(self, model: torch.fx.GraphModule) -> torch.fx.GraphModule:
-            """It joins a convolution with the ReLU after it, and rounds what a ReLU6 is yet to cut off: of EfficientNet-Lite0, 9 dB are left
-            of 19. XNNPACK itself joins both kinds."""
+            """It joins a convolution with the ReLU after it, and rounds what a ReLU6 is yet to cut off: of
+            EfficientNet-Lite0, 9 dB are left of 19. XNNPACK itself joins both kinds."""
             found = [(node, node.target, node.args) for node in model.graph.nodes if node.target in clamps]
             for node, _, arguments in found:
                 node.target, node.args = aten.relu.default, arguments[:1]
@@ -194,11 +225,19 @@ def _rounding(module: torch.fx.GraphModule, inputs: tuple[torch.Tensor, ...]) ->
 
     made = observed(module, xnnpack_quantizer(dynamic=True), [inputs])
     if not any("quantize" in str(node.target) for node in made.graph.nodes):
-        raise UnsupportedByTarget("XNNPACK's quantiser finds nothing to quantise: it takes products with constant weights", "leave this target out")
+        raise UnsupportedByTarget(
+            "XNNPACK's quantiser finds nothing to quantise: it takes products with constant weights",
+            "leave this target out",
+        )
     return made
 
 
-def bound(graph: GraphProgram, options: ExportOptions, target: str, change: Callable[[torch.fx.GraphModule, tuple[torch.Tensor, ...]], torch.nn.Module] | None = None) -> ExportedProgram:
+def bound(
+    graph: GraphProgram,
+    options: ExportOptions,
+    target: str,
+    change: Callable[[torch.fx.GraphModule, tuple[torch.Tensor, ...]], torch.nn.Module] | None = None,
+) -> ExportedProgram:
     """The exported program again, each dynamic dimension with a greatest size.
 
     The batch gets `options.max_batch`, where the signature does not say less; any other the signature's bound, else
@@ -218,22 +257,35 @@ def bound(graph: GraphProgram, options: ExportOptions, target: str, change: Call
     if exported.constants:  # operators in place on them do not survive a second export, a decomposed program has none
         exported = exported.run_decompositions({})
     module = exported.module(check_guards=False)
-    dims = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in graph.signature.inputs}
+    dims = {
+        spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+        for spec in graph.signature.inputs
+    }
     most = _greatest(graph.signature, options)
     feed = graph.examples
     for dim, size in sizes(feed, dims).items():
         feed = resized(feed, dims, dim, min(max(size, 2), most[dim]))  # a size of 1 would be taken for a constant
     inputs = tuple(torch.tensor(feed[spec.name]) for spec in graph.signature.inputs)
-    hints = {dim: torch.export.Dim.DYNAMIC(min=graph.signature.dims[dim].min, max=size) for dim, size in most.items() if size > 1}
+    hints = {
+        dim: torch.export.Dim.DYNAMIC(min=graph.signature.dims[dim].min, max=size)
+        for dim, size in most.items()
+        if size > 1
+    }
     try:
         return torch.export.export(
             change(module, inputs) if change else module,
             inputs,
-            dynamic_shapes=tuple({axis: hints[dim] for axis, dim in dims[spec.name].items() if dim in hints} for spec in graph.signature.inputs),
+            dynamic_shapes=tuple(
+                {axis: hints[dim] for axis, dim in dims[spec.name].items() if dim in hints}
+                for spec in graph.signature.inputs
+            ),
         )
     except torch._dynamo.exc.UserError as exc:
         wanted = ", ".join(f"{dim} <= {size}" for dim, size in most.items())
-        raise UnsupportedByTarget(f"{target} cannot bound graph '{graph.name}' to {wanted}: {str(exc).strip().splitlines()[0]}", "capture it with fixed sizes") from exc
+        raise UnsupportedByTarget(
+            f"{target} cannot bound graph '{graph.name}' to {wanted}: {str(exc).strip().splitlines()[0]}",
+            "capture it with fixed sizes",
+        ) from exc
 
 
 def _greatest(signature: Signature, options: ExportOptions) -> dict[str, int]:
@@ -260,7 +312,10 @@ def _require_kernels(plan: Any, graph: str) -> None:
 
 
 def _unsupported(operators: list[str], graph: str) -> UnsupportedByTarget:
-    return UnsupportedByTarget(f"executorch has no {', '.join(operators)}, which graph '{graph}' needs", "write the model without it, or use another target")
+    return UnsupportedByTarget(
+        f"executorch has no {', '.join(operators)}, which graph '{graph}' needs",
+        "write the model without it, or use another target",
+    )
 
 
 def _max_shapes(plan: Any, signature: Signature) -> dict[str, tuple[int, ...]]:

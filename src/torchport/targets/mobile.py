@@ -42,7 +42,14 @@ class Mobile(Target):
     executes_code = True
     runner = MobileRunner
 
-    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+    def _export(
+        self,
+        graph: GraphProgram,
+        entry: Path,
+        options: ExportOptions,
+        parent: GraphFile | None,
+        note: Callable[[str], None],
+    ) -> dict[str, TensorIO]:
         import torch
 
         from ..capture.script import quiet_jit, to_archive, to_script

@@ -53,16 +53,28 @@ class OnnxRunner(Runner):
 
         wanted = self.provider or CPU
         if self.device != "cpu" and self.provider is None:
-            raise RunError(f"onnx has no device '{self.device}' by itself", f"name a provider: {', '.join(ort.get_available_providers())}")
+            raise RunError(
+                f"onnx has no device '{self.device}' by itself",
+                f"name a provider: {', '.join(ort.get_available_providers())}",
+            )
         if wanted not in ort.get_available_providers():
             raise RunError(f"this ONNX Runtime has no {wanted}", f"it has {', '.join(ort.get_available_providers())}")
-        session = self._optimised(path) if wanted == CPU and len(self.graph.files) == 1 else self._session(path, wanted, self._options())
+        session = (
+            self._optimised(path)
+            if wanted == CPU and len(self.graph.files) == 1
+            else self._session(path, wanted, self._options())
+        )
         if session.get_providers()[0] != wanted:
-            raise RunError(f"ONNX Runtime uses {session.get_providers()[0]} instead of {wanted}", "its libraries may be missing on this machine")
+            raise RunError(
+                f"ONNX Runtime uses {session.get_providers()[0]} instead of {wanted}",
+                "its libraries may be missing on this machine",
+            )
         self._runs: onnxruntime.InferenceSession | None = session
         self._outputs = [self.graph.io[spec.name].name for spec in self.signature.outputs]
         threads = session.get_session_options().intra_op_num_threads
-        self.used = Used(library="onnxruntime", version=ort.__version__, provider=wanted, precision="fp32", threads=threads or None)
+        self.used = Used(
+            library="onnxruntime", version=ort.__version__, provider=wanted, precision="fp32", threads=threads or None
+        )
 
     def _optimised(self, path: Path) -> onnxruntime.InferenceSession:
         """A session from the cached optimised model; made, and kept for the next time, where there is none.
@@ -72,8 +84,16 @@ class OnnxRunner(Runner):
         import onnxruntime as ort
 
         here = machine.describe()
-        kept = cache.entry("onnxruntime", cache.digest(path), ort.__version__, repr(self.graph.session), here.cpu, *here.instruction_sets)
-        # ONNX Runtime has no common exception of its own, and no cache, however damaged, may keep a good model from opening.
+        kept = cache.entry(
+            "onnxruntime",
+            cache.digest(path),
+            ort.__version__,
+            repr(self.graph.session),
+            here.cpu,
+            *here.instruction_sets,
+        )
+        # ONNX Runtime has no common exception of its own, and no cache, however damaged, may keep a good model from
+        # opening.
         found = kept and cache.find(kept, ".onnx")
         if found:
             with contextlib.suppress(Exception):
@@ -97,7 +117,9 @@ class OnnxRunner(Runner):
         options = ort.SessionOptions()
         for name, value in own_settings(self.graph.session, SETTINGS).items():
             options.add_session_config_entry(name, value)
-        options.log_severity_level = 3  # errors: it warns that an optimised model suits this CPU only, which the cache's key knows
+        options.log_severity_level = (
+            3  # errors: it warns that an optimised model suits this CPU only, which the cache's key knows
+        )
         if self.threads is not None:
             options.intra_op_num_threads = self.threads
         return options
@@ -131,16 +153,27 @@ class Onnx(Target):
     runner = OnnxRunner
 
     def session(self, precision: str) -> dict[str, str]:
-        """Integer weights of a float product are unpacked once, as the session opens: left alone they are unpacked at every call
-        (EfficientNet-Lite0: 50 ms where it takes 11)."""
+        """Integer weights of a float product are unpacked once, as the session opens: left alone they are unpacked at
+        every call (EfficientNet-Lite0: 50 ms where it takes 11)."""
         return {"session.disable_quant_qdq": "1"} if precision == "int8_weights" else {}
 
-    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+    def _export(
+        self,
+        graph: GraphProgram,
+        entry: Path,
+        options: ExportOptions,
+        parent: GraphFile | None,
+        note: Callable[[str], None],
+    ) -> dict[str, TensorIO]:
         import onnx
         import torch
 
         with _quiet():
-            if graph.exported is None or isinstance(graph.module, torch.jit.ScriptModule) or (graph.module is not None and graph.operators() & _ONLY_BY_TORCHSCRIPT):
+            if (
+                graph.exported is None
+                or isinstance(graph.module, torch.jit.ScriptModule)
+                or (graph.module is not None and graph.operators() & _ONLY_BY_TORCHSCRIPT)
+            ):
                 note("exported by the TorchScript exporter, which PyTorch has deprecated")
                 names = _by_torchscript(graph, entry)
             else:
@@ -158,7 +191,9 @@ class Onnx(Target):
 
 
 def _products(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with MatMul and Add in place of Gemm, as a layer on rows of a matrix is exported: the quantisers take no other product."""
+    """The model with MatMul and Add in place of Gemm, as a layer on rows of a matrix is exported: the quantisers take
+    no other product.
+    """
     from onnxruntime.quantization.onnx_model import ONNXModel
 
     changed = ONNXModel(model)
@@ -187,14 +222,20 @@ def _int8_dynamic(model: onnx.ModelProto, graph: GraphProgram, group: int) -> on
             weight_type=QuantType.QInt8,
             extra_options={"MatMulConstBOnly": True},
         )
-        return _changed(onnx.load(made), {"DynamicQuantizeLinear", "DequantizeLinear", "DynamicQuantizeLSTM", "QAttention"}, graph)
+        return _changed(
+            onnx.load(made), {"DynamicQuantizeLinear", "DequantizeLinear", "DynamicQuantizeLSTM", "QAttention"}, graph
+        )
 
 
 def _int4_weights(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onnx.ModelProto:
-    """Weights of products and tables as 4-bit integers in groups with a scale and a zero each; products with 8-bit activations."""
+    """Weights of products and tables as 4-bit integers in groups with a scale and a zero each; products with 8-bit
+    activations.
+    """
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
-    quantizer = MatMulNBitsQuantizer(model, block_size=group, is_symmetric=False, accuracy_level=4, op_types_to_quantize=("MatMul", "Gather"))
+    quantizer = MatMulNBitsQuantizer(
+        model, block_size=group, is_symmetric=False, accuracy_level=4, op_types_to_quantize=("MatMul", "Gather")
+    )
     quantizer.process()
     return _changed(quantizer.model.model, {"MatMulNBits", "GatherBlockQuantized"}, graph)
 
@@ -203,9 +244,13 @@ def _int4_hqq(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onnx.M
     """Weights of products as 4-bit integers in groups, whose zeros are fitted."""
     from onnxruntime.quantization.matmul_nbits_quantizer import HQQWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
-    quantizer = MatMulNBitsQuantizer(model, algo_config=HQQWeightOnlyQuantConfig(block_size=group, op_types_to_quantize=("MatMul",)))
+    quantizer = MatMulNBitsQuantizer(
+        model, algo_config=HQQWeightOnlyQuantConfig(block_size=group, op_types_to_quantize=("MatMul",))
+    )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable", category=UserWarning)  # it only reads it
+        warnings.filterwarnings(
+            "ignore", message="The given NumPy array is not writable", category=UserWarning
+        )  # it only reads it
         quantizer.process()
     return _changed(quantizer.model.model, {"MatMulNBits"}, graph)
 
@@ -217,13 +262,23 @@ def _changed(model: onnx.ModelProto, operators: set[str], graph: GraphProgram) -
         UnsupportedByTarget: the graph has nothing that this quantiser takes.
     """
     if not any(node.op_type in operators for node in model.graph.node):
-        raise UnsupportedByTarget(f"ONNX Runtime's quantiser finds nothing to quantise in graph '{graph.name}': it takes products with constant weights", "try int8_weights")
+        raise UnsupportedByTarget(
+            f"ONNX Runtime's quantiser finds nothing to quantise in graph '{graph.name}': it takes products with "
+            "constant weights",
+            "try int8_weights",
+        )
     _strip(model)
     return model
 
 
-_QUANTISERS: dict[str, Callable[[onnx.ModelProto, GraphProgram, int], onnx.ModelProto]] = {"int8_dynamic": _int8_dynamic, "int4_weights": _int4_weights, "int4_hqq": _int4_hqq}
-"""ONNX Runtime's own quantisers, by the precision that asks for them; the last argument is how many weights share a scale."""
+_QUANTISERS: dict[str, Callable[[onnx.ModelProto, GraphProgram, int], onnx.ModelProto]] = {
+    "int8_dynamic": _int8_dynamic,
+    "int4_weights": _int4_weights,
+    "int4_hqq": _int4_hqq,
+}
+"""ONNX Runtime's own quantisers, by the precision that asks for them; the last argument is how many weights share a
+scale.
+"""
 
 
 _ONLY_BY_TORCHSCRIPT = {"aten.rnn_tanh.input", "aten.rnn_relu.input"}
@@ -239,14 +294,19 @@ def _by_dynamo(graph: GraphProgram, entry: Path) -> list[str]:
     from ..capture.fold import folded
 
     exported = decomposed(folded(graph.need_exported(Onnx.name)), FOR_ONNX)
-    weight = sum(t.nbytes for t in (*exported.state_dict.values(), *exported.constants.values()) if isinstance(t, torch.Tensor))
+    weight = sum(
+        t.nbytes for t in (*exported.state_dict.values(), *exported.constants.values()) if isinstance(t, torch.Tensor)
+    )
     try:
         torch.onnx.export(exported, (), entry, dynamo=True, external_data=weight > ONE_FILE_BYTES, verbose=False)
     except torch.onnx.OnnxExporterError as exc:
         innermost: BaseException = exc
         while innermost.__cause__:
             innermost = innermost.__cause__
-        raise UnsupportedByTarget(f"onnx cannot express graph '{graph.name}': {str(innermost).splitlines()[0]}", "replace that operator, or leave this target out") from exc
+        raise UnsupportedByTarget(
+            f"onnx cannot express graph '{graph.name}': {str(innermost).splitlines()[0]}",
+            "replace that operator, or leave this target out",
+        ) from exc
     return [one.name for one in program_inputs(exported)]
 
 
@@ -258,7 +318,10 @@ def _by_torchscript(graph: GraphProgram, entry: Path) -> list[str]:
 
     signature = graph.signature
     names = [f"input.{i}" for i, _ in enumerate(signature.inputs)]
-    specs = [*((f"input.{i}", spec) for i, spec in enumerate(signature.inputs)), *((f"output.{i}", spec) for i, spec in enumerate(signature.outputs))]
+    specs = [
+        *((f"input.{i}", spec) for i, spec in enumerate(signature.inputs)),
+        *((f"output.{i}", spec) for i, spec in enumerate(signature.outputs)),
+    ]
     try:
         torch.onnx.export(
             graph.callable(),
@@ -267,7 +330,9 @@ def _by_torchscript(graph: GraphProgram, entry: Path) -> list[str]:
             dynamo=False,
             input_names=names,
             output_names=[f"output.{i}" for i, _ in enumerate(signature.outputs)],
-            dynamic_axes={name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for name, spec in specs},
+            dynamic_axes={
+                name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for name, spec in specs
+            },
         )
     except (torch.onnx.OnnxExporterError, RuntimeError) as exc:
         why, hint = only_scripted(graph.said, exc)
@@ -276,13 +341,19 @@ def _by_torchscript(graph: GraphProgram, entry: Path) -> list[str]:
 
 
 def _restore_inputs(graph: onnx.GraphProto, signature: Signature, names: Sequence[str]) -> None:
-    """Put back inputs that forward does not read, which an exporter or the optimiser leaves out: the signature stays the model's."""
+    """Put back inputs that forward does not read, which an exporter or the optimiser leaves out: the signature stays
+    the model's.
+    """
     from onnx import helper
 
     kept = {value.name: value for value in graph.input}
     if len(kept) == len(names) or not set(kept) <= set(names):
         return
-    made = [kept.get(name) or helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), list(spec.shape)) for name, spec in zip(names, signature.inputs, strict=True)]
+    made = [
+        kept.get(name)
+        or helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), list(spec.shape))
+        for name, spec in zip(names, signature.inputs, strict=True)
+    ]
     del graph.input[:]
     graph.input.extend(made)
 
@@ -296,9 +367,15 @@ def _quiet() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)  # it lists torchvision's operators as missing
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated", category=FutureWarning)
-        warnings.filterwarnings("ignore", message="You are using the legacy TorchScript-based ONNX export", category=DeprecationWarning)
-        warnings.filterwarnings("ignore", message="The feature will be removed", category=DeprecationWarning, module=r"torch\.onnx")
+        warnings.filterwarnings(
+            "ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated", category=FutureWarning
+        )
+        warnings.filterwarnings(
+            "ignore", message="You are using the legacy TorchScript-based ONNX export", category=DeprecationWarning
+        )
+        warnings.filterwarnings(
+            "ignore", message="The feature will be removed", category=DeprecationWarning, module=r"torch\.onnx"
+        )
         try:
             yield
         finally:
@@ -336,14 +413,19 @@ def _spell(graph: onnx.GraphProto, signature: Signature) -> None:
 
     if (len(graph.input), len(graph.output)) != (len(signature.inputs), len(signature.outputs)):
         raise ExportError(
-            f"the exporter kept {len(graph.input)} of {len(signature.inputs)} inputs and gave {len(graph.output)} of {len(signature.outputs)} outputs",
+            f"the exporter kept {len(graph.input)} of {len(signature.inputs)} inputs and gave {len(graph.output)} of "
+            f"{len(signature.outputs)} outputs",
             "report this model; another target may take it",
         )
     new = {value.name: spec.name for value, spec in zip(graph.input, signature.inputs, strict=True)}
     constants = {tensor.name for tensor in graph.initializer}
     for value, spec in zip(graph.output, signature.outputs, strict=True):
-        if value.name in new or value.name in constants:  # an input, a constant, or another output's tensor handed out again
-            graph.node.append(helper.make_node("Identity", [value.name], [f"{value.name}.{spec.name}"], name=f"Identity.{spec.name}"))
+        if (
+            value.name in new or value.name in constants
+        ):  # an input, a constant, or another output's tensor handed out again
+            graph.node.append(
+                helper.make_node("Identity", [value.name], [f"{value.name}.{spec.name}"], name=f"Identity.{spec.name}")
+            )
             value.name = f"{value.name}.{spec.name}"
         new[value.name] = spec.name
     taken = set(new.values())
@@ -359,12 +441,19 @@ def _spell(graph: onnx.GraphProto, signature: Signature) -> None:
 
 
 def _subgraphs(graph: onnx.GraphProto) -> list[onnx.GraphProto]:
-    return [sub for node in graph.node for attribute in node.attribute for sub in ([attribute.g] if attribute.HasField("g") else attribute.graphs)]
+    return [
+        sub
+        for node in graph.node
+        for attribute in node.attribute
+        for sub in ([attribute.g] if attribute.HasField("g") else attribute.graphs)
+    ]
 
 
 def _inner_names(graph: onnx.GraphProto) -> list[str]:
     names = [tensor.name for tensor in graph.initializer] + [name for node in graph.node for name in node.output]
-    return names + [name for sub in _subgraphs(graph) for name in ([value.name for value in sub.input] + _inner_names(sub))]
+    return names + [
+        name for sub in _subgraphs(graph) for name in ([value.name for value in sub.input] + _inner_names(sub))
+    ]
 
 
 def _rename(graph: onnx.GraphProto, new: dict[str, str]) -> None:
@@ -380,5 +469,8 @@ def _rename(graph: onnx.GraphProto, new: dict[str, str]) -> None:
 def _io(graph: onnx.GraphProto, signature: Signature) -> dict[str, TensorIO]:
     from onnx import helper
 
-    dtypes = {value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name for value in (*graph.input, *graph.output)}
+    dtypes = {
+        value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+        for value in (*graph.input, *graph.output)
+    }
     return {name: msgspec.structs.replace(io, dtype=dtypes[name]) for name, io in plain_io(signature).items()}

@@ -48,15 +48,25 @@ class OpenVinoRunner(Runner):
         core = ov.Core()
         wanted = (self.provider or self.device).upper()
         # Where a CPU has bf16, OpenVINO computes in it unless told not to: an error of 2e-2 on EfficientNet-Lite0.
-        settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", **own_settings(self.graph.session, SETTINGS)}
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            **own_settings(self.graph.session, SETTINGS),
+        }
         if self.threads is not None:
             settings["INFERENCE_NUM_THREADS"] = self.threads
         try:
-            compiled = self._compiled(core, path, settings) if wanted == "CPU" else core.compile_model(core.read_model(path), wanted, settings)
+            compiled = (
+                self._compiled(core, path, settings)
+                if wanted == "CPU"
+                else core.compile_model(core.read_model(path), wanted, settings)
+            )
         except RuntimeError as exc:  # listing the devices loads every one's driver, so it waits until one is missing
             if wanted.partition(".")[0] in {name.partition(".")[0] for name in core.available_devices}:
                 raise
-            raise RunError(f"OpenVINO has no device {wanted} here", f"it has {', '.join(core.available_devices)}") from exc
+            raise RunError(
+                f"OpenVINO has no device {wanted} here", f"it has {', '.join(core.available_devices)}"
+            ) from exc
         self._request: Any = compiled.create_infer_request()
         self.used = Used(
             library="openvino",
@@ -67,20 +77,25 @@ class OpenVinoRunner(Runner):
         )
 
     def _compiled(self, core: Any, path: Path, settings: dict[str, Any]) -> Any:
-        """The model compiled for this CPU, from the user's cache folder; made, and kept for the next time, where it is not there.
+        """The model compiled for this CPU, from the user's cache folder; made, and kept for the next time, where it is
+        not there.
 
-        Opening EfficientNet-Lite0 in a fresh process takes 40 % less time from the cache (140 ms where it takes 227 without).
+        Opening EfficientNet-Lite0 in a fresh process takes 40 % less time from the cache (140 ms where it takes 227
+        without).
         """
         import openvino as ov
 
         here = machine.describe()
         hashes = [cache.digest(path.with_name(name)) for name in self.graph.files]
         kept = cache.entry("openvino", *hashes, ov.get_version(), repr(settings), here.cpu, *here.instruction_sets)
-        # OpenVINO has no common exception of its own, and no cache, however damaged, may keep a good model from opening.
+        # OpenVINO has no common exception of its own, and no cache, however damaged, may keep a good model from
+        # opening.
         found = kept and cache.find(kept, ".blob")
         if found:
             with contextlib.suppress(Exception):
-                self._blob = ov.Tensor(np.fromfile(found, np.uint8), shared_memory=True)  # the model takes its weights out of it
+                self._blob = ov.Tensor(
+                    np.fromfile(found, np.uint8), shared_memory=True
+                )  # the model takes its weights out of it
                 return core.import_model(self._blob, "CPU", settings)
         compiled = core.compile_model(core.read_model(path), "CPU", settings)
         fresh = kept and cache.scratch(kept)
@@ -97,7 +112,10 @@ class OpenVinoRunner(Runner):
             raise RunError("this OpenVINO request is closed")
         # By position, which the IR keeps: where an input is handed out as an output, the two share one set of names.
         self._request.infer(dict(enumerate(feed.values())), share_inputs=True)
-        return {self.graph.io[spec.name].name: self._request.get_output_tensor(i).data.copy() for i, spec in enumerate(self.signature.outputs)}
+        return {
+            self.graph.io[spec.name].name: self._request.get_output_tensor(i).data.copy()
+            for i, spec in enumerate(self.signature.outputs)
+        }
 
     def _close(self) -> None:
         self._request = None
@@ -117,16 +135,27 @@ class OpenVino(Target):
     runner = OpenVinoRunner
 
     def needs(self, precision: str) -> tuple[str, str] | None:
-        """Integers come through ONNX, whose quantised products OpenVINO reads; its PyTorch frontend does not know PT2E's."""
+        """Integers come through ONNX, whose quantised products OpenVINO reads; its PyTorch frontend does not know
+        PT2E's.
+        """
         integers = precision.partition("+")[0]
         return ("onnx", integers) if integers in ("int8_weights", "int8_static") else None
 
     def session(self, precision: str) -> dict[str, str]:
-        """How a graph of that precision is compiled; without the second, 8-bit weights make OpenVINO round activations as well."""
+        """How a graph of that precision is compiled; without the second, 8-bit weights make OpenVINO round activations
+        as well.
+        """
         floats = {"INFERENCE_PRECISION_HINT": "bf16"} if precision.endswith("bf16") else {}
         return floats | ({"DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"} if precision.startswith("int8_weights") else {})
 
-    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+    def _export(
+        self,
+        graph: GraphProgram,
+        entry: Path,
+        options: ExportOptions,
+        parent: GraphFile | None,
+        note: Callable[[str], None],
+    ) -> dict[str, TensorIO]:
         import openvino as ov
         from openvino._offline_transformations import apply_fused_names_cleanup, apply_moc_transformations
 
@@ -136,7 +165,9 @@ class OpenVino(Target):
         apply_moc_transformations(model, cf=False, smart_reshape=True)
         apply_fused_names_cleanup(model)
         if (integers := options.precision.partition("+")[0]) in _WEIGHTS:
-            model = _compressed(model, *_WEIGHTS[integers], int(options.strength or GROUP), options.feeds.get(graph.name, ()))
+            model = _compressed(
+                model, *_WEIGHTS[integers], int(options.strength or GROUP), options.feeds.get(graph.name, ())
+            )
         signature = graph.signature
         model.reshape({i: _shape(spec.shape) for i, spec in enumerate(signature.inputs)})
         for port, spec in zip((*model.inputs, *model.outputs), (*signature.inputs, *signature.outputs), strict=True):
@@ -156,14 +187,20 @@ _WEIGHTS: dict[str, tuple[str, dict[str, Any]]] = {
     "int4_gptq": ("INT4_SYM", {**_FOUR_BITS, "gptq": True}),
     "int8_dynamic": ("INT8_SYM", {}),
 }
-"""What nncf is asked for, by precision. OpenVINO itself rounds activations to 8 bits where weights are integers and the CPU gains by it."""
+"""What nncf is asked for, by precision. OpenVINO itself rounds activations to 8 bits where weights are integers and the
+CPU gains by it.
+"""
 
 
 def _compressed(model: Any, mode: str, options: dict[str, Any], group: int, feeds: Sequence[Arrays]) -> Any:
     import nncf
 
     if options.keys() & {"awq", "gptq"}:
-        options = {**options, "dataset": nncf.Dataset([tuple(feed.values()) for feed in feeds]), "subset_size": min(len(feeds), MOST_FEEDS)}
+        options = {
+            **options,
+            "dataset": nncf.Dataset([tuple(feed.values()) for feed in feeds]),
+            "subset_size": min(len(feeds), MOST_FEEDS),
+        }
     if mode == "INT4_SYM":
         options = {**options, "group_size": group if any(width % group == 0 for width in _widths(model)) else -1}
     return nncf.compress_weights(model, mode=nncf.CompressWeightsMode[mode], **options)
@@ -171,11 +208,16 @@ def _compressed(model: Any, mode: str, options: dict[str, Any], group: int, feed
 
 def _widths(model: Any) -> list[int]:
     """The lengths of the rows that the model's products sum over."""
-    return [node.input_value(1).get_shape()[-1] for node in model.get_ops() if node.get_type_name() == "MatMul" and node.input_value(1).get_partial_shape().is_static]
+    return [
+        node.input_value(1).get_shape()[-1]
+        for node in model.get_ops()
+        if node.get_type_name() == "MatMul" and node.input_value(1).get_partial_shape().is_static
+    ]
 
 
 _ONLY_FROM_TORCHSCRIPT = {"aten.lstm.input", "aten.gru.input", "aten.rnn_tanh.input", "aten.rnn_relu.input"}
-"""Operators that the frontend knows in TorchScript only; from a torch.export program it would take a loop written out."""
+"""Operators that the frontend knows in TorchScript only; from a torch.export program it would take a loop written out.
+"""
 
 
 def _convert(graph: GraphProgram) -> Any:
@@ -192,7 +234,11 @@ def _convert(graph: GraphProgram) -> Any:
 
     frontend = FrontEndManager().load_by_framework("pytorch")
     scripted = graph.exported is None or bool(graph.module is not None and graph.operators() & _ONLY_FROM_TORCHSCRIPT)
-    decoder = TorchScriptPythonDecoder(graph.callable(), example_input=graph.args()) if scripted else TorchFXPythonDecoder.from_exported_program(graph.exported)
+    decoder = (
+        TorchScriptPythonDecoder(graph.callable(), example_input=graph.args())
+        if scripted
+        else TorchFXPythonDecoder.from_exported_program(graph.exported)
+    )
     model = frontend.load(decoder)  # the decoder must outlive the conversion, which reads from it
     for place, spec in zip(model.get_inputs(), graph.signature.inputs, strict=False):
         model.set_partial_shape(place, _shape(spec.shape))
@@ -201,7 +247,10 @@ def _convert(graph: GraphProgram) -> Any:
         return frontend.convert(model)
     except OpConversionFailure as exc:
         said = [line.removeprefix("-- ") for line in str(exc).splitlines() if line.startswith("-- ")]
-        raise UnsupportedByTarget(f"openvino cannot express graph '{graph.name}': {'; '.join(said) or exc}", "replace that operator, or leave this target out") from exc
+        raise UnsupportedByTarget(
+            f"openvino cannot express graph '{graph.name}': {'; '.join(said) or exc}",
+            "replace that operator, or leave this target out",
+        ) from exc
 
 
 def _shape(dims: tuple[int | str, ...]) -> Any:
@@ -232,7 +281,9 @@ def _quiet() -> Iterator[None]:
     root.addHandler(handler)  # `logging.warning` would otherwise add a handler of its own, for good
     logging.disable(logging.WARNING)
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated", category=FutureWarning)
+        warnings.filterwarnings(
+            "ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated", category=FutureWarning
+        )
         try:
             yield
         finally:

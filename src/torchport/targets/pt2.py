@@ -41,7 +41,14 @@ class Pt2(Target):
         """torch, and what it imports to read a `.pt2`."""
         importlib.import_module("torch._export.serde.serialize")
 
-    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+    def _export(
+        self,
+        graph: GraphProgram,
+        entry: Path,
+        options: ExportOptions,
+        parent: GraphFile | None,
+        note: Callable[[str], None],
+    ) -> dict[str, TensorIO]:
         from ..capture.strip import save_exported
 
         save_exported(graph.need_exported(self.name), entry)

@@ -40,7 +40,14 @@ class TorchScript(Target):
     executes_code = True
     runner = TorchScriptRunner
 
-    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+    def _export(
+        self,
+        graph: GraphProgram,
+        entry: Path,
+        options: ExportOptions,
+        parent: GraphFile | None,
+        note: Callable[[str], None],
+    ) -> dict[str, TensorIO]:
         from ..capture.script import to_archive, to_script
         from ..disk import write_file
 

@@ -18,8 +18,12 @@ def detach(facts: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Path]]:
     Returns:
         The facts with `{"file": "assets/<fact><suffix>"}` for every Path, and that name -> the Path.
     """
-    names = {key: f"{FOLDER}/{key}{''.join(value.suffixes[-1:])}" for key, value in facts.items() if isinstance(value, Path)}
-    return {key: {_KEY: names[key]} if key in names else value for key, value in facts.items()}, {name: facts[key] for key, name in names.items()}
+    names = {
+        key: f"{FOLDER}/{key}{''.join(value.suffixes[-1:])}" for key, value in facts.items() if isinstance(value, Path)
+    }
+    return {key: {_KEY: names[key]} if key in names else value for key, value in facts.items()}, {
+        name: facts[key] for key, name in names.items()
+    }
 
 
 def attach(facts: Mapping[str, Any], find: Callable[[str], Path]) -> Facts:
@@ -29,4 +33,9 @@ def attach(facts: Mapping[str, Any], find: Callable[[str], Path]) -> Facts:
 
 def is_file(value: Any) -> bool:
     """Whether a fact of a manifest names a file."""
-    return isinstance(value, dict) and set(value) == {_KEY} and isinstance(value[_KEY], str) and value[_KEY].startswith(f"{FOLDER}/")
+    return (
+        isinstance(value, dict)
+        and set(value) == {_KEY}
+        and isinstance(value[_KEY], str)
+        and value[_KEY].startswith(f"{FOLDER}/")
+    )

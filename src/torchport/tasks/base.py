@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 Values = dict[str, Any]
-NAMES_OF_FILES = frozenset({"labels", "gallery", "vocabulary", "tokenizer", "target_tokenizer", "stop_words", "symbols", "lexicon"})
+NAMES_OF_FILES = frozenset(
+    {"labels", "gallery", "vocabulary", "tokenizer", "target_tokenizer", "stop_words", "symbols", "lexicon"}
+)
 """Facts that a user may give as the name of a file."""
 
 HostStep = Callable[[Values, Facts], Values]
@@ -35,9 +37,9 @@ Graph = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 """An opened graph as a metric sees it: feed in, outputs out, both by the names of its signature."""
 
 Driver = Callable[[Values, Facts], Calling[dict[str, Any], Values]]
-"""A host step that calls graphs, those of its step's `drives`: a generator that yields a `Call` for each, and is sent its outputs. Between
-calls it may yield what can be shown before the answer is complete (tokens, partial text), as JSON-able dicts; `{"delta": text}` is text to
-append to what was shown. It returns its outputs."""
+"""A host step that calls graphs, those of its step's `drives`: a generator that yields a `Call` for each, and is sent
+its outputs. Between calls it may yield what can be shown before the answer is complete (tokens, partial text), as
+JSON-able dicts; `{"delta": text}` is text to append to what was shown. It returns its outputs."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,9 @@ class Split:
 
 def written(value: Any) -> str:
     """A fact as `--set` takes it and people read it: `none`, `true`, `0.5,0.5,0.5`; JSON where it is nested."""
-    if isinstance(value, Mapping) or (isinstance(value, list | tuple) and any(isinstance(one, list | tuple | Mapping) for one in value)):
+    if isinstance(value, Mapping) or (
+        isinstance(value, list | tuple) and any(isinstance(one, list | tuple | Mapping) for one in value)
+    ):
         import json
 
         return json.dumps(value, ensure_ascii=False, default=str)
@@ -124,15 +128,24 @@ class Session(Protocol):
         """The presented result of everything pushed; the session takes no more."""
 
 
-LEAST: Mapping[str, float] = {"word accuracy": 0.2, "chrF": 0.1, "F1 at IoU 0.5": 0.1, "MOTA": 0.1, "precision": 0.1, "closeness": 0.5}
-"""Values of metrics below which a model as trained is called poor; what a label is right or wrong by is held against chance instead."""
+LEAST: Mapping[str, float] = {
+    "word accuracy": 0.2,
+    "chrF": 0.1,
+    "F1 at IoU 0.5": 0.1,
+    "MOTA": 0.1,
+    "precision": 0.1,
+    "closeness": 0.5,
+}
+"""Values of metrics below which a model as trained is called poor; what a label is right or wrong by is held against
+chance instead.
+"""
 
 
 class Task(abc.ABC):
     """What a kind of model is for.
 
-    A fact whose value is a `pathlib.Path` is a file that goes along: the Bundle carries it under `assets/`, the manifest
-    names it, and whoever opens the Bundle finds the Path of the checked copy in the facts.
+    A fact whose value is a `pathlib.Path` is a file that goes along: the Bundle carries it under `assets/`, the
+    manifest names it, and whoever opens the Bundle finds the Path of the checked copy in the facts.
 
     Class attributes:
         name, about: as in the table.
@@ -144,7 +157,8 @@ class Task(abc.ABC):
         mime: content type of raw bytes -> suffix.
         example: a runnable `torchport deploy` line, for `torchport tasks`.
         takes_tensors: whether seeded noise (`--input`) can stand in for data.
-        architectures: regular expressions; a Hugging Face folder whose `architectures[0]` one of them matches whole is for
+        architectures: regular expressions; a Hugging Face folder whose `architectures[0]` one of them matches whole is
+        for
             this task unless the user says otherwise.
         defaults: every fact that can be set -> its value where nobody states one.
         about_facts: every fact of `defaults` -> what it is, its unit and its allowed values, in one or two sentences.
@@ -194,7 +208,10 @@ class Task(abc.ABC):
 
         unknown = sorted(set(settings) - set(self.defaults))
         if unknown:
-            raise UsageError(f"{self.name} has no setting '{unknown[0]}'", did_you_mean(unknown[0], sorted(self.defaults)) if self.defaults else "it takes none")
+            raise UsageError(
+                f"{self.name} has no setting '{unknown[0]}'",
+                did_you_mean(unknown[0], sorted(self.defaults)) if self.defaults else "it takes none",
+            )
 
     def ignored(self, facts: Facts) -> dict[str, str]:
         """Facts that change no answer of this model, each with the reason: a user who sets one is told so."""
@@ -229,7 +246,9 @@ class Task(abc.ABC):
             return {**facts, **self.check({**self.defaults, **facts})}
         except TorchportError as exc:
             raise UsageError(exc.message, exc.hint) from exc
-        except Exception as exc:  # `check` was written for what a user types: on a value of another kind it may fail in any way
+        except (
+            Exception
+        ) as exc:  # `check` was written for what a user types: on a value of another kind it may fail in any way
             raise UsageError(f"a fact is of another kind ({type(exc).__name__}: {str(exc)[:100]})") from exc
 
     def free(self, facts: Facts) -> dict[int, str]:
@@ -237,7 +256,9 @@ class Task(abc.ABC):
         return {}
 
     def bind(self, facts: Facts, model: Signature) -> Facts:
-        """Facts once the model's signature is known; raises BadInput when the two do not fit (1000 outputs, 999 labels)."""
+        """Facts once the model's signature is known; raises BadInput when the two do not fit (1000 outputs, 999
+        labels).
+        """
         return facts
 
     @abc.abstractmethod
@@ -245,7 +266,9 @@ class Task(abc.ABC):
         """The user's data as items, in a stable order; raises BadInput when there is none."""
 
     def settle(self, data: Path, items: Sequence[Item], facts: Facts, model: Signature) -> Settled:
-        """The items of `data` with their labels as the model's outputs, and what had to be assumed of them; raises BadInput where they do not fit."""
+        """The items of `data` with their labels as the model's outputs, and what had to be assumed of them; raises
+        BadInput where they do not fit.
+        """
         return Settled(list(items), facts)
 
     def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split | None:
@@ -264,14 +287,18 @@ class Task(abc.ABC):
         return None
 
     def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
-        """The model graph's input for some items, batched, by the names of forward's arguments; for a source of one graph.
+        """The model graph's input for some items, batched, by the names of forward's arguments; for a source of one
+        graph.
 
         `inputs` names forward's arguments in order, or is None when they are not known yet (the names in the data are
         then the names).
         """
         from ..errors import BadInput
 
-        raise BadInput(f"{self.name} takes its model apart into several graphs, and this is one", f"see the task's page for what it takes: {self.example}")
+        raise BadInput(
+            f"{self.name} takes its model apart into several graphs, and this is one",
+            f"see the task's page for what it takes: {self.example}",
+        )
 
     @abc.abstractmethod
     def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
@@ -314,7 +341,8 @@ class Task(abc.ABC):
         raise UsageError(f"{self.name} takes whole inputs, there is nothing to continue", "call predict for each input")
 
     def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
-        """What `predict --save` writes of one answer: suffix (`.png`, `.wav`) -> the file's bytes; nothing where the JSON says it all.
+        """What `predict --save` writes of one answer: suffix (`.png`, `.wav`) -> the file's bytes; nothing where the
+        JSON says it all.
 
         Args:
             values: every value of the chain, from `raw` to `result`.
@@ -360,7 +388,9 @@ class Task(abc.ABC):
         return None
 
     def illustrate(self, raw: bytes, result: Mapping[str, Any]) -> bytes | None:
-        """A small JPEG that shows an item and the answer to it in a report; the item alone unless the task draws answers."""
+        """A small JPEG that shows an item and the answer to it in a report; the item alone unless the task draws
+        answers.
+        """
         return self.thumbnail(raw)
 
     def snippets(self, facts: Facts, model: Signature, artifacts: Mapping[str, Artifact]) -> dict[str, str]:
@@ -371,8 +401,8 @@ class Task(abc.ABC):
             artifacts: variant id -> what lies under `variants/<id>/`.
 
         Returns:
-            Language (`python`, `javascript`) -> a program for the Bundle's folder that takes the input's path as its only
-            argument; a language is left out where these facts or artefacts are beyond a short program.
+            Language (`python`, `javascript`) -> a program for the Bundle's folder that takes the input's path as its
+            only argument; a language is left out where these facts or artefacts are beyond a short program.
         """
         return {}
 
@@ -382,4 +412,7 @@ class Task(abc.ABC):
 
     def describe(self, facts: Facts) -> list[str]:
         """The facts in words, a line each, for reports."""
-        return [f"{key}: {value.name if isinstance(value, Path) else written(value)}" for key, value in sorted(facts.items())]
+        return [
+            f"{key}: {value.name if isinstance(value, Path) else written(value)}"
+            for key, value in sorted(facts.items())
+        ]

@@ -31,8 +31,8 @@ class _Request:
 class BatchingGraph:
     """Answers like the graph inside it; a chain cannot tell the two apart.
 
-    The first of the waiting threads makes the call for all of them. A call that comes alone waits for nobody; once calls
-    come together, the next one waits a moment for company.
+    The first of the waiting threads makes the call for all of them. A call that comes alone waits for nobody; once
+    calls come together, the next one waits a moment for company.
 
     Attributes:
         inner: the opened graph, which is called by one thread at a time.

@@ -33,7 +33,9 @@ def batchable(signature: Signature) -> bool:
 
 
 def shapes_of(call: Call) -> Key:
-    """Equal for two calls that can be made as one: the graph, and the shape of every tensor but for its first dimension."""
+    """Equal for two calls that can be made as one: the graph, and the shape of every tensor but for its first
+    dimension.
+    """
     return (call.graph, *((name, array.dtype, np.shape(array)[1:]) for name, array in sorted(call.feed.items())))
 
 
@@ -46,15 +48,20 @@ def run_together(graph: OpenGraph, feeds: Sequence[Any]) -> list[dict[str, np.nd
     sizes = [len(next(iter(feed.values()))) for feed in feeds]
     outputs = graph.run({name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]})
     ends = np.cumsum(sizes).tolist()
-    return [{name: array[end - size : end] for name, array in outputs.items()} for size, end in zip(sizes, ends, strict=True)]
+    return [
+        {name: array[end - size : end] for name, array in outputs.items()}
+        for size, end in zip(sizes, ends, strict=True)
+    ]
 
 
 def answer_many(pipeline: Pipeline, raws: Iterable[bytes | TorchportError], batch: int) -> Iterator[Answer]:
-    """What is left of the values of each input, `result` among them, in their order; a bad input is answered by its error.
+    """What is left of the values of each input, `result` among them, in their order; a bad input is answered by its
+    error.
 
     Args:
         raws: the inputs' bytes; an error in their place is handed on.
-        batch: how many items a graph is given at once, at most. Graphs that drivers call get one input's feed at a time.
+        batch: how many items a graph is given at once, at most. Graphs that drivers call get one input's feed at a
+        time.
     """
     crowd = _Crowd(pipeline, batch)
     given = 0
@@ -155,7 +162,11 @@ class _Crowd:
 
     def _joins(self, graph: str) -> bool:
         """Whether a call of this graph waits for others like it; one that does not is made at once."""
-        return self.batch > 1 and graph not in self.pipeline.plan.driven and batchable(self.pipeline.runners[graph].signature)
+        return (
+            self.batch > 1
+            and graph not in self.pipeline.plan.driven
+            and batchable(self.pipeline.runners[graph].signature)
+        )
 
     def _end(self, number: int, answer: Answer) -> None:
         self.held -= self.under_way.pop(number).held

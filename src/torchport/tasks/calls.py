@@ -1,7 +1,7 @@
 """Calls of graphs as values: a chain and its drivers say what to call, and whoever walks them calls it.
 
-So the same chain runs in one process, behind a batcher that fills a call with the feeds of many requests, or against graphs
-elsewhere; and a request is cancelled by closing its generator.
+So the same chain runs in one process, behind a batcher that fills a call with the feeds of many requests, or against
+graphs elsewhere; and a request is cancelled by closing its generator.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ class Call(NamedTuple):
 
 
 Calling = Generator[Call | S, Any, R]
-"""Yields calls, each answered by the graph's outputs, and between them what can be shown already; returns the answer."""
+"""Yields calls, each answered by the graph's outputs, and between them what can be shown already; returns the answer.
+"""
 
 
 def perform(running: Calling[S, R], call: Callable[[str, Arrays], dict[str, np.ndarray]]) -> Generator[S, None, R]:

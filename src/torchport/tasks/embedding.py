@@ -20,7 +20,22 @@ if TYPE_CHECKING:
 SAME = 0.999
 """The least cosine of two embeddings that count as the same; neighbours in a gallery are rarely nearer than that."""
 
-ENCODERS = ("Albert", "Bert", "Camembert", "ConvBert", "DistilBert", "Electra", "Ernie", "FNet", "ModernBert", "MPNet", "NewModel", "Nomic", "Roberta", "XLMRoberta")
+ENCODERS = (
+    "Albert",
+    "Bert",
+    "Camembert",
+    "ConvBert",
+    "DistilBert",
+    "Electra",
+    "Ernie",
+    "FNet",
+    "ModernBert",
+    "MPNet",
+    "NewModel",
+    "Nomic",
+    "Roberta",
+    "XLMRoberta",
+)
 
 
 class Embedding(Value, frozen=True):
@@ -35,15 +50,23 @@ class EmbeddingTask(Task):
     name = "embedding"
     about = "a text -> a vector to compare with others"
     metric = "agreement"
-    about_data = "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table or with text files. Labels are not used."
-    about_metric = "agreement: the share of texts whose vector points where the reference's does (cosine at least 0.999)."
+    about_data = (
+        "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table "
+        "or with text files. Labels are not used."
+    )
+    about_metric = (
+        "agreement: the share of texts whose vector points where the reference's does (cosine at least 0.999)."
+    )
     suffixes = texts.SUFFIXES
     mime = texts.MIME
     answer = Embedding
     architectures = (rf"({'|'.join(ENCODERS)})Model",)
     example = "torchport deploy FOLDER --task embedding --data sentences.csv -o embedder.tport"
     defaults: ClassVar[Mapping[str, Any]] = {**tokens.DEFAULTS, "pooling": "mean", "normalize": True}
-    about_facts: ClassVar[Mapping[str, str]] = {**text_chain.ABOUT, "normalize": "Whether the vector is brought to length 1: true or false."}
+    about_facts: ClassVar[Mapping[str, str]] = {
+        **text_chain.ABOUT,
+        "normalize": "Whether the vector is brought to length 1: true or false.",
+    }
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"max_length"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
@@ -54,7 +77,10 @@ class EmbeddingTask(Task):
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""
         facts = text_chain.check(facts)
-        return {**facts, "normalize": text_chain.choice("normalize", str(facts["normalize"]).lower(), "true", "false") == "true"}
+        return {
+            **facts,
+            "normalize": text_chain.choice("normalize", str(facts["normalize"]).lower(), "true", "false") == "true",
+        }
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's texts, see `shared.texts.items_of`; labels say nothing about an embedding and are left out."""

@@ -26,17 +26,30 @@ class ImageClassification(Task):
     about = "a picture -> labelled scores"
     metric = "top-1"
     about_data = (
-        "One picture; a folder of pictures; or a CSV file with the columns file (or image, path, filename; relative to the CSV) and label (or class). "
-        "A picture is labelled by its sub-folder, by its name (photo_7.jpg is of class 7), or in the CSV: by a class's name or number. "
+        "One picture; a folder of pictures; or a CSV file with the columns file (or image, path, filename; relative "
+        "to the CSV) and label (or class). "
+        "A picture is labelled by its sub-folder, by its name (photo_7.jpg is of class 7), or in the CSV: by a "
+        "class's name or number. "
         "Without labels set, sub-folders in alphabetical order are the classes, as in torchvision's ImageFolder."
     )
-    about_metric = "top-1: the share of pictures whose most likely class is the right one. Without labels, the share of items on which a variant names the same one first as the reference."
+    about_metric = (
+        "top-1: the share of pictures whose most likely class is the right one. Without labels, the share of items on "
+        "which a variant names the same one first as the reference."
+    )
     suffixes = SUFFIXES
     mime = picture_chain.MIME
     answer = label_scores.Labels
     architectures = (r".*ForImageClassification",)
-    example = "torchport deploy net.py:Net --weights net.safetensors --task image-classification --data photos --set labels=labels.txt -o net.tport"
-    defaults: ClassVar[Mapping[str, Any]] = {**picture_facts.DEFAULTS, "labels": None, "activation": label_scores.AUTO, "top": 5}
+    example = (
+        "torchport deploy net.py:Net --weights net.safetensors --task image-classification --data photos --set "
+        "labels=labels.txt -o net.tport"
+    )
+    defaults: ClassVar[Mapping[str, Any]] = {
+        **picture_facts.DEFAULTS,
+        "labels": None,
+        "activation": label_scores.AUTO,
+        "top": 5,
+    }
     about_facts: ClassVar[Mapping[str, str]] = {
         **picture_facts.ABOUT,
         **label_scores.ABOUT,
@@ -59,20 +72,28 @@ class ImageClassification(Task):
         return {
             **picture_facts.check(facts),
             "labels": _read_labels(facts["labels"]),
-            "activation": picture_facts.choice("activation", "none" if facts["activation"] is None else facts["activation"], *label_scores.ACTIVATIONS),
+            "activation": picture_facts.choice(
+                "activation", "none" if facts["activation"] is None else facts["activation"], *label_scores.ACTIVATIONS
+            ),
             "top": picture_facts.whole("top", picture_facts.parse(facts["top"])),
         }
 
     def bind(self, facts: Facts, model: Signature) -> Facts:
         """The facts with the activation that is usual for so many outputs, where it is `auto`."""
-        return {**facts, "activation": label_scores.activation(facts["activation"], model.outputs[0].shape[-1] if model.outputs[0].shape else None)}
+        return {
+            **facts,
+            "activation": label_scores.activation(
+                facts["activation"], model.outputs[0].shape[-1] if model.outputs[0].shape else None
+            ),
+        }
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's pictures; see `shared.picture_items.list_items`."""
         return list_items(data, facts["labels"])
 
     def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
-        """float32 [len(items), channels, height, width] under the name of the model's one input (`input` where it is not known).
+        """float32 [len(items), channels, height, width] under the name of the model's one input (`input` where it is
+        not known).
 
         Raises:
             BadInput: a picture that cannot be decoded, by name; or a model of several inputs.
@@ -90,20 +111,34 @@ class ImageClassification(Task):
         chain = list(picture_chain.steps(facts, model, self.name, _OWN_VALUES))
         scores = chain[-1].outputs[_logits_of(facts, model).name]
         if facts["activation"] != "none":
-            chain.append(Step(name="postprocess", graph="postprocess", host="activate", inputs={"logits": scores}, outputs={"scores": "scores"}))
+            chain.append(
+                Step(
+                    name="postprocess",
+                    graph="postprocess",
+                    host="activate",
+                    inputs={"logits": scores},
+                    outputs={"scores": "scores"},
+                )
+            )
             scores = "scores"
         chain.append(Step(name="present", host="present", inputs={"scores": scores}, outputs={"result": "result"}))
         return tuple(chain)
 
     def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
-        """`preprocess` (uint8 [height, width, channels] -> pixels) and `postprocess` (float32 [batch, classes] -> scores), where there are such steps."""
+        """`preprocess` (uint8 [height, width, channels] -> pixels) and `postprocess` (float32 [batch, classes] ->
+        scores), where there are such steps.
+        """
         from .shared.resample import Activate
 
         graphs = picture_chain.graphs(facts, items)
         if facts["activation"] != "none":
             logits = _logits_of(facts, model)
-            example = np.random.default_rng(0).normal(size=(2, *(size for size in logits.shape[1:] if isinstance(size, int))))
-            graphs["postprocess"] = TaskGraph(Activate(facts["activation"]).eval(), {"logits": example.astype(np.float32)}, {"logits": {0: "batch"}})
+            example = np.random.default_rng(0).normal(
+                size=(2, *(size for size in logits.shape[1:] if isinstance(size, int)))
+            )
+            graphs["postprocess"] = TaskGraph(
+                Activate(facts["activation"]).eval(), {"logits": example.astype(np.float32)}, {"logits": {0: "batch"}}
+            )
         return graphs
 
     @property
@@ -118,7 +153,11 @@ class ImageClassification(Task):
     def grade(self, values: Mapping[str, Any], label: Any, facts: Facts, graphs: Mapping[str, Graph]) -> Grade | None:
         """By `top-1`; of a model with one output by `binary accuracy`, or by `closeness` where it answers a number."""
         metric = label_scores.metric(label, facts["activation"])
-        return super().grade(values, label, facts, graphs) if metric is None else Grade(metric, self.score(values["result"], label))
+        return (
+            super().grade(values, label, facts, graphs)
+            if metric is None
+            else Grade(metric, self.score(values["result"], label))
+        )
 
     def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
         """See `label_scores.alike`."""
@@ -126,7 +165,13 @@ class ImageClassification(Task):
 
     def settle(self, data: Path, items: Sequence[Item], facts: Facts, model: Signature) -> Settled:
         """See `classes.settle`."""
-        return classes.settle(classes.class_folders(data, (".csv",), is_picture), items, facts, model, from_names=data.is_dir() and len(list(data.glob("*.csv"))) != 1)
+        return classes.settle(
+            classes.class_folders(data, (".csv",), is_picture),
+            items,
+            facts,
+            model,
+            from_names=data.is_dir() and len(list(data.glob("*.csv"))) != 1,
+        )
 
     def words(self, result: Mapping[str, Any]) -> str:
         """The first label with its score."""
@@ -171,9 +216,15 @@ def _read_labels(value: Any) -> list[str] | None:
 def _logits_of(facts: Facts, model: Signature) -> TensorSpec:
     spec, labels = model.outputs[0], facts["labels"]
     if len(spec.shape) != 2 or not isinstance(spec.shape[1], int):
-        raise BadInput(f"the model's first output is {picture_chain.shown(spec)}", "image-classification takes [batch, classes]; use --task tensor")
+        raise BadInput(
+            f"the model's first output is {picture_chain.shown(spec)}",
+            "image-classification takes [batch, classes]; use --task tensor",
+        )
     if labels is not None and len(labels) != spec.shape[1]:
-        raise BadInput(f"labels has {len(labels)} names, the model answers {spec.shape[1]}", "give the list the model was trained with")
+        raise BadInput(
+            f"labels has {len(labels)} names, the model answers {spec.shape[1]}",
+            "give the list the model was trained with",
+        )
     return spec
 
 

@@ -44,9 +44,13 @@ class KeywordExtraction(Task):
     about = "a text -> its keywords"
     metric = "precision"
     about_data = (
-        "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table or with text files. A label is the text's keywords with semicolons between them."
+        "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table "
+        "or with text files. A label is the text's keywords with semicolons between them."
     )
-    about_metric = "precision: the share of the keywords found that are among the labelled ones. Without labels, the share of texts with the reference's keywords in the same order."
+    about_metric = (
+        "precision: the share of the keywords found that are among the labelled ones. Without labels, the share of "
+        "texts with the reference's keywords in the same order."
+    )
     suffixes = texts.SUFFIXES
     mime = texts.MIME
     answer = Keywords
@@ -63,15 +67,19 @@ class KeywordExtraction(Task):
     }
     about_facts: ClassVar[Mapping[str, str]] = {
         **text_chain.ABOUT,
-        "language": f"Whose stop words are left out: {AUTO} (told by the text) or one of {', '.join(keywords.LANGUAGES)}.",
+        "language": f"Whose stop words are left out: {AUTO} (told by the text) or one of "
+        f"{', '.join(keywords.LANGUAGES)}.",
         "stop_words": "A file with one word a line, left out instead of the language's stop words; or none.",
         "words": "How many words a keyword has at most. A whole number from 1 on.",
-        "diversity": "Maximal marginal relevance, 0 to 1: 0 takes what is nearest to the text, more avoids keywords that are near each other.",
+        "diversity": "Maximal marginal relevance, 0 to 1: 0 takes what is nearest to the text, more avoids keywords "
+        "that are near each other.",
         "candidates": "How many words and phrases of a text are compared at most. A whole number from 1 on.",
         "top": "How many keywords are answered, the best first. A whole number from 1 on.",
     }
     suspects: ClassVar[tuple[str, ...]] = ("tokenizer", "pooling", "language", "words")
-    at_predict: ClassVar[frozenset[str]] = frozenset({"candidates", "diversity", "language", "stop_words", "top", "words"})
+    at_predict: ClassVar[frozenset[str]] = frozenset(
+        {"candidates", "diversity", "language", "stop_words", "top", "words"}
+    )
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"max_length"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
@@ -81,7 +89,10 @@ class KeywordExtraction(Task):
 
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""
-        facts = {**text_chain.check(facts), **{name: tokens.whole(name, facts[name]) for name in ("words", "candidates", "top")}}
+        facts = {
+            **text_chain.check(facts),
+            **{name: tokens.whole(name, facts[name]) for name in ("words", "candidates", "top")},
+        }
         facts["language"] = text_chain.choice("language", facts["language"], AUTO, *keywords.LANGUAGES)
         try:
             facts["diversity"] = float(facts["diversity"])
@@ -93,7 +104,10 @@ class KeywordExtraction(Task):
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's texts, see `shared.texts.items_of`; a label is keywords with semicolons between them."""
-        return [Item(item.name, item.read, None if item.label is None else item.label.split(";")) for item in texts.items_of(data)]
+        return [
+            Item(item.name, item.read, None if item.label is None else item.label.split(";"))
+            for item in texts.items_of(data)
+        ]
 
     def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
         """The graph `model`: token ids -> embedding of length 1.
@@ -111,19 +125,37 @@ class KeywordExtraction(Task):
         """decode, candidates, extract (which embeds the text and all candidates), present."""
         return (
             Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"text": "text"}),
-            Step(name="candidates", host="candidates", inputs={"text": "text"}, outputs={"candidates": "candidates", "language": "language"}),
-            Step(name="embed", host="embed", drives={"model": {}}, inputs={"text": "text", "candidates": "candidates"}, outputs={"document": "document", "embeddings": "embeddings"}),
+            Step(
+                name="candidates",
+                host="candidates",
+                inputs={"text": "text"},
+                outputs={"candidates": "candidates", "language": "language"},
+            ),
+            Step(
+                name="embed",
+                host="embed",
+                drives={"model": {}},
+                inputs={"text": "text", "candidates": "candidates"},
+                outputs={"document": "document", "embeddings": "embeddings"},
+            ),
             Step(
                 name="present",
                 host="present",
-                inputs={"document": "document", "embeddings": "embeddings", "candidates": "candidates", "language": "language"},
+                inputs={
+                    "document": "document",
+                    "embeddings": "embeddings",
+                    "candidates": "candidates",
+                    "language": "language",
+                },
                 outputs={"result": "result"},
             ),
         )
 
     @property
     def host(self) -> Mapping[str, HostStep]:
-        """`decode`: UTF-8 bytes -> text; `candidates`: text -> list of words, language; `present`: embeddings -> keywords."""
+        """`decode`: UTF-8 bytes -> text; `candidates`: text -> list of words, language; `present`: embeddings ->
+        keywords.
+        """
         return {"decode": _decode, "candidates": _candidates, "present": _present}
 
     @property
@@ -156,7 +188,9 @@ class KeywordExtraction(Task):
     def describe(self, facts: Facts) -> list[str]:
         """The facts in words, a line each; stop words are only counted."""
         stop = facts["stop_words"]
-        return super().describe({**facts, "stop_words": f"{len(stop)} words" if stop is not None else "those of the language"})
+        return super().describe(
+            {**facts, "stop_words": f"{len(stop)} words" if stop is not None else "those of the language"}
+        )
 
 
 def _read_words(value: Any) -> list[str] | None:
@@ -176,11 +210,16 @@ def _candidates(values: Values, facts: Facts) -> Values:
     text = values["text"]
     language = keywords.language_of(text) if facts["language"] == AUTO else facts["language"]
     stop = keywords.stop_words(language) if facts["stop_words"] is None else frozenset(facts["stop_words"])
-    return {"candidates": keywords.candidates(text, language, stop, facts["words"], facts["candidates"]), "language": language}
+    return {
+        "candidates": keywords.candidates(text, language, stop, facts["words"], facts["candidates"]),
+        "language": language,
+    }
 
 
 def _embed(values: Values, facts: Facts) -> Generator[Call, Any, Values]:
-    """The text by itself, then the candidates of like length together: padded to the text's length they would cost ten times as much."""
+    """The text by itself, then the candidates of like length together: padded to the text's length they would cost ten
+    times as much.
+    """
     document = (yield Call("model", _feed(tokens.encode([values["text"]], facts))))["embedding"][0]
     rows = [tokens.ids(word, facts) for word in values["candidates"]]
     embeddings = np.zeros((len(rows), len(document)), np.float32)
@@ -211,4 +250,9 @@ def _present(values: Values, facts: Facts) -> Values:
     if not np.isfinite(similar).all():
         raise RunError("the model answered NaN", "check the weights, or use a variant of a higher precision")
     best = keywords.pick(similar, values["embeddings"], facts["top"], facts["diversity"])
-    return {"result": {"keywords": [{"keyword": values["candidates"][i], "score": float(similar[i])} for i in best], "language": values["language"]}}
+    return {
+        "result": {
+            "keywords": [{"keyword": values["candidates"][i], "score": float(similar[i])} for i in best],
+            "language": values["language"],
+        }
+    }

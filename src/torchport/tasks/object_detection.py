@@ -30,7 +30,9 @@ _THUMBNAIL = 320
 
 
 class Box(Value, frozen=True):
-    """A thing in the picture: its class, how sure that is, and where: x1, y1, x2, y2 in pixels; with points where the model tells them."""
+    """A thing in the picture: its class, how sure that is, and where: x1, y1, x2, y2 in pixels; with points where the
+    model tells them.
+    """
 
     index: int
     label: str
@@ -49,7 +51,8 @@ class ObjectDetection(Task):
     """A picture of any size -> labelled boxes in its pixels.
 
     A network ends with one of the heads of `shared.detection_heads`; a module with `pnet`, `rnet`
-    and `onet` is a cascade and becomes three graphs. Doubles of a class are dropped on the host, or with `--in-graph` by a graph.
+    and `onet` is a cascade and becomes three graphs. Doubles of a class are dropped on the host, or with `--in-graph`
+    by a graph.
     """
 
     name = "object-detection"
@@ -68,10 +71,23 @@ class ObjectDetection(Task):
     mime: ClassVar[Mapping[str, str]] = MIME
     answer = Boxes
     architectures = (r".*ForObjectDetection",)
-    example = "torchport deploy net.py:Net --weights net.safetensors --task object-detection --data pictures --set head=yolo --set labels=pictures/instances.json -o net.tport"
+    example = (
+        "torchport deploy net.py:Net --weights net.safetensors --task object-detection --data pictures --set head=yolo "
+        "--set labels=pictures/instances.json -o net.tport"
+    )
     defaults: ClassVar[Mapping[str, Any]] = detection_facts.DEFAULTS
     about_facts: ClassVar[Mapping[str, str]] = detection_facts.ABOUT
-    suspects: ClassVar[tuple[str, ...]] = ("head", "size", "fit", "mean", "std", "scale", "color", "labels", "threshold")
+    suspects: ClassVar[tuple[str, ...]] = (
+        "head",
+        "size",
+        "fit",
+        "mean",
+        "std",
+        "scale",
+        "color",
+        "labels",
+        "threshold",
+    )
     at_predict: ClassVar[frozenset[str]] = detection_facts.AT_PREDICT
     in_graphs: ClassVar[frozenset[str]] = frozenset({"nms", "threshold", "top"})
     from_model: ClassVar[frozenset[str]] = frozenset({"nms"})
@@ -81,7 +97,12 @@ class ObjectDetection(Task):
         if isinstance(source.get("resize"), list):
             source = {**source, "size": source["resize"], "fit": "stretch"}
         facts, assumed = super().resolve(settings, source)
-        return facts, tuple(name for name in assumed if name in detection_facts.ASSUMED - (frozenset() if facts["head"] == "centers" else detection_facts.ONLY_CENTERS))
+        return facts, tuple(
+            name
+            for name in assumed
+            if name
+            in detection_facts.ASSUMED - (frozenset() if facts["head"] == "centers" else detection_facts.ONLY_CENTERS)
+        )
 
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""
@@ -89,24 +110,38 @@ class ObjectDetection(Task):
 
     def ignored(self, facts: Facts) -> dict[str, str]:
         """Facts of other heads, and of another way to fit."""
-        found = {} if facts["head"] in CASCADES else dict.fromkeys(detection_facts.ONLY_CASCADES, f"it is of a cascade, the head is {facts['head']}")
+        found = (
+            {}
+            if facts["head"] in CASCADES
+            else dict.fromkeys(detection_facts.ONLY_CASCADES, f"it is of a cascade, the head is {facts['head']}")
+        )
         if facts["head"] != "centers":
-            found |= dict.fromkeys(detection_facts.ONLY_CENTERS, f"it is of the head centers, the head is {facts['head']}")
+            found |= dict.fromkeys(
+                detection_facts.ONLY_CENTERS, f"it is of the head centers, the head is {facts['head']}"
+            )
         if facts["head"] in CASCADES:
-            found |= dict.fromkeys(("size", "fit", "place", "pad", "threshold", "nms"), "a cascade has min_size, thresholds and a pyramid of its own")
+            found |= dict.fromkeys(
+                ("size", "fit", "place", "pad", "threshold", "nms"),
+                "a cascade has min_size, thresholds and a pyramid of its own",
+            )
         if facts["fit"] != "letterbox":
             found["place"] = f"fit is {facts['fit']}"
         return found | ({"pad": "fit is stretch"} if facts["fit"] == "stretch" else {})
 
     def bind(self, facts: Facts, model: Signature) -> Facts:
-        """The facts with the head and its usual `nms` where they are `auto`; raises BadInput where labels do not fit the outputs."""
+        """The facts with the head and its usual `nms` where they are `auto`; raises BadInput where labels do not fit
+        the outputs.
+        """
         name = guess(model) if facts["head"] == AUTO else facts["head"]
         if name in CASCADES:
             return {**facts, "head": name, "nms": None, "labels": facts["labels"] or ["face"]}
         head = HEADS[name]
         classes, labels = head.classes(model), facts["labels"]
         if labels and classes is not None and len(labels) != classes:
-            raise BadInput(f"labels has {len(labels)} names, the model tells {classes} classes apart", "give the list the model was trained with, or another --set head=...")
+            raise BadInput(
+                f"labels has {len(labels)} names, the model tells {classes} classes apart",
+                "give the list the model was trained with, or another --set head=...",
+            )
         return {**facts, "head": name, "nms": head.nms if facts["nms"] == AUTO else facts["nms"]}
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
@@ -121,11 +156,15 @@ class ObjectDetection(Task):
             return None
         graphs = cascade_graphs.graphs(model, facts)
         if graphs is None and facts["head"] in CASCADES:
-            raise BadInput(f"a cascade has the modules {', '.join(cascade_graphs.STAGES)}, this model has not all of them", "give another --set head=...")
+            raise BadInput(
+                f"a cascade has the modules {', '.join(cascade_graphs.STAGES)}, this model has not all of them",
+                "give another --set head=...",
+            )
         return None if graphs is None else Split(graphs, {**facts, "head": CASCADES[0]})
 
     def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
-        """float32 [len(items), channels, height, width] under the name of the model's first input (`pixels` where it is not known).
+        """float32 [len(items), channels, height, width] under the name of the model's first input (`pixels` where it is
+        not known).
 
         Raises:
             BadInput: a picture that cannot be decoded, by name; or a model of several inputs without defaults.
@@ -147,23 +186,60 @@ class ObjectDetection(Task):
         decode = Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"image": "image"})
         if facts["head"] in CASCADES:
             stages: dict[str, dict[str, str]] = {name: {} for name in ("pnet", "rnet", "onet")}
-            found = Step(name="cascade", host="cascade", inputs={"image": "image"}, outputs={"found": "found", "points": "points"}, drives=stages)
-            return decode, found, Step(name="present", host="name", inputs={"found": "found", "points": "points"}, outputs={"result": "result"})
+            found = Step(
+                name="cascade",
+                host="cascade",
+                inputs={"image": "image"},
+                outputs={"found": "found", "points": "points"},
+                drives=stages,
+            )
+            return (
+                decode,
+                found,
+                Step(
+                    name="present",
+                    host="name",
+                    inputs={"found": "found", "points": "points"},
+                    outputs={"result": "result"},
+                ),
+            )
         outputs = {spec.name: f"model_{spec.name}" if spec.name in _OWN_VALUES else spec.name for spec in model.outputs}
         read = {own: outputs[spec.name] for own, spec in _head(facts).of(model).items()}
-        levels = None if facts["fit"] == "crop" else Levels(size=float(facts["scale"] / (255 * np.min(facts["std"]))), share=0.001)
+        levels = (
+            None
+            if facts["fit"] == "crop"
+            else Levels(size=float(facts["scale"] / (255 * np.min(facts["std"]))), share=0.001)
+        )
         suppression = "nms" if facts["nms"] is not None else None
         return (
             decode,
-            Step(name="preprocess", graph="preprocess", host="fit", inputs={"image": "image"}, outputs={"pixels": "pixels"}, fit="bound", levels=levels),
+            Step(
+                name="preprocess",
+                graph="preprocess",
+                host="fit",
+                inputs={"image": "image"},
+                outputs={"pixels": "pixels"},
+                fit="bound",
+                levels=levels,
+            ),
             Step(name="model", graph="model", inputs={_input_of(facts, model): "pixels"}, outputs=outputs),
             Step(name="boxes", graph="boxes", inputs=read, outputs={"boxes": "boxes", "scores": "scores"}),
-            Step(name="select", graph=suppression, host="select", inputs={"boxes": "boxes", "scores": "scores"}, outputs={"found": "found"}),
-            Step(name="present", host="place", inputs={"found": "found", "image": "image"}, outputs={"result": "result"}),
+            Step(
+                name="select",
+                graph=suppression,
+                host="select",
+                inputs={"boxes": "boxes", "scores": "scores"},
+                outputs={"found": "found"},
+            ),
+            Step(
+                name="present", host="place", inputs={"found": "found", "image": "image"}, outputs={"result": "result"}
+            ),
         )
 
     def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
-        """`preprocess` (uint8 [height, width, channels] -> pixels), `boxes` (the head's outputs -> boxes and scores), and `nms` where boxes of a class may overlap."""
+        """`preprocess` (uint8 [height, width, channels] -> pixels), `boxes` (the head's outputs -> boxes and scores),
+        and `nms` where boxes of a class may overlap.
+        """
         if facts["head"] in CASCADES:
             return {}
         import torch
@@ -172,13 +248,24 @@ class ObjectDetection(Task):
 
         head, random = _head(facts), np.random.default_rng(0)
         specs = head.of(model)
-        dims = {name: {axis: size for axis, size in enumerate(spec.shape) if isinstance(size, str)} for name, spec in specs.items()}
-        feeds = {name: random.random([size if isinstance(size, int) else 2 for size in spec.shape], np.float32) for name, spec in specs.items()}
+        dims = {
+            name: {axis: size for axis, size in enumerate(spec.shape) if isinstance(size, str)}
+            for name, spec in specs.items()
+        }
+        feeds = {
+            name: random.random([size if isinstance(size, int) else 2 for size in spec.shape], np.float32)
+            for name, spec in specs.items()
+        }
         reader: torch.nn.Module = getattr(detection_graphs, head.module)(facts, **head.options).eval()
         sides = {0: "height", 1: "width"}
         image = random.integers(0, 256, (300, 320, picture_facts.channels(facts)), np.uint8)
         graphs = {
-            "preprocess": TaskGraph(letterbox_graphs.fitting(facts), {"image": image}, {"image": sides}, dict.fromkeys(sides.values(), (1, None))),
+            "preprocess": TaskGraph(
+                letterbox_graphs.fitting(facts),
+                {"image": image},
+                {"image": sides},
+                dict.fromkeys(sides.values(), (1, None)),
+            ),
             "boxes": TaskGraph(reader, feeds, dims),
         }
         if facts["nms"] is not None:
@@ -225,7 +312,10 @@ class ObjectDetection(Task):
 
     def lines(self, result: Mapping[str, Any]) -> list[str]:
         """Each box in a line, the surest first."""
-        return [f"{one['label']} {one['score']:.1%} at {', '.join(f'{edge:.1f}' for edge in one['box'])}" for one in result["boxes"]] or [self.words(result)]
+        return [
+            f"{one['label']} {one['score']:.1%} at {', '.join(f'{edge:.1f}' for edge in one['box'])}"
+            for one in result["boxes"]
+        ] or [self.words(result)]
 
     def thumbnail(self, raw: bytes) -> bytes | None:
         """The picture as a JPEG of at most 320 pixels a side."""
@@ -253,12 +343,16 @@ class ObjectDetection(Task):
         if facts["head"] in CASCADES:
             known = {name: told[name] for name in ("head", "labels", "top", *detection_facts.ONLY_CASCADES)}
             return super().describe({**known, "steps": cascade.describe(facts)})
-        hidden = detection_facts.ONLY_CASCADES | (frozenset() if facts["head"] == "centers" else detection_facts.ONLY_CENTERS)
+        hidden = detection_facts.ONLY_CASCADES | (
+            frozenset() if facts["head"] == "centers" else detection_facts.ONLY_CENTERS
+        )
         return super().describe({name: value for name, value in told.items() if name not in hidden})
 
 
 class Frames:
-    """Frames of a video or a game, one after the other: uint8 [height, width, 3] in RGB, or the bytes of a picture each."""
+    """Frames of a video or a game, one after the other: uint8 [height, width, 3] in RGB, or the bytes of a picture
+    each.
+    """
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
@@ -292,7 +386,10 @@ class Frames:
 def _frame(chunk: Any, facts: Facts) -> np.ndarray:
     frame = np.asarray(chunk)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
-        raise BadInput(f"a frame is {frame.dtype}{list(frame.shape)}", "push uint8 [height, width, 3] in RGB, or the bytes of a picture")
+        raise BadInput(
+            f"a frame is {frame.dtype}{list(frame.shape)}",
+            "push uint8 [height, width, 3] in RGB, or the bytes of a picture",
+        )
     return np.asarray(pictures.to_pillow(frame).convert("L"))[:, :, None] if facts["color"] == "L" else frame
 
 
@@ -304,9 +401,16 @@ def _input_of(facts: Facts, model: Signature) -> str:
     wanted = ("batch", picture_facts.channels(facts), *facts["size"])
     if len(model.inputs) == 1:
         spec = model.inputs[0]
-        if spec.dtype == "float32" and len(spec.shape) == 4 and all(isinstance(a, str) or a == b for a, b in zip(spec.shape[1:], wanted[1:], strict=True)):
+        if (
+            spec.dtype == "float32"
+            and len(spec.shape) == 4
+            and all(isinstance(a, str) or a == b for a, b in zip(spec.shape[1:], wanted[1:], strict=True))
+        ):
             return spec.name
-    raise BadInput(f"the model takes {', '.join(map(shown, model.inputs))}, the facts give float32[{','.join(map(str, wanted))}]", "set size and color to what it was trained with")
+    raise BadInput(
+        f"the model takes {', '.join(map(shown, model.inputs))}, the facts give float32[{','.join(map(str, wanted))}]",
+        "set size and color to what it was trained with",
+    )
 
 
 def _decode(values: Values, facts: Facts) -> Values:
@@ -324,8 +428,15 @@ def _bound(values: Values, facts: Facts) -> Values:
 def _select(values: Values, facts: Facts) -> Values:
     scores = np.asarray(values["scores"])[0]
     if np.isnan(scores).any():
-        raise RunError("the model answered NaN", "check the weights and the preprocessing facts, or use a variant of a higher precision")
-    return {"found": boxes.best(np.asarray(values["boxes"])[0], scores, threshold=facts["threshold"], nms=facts["nms"], top=facts["top"])}
+        raise RunError(
+            "the model answered NaN",
+            "check the weights and the preprocessing facts, or use a variant of a higher precision",
+        )
+    return {
+        "found": boxes.best(
+            np.asarray(values["boxes"])[0], scores, threshold=facts["threshold"], nms=facts["nms"], top=facts["top"]
+        )
+    }
 
 
 def _counted(labels: Iterable[str]) -> str:
@@ -343,7 +454,14 @@ def _name(values: Values, facts: Facts) -> Values:
     labels, found = facts["labels"], np.asarray(values["found"])
     listed = []
     for *box, score, index in found[found[:, 4] > 0].tolist():
-        listed.append({"index": int(index), "label": labels[int(index)] if labels else str(int(index)), "score": score, "box": box})
+        listed.append(
+            {
+                "index": int(index),
+                "label": labels[int(index)] if labels else str(int(index)),
+                "score": score,
+                "box": box,
+            }
+        )
     for one, points in zip(listed, values.get("points", ()), strict=False):
         one["landmarks"] = points.tolist()
     return {"result": {"boxes": listed}}

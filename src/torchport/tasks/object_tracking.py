@@ -1,4 +1,6 @@
-"""The task `object-tracking`: a video in, the things in it out, each with a number that it keeps from frame to frame."""
+"""The task `object-tracking`: a video in, the things in it out, each with a number that it keeps from frame to
+frame.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,17 @@ if TYPE_CHECKING:
 DETECTION = ObjectDetection()
 """What finds the things in a frame: its facts, graphs and steps are this task's too."""
 
-DEFAULTS: Mapping[str, Any] = {"high": 0.5, "start": 0.6, "track_iou": 0.2, "track_iou_low": 0.5, "buffer": 0.3, "max_age": 30, "min_hits": 2, "wrap": None, "jump": None}
+DEFAULTS: Mapping[str, Any] = {
+    "high": 0.5,
+    "start": 0.6,
+    "track_iou": 0.2,
+    "track_iou_low": 0.5,
+    "buffer": 0.3,
+    "max_age": 30,
+    "min_hits": 2,
+    "wrap": None,
+    "jump": None,
+}
 
 ALIKE = 0.98
 """Accuracy of one answer held against another, from which both are the same."""
@@ -42,7 +54,9 @@ _THUMBNAIL = 320
 
 
 class Track(Value, frozen=True):
-    """A thing in sight: its number, its class (index and name), the detector's score, and its box: left, top, right, bottom in pixels."""
+    """A thing in sight: its number, its class (index and name), the detector's score, and its box: left, top, right,
+    bottom in pixels.
+    """
 
     id: int
     index: int
@@ -94,7 +108,10 @@ class ObjectTracking(Task):
     suffixes = video.SUFFIXES
     mime: ClassVar[Mapping[str, str]] = video.MIME
     answer = Tracks
-    example = "torchport deploy detector.py:Net --weights net.safetensors --task object-tracking --data videos --set labels=labels.txt -o tracks.tport"
+    example = (
+        "torchport deploy detector.py:Net --weights net.safetensors --task object-tracking --data videos --set "
+        "labels=labels.txt -o tracks.tport"
+    )
     defaults: ClassVar[Mapping[str, Any]] = {**DETECTION.defaults, "threshold": 0.1, **DEFAULTS}
     about_facts: ClassVar[Mapping[str, str]] = {
         **DETECTION.about_facts,
@@ -107,7 +124,8 @@ class ObjectTracking(Task):
         "max_age": "Frames that a track lives on unseen. A whole number from 0 on.",
         "min_hits": "Frames in a row in which a track must be seen before it is reported. A whole number from 1 on.",
         "wrap": "x, y or xy: what leaves the frame at one side comes in at the other; or none.",
-        "jump": "Labels whose things may be elsewhere in the next frame: a list, or {label: greatest distance in pixels}; or none.",
+        "jump": "Labels whose things may be elsewhere in the next frame: a list, or {label: greatest distance in "
+        "pixels}; or none.",
     }
     suspects: ClassVar[tuple[str, ...]] = (*DETECTION.suspects, "high", "start", "track_iou")
     in_graphs: ClassVar[frozenset[str]] = DETECTION.in_graphs
@@ -117,7 +135,9 @@ class ObjectTracking(Task):
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; facts of the tracker are choices rather than assumptions about the model."""
         facts, assumed = super().resolve(settings, source)
-        _, unsure = DETECTION.resolve({name: value for name, value in settings.items() if name in DETECTION.defaults}, source)
+        _, unsure = DETECTION.resolve(
+            {name: value for name, value in settings.items() if name in DETECTION.defaults}, source
+        )
         return facts, tuple(name for name in assumed if name in unsure and name != "threshold")
 
     def check(self, facts: Facts) -> Facts:
@@ -136,7 +156,9 @@ class ObjectTracking(Task):
         return DETECTION.ignored(facts)
 
     def bind(self, facts: Facts, model: Signature) -> Facts:
-        """The detector's facts bound, and with them its steps from a picture to its answer, which this task takes for every frame."""
+        """The detector's facts bound, and with them its steps from a picture to its answer, which this task takes for
+        every frame.
+        """
         facts = DETECTION.bind(facts, model)
         chain = [step for step in DETECTION.steps(facts, model) if "raw" not in step.inputs.values()]
         return {**facts, _CHAIN: msgspec.to_builtins(chain)}
@@ -171,7 +193,12 @@ class ObjectTracking(Task):
         made = {"tracks": "tracks", "frames": "frames", "clip": "clip"}
         return (
             Step(name="track", host="track", drives=drives, inputs={"raw": "raw"}, outputs=made),
-            Step(name="present", host="present", inputs={"frames": "frames", "clip": "clip"}, outputs={"result": "result"}),
+            Step(
+                name="present",
+                host="present",
+                inputs={"frames": "frames", "clip": "clip"},
+                outputs={"result": "result"},
+            ),
         )
 
     def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
@@ -199,7 +226,10 @@ class ObjectTracking(Task):
             MissingDependency: `av` is not installed.
         """
         result = values["result"]
-        drawn = (np.asarray(draw.boxes(frame, seen["tracks"])) for frame, seen in zip(video.Clip(raw), result["frames"], strict=False))
+        drawn = (
+            np.asarray(draw.boxes(frame, seen["tracks"]))
+            for frame, seen in zip(video.Clip(raw), result["frames"], strict=False)
+        )
         return {".mp4": video.write(drawn, result["rate"]), mot.SUFFIX: mot.text(result["frames"]).encode()}
 
     def score(self, result: Mapping[str, Any], label: Any) -> float:
@@ -207,8 +237,14 @@ class ObjectTracking(Task):
         return max(0.0, mot.mota(result["frames"], label))
 
     def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
-        """Whether one answer's accuracy is at least 98 % with the other as the truth: the same boxes, whatever their numbers, that are the same all along."""
-        truth = [[frame["frame"], one["id"], one["index"], *one["box"]] for frame in reference["frames"] for one in frame["tracks"]]
+        """Whether one answer's accuracy is at least 98 % with the other as the truth: the same boxes, whatever their
+        numbers, that are the same all along.
+        """
+        truth = [
+            [frame["frame"], one["id"], one["index"], *one["box"]]
+            for frame in reference["frames"]
+            for one in frame["tracks"]
+        ]
         return mot.mota(result["frames"], truth) >= ALIKE
 
     def words(self, result: Mapping[str, Any]) -> str:
@@ -226,7 +262,10 @@ class ObjectTracking(Task):
             for one in frame["tracks"]:
                 span = spans.setdefault(one["id"], [one["label"], frame["frame"], frame["frame"], 0])
                 span[2], span[3] = frame["frame"], span[3] + 1
-        listed = [f"{number} {label}: frames {first} to {last}, seen in {count}" for number, (label, first, last, count) in sorted(spans.items())]
+        listed = [
+            f"{number} {label}: frames {first} to {last}, seen in {count}"
+            for number, (label, first, last, count) in sorted(spans.items())
+        ]
         return [self.words(result), *listed, *result["notes"]]
 
     def thumbnail(self, raw: bytes) -> bytes | None:
@@ -308,13 +347,18 @@ class _Follower:
         if self._tracker is None:
             self._shape, self._tracker = frame.shape, Tracker(_rules(self._facts), frame.shape[:2])
         elif frame.shape != self._shape:
-            raise BadInput(f"the frame is {video.shown(frame.shape)} pixels, those before are {video.shown(self._shape)}", "bring the frames to one size, or open another session")
+            raise BadInput(
+                f"the frame is {video.shown(frame.shape)} pixels, those before are {video.shown(self._shape)}",
+                "bring the frames to one size, or open another session",
+            )
         image = np.asarray(Image.fromarray(frame).convert("L"))[:, :, None] if self._facts["color"] == "L" else frame
         values = yield from self._detector.calls({"image": image})
         found: list[dict[str, Any]] = values["result"]["boxes"]
         columns = (np.array([one[name] for one in found]) for name in ("box", "score", "index"))
         identities, rows = self._tracker.update(*columns)
-        tracks = [_track(identity, found[row]) for identity, row in zip(identities.tolist(), rows.tolist(), strict=True)]
+        tracks = [
+            _track(identity, found[row]) for identity, row in zip(identities.tolist(), rows.tolist(), strict=True)
+        ]
         self.frames.append({"frame": len(self.frames) + 1, "tracks": tracks})
         return self.frames[-1]
 
@@ -327,15 +371,29 @@ class _Follower:
 def _track(identity: int, found: Mapping[str, Any]) -> dict[str, Any]:
     """A detection with its number; hundredths of a pixel and ten-thousandths of a score are enough of it."""
     box = [round(edge, 2) for edge in found["box"]]
-    return {"id": identity, "index": found["index"], "label": found["label"], "score": round(found["score"], 4), "box": box}
+    return {
+        "id": identity,
+        "index": found["index"],
+        "label": found["label"],
+        "score": round(found["score"], 4),
+        "box": box,
+    }
 
 
 def _follow(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
     clip, follow = video.Clip(values["raw"]), _Follower(facts)
     for frame in clip:
         yield (yield from follow.push(frame))
-    rows = [[frame["frame"], one["id"], one["index"], one["score"], *one["box"]] for frame in follow.frames for one in frame["tracks"]]
-    return {"tracks": np.array(rows, np.float64).reshape(-1, 8), "frames": follow.frames, "clip": follow.clip(clip.rate, clip.notes)}
+    rows = [
+        [frame["frame"], one["id"], one["index"], one["score"], *one["box"]]
+        for frame in follow.frames
+        for one in frame["tracks"]
+    ]
+    return {
+        "tracks": np.array(rows, np.float64).reshape(-1, 8),
+        "frames": follow.frames,
+        "clip": follow.clip(clip.rate, clip.notes),
+    }
 
 
 def _present(values: Values, facts: Facts) -> Values:
@@ -350,7 +408,10 @@ def _chain(facts: Facts) -> list[Step]:
 
 def _rules(facts: Facts) -> Rules:
     labels = facts["labels"]
-    reach = {labels.index(name) if labels else int(name): _ANY_DISTANCE if most is None else most for name, most in (facts["jump"] or {}).items()}
+    reach = {
+        labels.index(name) if labels else int(name): _ANY_DISTANCE if most is None else most
+        for name, most in (facts["jump"] or {}).items()
+    }
     own = {"iou": facts["track_iou"], "iou_low": facts["track_iou_low"], "wrap": facts["wrap"] or "", "jump": reach}
     return Rules(**own, **{name: facts[name] for name in ("high", "start", "buffer", "max_age", "min_hits")})
 
@@ -358,12 +419,23 @@ def _rules(facts: Facts) -> Rules:
 def _jump(value: Any, labels: Sequence[str] | None) -> dict[str, float | None] | None:
     if value is None:
         return None
-    asked = value if isinstance(value, dict) else dict.fromkeys(map(str, value if isinstance(value, list | tuple) else [value]))
+    asked = (
+        value
+        if isinstance(value, dict)
+        else dict.fromkeys(map(str, value if isinstance(value, list | tuple) else [value]))
+    )
     for label, reach in asked.items():
         if label not in labels if labels else not str(label).isdecimal():
-            raise UsageError(f"jump names '{label}', which is not a label", f"the labels are {', '.join(labels)}" if labels else "without labels, classes are numbers from 0")
-        if reach is not None and (isinstance(reach, bool) or not isinstance(reach, int | float) or not 0 < reach <= _ANY_DISTANCE):
-            raise UsageError(f"jump allows '{label}' {reach!r} pixels", 'give a list of labels, or distances, as in {"Ball": 40}')
+            raise UsageError(
+                f"jump names '{label}', which is not a label",
+                f"the labels are {', '.join(labels)}" if labels else "without labels, classes are numbers from 0",
+            )
+        if reach is not None and (
+            isinstance(reach, bool) or not isinstance(reach, int | float) or not 0 < reach <= _ANY_DISTANCE
+        ):
+            raise UsageError(
+                f"jump allows '{label}' {reach!r} pixels", 'give a list of labels, or distances, as in {"Ball": 40}'
+            )
     return {label: reach if reach is None else float(reach) for label, reach in asked.items()}
 
 

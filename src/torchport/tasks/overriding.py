@@ -18,7 +18,9 @@ def need_used(task: Task, settings: Mapping[str, Any], facts: dict[str, Any]) ->
             raise UsageError(f"{name} has no effect: {why}", f"leave {name} out")
 
 
-def override(task: Task, facts: dict[str, Any], changes: Mapping[str, Any], *, in_graph: bool = False) -> dict[str, Any]:
+def override(
+    task: Task, facts: dict[str, Any], changes: Mapping[str, Any], *, in_graph: bool = False
+) -> dict[str, Any]:
     """A Bundle's facts with some of them changed when it is opened.
 
     Raises:
@@ -28,15 +30,25 @@ def override(task: Task, facts: dict[str, Any], changes: Mapping[str, Any], *, i
     free = sorted((task.at_predict | task.lowered_at_predict) - fixed)
     for name in changes:
         if name not in task.defaults:
-            raise UsageError(f"{task.name} has no setting '{name}'", f"it has {', '.join(free) or 'none'} that can be changed here")
+            raise UsageError(
+                f"{task.name} has no setting '{name}'", f"it has {', '.join(free) or 'none'} that can be changed here"
+            )
         if name not in free:
-            raise UsageError(f"{name} is part of the Bundle's graphs", f"deploy again with --set {name}=...; here {', '.join(free) or 'nothing'} can be changed")
+            raise UsageError(
+                f"{name} is part of the Bundle's graphs",
+                f"deploy again with --set {name}=...; here {', '.join(free) or 'nothing'} can be changed",
+            )
     checked = task.check({**facts, **changes})
     for name in changes:
         if name in task.from_model and checked[name] == task.defaults[name]:
-            raise UsageError(f"{name} is {checked[name]}", "what the model states was read at deploy: leave it out, or give a value")
+            raise UsageError(
+                f"{name} is {checked[name]}", "what the model states was read at deploy: leave it out, or give a value"
+            )
         if name in task.lowered_at_predict and checked[name] > facts[name]:
-            raise UsageError(f"{name}={checked[name]} is more than the graphs were made for ({facts[name]})", f"give at most {facts[name]}, or deploy again")
+            raise UsageError(
+                f"{name}={checked[name]} is more than the graphs were made for ({facts[name]})",
+                f"give at most {facts[name]}, or deploy again",
+            )
     made = {**facts, **{name: checked[name] for name in changes}}
     task.need_used(changes, made)
     return made

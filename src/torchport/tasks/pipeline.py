@@ -98,7 +98,9 @@ class Pipeline:
         """
         return exhaust(perform(self.calls(values, start=start, stop=stop, lean=lean), self.call))
 
-    def calls(self, values: Values, *, start: str | None = None, stop: str | None = None, lean: bool = False) -> Calling[dict[str, Any], Values]:
+    def calls(
+        self, values: Values, *, start: str | None = None, stop: str | None = None, lean: bool = False
+    ) -> Calling[dict[str, Any], Values]:
         """The walk itself, which runs no graph: it yields a Call for each and is sent its outputs; see `run`.
 
         Yields:
@@ -179,7 +181,9 @@ class Pipeline:
         values.update({name: made[own] for own, name in step.outputs.items()})
 
     def _fitted(self, step: Step, inputs: Values) -> Values:
-        """A graph's inputs within the greatest sizes that its artefact takes, where the step says how they are brought there."""
+        """A graph's inputs within the greatest sizes that its artefact takes, where the step says how they are brought
+        there.
+        """
         opened = self.runners.get(step.graph or "")
         if step.fit is None or opened is None:
             return inputs

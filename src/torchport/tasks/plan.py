@@ -1,4 +1,6 @@
-"""A chain as data: what a task, its facts, its steps and the signatures of its graphs make, before any graph is opened."""
+"""A chain as data: what a task, its facts, its steps and the signatures of its graphs make, before any graph is
+opened.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,9 @@ class Plan:
         return self.steps[made + 1].name
 
     def end_of(self, graphs: Iterable[str]) -> str | None:
-        """Name of the step behind the last one that runs one of these graphs; None where that is the last of the chain."""
+        """Name of the step behind the last one that runs one of these graphs; None where that is the last of the
+        chain.
+        """
         wanted = set(graphs)
         last = max((i for i, step in enumerate(self.steps) if not wanted.isdisjoint(step.graphs)), default=-1)
         return self.steps[last + 1].name if last + 1 < len(self.steps) else None
@@ -116,7 +120,9 @@ class Plan:
     def to_record(self) -> PlanRecord:
         """The plan as JSON; files that facts name are given by their paths."""
         facts, files = assets.detach(self.facts)
-        return PlanRecord(self.task.name, facts, {n: str(p) for n, p in files.items()}, self.steps, dict(self.signatures))
+        return PlanRecord(
+            self.task.name, facts, {n: str(p) for n, p in files.items()}, self.steps, dict(self.signatures)
+        )
 
     @classmethod
     def from_record(cls, record: PlanRecord, task_of: Callable[[str], Task]) -> Plan:

@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
     from .pipeline import Pipeline
 
-_NUMBERS = {"sampling_rate": (1000, 192_000), "bands": (1, 512), "frame": (2, 65_536), "hop": (1, 65_536), "window": (0.1, 3600), "silence": (-200, 0)}
+_NUMBERS = {
+    "sampling_rate": (1000, 192_000),
+    "bands": (1, 512),
+    "frame": (2, 65_536),
+    "hop": (1, 65_536),
+    "window": (0.1, 3600),
+    "silence": (-200, 0),
+}
 
 
 class Spoken(Value, frozen=True):
@@ -44,14 +51,18 @@ class Transcript(Value, frozen=True):
 class SpeechRecognition(Task):
     """A recording -> what is said in it.
 
-    Takes a Whisper (`transformers.WhisperForConditionalGeneration`), which becomes the graphs `features`, `encoder` and `step`, or any
-    model of connectionist temporal classification ([batch, samples] -> [batch, frames, symbols]), which becomes the graph `model`.
+    Takes a Whisper (`transformers.WhisperForConditionalGeneration`), which becomes the graphs `features`, `encoder` and
+    `step`, or any model of connectionist temporal classification ([batch, samples] -> [batch, frames, symbols]), which
+    becomes the graph `model`.
     """
 
     name = "speech-recognition"
     about = "a recording -> what is said in it, with times"
     metric = "word accuracy"
-    about_data = "One recording; a folder of recordings, each with its transcript in NAME.txt beside NAME.wav; or a CSV file with the columns file and text."
+    about_data = (
+        "One recording; a folder of recordings, each with its transcript in NAME.txt beside NAME.wav; or a CSV file "
+        "with the columns file and text."
+    )
     about_metric = (
         "word accuracy: 1 minus the word error rate (of characters where a script has no spaces), not below 0. "
         "Without transcripts, the share of recordings transcribed to the letter as by the reference."
@@ -76,24 +87,30 @@ class SpeechRecognition(Task):
         "silence": -60.0,
     }
     about_facts: ClassVar[Mapping[str, str]] = {
-        "tokenizer": "Of a Whisper: path of its tokenizer.json, or of the folder that holds it; required unless the source states it.",
-        "vocabulary": "Of a CTC model: its symbols in the order of its outputs, as a list, a vocab.json, or a file with one a line; required unless the source states it.",
+        "tokenizer": "Of a Whisper: path of its tokenizer.json, or of the folder that holds it; required unless the "
+        "source states it.",
+        "vocabulary": "Of a CTC model: its symbols in the order of its outputs, as a list, a vocab.json, or a file "
+        "with one a line; required unless the source states it.",
         "blank": "Of a CTC model: index of the symbol that is none. A whole number from 0 on.",
-        "sampling_rate": "Samples a second (Hz) that the model was trained on, 1000 to 192000; recordings are resampled to it.",
+        "sampling_rate": "Samples a second (Hz) that the model was trained on, 1000 to 192000; recordings are "
+        "resampled to it.",
         "bands": "Of a Whisper: mel bands, from 0 Hz to half of sampling_rate; the model states them. 1 to 512.",
         "frame": "Of a Whisper: samples of one Fourier transform, 2 to 65536.",
         "hop": "Of a Whisper: samples between two Fourier transforms, 1 to 65536.",
         "normalise": "Of a CTC model: whether samples are brought to mean 0 and variance 1 first: true or false.",
         "window": "Of a CTC model: most seconds heard at once, 0.1 to 3600; a Whisper states its own.",
         "timestamps": "Of a Whisper: whether it speaks time stamps too: true or false.",
-        "language": "Of a Whisper for many languages: what is spoken, as its tokenizer names it (en, de, ...); none: heard from the recording.",
+        "language": "Of a Whisper for many languages: what is spoken, as its tokenizer names it (en, de, ...); none: "
+        "heard from the recording.",
         "silence": "Decibels of full scale, -200 to 0: what is never louder is not heard.",
     }
     suspects: ClassVar[tuple[str, ...]] = ("sampling_rate", "language", "tokenizer", "vocabulary", "blank", "normalise")
     at_predict: ClassVar[frozenset[str]] = frozenset({"language", "silence", "timestamps"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
-        """As `Task.resolve`; only `sampling_rate` can be assumed wrongly, the rest is stated by the model or has an effect that shows."""
+        """As `Task.resolve`; only `sampling_rate` can be assumed wrongly, the rest is stated by the model or has an
+        effect that shows.
+        """
         facts, assumed = super().resolve(settings, source)
         return facts, tuple(name for name in assumed if name == "sampling_rate")
 
@@ -109,14 +126,21 @@ class SpeechRecognition(Task):
         if facts.get("family") == "whisper":
             whisper.check_language(facts)
         if facts["tokenizer"] is not None:
-            facts["tokenizer"] = tokens.check({"tokenizer": facts["tokenizer"], "max_length": 448, "pad_to": 1})["tokenizer"]
+            facts["tokenizer"] = tokens.check({"tokenizer": facts["tokenizer"], "max_length": 448, "pad_to": 1})[
+                "tokenizer"
+            ]
         return facts
 
     def ignored(self, facts: Facts) -> dict[str, str]:
         """Facts of the other kind of model."""
         if facts["family"] == "whisper":
-            return {**dict.fromkeys(("vocabulary", "blank", "normalise"), "it is of a CTC model, this is a Whisper"), **dict.fromkeys(("bands", "window"), "a Whisper states it itself")}
-        return dict.fromkeys(("tokenizer", "bands", "frame", "hop", "timestamps", "language"), "it is of a Whisper, this is a CTC model")
+            return {
+                **dict.fromkeys(("vocabulary", "blank", "normalise"), "it is of a CTC model, this is a Whisper"),
+                **dict.fromkeys(("bands", "window"), "a Whisper states it itself"),
+            }
+        return dict.fromkeys(
+            ("tokenizer", "bands", "frame", "hop", "timestamps", "language"), "it is of a Whisper, this is a CTC model"
+        )
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's recordings; see `shared.recordings.list_recordings`."""
@@ -132,7 +156,9 @@ class SpeechRecognition(Task):
         import torch
 
         if not isinstance(model, torch.nn.Module):
-            raise BadInput("an exported program cannot be taken apart", "give the module: a Hugging Face folder, or file.py:Name")
+            raise BadInput(
+                "an exported program cannot be taken apart", "give the module: a Hugging Face folder, or file.py:Name"
+            )
         rate = facts["sampling_rate"]
         samples = next(audio.windows(audio.blocks(items[0].read(), rate), round(facts["window"] * rate)))
         decoder = getattr(getattr(model, "model", None), "decoder", None)
@@ -140,7 +166,11 @@ class SpeechRecognition(Task):
 
     def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
         """transcribe (decodes the recording by blocks and drives the graphs), present."""
-        drives: dict[str, dict[str, str]] = {"features": {}, "encoder": {}, "step": {"cache": "past"}} if facts["family"] == "whisper" else {"model": {}}
+        drives: dict[str, dict[str, str]] = (
+            {"features": {}, "encoder": {}, "step": {"cache": "past"}}
+            if facts["family"] == "whisper"
+            else {"model": {}}
+        )
         heard = {"segments": "segments", "seconds": "seconds"}
         return (
             Step(name="transcribe", host="transcribe", drives=drives, inputs={"raw": "raw"}, outputs=heard),
@@ -175,15 +205,22 @@ class SpeechRecognition(Task):
         def finish(running: Calling[str, Any]) -> Any:
             return exhaust(perform(running, pipeline.call))
 
-        return Listening(_listener(facts), facts["sampling_rate"], finish, lambda done: _present(_outputs(done), facts)["result"])
+        return Listening(
+            _listener(facts), facts["sampling_rate"], finish, lambda done: _present(_outputs(done), facts)["result"]
+        )
 
     def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
         """The segments as subtitles (`.srt`)."""
-        blocks = [f"{i}\n{_clock(one['start'])} --> {_clock(one['end'])}\n{one['text']}\n" for i, one in enumerate(values["result"]["segments"], 1)]
+        blocks = [
+            f"{i}\n{_clock(one['start'])} --> {_clock(one['end'])}\n{one['text']}\n"
+            for i, one in enumerate(values["result"]["segments"], 1)
+        ]
         return {".srt": "\n".join(blocks).encode()}
 
     def score(self, result: Mapping[str, Any], label: Any) -> float:
-        """1 - word error rate (of characters where a script has no spaces), not below 0; see `shared.spoken.units` for what is compared."""
+        """1 - word error rate (of characters where a script has no spaces), not below 0; see `shared.spoken.units` for
+        what is compared.
+        """
         return spoken.accuracy(result["text"], str(label))
 
     def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
@@ -201,7 +238,12 @@ class SpeechRecognition(Task):
 
     def describe(self, facts: Facts) -> list[str]:
         """The facts in words, a line each; lists of tokens are only counted."""
-        return super().describe({key: f"{len(value)}" if isinstance(value, list | dict) and len(value) > 8 else value for key, value in facts.items()})
+        return super().describe(
+            {
+                key: f"{len(value)}" if isinstance(value, list | dict) and len(value) > 8 else value
+                for key, value in facts.items()
+            }
+        )
 
 
 def _split_whisper(model: Any, facts: Facts, samples: np.ndarray) -> Split:
@@ -223,21 +265,42 @@ def _split_whisper(model: Any, facts: Facts, samples: np.ndarray) -> Split:
         features = LogMel(facts)(torch.from_numpy(window))["features"]
         crossed = {name: value.numpy() for name, value in encoder(features).items()}
     rows, heads, width = facts["cache"]
-    begun = {"tokens": np.array([facts["prompt"][:1] * 2]), "begin": np.zeros(1, np.float32), "past": np.zeros((rows, heads, 3, width), np.float32)}
-    dims, bounds = {"tokens": {1: "new"}, "past": {2: "held"}}, {"new": (1, 8), "held": (1, 2 * facts["most_tokens"] - 8)}
-    return Split({"encoder": TaskGraph(encoder, {"features": features.numpy()}), "step": TaskGraph(step, {**begun, **crossed}, dims, bounds)}, facts)
+    begun = {
+        "tokens": np.array([facts["prompt"][:1] * 2]),
+        "begin": np.zeros(1, np.float32),
+        "past": np.zeros((rows, heads, 3, width), np.float32),
+    }
+    dims, bounds = (
+        {"tokens": {1: "new"}, "past": {2: "held"}},
+        {"new": (1, 8), "held": (1, 2 * facts["most_tokens"] - 8)},
+    )
+    return Split(
+        {
+            "encoder": TaskGraph(encoder, {"features": features.numpy()}),
+            "step": TaskGraph(step, {**begun, **crossed}, dims, bounds),
+        },
+        facts,
+    )
 
 
 def _split_ctc(model: torch.nn.Module, facts: Facts, samples: np.ndarray) -> Split:
     from .shared.ctc_graph import BestPath
 
     if facts["vocabulary"] is None:
-        raise UsageError("there is no vocabulary", "give --set vocabulary=FILE: a vocab.json, or one symbol a line in the order of the model's outputs")
+        raise UsageError(
+            "there is no vocabulary",
+            "give --set vocabulary=FILE: a vocab.json, or one symbol a line in the order of the model's outputs",
+        )
     window = round(facts["window"] * facts["sampling_rate"])
     most = max(window, 2 * ctc.LEAST_SAMPLES)
     example = np.zeros((1, max(len(samples), 2 * ctc.LEAST_SAMPLES)), np.float32)
     example[0, : len(samples)] = samples
-    graph = TaskGraph(BestPath(model, normalise=facts["normalise"]).eval(), {"samples": example}, {"samples": {1: "length"}}, {"length": (ctc.LEAST_SAMPLES, most)})
+    graph = TaskGraph(
+        BestPath(model, normalise=facts["normalise"]).eval(),
+        {"samples": example},
+        {"samples": {1: "length"}},
+        {"length": (ctc.LEAST_SAMPLES, most)},
+    )
     return Split({"model": graph}, {**facts, "family": "ctc", "window_samples": most})
 
 
@@ -269,7 +332,9 @@ def _outputs(listener: Listener) -> Values:
 
 
 def _present(values: Values, facts: Facts) -> Values:
-    pieces = [{"start": round(one.start, 2), "end": round(one.end, 2), "text": one.text.strip()} for one in values["segments"]]
+    pieces = [
+        {"start": round(one.start, 2), "end": round(one.end, 2), "text": one.text.strip()} for one in values["segments"]
+    ]
     text = "".join(one.text for one in values["segments"]).strip()
     return {"result": {"text": text, "segments": pieces, "seconds": round(values["seconds"], 2)}}
 
@@ -280,7 +345,9 @@ def _number(name: str, value: Any, least: float, most: float, kind: type) -> Any
     except ValueError:
         number = most + 1
     if not least <= number <= most:
-        raise UsageError(f"{name}={value} is no number from {least} to {most}", f"such as {name}={SpeechRecognition.defaults[name]}")
+        raise UsageError(
+            f"{name}={value} is no number from {least} to {most}", f"such as {name}={SpeechRecognition.defaults[name]}"
+        )
     return number
 
 

@@ -48,12 +48,21 @@ class SpeechSynthesis(Task):
     name = "speech-synthesis"
     about = "a text -> speech"
     metric = "agreement"
-    about_data = "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table or with text files. Labels are not used."
-    about_metric = "agreement: the share of texts said with the reference's phonemes, in as many samples, as loud to 1 dB in every tenth of a second."
+    about_data = (
+        "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table "
+        "or with text files. Labels are not used."
+    )
+    about_metric = (
+        "agreement: the share of texts said with the reference's phonemes, in as many samples, as loud to 1 dB in "
+        "every tenth of a second."
+    )
     suffixes = texts.SUFFIXES
     mime: ClassVar[Mapping[str, str]] = texts.MIME
     answer = Speech
-    example = "torchport deploy hf:mms-tts-eng --data sentences.jsonl -o voice.tport && torchport predict voice.tport --text 'Hello.' --save said"
+    example = (
+        "torchport deploy hf:mms-tts-eng --data sentences.jsonl -o voice.tport && torchport predict voice.tport --text "
+        "'Hello.' --save said"
+    )
     architectures: ClassVar[tuple[str, ...]] = ("VitsModel",)
     defaults: ClassVar[Mapping[str, Any]] = {
         "symbols": None,
@@ -71,7 +80,8 @@ class SpeechSynthesis(Task):
         "max_chars": 20_000,
     }
     about_facts: ClassVar[Mapping[str, str]] = {
-        "symbols": "JSON file of symbol -> id, such as vocab.json, or a Piper voice's .onnx.json, which states most other facts; required unless the source states it.",
+        "symbols": "JSON file of symbol -> id, such as vocab.json, or a Piper voice's .onnx.json, which states most "
+        "other facts; required unless the source states it.",
         "phonemiser": "What the symbols are: espeak (phonemes, by the program espeak-ng) or none (characters).",
         "language": "Voice of espeak-ng that reads the text, such as en-us; needed where phonemiser is espeak.",
         "lowercase": "Whether letters that the symbols lack are read as small ones: true or false.",
@@ -81,7 +91,8 @@ class SpeechSynthesis(Task):
         "sample_rate": "Samples a second (Hz) of the waveform; none: what the model states.",
         "noise_scale": "How freely it speaks, 0 or more; 0: the same for every seed; none: what the model states.",
         "noise_scale_duration": "How freely the rhythm varies, 0 or more; none: what the model states.",
-        "length_scale": "Duration of speech: 1 is the voice's own, 2 half as fast; more than 0; none: what the model states.",
+        "length_scale": "Duration of speech: 1 is the voice's own, 2 half as fast; more than 0; none: what the model "
+        "states.",
         "seed": "Seed of the noise: equal texts sound equal. A whole number from 0 on.",
         "speaker": "Number of the voice, from 0 on.",
         "chunk": "Most characters said at once, 20 or more; a longer text is said piece by piece.",
@@ -89,10 +100,24 @@ class SpeechSynthesis(Task):
         "max_chars": "Longer texts are refused, in characters. A whole number from 1 on.",
     }
     from_model: ClassVar[frozenset[str]] = frozenset({"length_scale", "noise_scale", "noise_scale_duration"})
-    at_predict: ClassVar[frozenset[str]] = frozenset({"chunk", "language", "length_scale", "max_chars", "noise_scale", "noise_scale_duration", "pause", "seed", "speaker"})
+    at_predict: ClassVar[frozenset[str]] = frozenset(
+        {
+            "chunk",
+            "language",
+            "length_scale",
+            "max_chars",
+            "noise_scale",
+            "noise_scale_duration",
+            "pause",
+            "seed",
+            "speaker",
+        }
+    )
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
-        """As `Task.resolve`; what a Piper voice's configuration states counts as stated by the source. What does not alter speech is never assumed."""
+        """As `Task.resolve`; what a Piper voice's configuration states counts as stated by the source. What does not
+        alter speech is never assumed.
+        """
         table = settings.get("symbols", source.get("symbols"))
         if isinstance(table, str | Path):
             table, stated = phonemes.read_symbols(Path(table))
@@ -105,8 +130,15 @@ class SpeechSynthesis(Task):
         """Validate and normalise resolved facts; raises UsageError."""
         table = facts["symbols"]
         if not isinstance(table, Mapping) or not table:
-            raise UsageError("there is no table of symbols", "give --set symbols=vocab.json (symbol -> id), or a Piper voice's .onnx.json")
-        checked = {**facts, "symbols": dict(table), "phonemiser": choice("phonemiser", facts["phonemiser"], *phonemes.PHONEMISERS)}
+            raise UsageError(
+                "there is no table of symbols",
+                "give --set symbols=vocab.json (symbol -> id), or a Piper voice's .onnx.json",
+            )
+        checked = {
+            **facts,
+            "symbols": dict(table),
+            "phonemiser": choice("phonemiser", facts["phonemiser"], *phonemes.PHONEMISERS),
+        }
         if checked["phonemiser"] == "espeak" and not isinstance(facts["language"], str):
             raise UsageError("phonemes of which language?", "give --set language=en-us; espeak-ng --voices lists them")
         blank = parse(facts["blank"])
@@ -116,8 +148,14 @@ class SpeechSynthesis(Task):
             "after": phonemes.check_ids("after", facts["after"], table),
             "blank": None if blank is None else phonemes.check_ids("blank", [blank], table)[0],
         }
-        counts = {name: whole(name, parse(facts[name]), least=least) for name, least in (("seed", 0), ("speaker", 0), ("chunk", 20), ("max_chars", 1))}
-        scales = {name: _scale(name, parse(facts[name])) for name in ("noise_scale", "noise_scale_duration", "length_scale", "pause", "sample_rate")}
+        counts = {
+            name: whole(name, parse(facts[name]), least=least)
+            for name, least in (("seed", 0), ("speaker", 0), ("chunk", 20), ("max_chars", 1))
+        }
+        scales = {
+            name: _scale(name, parse(facts[name]))
+            for name in ("noise_scale", "noise_scale_duration", "length_scale", "pause", "sample_rate")
+        }
         if scales["length_scale"] == 0 or scales["sample_rate"] == 0:
             raise UsageError("length_scale and sample_rate cannot be 0", "1 is the model's own speed")
         return {**checked, **counts, **scales}
@@ -148,7 +186,10 @@ class SpeechSynthesis(Task):
 
         config: Any = getattr(model, "config", None)
         if getattr(config, "model_type", None) != "vits":
-            raise BadInput(f"speech-synthesis takes a VitsModel, this is {type(model).__name__}", "give a Hugging Face folder, or a factory of transformers.VitsModel")
+            raise BadInput(
+                f"speech-synthesis takes a VitsModel, this is {type(model).__name__}",
+                "give a Hugging Face folder, or a factory of transformers.VitsModel",
+            )
         facts = _with_model(facts, config)
         ready = vits.prepared(model)
         facts["reach"] = vits.reach(ready)
@@ -160,7 +201,12 @@ class SpeechSynthesis(Task):
         return Split(
             {
                 "text": TaskGraph(text, feed, lengths, {"symbols": (2, MAX_TOKENS)}),
-                "speech": TaskGraph(speech, {"latents": latents, **_speaker(facts)}, {"latents": {2: "frames"}}, {"frames": (2, MAX_FRAMES)}),
+                "speech": TaskGraph(
+                    speech,
+                    {"latents": latents, **_speaker(facts)},
+                    {"latents": {2: "frames"}},
+                    {"frames": (2, MAX_FRAMES)},
+                ),
             },
             facts,
         )
@@ -169,9 +215,25 @@ class SpeechSynthesis(Task):
         """decode, symbols, speak (drives `text` and `speech`), present."""
         return (
             Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"text": "text"}),
-            Step(name="symbols", host="symbols", inputs={"text": "text"}, outputs={"ids": "ids", "sizes": "sizes", "phonemes": "phonemes", "unspoken": "unspoken"}),
-            Step(name="speak", host="speak", drives={"text": {}, "speech": {}}, inputs={"ids": "ids", "sizes": "sizes"}, outputs={"waveform": "waveform"}),
-            Step(name="present", host="present", inputs={"waveform": "waveform", "phonemes": "phonemes", "unspoken": "unspoken"}, outputs={"result": "result"}),
+            Step(
+                name="symbols",
+                host="symbols",
+                inputs={"text": "text"},
+                outputs={"ids": "ids", "sizes": "sizes", "phonemes": "phonemes", "unspoken": "unspoken"},
+            ),
+            Step(
+                name="speak",
+                host="speak",
+                drives={"text": {}, "speech": {}},
+                inputs={"ids": "ids", "sizes": "sizes"},
+                outputs={"waveform": "waveform"},
+            ),
+            Step(
+                name="present",
+                host="present",
+                inputs={"waveform": "waveform", "phonemes": "phonemes", "unspoken": "unspoken"},
+                outputs={"result": "result"},
+            ),
         )
 
     @property
@@ -181,7 +243,9 @@ class SpeechSynthesis(Task):
 
     @property
     def drivers(self) -> Mapping[str, Driver]:
-        """`speak`: ids -> waveform, yielding `{"seconds", "pcm"}` as pieces are done: base64 of 16-bit little-endian samples."""
+        """`speak`: ids -> waveform, yielding `{"seconds", "pcm"}` as pieces are done: base64 of 16-bit little-endian
+        samples.
+        """
         return {"speak": _speak}
 
     def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
@@ -228,8 +292,16 @@ def _with_model(facts: Facts, config: Any) -> Facts:
     if facts["speaker"] >= speakers:
         raise UsageError(f"speaker is {facts['speaker']}", f"the model has {speakers}, counted from 0")
     if highest >= config.vocab_size:
-        raise BadInput(f"the table of symbols goes to {highest}, the model knows {config.vocab_size}", "give the table that the model was trained with")
-    more = {"hop": int(np.prod(config.upsample_rates)), "draws": bool(config.use_stochastic_duration_prediction), "max_tokens": MAX_TOKENS, "max_frames": MAX_FRAMES}
+        raise BadInput(
+            f"the table of symbols goes to {highest}, the model knows {config.vocab_size}",
+            "give the table that the model was trained with",
+        )
+    more = {
+        "hop": int(np.prod(config.upsample_rates)),
+        "draws": bool(config.use_stochastic_duration_prediction),
+        "max_tokens": MAX_TOKENS,
+        "max_frames": MAX_FRAMES,
+    }
     return {**made, **more, "speakers": speakers}
 
 
@@ -244,7 +316,9 @@ def _text(raw: bytes, facts: Facts) -> str:
         text = texts.decode(raw)
         if len(text) <= most:
             return text
-    raise BadInput(f"a text of {len(raw)} bytes is too long", f"give at most {most} characters at a time, or raise max_chars")
+    raise BadInput(
+        f"a text of {len(raw)} bytes is too long", f"give at most {most} characters at a time, or raise max_chars"
+    )
 
 
 def _symbols(values: Values, facts: Facts) -> Values:
@@ -258,7 +332,9 @@ def _symbols(values: Values, facts: Facts) -> Values:
 
 
 def _speak(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
-    """Say the pieces one after the other; noise is drawn anew for each from the seed, so that a piece sounds the same wherever it stands."""
+    """Say the pieces one after the other; noise is drawn anew for each from the seed, so that a piece sounds the same
+    wherever it stands.
+    """
     rate, count = facts["sample_rate"], 0
     parts: list[np.ndarray] = []
 
@@ -283,7 +359,10 @@ def _latents(ids: np.ndarray, facts: Facts) -> Generator[Call, Any, np.ndarray]:
     prior = yield Call("text", _text_feed(ids, facts, draw))
     durations = np.ceil(np.exp(prior["log_durations"][0].astype(np.float32)) * np.float32(facts["length_scale"]))
     if not np.isfinite(durations).all() or durations.sum() > 100 * facts["max_frames"]:
-        raise RunError("the model gives symbols no sensible duration", "check the symbols and the facts of the text, or use a variant of a higher precision")
+        raise RunError(
+            "the model gives symbols no sensible duration",
+            "check the symbols and the facts of the text, or use a variant of a higher precision",
+        )
     counts = np.maximum(durations.astype(np.int64), 0)
     means, scales = (np.repeat(prior[name][0], counts, axis=0).T for name in ("means", "log_scales"))
     if means.shape[1] < 2:
@@ -307,7 +386,9 @@ def _speaker(facts: Facts) -> dict[str, np.ndarray]:
 
 
 def _waveform(latents: np.ndarray, facts: Facts) -> Calling[np.ndarray, None]:
-    """float32 [samples] window by window; each is given as many frames on both sides as bear on its own, so that nothing differs at the seams."""
+    """float32 [samples] window by window; each is given as many frames on both sides as bear on its own, so that
+    nothing differs at the seams.
+    """
     frames, most, reach, hop = latents.shape[1], facts["max_frames"], facts["reach"], facts["hop"]
     step = most if frames <= most else most - 2 * reach
     for start in range(0, frames, step):
@@ -322,4 +403,11 @@ def _present(values: Values, facts: Facts) -> Values:
     if not np.isfinite(waveform).all():
         raise RunError("the model answered NaN", "check the weights, or use a variant of a higher precision")
     result = {"sample_rate": int(rate), "samples": int(waveform.size), "seconds": round(waveform.size / rate, 3)}
-    return {"result": {**result, "phonemes": values["phonemes"], "unspoken": values["unspoken"], "levels": levels.decibels(waveform, rate)}}
+    return {
+        "result": {
+            **result,
+            "phonemes": values["phonemes"],
+            "unspoken": values["unspoken"],
+            "levels": levels.decibels(waveform, rate),
+        }
+    }

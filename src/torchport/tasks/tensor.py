@@ -28,18 +28,22 @@ _SHOWN = 8
 class TensorTask(Task):
     """Named tensors through a model, as they are.
 
-    Data is a `.safetensors`, `.npy` or `.json` file whose first axis counts the items: item i is row i of every tensor. A folder of
-    such files may hold items of several sizes.
+    Data is a `.safetensors`, `.npy` or `.json` file whose first axis counts the items: item i is row i of every tensor.
+    A folder of such files may hold items of several sizes.
     """
 
     name = "tensor"
     about = "named tensors in, named tensors out: any module"
     metric = "agreement"
     about_data = (
-        "One .safetensors, .npy or .json file whose first axis counts the items, or a folder of such files, whose items may be of several sizes; "
+        "One .safetensors, .npy or .json file whose first axis counts the items, or a folder of such files, whose "
+        "items may be of several sizes; "
         "tensors are named as the model's inputs. Or none, with --input. There are no labels."
     )
-    about_metric = "agreement: the share of items with the same greatest index as the reference in each output that is a row of scores, and the same numbers to 1 % in the others."
+    about_metric = (
+        "agreement: the share of items with the same greatest index as the reference in each output that is a row of "
+        "scores, and the same numbers to 1 % in the others."
+    )
     suffixes = (".safetensors", ".npy", ".json")
     mime: ClassVar[Mapping[str, str]] = {"application/json": ".json"}
     answer = Tensors
@@ -54,21 +58,31 @@ class TensorTask(Task):
     def recorded(self, facts: Facts) -> Facts:
         """As `Task.recorded`; `inputs` is the list of names and dtypes that `bind` added."""
         inputs = facts.get("inputs")
-        if not isinstance(inputs, list) or not all(isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one) for one in inputs):
+        if not isinstance(inputs, list) or not all(
+            isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one) for one in inputs
+        ):
             raise UsageError("inputs is no list of names and dtypes", 'such as [["x", "float32"]]')
         return super().recorded(facts)
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
-        """One item a row, of one file or of each file of a folder; an item's raw bytes are a safetensors file of that row.
+        """One item a row, of one file or of each file of a folder; an item's raw bytes are a safetensors file of that
+        row.
 
-        Where the tensors of a file in a folder differ in their first axis, as the nodes and edges of a graph do, nothing counts
-        rows: each file of the folder is one item as it is.
+        Where the tensors of a file in a folder differ in their first axis, as the nodes and edges of a graph do,
+        nothing counts rows: each file of the folder is one item as it is.
         """
         if not data.is_dir():
             return self._rows(data)
-        files = sorted(path for path in data.iterdir() if path.suffix in self.suffixes and path.is_file() and not path.name.startswith("."))
+        files = sorted(
+            path
+            for path in data.iterdir()
+            if path.suffix in self.suffixes and path.is_file() and not path.name.startswith(".")
+        )
         if not files:
-            raise BadInput(f"{data}: no {', '.join(self.suffixes)} in this folder", "give --data a file of tensors, or a folder of such files")
+            raise BadInput(
+                f"{data}: no {', '.join(self.suffixes)} in this folder",
+                "give --data a file of tensors, or a folder of such files",
+            )
         if any(_is_whole(path) for path in files):
             return [_whole(path) for path in files]
         return [item for path in files for item in self._rows(path, keep=False)]
@@ -79,29 +93,49 @@ class TensorTask(Task):
         counts = {name: array.shape[0] if array.ndim else 0 for name, array in arrays.items()}
         if not arrays or len(set(counts.values())) != 1 or 0 in counts.values():
             raise BadInput(
-                f"{data.name}: the first axis counts the items, here {counts}", "give every tensor the same, non-zero first axis; files that are one item each, such as graphs, go into a folder"
+                f"{data.name}: the first axis counts the items, here {counts}",
+                "give every tensor the same, non-zero first axis; files that are one item each, such as graphs, go "
+                "into a folder",
             )
         size = next(iter(counts.values()))
 
         kept = arrays if keep else None
 
         def row(i: int) -> Item:
-            return Item(f"{data.name}[{i}]", lambda: _write({name: array[i : i + 1] for name, array in (kept or read_tensors(_read(data), None, data.name)).items()}))
+            return Item(
+                f"{data.name}[{i}]",
+                lambda: _write(
+                    {
+                        name: array[i : i + 1]
+                        for name, array in (kept or read_tensors(_read(data), None, data.name)).items()
+                    }
+                ),
+            )
 
         return [row(i) for i in range(size)]
 
     def settle(self, data: Path, items: Sequence[Item], facts: Facts, model: Signature) -> Settled:
-        """As `Task.settle`; where every input of the model has the same number of rows for good, that many rows are one item."""
+        """As `Task.settle`; where every input of the model has the same number of rows for good, that many rows are one
+        item.
+        """
         first = {spec.shape[0] if spec.shape else 1 for spec in model.inputs}
         size = first.pop() if len(first) == 1 else 1
         if not isinstance(size, int) or size == 1 or _rows_of(items[0]) != {1}:
             return super().settle(data, items, facts, model)
         if len(items) < size:
-            raise BadInput(f"{data.name}: the model takes {size} rows at once, and there are {len(items)}", "give more rows, or export the model with a free batch")
+            raise BadInput(
+                f"{data.name}: the model takes {size} rows at once, and there are {len(items)}",
+                "give more rows, or export the model with a free batch",
+            )
         together = [_joined(items[at : at + size]) for at in range(0, len(items) - size + 1, size)]
         settled = super().settle(data, together, facts, model)
         left = f"; the last {len(items) % size} are left out" if len(items) % size else ""
-        return settled._replace(warnings=(f"the model takes {size} rows at once, so {size} rows of the data are one item{left}", *settled.warnings))
+        return settled._replace(
+            warnings=(
+                f"the model takes {size} rows at once, so {size} rows of the data are one item{left}",
+                *settled.warnings,
+            )
+        )
 
     def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
         """The rows of the items, stacked; a nameless array (npy, a JSON list) is the model's only input."""
@@ -123,7 +157,9 @@ class TensorTask(Task):
 
     @property
     def host(self) -> Mapping[str, HostStep]:
-        """`decode`: bytes -> the model's inputs; `present`: the model's outputs -> {"outputs": {name: nested lists}}."""
+        """`decode`: bytes -> the model's inputs; `present`: the model's outputs -> {"outputs": {name: nested
+        lists}}.
+        """
         return {"decode": _decode, "present": _present}
 
     def snippets(self, facts: Facts, model: Signature, artifacts: Mapping[str, Artifact]) -> dict[str, str]:
@@ -138,7 +174,10 @@ class TensorTask(Task):
 
     def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
         """The same greatest index where an output is a row of scores, else the same numbers within 1 %."""
-        return all(_alike(np.asarray(result["outputs"][name]), np.asarray(value)) for name, value in reference["outputs"].items())
+        return all(
+            _alike(np.asarray(result["outputs"][name]), np.asarray(value))
+            for name, value in reference["outputs"].items()
+        )
 
     def words(self, result: Mapping[str, Any]) -> str:
         """Each output with its first numbers: `scores: 0.121 0.0125; mask: [1, 80, 80] 0 0 1 ...`."""
@@ -176,7 +215,10 @@ def _decode(values: Values, facts: Facts) -> Values:
 def _present(values: Values, facts: Facts) -> Values:
     for name, array in values.items():
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-            raise RunError(f"output '{name}' holds NaN or infinity", "look for a division by zero or an overflow in the model or the input")
+            raise RunError(
+                f"output '{name}' holds NaN or infinity",
+                "look for a division by zero or an overflow in the model or the input",
+            )
     return {"result": {"outputs": {name: array.tolist() for name, array in values.items()}}}
 
 
@@ -184,7 +226,8 @@ def read_tensors(raw: bytes, wanted: Mapping[str, str] | None, where: str) -> di
     """Named arrays from safetensors, npy or JSON bytes, told apart by their content.
 
     Args:
-        wanted: input name -> dtype; a nameless array becomes the only input, and JSON numbers take its dtype. Without it
+        wanted: input name -> dtype; a nameless array becomes the only input, and JSON numbers take its dtype. Without
+        it
             a nameless array is called "" and JSON numbers become float32 (or int64 where all are whole).
         where: name of the data, for errors.
 
@@ -202,10 +245,15 @@ def read_tensors(raw: bytes, wanted: Mapping[str, str] | None, where: str) -> di
 
             named = load(raw)
     except Exception as exc:  # each reader has errors of its own; to the caller they mean one thing
-        raise BadInput(f"{where}: neither safetensors, npy nor JSON tensors ({str(exc).splitlines()[0][:100]})", "save it with safetensors.numpy.save_file") from exc
+        raise BadInput(
+            f"{where}: neither safetensors, npy nor JSON tensors ({str(exc).splitlines()[0][:100]})",
+            "save it with safetensors.numpy.save_file",
+        ) from exc
     if wanted and list(named) == [""]:
         if len(wanted) != 1:
-            raise BadInput(f"{where}: one nameless array", f"the model takes {sorted(wanted)}: use safetensors or a JSON object")
+            raise BadInput(
+                f"{where}: one nameless array", f"the model takes {sorted(wanted)}: use safetensors or a JSON object"
+            )
         named = {next(iter(wanted)): named[""]}
     return {name: _as_array(name, value, (wanted or {}).get(name), where) for name, value in named.items()}
 
@@ -246,7 +294,9 @@ def _joined(items: Sequence[Item]) -> Item:
         rows = [read_tensors(item.read(), None, item.name) for item in items]
         return _write({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
 
-    return Item(f"{items[0].name} and {len(items) - 1} more" if len(items) > 2 else f"{items[0].name}, {items[1].name}", read)
+    return Item(
+        f"{items[0].name} and {len(items) - 1} more" if len(items) > 2 else f"{items[0].name}, {items[1].name}", read
+    )
 
 
 def _write(arrays: dict[str, np.ndarray]) -> bytes:

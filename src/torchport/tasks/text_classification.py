@@ -1,4 +1,6 @@
-"""The task `text-classification`: a text in, the most likely classes out; classes may be given by their descriptions only."""
+"""The task `text-classification`: a text in, the most likely classes out; classes may be given by their descriptions
+only.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,9 @@ _NOT_ASSUMPTIONS = frozenset({"labels", "pad_id", "pad_to", "template", "top", "
 class TextClassification(Task):
     """A text -> labelled scores.
 
-    A model that answers [batch, classes] is a classifier. One that answers a vector a token, [batch, length, width], is used
-    without training for it (zero-shot): each of `labels` is described by `template`, and a text is of the class whose
-    description is nearest.
+    A model that answers [batch, classes] is a classifier. One that answers a vector a token, [batch, length, width], is
+    used without training for it (zero-shot): each of `labels` is described by `template`, and a text is of the class
+    whose description is nearest.
     """
 
     name = "text-classification"
@@ -34,13 +36,23 @@ class TextClassification(Task):
         "table or with text files. A text is labelled by a column label or by its sub-folder, with a class's name"
         " or number."
     )
-    about_metric = "top-1: the share of texts whose most likely class is the right one. Without labels, the share of texts on which a variant names the same one first as the reference."
+    about_metric = (
+        "top-1: the share of texts whose most likely class is the right one. Without labels, the share of texts on "
+        "which a variant names the same one first as the reference."
+    )
     suffixes = texts.SUFFIXES
     mime = texts.MIME
     answer = label_scores.Labels
     architectures = (r".*ForSequenceClassification",)
     example = "torchport deploy FOLDER --task text-classification --data reviews.csv -o reviews.tport"
-    defaults: ClassVar[Mapping[str, Any]] = {**tokens.DEFAULTS, "pooling": "mean", "labels": None, "activation": label_scores.AUTO, "template": "This text is about {}.", "top": 5}
+    defaults: ClassVar[Mapping[str, Any]] = {
+        **tokens.DEFAULTS,
+        "pooling": "mean",
+        "labels": None,
+        "activation": label_scores.AUTO,
+        "template": "This text is about {}.",
+        "top": 5,
+    }
     about_facts: ClassVar[Mapping[str, str]] = {
         **text_chain.ABOUT,
         **label_scores.ABOUT,
@@ -51,16 +63,27 @@ class TextClassification(Task):
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"max_length"})
 
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
-        """As `Task.resolve`; facts that do not alter an answer, or only where there is no classifier, do not count as assumed."""
+        """As `Task.resolve`; facts that do not alter an answer, or only where there is no classifier, do not count as
+        assumed.
+        """
         facts, assumed = super().resolve(settings, text_chain.settings(settings, source))
         return facts, tuple(name for name in assumed if name not in _NOT_ASSUMPTIONS)
 
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""
-        facts = {**text_chain.check(facts), "labels": label_scores.read(facts["labels"]), "top": tokens.whole("top", facts["top"])}
-        facts["activation"] = text_chain.choice("activation", "none" if facts["activation"] is None else facts["activation"], *label_scores.ACTIVATIONS)
+        facts = {
+            **text_chain.check(facts),
+            "labels": label_scores.read(facts["labels"]),
+            "top": tokens.whole("top", facts["top"]),
+        }
+        facts["activation"] = text_chain.choice(
+            "activation", "none" if facts["activation"] is None else facts["activation"], *label_scores.ACTIVATIONS
+        )
         if "{}" not in str(facts["template"]):
-            raise UsageError(f"template={facts['template']} has no place for a label", 'write {} there, as in "This news is about {}."')
+            raise UsageError(
+                f"template={facts['template']} has no place for a label",
+                'write {} there, as in "This news is about {}."',
+            )
         return facts
 
     def ignored(self, facts: Facts) -> dict[str, str]:
@@ -73,7 +96,10 @@ class TextClassification(Task):
         if facts["labels"] is None and folders and not classes.numbered(folders):
             return [Item(item.name, item.read, folders.index(item.label)) for item in items]
         if facts["labels"] is None and any(item.label is not None and not _is_number(item.label) for item in items):
-            raise BadInput(f"{data.name} has labels, and the model's classes have no names", "give --set labels=FILE in the order of the model's outputs")
+            raise BadInput(
+                f"{data.name} has labels, and the model's classes have no names",
+                "give --set labels=FILE in the order of the model's outputs",
+            )
         return [Item(item.name, item.read, self._class(item, facts)) for item in items]
 
     def _class(self, item: Item, facts: Facts) -> int | float | None:
@@ -96,11 +122,21 @@ class TextClassification(Task):
         feed = text_graphs.example_feed([texts.decode(item.read()) for item in items], facts)
         encoder, answer = text_graphs.encoder_of(model, facts, feed, scored=True)
         labels: list[str] | None = facts["labels"]
-        facts = {**facts, "activation": label_scores.activation(facts["activation"], answer.shape[-1] if answer.ndim == 2 else len(labels or ()))}
+        facts = {
+            **facts,
+            "activation": label_scores.activation(
+                facts["activation"], answer.shape[-1] if answer.ndim == 2 else len(labels or ())
+            ),
+        }
         if answer.ndim == 2:
-            return text_graphs.one_graph(text_graphs.Scored(encoder, facts["activation"]), {**facts, "classifier": True}, feed)
+            return text_graphs.one_graph(
+                text_graphs.Scored(encoder, facts["activation"]), {**facts, "classifier": True}, feed
+            )
         if labels is None:
-            raise BadInput("the model answers vectors, not classes", "give --set labels=sport,business,... to classify by what is nearest")
+            raise BadInput(
+                "the model answers vectors, not classes",
+                "give --set labels=sport,business,... to classify by what is nearest",
+            )
         pooled = text_graphs.Pooled(encoder, facts["pooling"], normalize=True)
         nearest = text_graphs.Nearest(pooled, text_graphs.described(pooled, facts, labels, str(facts["template"])))
         return text_graphs.one_graph(text_graphs.Scored(nearest, facts["activation"]), facts, feed)
@@ -109,7 +145,10 @@ class TextClassification(Task):
         """As they are, where there is a name for each class or none at all; raises BadInput."""
         classes, labels = model.outputs[0].shape[-1], facts["labels"]
         if labels is not None and classes != len(labels):
-            raise BadInput(f"labels has {len(labels)} names, the model answers {classes}", "give the list the model was trained with")
+            raise BadInput(
+                f"labels has {len(labels)} names, the model answers {classes}",
+                "give the list the model was trained with",
+            )
         return facts
 
     def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
@@ -132,7 +171,11 @@ class TextClassification(Task):
     def grade(self, values: Mapping[str, Any], label: Any, facts: Facts, graphs: Mapping[str, Graph]) -> Grade | None:
         """By `top-1`; of a model with one output by `binary accuracy`, or by `closeness` where it answers a number."""
         metric = label_scores.metric(label, facts["activation"])
-        return super().grade(values, label, facts, graphs) if metric is None else Grade(metric, self.score(values["result"], label))
+        return (
+            super().grade(values, label, facts, graphs)
+            if metric is None
+            else Grade(metric, self.score(values["result"], label))
+        )
 
     def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
         """See `label_scores.alike`."""
@@ -172,7 +215,9 @@ def _number(item: Item) -> float:
     try:
         return float(item.label)
     except ValueError as exc:
-        raise BadInput(f"{item.name} is labelled '{item.label}'", "the model answers a number, and so is a label") from exc
+        raise BadInput(
+            f"{item.name} is labelled '{item.label}'", "the model answers a number, and so is a label"
+        ) from exc
 
 
 def _present(values: Values, facts: Facts) -> Values:

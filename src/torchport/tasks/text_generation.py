@@ -27,7 +27,9 @@ GRADED = 128
 
 
 class Continuation(Value, frozen=True):
-    """What follows the text: as text, as tokens, and why it ends: a token or text that stops it, or the greatest length."""
+    """What follows the text: as text, as tokens, and why it ends: a token or text that stops it, or the greatest
+    length.
+    """
 
     text: str
     tokens: tuple[int, ...]
@@ -37,29 +39,36 @@ class Continuation(Value, frozen=True):
 class TextGeneration(Task):
     """The beginning of a text -> its continuation, greedy unless `temperature` is set.
 
-    Data is what `shared.texts.items_of` takes; a label is the continuation that is wanted, and chrF the metric. Texts without labels are judged by
-    their own perplexity.
+    Data is what `shared.texts.items_of` takes; a label is the continuation that is wanted, and chrF the metric. Texts
+    without labels are judged by their own perplexity.
 
     The source is a causal model of transformers, or a module with two methods of your own:
 
         first(batch: int) -> dict of tensors, the state before the first token
         step(ids: int64 [1, length], **state) -> (logits [1, vocabulary] of what follows, dict of the next state)
 
-    The first state is all zeros and may grow along one axis, from a length of 1 on: that first place is the module's to ignore.
-    A dict `facts` of the module may state `end` and `suppress`.
+    The first state is all zeros and may grow along one axis, from a length of 1 on: that first place is the module's to
+    ignore. A dict `facts` of the module may state `end` and `suppress`.
     """
 
     name = "text-generation"
     about = "the beginning of a text -> its continuation"
     metric = "chrF"
     about_data = (
-        "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table or with text files. A column label holds the continuation that is wanted."
+        "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table "
+        "or with text files. A column label holds the continuation that is wanted."
     )
-    about_metric = "chrF against that continuation, 0 to 1. Without one, 1/perplexity: how likely the model finds the text itself; agreement is the same continuation token by token."
+    about_metric = (
+        "chrF against that continuation, 0 to 1. Without one, 1/perplexity: how likely the model finds the text "
+        "itself; agreement is the same continuation token by token."
+    )
     suffixes = texts.SUFFIXES
     mime: ClassVar[Mapping[str, str]] = texts.MIME
     answer = Continuation
-    example = "torchport deploy hf:gpt2-bbc --task text-generation --data prompts.csv --set max_new_tokens=40 -o gpt2-bbc.tport"
+    example = (
+        "torchport deploy hf:gpt2-bbc --task text-generation --data prompts.csv --set max_new_tokens=40 -o "
+        "gpt2-bbc.tport"
+    )
     architectures = (r"\w+ForCausalLM", r"\w+LMHeadModel")
     defaults: ClassVar[Mapping[str, Any]] = {
         "tokenizer": None,
@@ -83,7 +92,9 @@ class TextGeneration(Task):
         "stop": "Text that ends a continuation and is not part of it; or a list of such texts.",
     }
     suspects: ClassVar[tuple[str, ...]] = ("tokenizer", "end", "max_new_tokens")
-    at_predict: ClassVar[frozenset[str]] = frozenset({"end", "max_new_tokens", "seed", "stop", "suppress", "temperature", "top_k", "top_p"})
+    at_predict: ClassVar[frozenset[str]] = frozenset(
+        {"end", "max_new_tokens", "seed", "stop", "suppress", "temperature", "top_k", "top_p"}
+    )
     from_model: ClassVar[frozenset[str]] = frozenset({"context", "end", "suppress"})
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"context"})
 
@@ -109,7 +120,11 @@ class TextGeneration(Task):
 
     def ignored(self, facts: Facts) -> dict[str, str]:
         """How tokens are drawn, where none is."""
-        return dict.fromkeys(("top_k", "top_p", "seed"), "temperature is 0, which takes the most likely token") if facts["temperature"] == 0 else {}
+        return (
+            dict.fromkeys(("top_k", "top_p", "seed"), "temperature is 0, which takes the most likely token")
+            if facts["temperature"] == 0
+            else {}
+        )
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """See `shared.texts.items_of`."""
@@ -125,10 +140,16 @@ class TextGeneration(Task):
             raise BadInput("an exported program has no cache to carry", "give the module it was exported from")
         told = {"suppress": [], "end": [], **decoders.told_by(model)}
         stated = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-        facts = {**facts, **{name: told[name] for name in ("end", "suppress") if facts[name] is None}, "context": facts["context"] or stated or 1024}
+        facts = {
+            **facts,
+            **{name: told[name] for name in ("end", "suppress") if facts[name] is None},
+            "context": facts["context"] or stated or 1024,
+        }
         row = _tokenize({"text": speaking.decode(items[0].read())}, facts)["ids"]
         ids = np.array([(row * 6)[: max(len(row), 6)]], np.int64)
-        graphs, wiring = decoders.causal(model, ids, {"length": (1, facts["context"]), "past": (1, facts["context"] + 1)})
+        graphs, wiring = decoders.causal(
+            model, ids, {"length": (1, facts["context"]), "past": (1, facts["context"] + 1)}
+        )
         return Split(graphs, {**facts, "wiring": wiring})
 
     def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
@@ -136,8 +157,19 @@ class TextGeneration(Task):
         return (
             Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"text": "text"}),
             Step(name="tokenize", host="tokenize", inputs={"text": "text"}, outputs={"ids": "ids"}),
-            Step(name="generate", host="generate", drives={"step": facts["wiring"]["state"]}, inputs={"ids": "ids"}, outputs={"answer": "answer", "stopped_by": "stopped_by"}),
-            Step(name="present", host="present", inputs={"answer": "answer", "stopped_by": "stopped_by"}, outputs={"result": "result"}),
+            Step(
+                name="generate",
+                host="generate",
+                drives={"step": facts["wiring"]["state"]},
+                inputs={"ids": "ids"},
+                outputs={"answer": "answer", "stopped_by": "stopped_by"},
+            ),
+            Step(
+                name="present",
+                host="present",
+                inputs={"answer": "answer", "stopped_by": "stopped_by"},
+                outputs={"result": "result"},
+            ),
         )
 
     @property
@@ -155,7 +187,9 @@ class TextGeneration(Task):
         return chrf.score(result["text"], str(label))
 
     def grade(self, values: Mapping[str, Any], label: Any, facts: Facts, graphs: Mapping[str, Graph]) -> Grade | None:
-        """Of a text without a label, how likely its own tokens are: their geometric mean, which is 1 / perplexity, of the first `GRADED`."""
+        """Of a text without a label, how likely its own tokens are: their geometric mean, which is 1 / perplexity, of
+        the first `GRADED`.
+        """
         ids = values["ids"][:GRADED]
         if label is not None or len(ids) < 2:
             return super().grade(values, label, facts, graphs)
@@ -227,7 +261,10 @@ def _tokenize(values: Values, facts: Facts) -> Values:
     if not ids:
         raise BadInput("the text has no token", "give at least one word")
     if len(ids) >= facts["context"]:
-        raise BadInput(f"the text has {len(ids)} tokens, and the model reads {facts['context']} with what it adds", "shorten the text, or give its end only")
+        raise BadInput(
+            f"the text has {len(ids)} tokens, and the model reads {facts['context']} with what it adds",
+            "shorten the text, or give its end only",
+        )
     speaking.need_known(values["text"], facts["tokenizer"])
     return {"ids": ids}
 
@@ -240,7 +277,9 @@ def _generate(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
     sampling = Sampling(*(facts[name] for name in ("temperature", "top_k", "top_p", "seed")))
     rules = Rules(frozenset(facts["end"]), most, suppress=facts["suppress"])
     known = speaking.text_of(values["ids"], facts["tokenizer"])
-    growing = speaking.Growing(lambda ids: _before(_continued(ids, known, values["ids"], facts), facts["stop"]), [""], facts["stop"])
+    growing = speaking.Growing(
+        lambda ids: _before(_continued(ids, known, values["ids"], facts), facts["stop"]), [""], facts["stop"]
+    )
 
     def stopped(answers: Answers) -> bool:
         return _stops(_continued(answers[0], known, values["ids"], facts), facts["stop"]) is not None
@@ -253,11 +292,16 @@ def _generate(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
     answer = answers[0]
     if delta := growing.delta({}, {0: answer}):
         yield {"delta": delta}
-    return {"answer": [values["ids"], answer], "stopped_by": "stop" if stopped(answers) else "length" if len(answer) == most else "end"}
+    return {
+        "answer": [values["ids"], answer],
+        "stopped_by": "stop" if stopped(answers) else "length" if len(answer) == most else "end",
+    }
 
 
 def _continued(answer: Sequence[int], known: str, ids: Sequence[int], facts: Facts) -> str:
-    """The text of an answer where it stands: behind its beginning, for some tokens are written otherwise at the start of a text."""
+    """The text of an answer where it stands: behind its beginning, for some tokens are written otherwise at the start
+    of a text.
+    """
     whole = speaking.text_of([*ids, *answer], facts["tokenizer"])
     return whole[len(known) :] if whole.startswith(known) else speaking.text_of(answer, facts["tokenizer"])
 

@@ -1,4 +1,6 @@
-"""The task `translation`: text in one language to text in another, by an encoder and a decoder that runs token by token."""
+"""The task `translation`: text in one language to text in another, by an encoder and a decoder that runs token by
+token.
+"""
 
 from __future__ import annotations
 
@@ -36,32 +38,46 @@ class Translation(Value, frozen=True):
 
 
 class TranslationTask(Task):
-    """Text -> text. Every line is translated by itself (a line too long for the model, sentence by sentence), `batch` of them at once.
+    """Text -> text. Every line is translated by itself (a line too long for the model, sentence by sentence), `batch`
+    of them at once.
 
     Data is what `shared.texts.items_of` takes; a label is a reference translation.
 
-    The source is an encoder-decoder of transformers (Marian, M2M100, NLLB, mBART, BART, T5 and their kin), or a module with
-    two methods of your own:
+    The source is an encoder-decoder of transformers (Marian, M2M100, NLLB, mBART, BART, T5 and their kin), or a module
+    with two methods of your own:
 
         encode(ids: int64 [batch, source], mask: bool [batch, source]) -> dict of tensors
-        step(token: int64 [batch, 1], position: int64 [1], mask, **the tensors of encode) -> (logits [batch, vocabulary], dict)
+        step(token: int64 [batch, 1], position: int64 [1], mask, **the tensors of encode) -> (logits [batch,
+        vocabulary], dict)
 
-    What `encode` answers is what `step` reads: the memory, and the first state. What `step` answers beside the logits is the
-    next state, by the same names; a state may grow along one axis, from a length of 1 on. Axis 0 is the batch throughout.
-    `position` counts the tokens from 0; `step` may leave `position` and `mask` out. A dict `facts` of the module may state
-    `start`, `end`, `forced`, `suppress`, `beams` and `length_penalty`.
+    What `encode` answers is what `step` reads: the memory, and the first state. What `step` answers beside the logits
+    is the next state, by the same names; a state may grow along one axis, from a length of 1 on. Axis 0 is the batch
+    throughout. `position` counts the tokens from 0; `step` may leave `position` and `mask` out. A dict `facts` of the
+    module may state `start`, `end`, `forced`, `suppress`, `beams` and `length_penalty`.
     """
 
     name = "translation"
     about = "a text -> the same in another language"
     metric = "chrF"
-    about_data = "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table or with text files. A column label holds a translation to compare with."
-    about_metric = "chrF: how much the characters of an answer are those of the translation given, 0 to 1. Without one, the share of texts translated token by token as by the reference."
+    about_data = (
+        "One text file; a table with a column text (.csv, .tsv, or .jsonl of objects); or a folder with one such table "
+        "or with text files. A column label holds a translation to compare with."
+    )
+    about_metric = (
+        "chrF: how much the characters of an answer are those of the translation given, 0 to 1. Without one, the share "
+        "of texts translated token by token as by the reference."
+    )
     suffixes = texts.SUFFIXES
     mime: ClassVar[Mapping[str, str]] = texts.MIME
     answer = Translation
-    example = "torchport deploy net.py:Net --weights net.safetensors --task translation --data pairs.csv --set tokenizer=vocab.spm --set end=0 --set start=0 -o en-pt.tport"
-    architectures = (r"MarianMTModel", r"(Bart|BigBirdPegasus|FSMT|LongT5|M2M100|MBart|MT5|NllbMoe|Pegasus|PegasusX|Plbart|ProphetNet|SwitchTransformers|T5|T5Gemma|UMT5)ForConditionalGeneration")
+    example = (
+        "torchport deploy net.py:Net --weights net.safetensors --task translation --data pairs.csv --set "
+        "tokenizer=vocab.spm --set end=0 --set start=0 -o en-pt.tport"
+    )
+    architectures = (
+        r"MarianMTModel",
+        r"(Bart|BigBirdPegasus|FSMT|LongT5|M2M100|MBart|MT5|NllbMoe|Pegasus|PegasusX|Plbart|ProphetNet|SwitchTransformers|T5|T5Gemma|UMT5)ForConditionalGeneration",
+    )
     defaults: ClassVar[Mapping[str, Any]] = {
         "tokenizer": None,
         "target_tokenizer": None,
@@ -80,7 +96,8 @@ class TranslationTask(Task):
     about_facts: ClassVar[Mapping[str, str]] = {
         **speaking.ABOUT,
         "target_tokenizer": "As tokenizer, of the target language, where it is another.",
-        "source": "Language of the text, as the tokenizer of a model for many languages names it (pt, por_Latn, pt_XX); none: the tokenizer's own.",
+        "source": "Language of the text, as the tokenizer of a model for many languages names it (pt, por_Latn, "
+        "pt_XX); none: the tokenizer's own.",
         "target": "Language to translate to, named likewise; none: what the model states.",
         "beams": "Width of the beam search, 1 (greedy) or more; none: what the model states.",
         "length_penalty": "Of a beam search: more prefers long answers, -10 to 10; none: what the model states, or 1.",
@@ -90,7 +107,9 @@ class TranslationTask(Task):
         "forced": "Token ids that every answer begins with; none: what the model states.",
     }
     suspects: ClassVar[tuple[str, ...]] = ("tokenizer", "source", "target", "start", "end")
-    at_predict: ClassVar[frozenset[str]] = frozenset({"beams", "end", "forced", "length_penalty", "source", "suppress", "target"})
+    at_predict: ClassVar[frozenset[str]] = frozenset(
+        {"beams", "end", "forced", "length_penalty", "source", "suppress", "target"}
+    )
     from_model: ClassVar[frozenset[str]] = frozenset({"beams", "end", "forced", "length_penalty", "suppress"})
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"batch", "max_new_tokens", "max_source"})
 
@@ -108,7 +127,9 @@ class TranslationTask(Task):
             **{name: tokens.whole(name, facts[name]) for name in ("max_source", "max_new_tokens", "batch")},
             **{name: speaking.token_list(name, facts[name]) for name in ("start", "end", "forced", "suppress")},
             "beams": None if facts["beams"] is None else tokens.whole("beams", facts["beams"]),
-            "length_penalty": None if facts["length_penalty"] is None else speaking.number("length_penalty", facts["length_penalty"], -10, 10),
+            "length_penalty": None
+            if facts["length_penalty"] is None
+            else speaking.number("length_penalty", facts["length_penalty"], -10, 10),
         }
         for name in ("source", "target"):
             if checked[name] is not None:
@@ -120,11 +141,16 @@ class TranslationTask(Task):
         return {"length_penalty": "beams is 1, which is greedy"} if facts["beams"] == 1 else {}
 
     def override(self, facts: Facts, changes: Mapping[str, Any], *, in_graph: bool = False) -> Facts:
-        """As `Task.override`; another target language is told to the model as at deploy, and beams are rows of the step's batch."""
+        """As `Task.override`; another target language is told to the model as at deploy, and beams are rows of the
+        step's batch.
+        """
         made = super().override(facts, changes, in_graph=in_graph)
         most = max(facts["batch"], facts["beams"])
         if made["beams"] > most:
-            raise UsageError(f"beams={made['beams']} is more than the graphs were made for ({most})", f"give at most {most}, or deploy again")
+            raise UsageError(
+                f"beams={made['beams']} is more than the graphs were made for ({most})",
+                f"give at most {most}, or deploy again",
+            )
         return {**made, **_forced(made)} if "target" in changes else made
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
@@ -138,17 +164,26 @@ class TranslationTask(Task):
         from .shared import decoders
 
         if not isinstance(model, torch.nn.Module):
-            raise BadInput("an exported program cannot be taken apart into encoder and step", "give the module it was exported from")
+            raise BadInput(
+                "an exported program cannot be taken apart into encoder and step",
+                "give the module it was exported from",
+            )
         told = {"forced": [], "suppress": [], "beams": 1, "length_penalty": 1.0, **decoders.told_by(model)}
         facts = {**facts, **{name: told.get(name) for name in (*decoders.TOLD, decoders.BEAMS) if facts[name] is None}}
         if not facts["start"] or not facts["end"]:
             missing = "end" if facts["start"] else "start"
             raise UsageError(f"the model does not say which token is its {missing}", f"give --set {missing}=ID")
         facts |= _forced(facts)
-        sources = [part for item in items for part in _tokenize({"text": speaking.decode(item.read())}, facts)["sources"]]
+        sources = [
+            part for item in items for part in _tokenize({"text": speaking.decode(item.read())}, facts)["sources"]
+        ]
         row = max(sources, key=len)
         ids = np.array([(row * 4)[: max(len(row), 4)]] * 2, np.int64)
-        bounds = {"batch": (1, max(facts["batch"], facts["beams"])), "source": (1, facts["max_source"]), "past": (1, facts["max_new_tokens"] + len(facts["start"]) + 1)}
+        bounds = {
+            "batch": (1, max(facts["batch"], facts["beams"])),
+            "source": (1, facts["max_source"]),
+            "past": (1, facts["max_new_tokens"] + len(facts["start"]) + 1),
+        }
         graphs, wiring = decoders.seq2seq(model, ids, facts["start"][0], bounds)
         return Split(graphs, {**facts, "wiring": wiring})
 
@@ -156,7 +191,12 @@ class TranslationTask(Task):
         """decode, tokenize, translate (drives the graphs `encoder` and `step`), present."""
         return (
             Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"text": "text"}),
-            Step(name="tokenize", host="tokenize", inputs={"text": "text"}, outputs={"sources": "sources", "before": "before"}),
+            Step(
+                name="tokenize",
+                host="tokenize",
+                inputs={"text": "text"},
+                outputs={"sources": "sources", "before": "before"},
+            ),
             Step(
                 name="translate",
                 host="translate",
@@ -164,7 +204,12 @@ class TranslationTask(Task):
                 inputs={"sources": "sources", "before": "before"},
                 outputs={"targets": "targets"},
             ),
-            Step(name="present", host="present", inputs={"targets": "targets", "before": "before"}, outputs={"result": "result"}),
+            Step(
+                name="present",
+                host="present",
+                inputs={"targets": "targets", "before": "before"},
+                outputs={"result": "result"},
+            ),
         )
 
     @property
@@ -197,7 +242,9 @@ class TranslationTask(Task):
 
     def describe(self, facts: Facts) -> list[str]:
         """The facts in words, a line each, without the wiring."""
-        return super().describe({name: value for name, value in facts.items() if name != "wiring" and value is not None})
+        return super().describe(
+            {name: value for name, value in facts.items() if name != "wiring" and value is not None}
+        )
 
 
 def _target(facts: Facts) -> Path:
@@ -220,7 +267,10 @@ def _language(facts: Facts, name: str) -> int:
     known = _languages(facts["tokenizer"] if name == "source" else _target(facts))
     if facts[name] not in known:
         shown = ", ".join(sorted(known)[:12]) + (", ..." if len(known) > 12 else "")
-        raise UsageError(f"{name}={facts[name]} is no language of this tokenizer", f"it knows {shown}" if known else "it marks no languages: leave the setting out")
+        raise UsageError(
+            f"{name}={facts[name]} is no language of this tokenizer",
+            f"it knows {shown}" if known else "it marks no languages: leave the setting out",
+        )
     return known[facts[name]]
 
 
@@ -238,7 +288,9 @@ def _decode(values: Values, facts: Facts) -> Values:
 
 
 def _tokenize(values: Values, facts: Facts) -> Values:
-    """Text -> `sources`, the ids of each part that is translated as one; `before`, what stands between it and the part before."""
+    """Text -> `sources`, the ids of each part that is translated as one; `before`, what stands between it and the part
+    before.
+    """
     sources: Answers = []
     before: list[str] = []
     gap = ""
@@ -269,7 +321,10 @@ def _parts(line: str, number: int, facts: Facts) -> Iterator[list[int]]:
                 yield kept
             text, ids = "", _ids(sentence, facts)
             if len(ids) > facts["max_source"]:
-                raise BadInput(f"line {number} has a sentence of {len(ids)} tokens, and {facts['max_source']} are read at once", "break it up, or deploy with a greater max_source")
+                raise BadInput(
+                    f"line {number} has a sentence of {len(ids)} tokens, and {facts['max_source']} are read at once",
+                    "break it up, or deploy with a greater max_source",
+                )
         text, kept = f"{text} {sentence}".strip(), ids
     yield kept
 

@@ -41,18 +41,24 @@ class Converted(Value, frozen=True):
 class VoiceConversion(Task):
     """A recording -> a waveform in another voice, by a network that makes one log-mel spectrogram of another.
 
-    The network takes and answers float32 [1, bands, frames]; the waveform is found by the fast Griffin-Lim algorithm, on the host.
+    The network takes and answers float32 [1, bands, frames]; the waveform is found by the fast Griffin-Lim algorithm,
+    on the host.
     """
 
     name = "voice-conversion"
     about = "speech -> the same words in another voice"
     metric = "agreement"
     about_data = "One recording, or a folder of recordings. Labels are not used."
-    about_metric = "agreement: the share of recordings with as many samples as the reference's answer, every band as loud to 0.2 dB, every tenth of a second to 1 dB."
+    about_metric = (
+        "agreement: the share of recordings with as many samples as the reference's answer, every band as loud to 0.2 "
+        "dB, every tenth of a second to 1 dB."
+    )
     suffixes = audio.SUFFIXES
     mime: ClassVar[Mapping[str, str]] = audio.MIME
     answer = Converted
-    example = "torchport deploy net.py:Net --weights net.safetensors --task voice-conversion --data recordings -o voice.tport"
+    example = (
+        "torchport deploy net.py:Net --weights net.safetensors --task voice-conversion --data recordings -o voice.tport"
+    )
     defaults: ClassVar[Mapping[str, Any]] = {
         "sample_rate": 22050,
         "frame": 1024,
@@ -66,7 +72,8 @@ class VoiceConversion(Task):
         "max_seconds": 60,
     }
     about_facts: ClassVar[Mapping[str, str]] = {
-        "sample_rate": "Samples a second (Hz) that the model was trained on, 1000 or more; recordings are resampled to it.",
+        "sample_rate": "Samples a second (Hz) that the model was trained on, 1000 or more; recordings are resampled "
+        "to it.",
         "frame": "Samples of one Fourier transform, 16 or more: even, and a multiple of hop.",
         "hop": "Samples between two Fourier transforms, 1 or more.",
         "bands": "Bands of the mel scale, 1 or more.",
@@ -83,7 +90,9 @@ class VoiceConversion(Task):
     def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
         """As `Task.resolve`; what only the vocoder and the limit need is never assumed."""
         facts, assumed = super().resolve(settings, source)
-        return facts, tuple(name for name in assumed if name in ("sample_rate", "frame", "hop", "bands", "lowest", "highest", "floor"))
+        return facts, tuple(
+            name for name in assumed if name in ("sample_rate", "frame", "hop", "bands", "lowest", "highest", "floor")
+        )
 
     def check(self, facts: Facts) -> Facts:
         """Validate and normalise resolved facts; raises UsageError."""
@@ -91,13 +100,22 @@ class VoiceConversion(Task):
         counts = {name: whole(name, parse(facts[name]), least=number) for name, number in least.items()}
         reals = {name: _number(name, parse(facts[name]), most) for name, most in (("floor", 1e3), ("momentum", 1.0))}
         if counts["frame"] % counts["hop"] or counts["frame"] < 2 * counts["hop"] or counts["frame"] % 2:
-            raise UsageError(f"a frame of {counts['frame']} samples every {counts['hop']}", "give an even frame that is a multiple of hop, twice as long or more")
+            raise UsageError(
+                f"a frame of {counts['frame']} samples every {counts['hop']}",
+                "give an even frame that is a multiple of hop, twice as long or more",
+            )
         if reals["floor"] <= 0:
             raise UsageError("floor is 0", "a logarithm needs more, such as 0.01")
         half, given = counts["sample_rate"] / 2, parse(facts["highest"])
-        lowest, highest = _number("lowest", parse(facts["lowest"]), half), None if given is None else _number("highest", given, half)
+        lowest, highest = (
+            _number("lowest", parse(facts["lowest"]), half),
+            None if given is None else _number("highest", given, half),
+        )
         if lowest >= (highest or half):
-            raise UsageError(f"lowest is {lowest:g} Hz", f"give less than {'highest' if highest else 'half of sample_rate'}, {highest or half:g} Hz")
+            raise UsageError(
+                f"lowest is {lowest:g} Hz",
+                f"give less than {'highest' if highest else 'half of sample_rate'}, {highest or half:g} Hz",
+            )
         return {**facts, **counts, **reals, "lowest": lowest, "highest": highest}
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
@@ -106,10 +124,20 @@ class VoiceConversion(Task):
         Raises:
             BadInput: there is none.
         """
-        paths = sorted(path for path in data.rglob("*") if path.suffix.lower() in self.suffixes and not path.name.startswith(".")) if data.is_dir() else [data]
+        paths = (
+            sorted(
+                path
+                for path in data.rglob("*")
+                if path.suffix.lower() in self.suffixes and not path.name.startswith(".")
+            )
+            if data.is_dir()
+            else [data]
+        )
         if not paths or not paths[0].is_file():
             raise BadInput(f"{data} holds no recording", f"recordings end in {', '.join(self.suffixes)}")
-        return [Item(path.relative_to(data).as_posix() if data.is_dir() else path.name, path.read_bytes) for path in paths]
+        return [
+            Item(path.relative_to(data).as_posix() if data.is_dir() else path.name, path.read_bytes) for path in paths
+        ]
 
     def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
         """`features` (hops of samples -> mel) and `convert`, the source itself.
@@ -122,7 +150,9 @@ class VoiceConversion(Task):
         from .shared.mel_graph import Converter, LogMagnitudes
 
         if not isinstance(model, torch.nn.Module):
-            raise BadInput("voice-conversion captures for any length itself", "give the module, not an exported program")
+            raise BadInput(
+                "voice-conversion captures for any length itself", "give the module, not an exported program"
+            )
         samples = spectra.padded(_samples(items[0].read(), facts)[: 4 * facts["sample_rate"]], facts)
         mel = spectra.log_mel(samples, facts)
         most = facts["max_seconds"] * facts["sample_rate"]
@@ -131,8 +161,12 @@ class VoiceConversion(Task):
         hops = {"hops": (facts["frame"] // facts["hop"] + 1, (most + facts["frame"]) // facts["hop"])}
         return Split(
             {
-                "features": TaskGraph(LogMagnitudes(facts).eval(), {"samples": samples}, {"samples": {0: "hops"}}, hops),
-                "convert": TaskGraph(converter, {"mel": mel}, {"mel": {2: "frames"}}, {"frames": (2, most // facts["hop"] + 1)}),
+                "features": TaskGraph(
+                    LogMagnitudes(facts).eval(), {"samples": samples}, {"samples": {0: "hops"}}, hops
+                ),
+                "convert": TaskGraph(
+                    converter, {"mel": mel}, {"mel": {2: "frames"}}, {"frames": (2, most // facts["hop"] + 1)}
+                ),
             },
             facts,
         )
@@ -144,7 +178,12 @@ class VoiceConversion(Task):
             Step(name="features", graph="features", inputs={"samples": "samples"}, outputs={"mel": "mel"}),
             Step(name="convert", graph="convert", inputs={"mel": "mel"}, outputs={"converted": "converted"}),
             Step(name="vocode", host="vocode", inputs={"converted": "converted"}, outputs={"waveform": "waveform"}),
-            Step(name="present", host="present", inputs={"waveform": "waveform", "converted": "converted"}, outputs={"result": "result"}),
+            Step(
+                name="present",
+                host="present",
+                inputs={"waveform": "waveform", "converted": "converted"},
+                outputs={"result": "result"},
+            ),
         )
 
     @property
@@ -180,9 +219,15 @@ def _check_shape(converter: torch.nn.Module, mel: np.ndarray) -> None:
         with torch.no_grad():
             made = converter(torch.from_numpy(mel))["converted"]
     except Exception as exc:  # a network fails in ways of its own
-        raise BadInput(f"the network does not take float32 {list(mel.shape)}: {str(exc).splitlines()[0][:100]}", "set bands, or give a network of one log-mel spectrogram") from exc
+        raise BadInput(
+            f"the network does not take float32 {list(mel.shape)}: {str(exc).splitlines()[0][:100]}",
+            "set bands, or give a network of one log-mel spectrogram",
+        ) from exc
     if tuple(made.shape) != mel.shape:
-        raise BadInput(f"the network makes {list(made.shape)} of {list(mel.shape)}", "it has to answer as many bands and frames as it takes")
+        raise BadInput(
+            f"the network makes {list(made.shape)} of {list(mel.shape)}",
+            "it has to answer as many bands and frames as it takes",
+        )
 
 
 def _number(name: str, value: Any, most: float) -> float:
@@ -192,14 +237,18 @@ def _number(name: str, value: Any, most: float) -> float:
 
 
 def _samples(raw: bytes, facts: Facts) -> np.ndarray:
-    """float32 [samples] at the facts' rate; raises BadInput for what cannot be decoded, is shorter than a frame or longer than `max_seconds`."""
+    """float32 [samples] at the facts' rate; raises BadInput for what cannot be decoded, is shorter than a frame or
+    longer than `max_seconds`.
+    """
     rate, most = facts["sample_rate"], facts["max_seconds"] * facts["sample_rate"]
     parts, count = [], 0
     for part in audio.blocks(raw, rate):
         parts.append(part)
         count += part.size
         if count > most:
-            raise BadInput(f"the recording is longer than {facts['max_seconds']} seconds", "cut it, or raise max_seconds")
+            raise BadInput(
+                f"the recording is longer than {facts['max_seconds']} seconds", "cut it, or raise max_seconds"
+            )
     if count < facts["frame"]:
         raise BadInput(f"the recording has {count / rate:.3f} seconds", f"give at least {facts['frame'] / rate:.3f}")
     return np.concatenate(parts)

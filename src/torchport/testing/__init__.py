@@ -1,4 +1,5 @@
-"""For tests, ours and other people's: toy models that know their answers, a fake target, the conformance suite of targets.
+"""For tests, ours and other people's: toy models that know their answers, a fake target, the conformance suite of
+targets.
 
 `toys` needs torch; `FakeTarget` and the checks do not until they are used.
 """

@@ -185,7 +185,11 @@ def check_bad_input(case: Case) -> None:
     name, array = next(iter(feed.items()))
     rest = {key: value for key, value in feed.items() if key != name}
     wrong = [rest, {**feed, "unheard_of": array}, {**rest, name: array.astype(np.float64)}, {**rest, name: array[None]}]
-    wrong += [{**rest, name: np.repeat(array, 2, axis=axis)} for axis, dim in enumerate(case.toy.signature.inputs[0].shape) if isinstance(dim, int)]
+    wrong += [
+        {**rest, name: np.repeat(array, 2, axis=axis)}
+        for axis, dim in enumerate(case.toy.signature.inputs[0].shape)
+        if isinstance(dim, int)
+    ]
     for bad in wrong:
         try:
             case.runner.run(bad)
@@ -202,13 +206,18 @@ def check_deterministic(case: Case) -> None:
     assert second == case.artifact
     for first in _files(case.folder):
         name = first.relative_to(case.folder)
-        assert case.target.fingerprint(again / name) == case.target.fingerprint(first), f"{name} differs between two exports"
+        assert case.target.fingerprint(again / name) == case.target.fingerprint(first), (
+            f"{name} differs between two exports"
+        )
 
 
 def check_private(case: Case) -> None:
     """No file names the folder it was made in, the working folder, the interpreter's folder, or the user's home."""
     assert case.artifact.graphs
-    secrets = {str(folder) for folder in (case.folder, case.root, Path.cwd(), Path(sys.prefix), Path.home(), Path(__file__).parents[2])}
+    secrets = {
+        str(folder)
+        for folder in (case.folder, case.root, Path.cwd(), Path(sys.prefix), Path.home(), Path(__file__).parents[2])
+    }
     for path in _files(case.folder):
         for content in _contents(path):
             found = [secret for secret in secrets if len(secret) > 1 and _mentions(content, secret)]
@@ -238,7 +247,9 @@ def check_close(case: Case) -> None:
 
 
 def check_threads(case: Case) -> None:
-    """Calls of several threads at once are answered like one after the other, and an answer stays as it is when others follow."""
+    """Calls of several threads at once are answered like one after the other, and an answer stays as it is when others
+    follow.
+    """
     feeds = [case.toy.feed(seed=seed) for seed in range(4)]
     with case.open() as runner:
         alone = [runner.run(feed) for feed in feeds]
@@ -275,7 +286,9 @@ def expected_failure(target: Target, check: str, toy: str) -> str | None:
 
 
 def required(name: str) -> bool:
-    """Whether the environment says that this target's dependencies may not be missing: `TORCHPORT_MUST_HAVE=onnx,openvino`."""
+    """Whether the environment says that this target's dependencies may not be missing:
+    `TORCHPORT_MUST_HAVE=onnx,openvino`.
+    """
     return name in os.environ.get("TORCHPORT_MUST_HAVE", "").replace(" ", "").split(",")
 
 

@@ -21,13 +21,18 @@ if TYPE_CHECKING:
 
 __all__ = ["FakeRunner", "FakeTarget", "fake_program"]
 
-SIGNATURE = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 4)),), outputs=(TensorSpec(name="y", dtype="float32", shape=("batch", 3)),))
+SIGNATURE = Signature(
+    inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 4)),),
+    outputs=(TensorSpec(name="y", dtype="float32", shape=("batch", 3)),),
+)
 
 
 def fake_program(batch: int = 2) -> Program:
     """A Program with a signature and examples only, for FakeTarget: `x` float32[batch, 4] -> `y` float32[batch, 3]."""
     examples = {"x": np.random.default_rng(0).standard_normal((batch, 4)).astype(np.float32)}
-    return Program(graphs={"model": GraphProgram(name="model", signature=SIGNATURE, examples=examples)}, source={"kind": "fake"})
+    return Program(
+        graphs={"model": GraphProgram(name="model", signature=SIGNATURE, examples=examples)}, source={"kind": "fake"}
+    )
 
 
 class FakeRunner(Runner):
@@ -40,7 +45,13 @@ class FakeRunner(Runner):
         if self._knobs["fails"] == "open":
             raise RuntimeError("asked to fail when opened")
         self._weights: Arrays | None = load_file(path.parent / self._knobs["weights"])
-        self.used = Used(library="numpy", version=np.__version__, provider=self.provider or self.device, precision="fp32", threads=self.threads or 1)
+        self.used = Used(
+            library="numpy",
+            version=np.__version__,
+            provider=self.provider or self.device,
+            precision="fp32",
+            threads=self.threads or 1,
+        )
 
     def _run(self, feed: Arrays) -> Arrays:
         if self._weights is None:
@@ -56,7 +67,8 @@ class FakeRunner(Runner):
 
 
 class FakeTarget(Target):
-    """A linear layer whose artefact is JSON and safetensors; a subclass with another name and knobs is another candidate.
+    """A linear layer whose artefact is JSON and safetensors; a subclass with another name and knobs is another
+    candidate.
 
     Class attributes:
         error: the `max_rel` of its outputs.
@@ -79,9 +91,19 @@ class FakeTarget(Target):
     def weights() -> Arrays:
         """`weight` float32[4, 3] and `bias` float32[3]: the same for every fake."""
         random = np.random.default_rng(1)
-        return {"weight": random.standard_normal((4, 3)).astype(np.float32), "bias": random.standard_normal(3).astype(np.float32)}
+        return {
+            "weight": random.standard_normal((4, 3)).astype(np.float32),
+            "bias": random.standard_normal(3).astype(np.float32),
+        }
 
-    def _export(self, graph: GraphProgram, entry: Path, options: ExportOptions, parent: GraphFile | None, note: Callable[[str], None]) -> dict[str, TensorIO]:
+    def _export(
+        self,
+        graph: GraphProgram,
+        entry: Path,
+        options: ExportOptions,
+        parent: GraphFile | None,
+        note: Callable[[str], None],
+    ) -> dict[str, TensorIO]:
         from safetensors.numpy import save_file
 
         if self.fails == "export":

@@ -1,6 +1,7 @@
 """What every task must keep, from raw bytes: `for check in task_checks(): check(TaskCase(sample, folder))`.
 
-A case deploys the task's sample once, to every target that must take it; the checks share the Bundle. A check raises AssertionError.
+A case deploys the task's sample once, to every target that must take it; the checks share the Bundle. A check raises
+AssertionError.
 """
 
 from __future__ import annotations
@@ -59,7 +60,18 @@ class TaskCase:
     def _outcome(self) -> Outcome:
         one = self.sample
         output = self.root / "ein Bündel 模型.tport"
-        request = Request(one.source, output, one.task, data=one.data, settings=one.settings, targets=one.targets, recipes=["fp32"], keep="all", profile="any", golden=2)
+        request = Request(
+            one.source,
+            output,
+            one.task,
+            data=one.data,
+            settings=one.settings,
+            targets=one.targets,
+            recipes=["fp32"],
+            keep="all",
+            profile="any",
+            golden=2,
+        )
         return deploy(request)
 
     @cached_property
@@ -82,7 +94,9 @@ def check_targets(case: TaskCase) -> None:
     """Every target that must take the sample answers right, at least three of them."""
     assert len(case.sample.targets) >= 3
     found = {name: case.candidates[name] for name in case.variants}
-    assert {name: one.reason for name, one in found.items() if one.status not in ("ok", "chosen") and one.parity is None} == {}
+    assert {
+        name: one.reason for name, one in found.items() if one.status not in ("ok", "chosen") and one.parity is None
+    } == {}
     assert {name: one.parity.reason for name, one in found.items() if one.parity is not None and not one.parity} == {}
     with Bundle(case.bundle) as opened:
         assert {one.id for one in opened.manifest.variants} >= set(case.variants)
@@ -102,7 +116,9 @@ def check_answers(case: TaskCase) -> None:
             assert task.words(result)
             assert task.lines(result)
         first = first or results
-        assert all(task.agree(result, other) for result, other in zip(results, first, strict=True)), f"{variant} answers otherwise than {case.variants[0]}"
+        assert all(task.agree(result, other) for result, other in zip(results, first, strict=True)), (
+            f"{variant} answers otherwise than {case.variants[0]}"
+        )
 
 
 def check_repeats(case: TaskCase) -> None:
@@ -173,4 +189,13 @@ def check_session(case: TaskCase) -> None:
 
 def task_checks() -> list[Callable[[TaskCase], None]]:
     """Every check, the cheap explanations first."""
-    return [check_targets, check_answers, check_repeats, check_bad_input, check_verify, check_one_file, check_stream, check_session]
+    return [
+        check_targets,
+        check_answers,
+        check_repeats,
+        check_bad_input,
+        check_verify,
+        check_one_file,
+        check_stream,
+        check_session,
+    ]

@@ -76,24 +76,43 @@ class Toy:
     def program(self) -> Program:
         """The toy as captured: exported with its dynamic dimensions, or scripted."""
         module, examples = self.module(), self.feed()
-        dims = {name: torch.export.Dim(name, min=bound.min, max=bound.max) for name, bound in self.signature.dims.items()}
+        dims = {
+            name: torch.export.Dim(name, min=bound.min, max=bound.max) for name, bound in self.signature.dims.items()
+        }
         exported = None
         if not self.scripted:
             exported = torch.export.export(
                 module,
                 tuple(torch.from_numpy(examples[spec.name]) for spec in self.signature.inputs),
-                dynamic_shapes=tuple({axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in self.signature.inputs),
+                dynamic_shapes=tuple(
+                    {axis: dims[dim] for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+                    for spec in self.signature.inputs
+                ),
             )
         rung = "script" if self.scripted else "strict"
-        graph = GraphProgram(name="model", signature=self.signature, examples=examples, exported=exported, module=module, rung=rung)
+        graph = GraphProgram(
+            name="model", signature=self.signature, examples=examples, exported=exported, module=module, rung=rung
+        )
         return Program(graphs={"model": graph}, source={"kind": "toy", "name": self.name})
 
 
-def _signature(inputs: Mapping[str, tuple[str, tuple[int | str, ...]]], outputs: Mapping[str, tuple[str, tuple[int | str, ...]]]) -> Signature:
-    bounds = {"batch": Bound(max=64), "length": Bound(min=2, max=64), "height": Bound(min=4, max=64), "width": Bound(min=4, max=64)}
-    specs = [tuple(TensorSpec(name=name, dtype=dtype, shape=shape) for name, (dtype, shape) in side.items()) for side in (inputs, outputs)]
+def _signature(
+    inputs: Mapping[str, tuple[str, tuple[int | str, ...]]], outputs: Mapping[str, tuple[str, tuple[int | str, ...]]]
+) -> Signature:
+    bounds = {
+        "batch": Bound(max=64),
+        "length": Bound(min=2, max=64),
+        "height": Bound(min=4, max=64),
+        "width": Bound(min=4, max=64),
+    }
+    specs = [
+        tuple(TensorSpec(name=name, dtype=dtype, shape=shape) for name, (dtype, shape) in side.items())
+        for side in (inputs, outputs)
+    ]
     named = {dim for spec in specs[0] for dim in spec.shape if isinstance(dim, str)}
-    return Signature(inputs=specs[0], outputs=specs[1], dims={name: bound for name, bound in bounds.items() if name in named})
+    return Signature(
+        inputs=specs[0], outputs=specs[1], dims={name: bound for name, bound in bounds.items() if name in named}
+    )
 
 
 def _linear(weights: Mapping[str, np.ndarray], prefix: str, x: np.ndarray) -> np.ndarray:
@@ -125,7 +144,11 @@ def _conv_answer(w: Mapping[str, np.ndarray], feed: Arrays) -> Arrays:
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
     convolved = np.einsum("bchwij,ocij->bohw", windows, w["0.weight"]) + w["0.bias"][:, None, None]
     scale = w["1.weight"] / np.sqrt(w["1.running_var"] + 1e-5)
-    return {"output_0": np.maximum(convolved * scale[:, None, None] + (w["1.bias"] - w["1.running_mean"] * scale)[:, None, None], 0)}
+    return {
+        "output_0": np.maximum(
+            convolved * scale[:, None, None] + (w["1.bias"] - w["1.running_mean"] * scale)[:, None, None], 0
+        )
+    }
 
 
 class _TwoInputs(nn.Module):
@@ -248,24 +271,61 @@ TOYS: dict[str, Toy] = {
     toy.name: toy
     for toy in (
         Toy("mlp", _signature({"input": _float("batch", 10)}, {_ONE: _float("batch", 2)}), _mlp, _mlp_answer),
-        Toy("conv", _signature({"input": _float("batch", 3, 8, 8)}, {_ONE: _float("batch", 4, 8, 8)}), _conv, _conv_answer),
-        Toy("two_inputs", _signature({"a": _float("batch", 4), "b": _float("batch", 6)}, {_ONE: _float("batch", 3)}), _TwoInputs, _two_inputs_answer),
+        Toy(
+            "conv",
+            _signature({"input": _float("batch", 3, 8, 8)}, {_ONE: _float("batch", 4, 8, 8)}),
+            _conv,
+            _conv_answer,
+        ),
+        Toy(
+            "two_inputs",
+            _signature({"a": _float("batch", 4), "b": _float("batch", 6)}, {_ONE: _float("batch", 3)}),
+            _TwoInputs,
+            _two_inputs_answer,
+        ),
         Toy(
             "embedding",
-            _signature({"ids": ("int64", ("batch", "length")), "mask": ("bool", ("batch", "length"))}, {_ONE: _float("batch", 8)}),
+            _signature(
+                {"ids": ("int64", ("batch", "length")), "mask": ("bool", ("batch", "length"))},
+                {_ONE: _float("batch", 8)},
+            ),
             _Embedding,
             _embedding_answer,
         ),
         Toy(
             "dict_outputs",
-            _signature({"x": _float("batch", 6)}, {"logits": _float("batch", 4), "best": ("int64", ("batch",)), "sure": ("bool", ("batch",))}),
+            _signature(
+                {"x": _float("batch", 6)},
+                {"logits": _float("batch", 4), "best": ("int64", ("batch",)), "sure": ("bool", ("batch",))},
+            ),
             _DictOutputs,
             _dict_answer,
         ),
-        Toy("tuple_outputs", _signature({"x": _float("batch", 5)}, {_ONE: _float("batch", 5), "output_1": _float("batch")}), _TupleOutputs, _tuple_answer),
-        Toy("sequence", _signature({"x": _float("batch", "length", 4)}, {_ONE: _float("batch", "length", 4)}), _Sequence, _sequence_answer),
-        Toy("picture", _signature({"pixels": ("uint8", ("height", "width", 3))}, {_ONE: _float(3, "height", "width")}), _Picture, _picture_answer),
-        Toy("scripted", _signature({"x": _float("length", 4)}, {_ONE: _float(4)}), _Scripted, _scripted_answer, scripted=True),
+        Toy(
+            "tuple_outputs",
+            _signature({"x": _float("batch", 5)}, {_ONE: _float("batch", 5), "output_1": _float("batch")}),
+            _TupleOutputs,
+            _tuple_answer,
+        ),
+        Toy(
+            "sequence",
+            _signature({"x": _float("batch", "length", 4)}, {_ONE: _float("batch", "length", 4)}),
+            _Sequence,
+            _sequence_answer,
+        ),
+        Toy(
+            "picture",
+            _signature({"pixels": ("uint8", ("height", "width", 3))}, {_ONE: _float(3, "height", "width")}),
+            _Picture,
+            _picture_answer,
+        ),
+        Toy(
+            "scripted",
+            _signature({"x": _float("length", 4)}, {_ONE: _float(4)}),
+            _Scripted,
+            _scripted_answer,
+            scripted=True,
+        ),
     )
 }
 """Every toy by name, the simplest first."""

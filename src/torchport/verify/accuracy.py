@@ -39,17 +39,27 @@ def mean_grade(answers: Sequence[Answered | None]) -> float | None:
 def judge(task: Task, found: Sequence[Answered | None], reference: Sequence[Answered | None]) -> tuple[Accuracy, float]:
     """Accuracy over the items that the reference could answer, and the share of them answered as the reference does.
 
-    Where every item can be graded, by one metric, the value is the mean grade; else it is the agreement with the reference.
+    Where every item can be graded, by one metric, the value is the mean grade; else it is the agreement with the
+    reference.
     """
     rows = [(got, ref) for got, ref in zip(found, reference, strict=True) if ref is not None]
     agreed = [float(got is not None and task.agree(got.result, ref.result)) for got, ref in rows]
     metric = _metric([ref for _, ref in rows])
     if metric:
-        scores, known = ([one.grade.value if one is not None and one.grade is not None else 0.0 for one in side] for side in zip(*rows, strict=True))
+        scores, known = (
+            [one.grade.value if one is not None and one.grade is not None else 0.0 for one in side]
+            for side in zip(*rows, strict=True)
+        )
     else:
         scores, known = agreed, [1.0] * len(rows)
     value = sum(scores) / max(len(scores), 1)
-    accuracy = Accuracy(value=value, items=len(rows), interval=paired_interval(known, scores), metric=metric or "agreement", labelled=metric is not None)
+    accuracy = Accuracy(
+        value=value,
+        items=len(rows),
+        interval=paired_interval(known, scores),
+        metric=metric or "agreement",
+        labelled=metric is not None,
+    )
     return accuracy, sum(agreed) / max(len(agreed), 1)
 
 

@@ -28,7 +28,9 @@ class VariantVerdict(Value, frozen=True):
 
 
 class Verdict(Value, frozen=True):
-    """The document of `verify --json`: `ok` = none failed and at least one is ok; `complete` = every variant was checked."""
+    """The document of `verify --json`: `ok` = none failed and at least one is ok; `complete` = every variant was
+    checked.
+    """
 
     ok: bool
     variants: tuple[VariantVerdict, ...]
@@ -43,11 +45,19 @@ def plan_of(bundle: Bundle) -> Plan:
 
 def golden_of(bundle: Bundle, recipe: str = PLAIN) -> list[Trace]:
     """The golden vectors of the model as trained, or of what recipes made of it; empty where none were kept."""
-    found = [one for golden in bundle.manifest.golden if golden.recipe == recipe for one in load(bundle.file(golden.path), golden.items, golden.labels)]
+    found = [
+        one
+        for golden in bundle.manifest.golden
+        if golden.recipe == recipe
+        for one in load(bundle.file(golden.path), golden.items, golden.labels)
+    ]
     wanted = {name for step in bundle.manifest.steps for name in step.outputs.values()}
     for one in found:
         if missing := sorted(wanted - one.host.keys()):
-            raise BundleError(f"{bundle.name}: the golden vectors of {one.name[:60]!r} lack '{missing[0]}'", "ask for the Bundle again")
+            raise BundleError(
+                f"{bundle.name}: the golden vectors of {one.name[:60]!r} lack '{missing[0]}'",
+                "ask for the Bundle again",
+            )
     return found
 
 
@@ -69,7 +79,8 @@ def verify(bundle: Bundle, *, trusted: bool = False, progress: Callable[[str], N
 
 
 def check_pipeline(pipeline: Pipeline, bundle: Bundle, variant: Variant, most: int | None = None) -> Parity:
-    """Golden vectors through graphs that are open already, such as a server's: the chain as it will answer, from raw bytes on.
+    """Golden vectors through graphs that are open already, such as a server's: the chain as it will answer, from raw
+    bytes on.
 
     Args:
         most: golden items to answer; None takes all.
@@ -84,7 +95,11 @@ def check_pipeline(pipeline: Pipeline, bundle: Bundle, variant: Variant, most: i
                 tally.add(step.name, own, reference[name], values[name], tolerance, step.levels)
         if variant.tolerance is not None and not pipeline.task.agree(values["result"], reference["result"]):
             failed = failed or f"another answer than the reference on {one.name}"
-    return tally.parity(stage="raw to result", reason=failed, least_db=allowed.least_db) if failed else tally.parity(least_db=allowed.least_db)
+    return (
+        tally.parity(stage="raw to result", reason=failed, least_db=allowed.least_db)
+        if failed
+        else tally.parity(least_db=allowed.least_db)
+    )
 
 
 def _row(bundle: Bundle, variant: Variant, plan: Plan, golden: list[Trace], trusted: bool) -> VariantVerdict:
@@ -105,8 +120,22 @@ def _row(bundle: Bundle, variant: Variant, plan: Plan, golden: list[Trace], trus
     if not golden:
         return VariantVerdict(id=variant.id, status="ok", reason="opens; no golden vectors were kept to compare with")
     reason = None if parity.ok else f"{parity.stage}: {parity.reason}"
-    return VariantVerdict(id=variant.id, status="ok" if parity.ok else "failed", max_rel=parity.max_rel, snr_db=parity.snr_db, reason=reason)
+    return VariantVerdict(
+        id=variant.id,
+        status="ok" if parity.ok else "failed",
+        max_rel=parity.max_rel,
+        snr_db=parity.snr_db,
+        reason=reason,
+    )
 
 
 def _examine(variant: Variant, folder: Path, plan: Plan, golden: list[Trace]) -> Examined:
-    return examine(targets.need(variant.artifact.target), variant.artifact, folder, plan, Known(golden), [], Allowed(variant.tolerance, variant.least_db))
+    return examine(
+        targets.need(variant.artifact.target),
+        variant.artifact,
+        folder,
+        plan,
+        Known(golden),
+        [],
+        Allowed(variant.tolerance, variant.least_db),
+    )

@@ -1,4 +1,6 @@
-"""Open an artefact from disk and hold every stage of it against the reference's traces, then answer the user's items."""
+"""Open an artefact from disk and hold every stage of it against the reference's traces, then answer the user's
+items.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,14 @@ CHAIN_TOLERANCE = 2e-3
 """Raw bytes to model outputs through exported preprocessing: a pixel may be rounded to the next level."""
 
 PRECISE = 1e-3
-"""An artefact with at most this tolerance computes as precisely as the reference: each item is held against its own greatest value,
-where that is at least SMALL of the greatest of all, and values far from the data are tried on it."""
+"""An artefact with at most this tolerance computes as precisely as the reference: each item is held against its own
+greatest value, where that is at least SMALL of the greatest of all, and values far from the data are tried on it."""
 SMALL = 0.1
 
 LEAST_DB, LOST_DB = 20.0, 10.0
-"""Where nothing but the metric judges integers: the ratio of signal to noise that is right at any size, and how much less than at the example's is right too."""
+"""Where nothing but the metric judges integers: the ratio of signal to noise that is right at any size, and how much
+less than at the example's is right too.
+"""
 
 EVERY = "every item"
 
@@ -44,9 +48,10 @@ class Known:
     Attributes:
         traces: every value of the first items.
         trials: other sizes and edge values.
-        outputs: the model graph's outputs for every item that it answered, by the item's number; with `scales`, the greatest of each.
-        runners: the reference itself, asked where an artefact differs whether any two runtimes would.
-        trained: traces of the model as trained, where `traces` are another's: how far the artefact is from them is told.
+        outputs: the model graph's outputs for every item that it answered, by the item's number; with `scales`, the
+        greatest of each. runners: the reference itself, asked where an artefact differs whether any two runtimes would.
+        trained: traces of the model as trained, where `traces` are another's: how far the artefact is from them is
+        told.
     """
 
     traces: Sequence[Trace]
@@ -83,8 +88,8 @@ class Allowed:
     """How far an artefact may be from its reference.
 
     Attributes:
-        tolerance: greatest `max_rel` of a graph from the same tensor; None where arithmetic is the runtime's own integers.
-        least_db: `stage/output` -> least ratio of signal to noise, in dB, for those.
+        tolerance: greatest `max_rel` of a graph from the same tensor; None where arithmetic is the runtime's own
+        integers. least_db: `stage/output` -> least ratio of signal to noise, in dB, for those.
     """
 
     tolerance: float | None
@@ -96,20 +101,27 @@ class Allowed:
         return math.inf if self.tolerance is None else self.tolerance
 
 
-def examine(target: Target, artifact: Artifact, folder: Path, plan: Plan, known: Known, items: Sequence[Item], allowed: Allowed) -> Examined:
+def examine(
+    target: Target, artifact: Artifact, folder: Path, plan: Plan, known: Known, items: Sequence[Item], allowed: Allowed
+) -> Examined:
     """Parity on what is known, then the answers for all items.
 
-    Per stage: each exported graph from the reference's own inputs; the whole exported chain from raw bytes; a batch of n
-    against n singles, at two batch sizes; each graph at other sizes and on edge values; the model's outputs for every item.
+    Per stage: each exported graph from the reference's own inputs; the whole exported chain from raw bytes; a batch of
+    n against n singles, at two batch sizes; each graph at other sizes and on edge values; the model's outputs for every
+    item.
 
     Args:
         folder: where the artefact lies; it is opened anew from disk.
-        allowed: how far it may be from the reference. Where that is not a tolerance, an answer may differ too: how many do
+        allowed: how far it may be from the reference. Where that is not a tolerance, an answer may differ too: how many
+        do
             is the metric's business.
     """
     tolerance, traces = allowed.max_rel, known.traces
     with ExitStack() as stack:
-        runners = {name: stack.enter_context(target.open(artifact, folder, plan.signatures[name], name)) for name in artifact.graphs}
+        runners = {
+            name: stack.enter_context(target.open(artifact, folder, plan.signatures[name], name))
+            for name in artifact.graphs
+        }
         tally = Tally()
         failed: tuple[str, str] | None = None
         for one in traces:
@@ -117,7 +129,12 @@ def examine(target: Target, artifact: Artifact, folder: Path, plan: Plan, known:
             failed = failed or _chain(plan, runners, one, tally, max(tolerance, CHAIN_TOLERANCE))
         for step in plan.steps:
             if step.graph:
-                _batches(runners[step.graph], [{own: one.graph[name] for own, name in step.inputs.items()} for one in traces], tally, tolerance)
+                _batches(
+                    runners[step.graph],
+                    [{own: one.graph[name] for own, name in step.inputs.items()} for one in traces],
+                    tally,
+                    tolerance,
+                )
         for graph in dict.fromkeys(call.graph for one in traces for call in one.calls):
             first = [next((call.feed for call in one.calls if call.graph == graph), None) for one in traces]
             _batches(runners[graph], [feed for feed in first if feed is not None], tally, tolerance)
@@ -131,7 +148,9 @@ def examine(target: Target, artifact: Artifact, folder: Path, plan: Plan, known:
                 answers.append(answer)
                 failed = failed or wrong
             parity = _verdict(tally, failed, allowed)
-        return Examined(parity, answers if parity.ok else [], runners[plan.main].used, _distance(plan, runners, known.trained))
+        return Examined(
+            parity, answers if parity.ok else [], runners[plan.main].used, _distance(plan, runners, known.trained)
+        )
 
 
 def _distance(plan: Plan, runners: Mapping[str, Runner], trained: Sequence[Trace]) -> Distance | None:
@@ -159,7 +178,9 @@ def stages(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, 
             tally.add(call.graph, name, call.outputs[name], got, tolerance)
 
 
-def _chain(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float) -> tuple[str, str] | None:
+def _chain(
+    plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float
+) -> tuple[str, str] | None:
     try:
         values = Pipeline(plan, runners, in_graph=True).answer(one.graph["raw"])
     except RunError as exc:  # such as NaN that a host step refuses
@@ -172,14 +193,19 @@ def _chain(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, 
     return None
 
 
-def _compare(step: Step, reference: Mapping[str, Any], got: Mapping[str, Any], tally: Tally, stage: str, tolerance: float) -> None:
+def _compare(
+    step: Step, reference: Mapping[str, Any], got: Mapping[str, Any], tally: Tally, stage: str, tolerance: float
+) -> None:
     for own, name in step.outputs.items():
         tally.add(stage, own, reference[name], got[name], tolerance, step.levels)
 
 
 def _batches(runner: Runner, feeds: Sequence[Mapping[str, np.ndarray]], tally: Tally, tolerance: float) -> None:
     signature = runner.signature
-    if not all(is_batched(spec) for spec in (*signature.inputs, *signature.outputs)) or len({_trailing(feed) for feed in feeds}) != 1:
+    if (
+        not all(is_batched(spec) for spec in (*signature.inputs, *signature.outputs))
+        or len({_trailing(feed) for feed in feeds}) != 1
+    ):
         return
     feeds = [feed for feed in feeds if all(array.shape[0] == 1 for array in feed.values())][:4]
     most = signature.dims["batch"].max if "batch" in signature.dims else None
@@ -196,7 +222,9 @@ def _trailing(feed: Mapping[str, np.ndarray]) -> tuple[tuple[int, ...], ...]:
     return tuple(array.shape[1:] for array in feed.values())
 
 
-def try_all(plan: Plan, runners: Mapping[str, Runner], known: Known, tally: Tally, tolerance: float) -> tuple[str, str] | None:
+def try_all(
+    plan: Plan, runners: Mapping[str, Runner], known: Known, tally: Tally, tolerance: float
+) -> tuple[str, str] | None:
     """Each graph at other sizes and on edge values; what a runner fails on, in words, where it does.
 
     An artefact that refuses a size (BadInput) is bounded, and says so to whoever asks for it.
@@ -218,11 +246,23 @@ def try_all(plan: Plan, runners: Mapping[str, Runner], known: Known, tally: Tall
                 tally.add(one.stage, name, reference, got, tolerance, levels[one.graph], where=one.what)
                 continue
             excused = partial(known.shaky, one.graph, name, one.feed, one.example)
-            tally.add_alone((one.stage, name), reference, got, tolerance, least=_least(one.scales[name], tolerance), where=one.what, excused=excused)
+            tally.add_alone(
+                (one.stage, name),
+                reference,
+                got,
+                tolerance,
+                least=_least(one.scales[name], tolerance),
+                where=one.what,
+                excused=excused,
+            )
             if math.isinf(tolerance) and reference.dtype.kind == "f":
                 ratio = snr_db(reference, got)
                 if ratio < min(LEAST_DB, usual.setdefault((one.graph, name), ratio) - LOST_DB):
-                    return one.stage, f"{name}: {ratio:.1f} dB from the reference {one.what}, {usual[one.graph, name]:.1f} dB on the example"
+                    return (
+                        one.stage,
+                        f"{name}: {ratio:.1f} dB from the reference {one.what}, {usual[one.graph, name]:.1f} dB on "
+                        "the example",
+                    )
     return None
 
 
@@ -230,21 +270,40 @@ def _least(scale: float, tolerance: float) -> float:
     return scale * (SMALL if tolerance <= PRECISE else 1.0)
 
 
-def _answer(pipeline: Pipeline, plan: Plan, number: int, item: Item, known: Known, tally: Tally, tolerance: float) -> tuple[Answered | None, tuple[str, str] | None]:
-    """The answer to an item, its outputs held against the reference's; and where only the reference answers it, that in words."""
+def _answer(
+    pipeline: Pipeline, plan: Plan, number: int, item: Item, known: Known, tally: Tally, tolerance: float
+) -> tuple[Answered | None, tuple[str, str] | None]:
+    """The answer to an item, its outputs held against the reference's; and where only the reference answers it, that in
+    words.
+    """
     answerable = known.outputs is not None and number in known.outputs
     try:
         values = pipeline.answer(item.read())
     except TorchportError as exc:
         return None, (EVERY, f"{exc.message} on {item.name}") if answerable and math.isfinite(tolerance) else None
     if known.outputs is not None:
-        feed = {own: values[name] for step in plan.steps if step.graph == plan.main for own, name in step.inputs.items()}
+        feed = {
+            own: values[name] for step in plan.steps if step.graph == plan.main for own, name in step.inputs.items()
+        }
         for name, reference, got in known.outputs.beside(number, outputs_of(plan, values)):
             excused = partial(known.shaky, plan.main, name, feed, feed)
-            tally.add_alone((EVERY, name), reference, got, tolerance, least=_least(known.scales[name], tolerance), where=f"on {item.name}", excused=excused)
+            tally.add_alone(
+                (EVERY, name),
+                reference,
+                got,
+                tolerance,
+                least=_least(known.scales[name], tolerance),
+                where=f"on {item.name}",
+                excused=excused,
+            )
     return answered(pipeline, values, item), None
 
 
 def outputs_of(plan: Plan, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """What the graph that stands for the model answered, by its own names; empty where a host step drives it."""
-    return {own: np.asarray(values[name]) for step in plan.steps if step.graph == plan.main for own, name in step.outputs.items()}
+    return {
+        own: np.asarray(values[name])
+        for step in plan.steps
+        if step.graph == plan.main
+        for own, name in step.outputs.items()
+    }

@@ -11,7 +11,8 @@ import numpy as np
 from ..types import Levels, OutputParity, Parity
 
 HALF = 5e-3
-"""Least tolerance of a float16 output: its numbers are 5e-4 apart, and a few operations that round so stand before it."""
+"""Least tolerance of a float16 output: its numbers are 5e-4 apart, and a few operations that round so stand before it.
+"""
 
 
 @dataclass
@@ -39,7 +40,12 @@ class _Sum:
         with np.errstate(invalid="ignore"):
             gap = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b))
         if not np.isfinite(gap).all():
-            self._break("NaN or infinity where the reference has none" if np.isfinite(a).all() else "NaN or infinity at other places than the reference", where)
+            self._break(
+                "NaN or infinity where the reference has none"
+                if np.isfinite(a).all()
+                else "NaN or infinity at other places than the reference",
+                where,
+            )
             return
         a = np.where(np.isfinite(a), a, 0.0)
         greatest = float(gap.max(initial=0.0))
@@ -60,8 +66,14 @@ class _Sum:
 
     def verdict(self, stage: str, output: str) -> OutputParity:
         share = self.differ / max(self.elements, 1)
-        relative = share if self.tolerance == 0.0 else self.greatest / self.scale if self.scale else float(self.greatest > 0)
-        ok = share <= self.levels.share and self.greatest <= self.levels.size * 1.01 if self.levels else relative <= self.tolerance
+        relative = (
+            share if self.tolerance == 0.0 else self.greatest / self.scale if self.scale else float(self.greatest > 0)
+        )
+        ok = (
+            share <= self.levels.share and self.greatest <= self.levels.size * 1.01
+            if self.levels
+            else relative <= self.tolerance
+        )
         snr = None if self.noise == 0 else 10 * math.log10(max(self.signal, 1e-300) / self.noise)
         return OutputParity(
             stage=stage,
@@ -69,7 +81,11 @@ class _Sum:
             max_rel=1.0 if self.broken else relative,
             snr_db=snr,
             ok=ok and not self.broken,
-            tolerance=self.levels.size / max(self.scale, 1e-30) if self.levels else self.tolerance if math.isfinite(self.tolerance) else None,
+            tolerance=self.levels.size / max(self.scale, 1e-30)
+            if self.levels
+            else self.tolerance
+            if math.isfinite(self.tolerance)
+            else None,
             items=self.items,
         )
 
@@ -79,7 +95,10 @@ class _Sum:
             return f"{self.broken}{place}"
         if self.levels:
             share = f"{100 * self.differ / max(self.elements, 1):.3f} % of values differ"
-            return f"greatest difference {self.greatest / self.levels.size:.1f} levels{place}, {share} (allowed: 1 level, {100 * self.levels.share:g} %)"
+            return (
+                f"greatest difference {self.greatest / self.levels.size:.1f} levels{place}, {share} (allowed: 1 level, "
+                f"{100 * self.levels.share:g} %)"
+            )
         return f"max_rel {verdict.max_rel:.1e}{place}, allowed {verdict.tolerance:.0e}"
 
 
@@ -102,16 +121,38 @@ class Tally:
 
     _sums: dict[tuple[str, str], _Sum] = field(default_factory=dict)
 
-    def add(self, stage: str, output: str, reference: np.ndarray, got: np.ndarray, tolerance: float, levels: Levels | None = None, where: str = "") -> None:
+    def add(
+        self,
+        stage: str,
+        output: str,
+        reference: np.ndarray,
+        got: np.ndarray,
+        tolerance: float,
+        levels: Levels | None = None,
+        where: str = "",
+    ) -> None:
         """Compare one array with its reference: by `levels` where given, integers and booleans exactly, else `max_rel`.
 
         Args:
             where: what was compared, for the message where this is the worst: `on cat.jpg`.
         """
-        self._sums.setdefault((stage, output), _Sum(tolerance, levels)).add(np.asarray(reference), np.asarray(got), where)
+        self._sums.setdefault((stage, output), _Sum(tolerance, levels)).add(
+            np.asarray(reference), np.asarray(got), where
+        )
 
-    def add_alone(self, key: tuple[str, str], reference: np.ndarray, got: np.ndarray, tolerance: float, *, least: float, where: str, excused: Callable[[], bool] = lambda: False) -> None:
-        """Compare one array by its own greatest value, or by `least` where that is greater, whatever else is compared under this name.
+    def add_alone(
+        self,
+        key: tuple[str, str],
+        reference: np.ndarray,
+        got: np.ndarray,
+        tolerance: float,
+        *,
+        least: float,
+        where: str,
+        excused: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Compare one array by its own greatest value, or by `least` where that is greater, whatever else is compared
+        under this name.
 
         Args:
             key: stage and output.
@@ -119,7 +160,15 @@ class Tally:
             excused: asked where the two are too far apart, whether two right runtimes may be; it is then left out.
         """
         if np.issubdtype(reference.dtype, np.floating) and reference.shape == got.shape:
-            scale = max(least, float(np.abs(reference, where=np.isfinite(reference), out=np.zeros(reference.shape)).max(initial=0.0))) or 1.0
+            scale = (
+                max(
+                    least,
+                    float(
+                        np.abs(reference, where=np.isfinite(reference), out=np.zeros(reference.shape)).max(initial=0.0)
+                    ),
+                )
+                or 1.0
+            )
             reference, got = reference.astype(np.float64) / scale, got.astype(np.float64) / scale
         one = _Sum(tolerance, None)
         one.add(reference, got, where)
@@ -127,7 +176,9 @@ class Tally:
             return
         self.add(*key, reference, got, tolerance, where=where)
 
-    def parity(self, *, stage: str | None = None, reason: str | None = None, least_db: Mapping[str, float] | None = None) -> Parity:
+    def parity(
+        self, *, stage: str | None = None, reason: str | None = None, least_db: Mapping[str, float] | None = None
+    ) -> Parity:
         """The verdict over everything added.
 
         Args:
@@ -136,11 +187,17 @@ class Tally:
         """
         outputs = [one.verdict(*key) for key, one in self._sums.items()]
         bad = next((o for o in outputs if not o.ok), None)
-        noisy = next((o for o in outputs if o.snr_db is not None and o.snr_db < (least_db or {}).get(key_of(o), -math.inf)), None)
+        noisy = next(
+            (o for o in outputs if o.snr_db is not None and o.snr_db < (least_db or {}).get(key_of(o), -math.inf)), None
+        )
         if bad is not None:
             stage, reason = bad.stage, f"{bad.output}: {self._sums[bad.stage, bad.output].words(bad)}"
         elif noisy is not None:
-            stage, reason = noisy.stage, f"{noisy.output}: {noisy.snr_db:.1f} dB from the reference, at least {(least_db or {})[key_of(noisy)]:.1f} dB asked for"
+            stage, reason = (
+                noisy.stage,
+                f"{noisy.output}: {noisy.snr_db:.1f} dB from the reference, at least "
+                f"{(least_db or {})[key_of(noisy)]:.1f} dB asked for",
+            )
         model = [o for o in outputs if o.stage == "model"] or outputs
         return Parity(
             ok=bad is None and reason is None,

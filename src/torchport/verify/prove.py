@@ -37,8 +37,9 @@ LEAST_AGREEMENT = 0.99
 
 HOST_TOLERANCE = 1e-5
 HOST_SHARE = 0.005
-"""On which share of the values a host step that rounds may be a level from its graph. Both widen their kernel by the same weights, and
-no pixel of 38 sizes differs; where kernels are not widened, 0.004 % of the values do. A wrong kernel or order of passes is off by more levels."""
+"""On which share of the values a host step that rounds may be a level from its graph. Both widen their kernel by the
+same weights, and no pixel of 38 sizes differs; where kernels are not widened, 0.004 % of the values do. A wrong kernel
+or order of passes is off by more levels."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,14 @@ class Proven:
 
     @cached_property
     def trials(self) -> list[Trial]:
-        """What the reference answers where no item leads: other sizes of each graph's free dimensions; edge values where users give tensors."""
-        return [one for name, example in self.examples.items() for one in trials(name, example, self.runners[name], edges=self.plan.task.takes_tensors)]
+        """What the reference answers where no item leads: other sizes of each graph's free dimensions; edge values
+        where users give tensors.
+        """
+        return [
+            one
+            for name, example in self.examples.items()
+            for one in trials(name, example, self.runners[name], edges=self.plan.task.takes_tensors)
+        ]
 
     def known(self, trained: Sequence[Trace] = ()) -> Known:
         """All that an artefact is held against."""
@@ -111,23 +118,36 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
         if len(traces) < PARITY_ITEMS:
             traces.append(one)
     if not traces:
-        raise BadInput(f"none of the {len(assembled.items)} items can be used: {next(iter(unreadable.values()), 'there are none')}", "check --data")
+        raise BadInput(
+            f"none of the {len(assembled.items)} items can be used: "
+            f"{next(iter(unreadable.values()), 'there are none')}",
+            "check --data",
+        )
     if unreadable:
         name, why = next(iter(unreadable.items()))
-        warnings.warn(f"{len(unreadable)} of {len(assembled.items)} items cannot be used and are left out ({name}: {why})", RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            f"{len(unreadable)} of {len(assembled.items)} items cannot be used and are left out ({name}: {why})",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     host = _host_parity(plan, traces, runners)
     if not host:
-        raise ParityError(f"{host.stage}: {host.reason}", "the exported step would answer otherwise than the host's; report the facts and a picture that shows it")
+        raise ParityError(
+            f"{host.stage}: {host.reason}",
+            "the exported step would answer otherwise than the host's; report the facts and a picture that shows it",
+        )
     examples = {name: graph.examples for name, graph in assembled.program.graphs.items()}
     return Proven(plan, traces, answers, unreadable, mean_grade(answers), host, runners, outputs, scales, examples)
 
 
 @dataclass(frozen=True)
 class Standard:
-    """What the artefacts of one chain of recipes are held against: the answers of its own Program, or of the model as trained.
+    """What the artefacts of one chain of recipes are held against: the answers of its own Program, or of the model as
+    trained.
 
     Attributes:
-        least_db: `stage/output` -> least ratio of signal to noise, in dB, of an artefact that does this Program's integer
+        least_db: `stage/output` -> least ratio of signal to noise, in dB, of an artefact that does this Program's
+        integer
             arithmetic in its own way: what quantising itself left. Empty where the Program is in floats.
     """
 
@@ -135,13 +155,18 @@ class Standard:
     least_db: Mapping[str, float] = field(default_factory=dict)
 
     def allowed(self, target: Target, precision: str) -> dict[str, float]:
-        """`least_db` of an artefact of that precision: where the floats between the integers are settled too (`int8_static+bf16`), it may
-        cost what the target's tolerance for those leaves."""
+        """`least_db` of an artefact of that precision: where the floats between the integers are settled too
+        (`int8_static+bf16`), it may cost what the target's tolerance for those leaves."""
         floats = target.tolerance(precision.partition("+")[2])
-        return {key: ratio if floats is None else min(ratio, -20 * math.log10(floats)) for key, ratio in self.least_db.items()}
+        return {
+            key: ratio if floats is None else min(ratio, -20 * math.log10(floats))
+            for key, ratio in self.least_db.items()
+        }
 
 
-def prove_program(assembled: Assembled, program: Program, original: Proven, *, quantised: bool, tell: Callable[[str], None]) -> Standard:
+def prove_program(
+    assembled: Assembled, program: Program, original: Proven, *, quantised: bool, tell: Callable[[str], None]
+) -> Standard:
     """Answer every item with a compressed Program.
 
     Args:
@@ -159,11 +184,15 @@ def prove_program(assembled: Assembled, program: Program, original: Proven, *, q
     tally = Tally()
     for one in original.traces:
         stages(original.plan, proven.runners, one, tally, math.inf)
-    return Standard(proven, {key_of(output): output.snr_db for output in tally.parity().outputs if output.snr_db is not None})
+    return Standard(
+        proven, {key_of(output): output.snr_db for output in tally.parity().outputs if output.snr_db is not None}
+    )
 
 
 def _host_parity(plan: Plan, traces: Sequence[Trace], runners: Mapping[str, Runner]) -> Parity:
-    """Each host step against the graph of the same step, on the same inputs; inputs that only `fit` makes fit are left out."""
+    """Each host step against the graph of the same step, on the same inputs; inputs that only `fit` makes fit are left
+    out.
+    """
     tally = Tally()
     for step in plan.steps:
         if step.graph is None or step.host is None:
@@ -171,7 +200,12 @@ def _host_parity(plan: Plan, traces: Sequence[Trace], runners: Mapping[str, Runn
         levels = step.levels and Levels(size=step.levels.size, share=HOST_SHARE)
         for one in traces:
             inputs = {own: one.host[name] for own, name in step.inputs.items()}
-            if step.fit and any(value is not inputs[own] for own, value in plan.task.host[step.fit]({**inputs, "max_shape": dict.fromkeys(inputs)}, plan.facts).items()):
+            if step.fit and any(
+                value is not inputs[own]
+                for own, value in plan.task.host[step.fit](
+                    {**inputs, "max_shape": dict.fromkeys(inputs)}, plan.facts
+                ).items()
+            ):
                 continue
             answered = runners[step.graph].run(inputs)
             for own, name in step.outputs.items():
@@ -200,7 +234,9 @@ class Prover:
     folder: Path
     log: Path
 
-    def prove(self, low: Lowered, standards: Mapping[str, Standard], limit_s: float) -> tuple[Candidate, list[Any] | None]:
+    def prove(
+        self, low: Lowered, standards: Mapping[str, Standard], limit_s: float
+    ) -> tuple[Candidate, list[Any] | None]:
         """A candidate with parity and accuracy; and what its artefact answered, None where it did not.
 
         Args:
@@ -215,13 +251,30 @@ class Prover:
         target, standard, original = targets.get(row.target), standards[row.recipe.standard], standards[PLAIN].proven
         base = msgspec.structs.replace(base, profiles=target.profiles, notes=low.artifact.notes)
         if low.same_as:
-            return msgspec.structs.replace(base, status="rejected", same_as=low.same_as, reason=f"same as {low.same_as}: the recipe changed nothing in this file"), None
+            return msgspec.structs.replace(
+                base,
+                status="rejected",
+                same_as=low.same_as,
+                reason=f"same as {low.same_as}: the recipe changed nothing in this file",
+            ), None
         allowed = Allowed(target.tolerance(low.artifact.precision), standard.allowed(target, low.artifact.precision))
         own = standard.proven is not original
         known = standard.proven.known(original.traces if own else [])
         base = msgspec.structs.replace(base, parity_of=row.recipe.standard if own else None)
         try:
-            found: Examined = isolate.call(examine, target, low.artifact, self.folder / row.id, original.plan, known, self.assembled.items, allowed, log=self.log, limit_s=limit_s, what=row.id)
+            found: Examined = isolate.call(
+                examine,
+                target,
+                low.artifact,
+                self.folder / row.id,
+                original.plan,
+                known,
+                self.assembled.items,
+                allowed,
+                log=self.log,
+                limit_s=limit_s,
+                what=row.id,
+            )
         except TorchportError as exc:
             return msgspec.structs.replace(base, status="failed", reason=str(exc)), None
         base = msgspec.structs.replace(base, distance=found.distance)
@@ -229,16 +282,26 @@ class Prover:
         if parity.ok and standard.least_db:
             parity = _agreeing(parity, judge(self.assembled.task, found.answers, standard.proven.answers)[1])
         if not parity.ok:
-            return msgspec.structs.replace(base, status="failed", parity=parity, reason=f"{parity.stage}: {parity.reason}"), None
+            return msgspec.structs.replace(
+                base, status="failed", parity=parity, reason=f"{parity.stage}: {parity.reason}"
+            ), None
         accuracy, agreement = judge(self.assembled.task, found.answers, original.answers)
-        return msgspec.structs.replace(base, parity=parity, accuracy=accuracy, agreement=agreement), results_of(found.answers)
+        return msgspec.structs.replace(base, parity=parity, accuracy=accuracy, agreement=agreement), results_of(
+            found.answers
+        )
 
 
 def _agreeing(parity: Parity, agreement: float) -> Parity:
     """The verdict on integer arithmetic, once the answers were compared with those of the quantised Program."""
     if agreement >= LEAST_AGREEMENT:
         return parity
-    return msgspec.structs.replace(parity, ok=False, stage="raw to result", reason=f"answers as the quantised Program on {agreement:.1%} of the items, at least {LEAST_AGREEMENT:.0%} asked for")
+    return msgspec.structs.replace(
+        parity,
+        ok=False,
+        stage="raw to result",
+        reason=f"answers as the quantised Program on {agreement:.1%} of the items, at least {LEAST_AGREEMENT:.0%} "
+        "asked for",
+    )
 
 
 def answer_test(proven: Proven, items: Sequence[Item]) -> list[Answered | None]:
@@ -276,7 +339,19 @@ def prove_test(
         tell(one.id)
         target = targets.get(one.target)
         try:
-            found: Examined = isolate.call(examine, target, artifact, folder / one.id, proven.plan, Known([]), items, Allowed(None), log=log, limit_s=limit_s, what=one.id)
+            found: Examined = isolate.call(
+                examine,
+                target,
+                artifact,
+                folder / one.id,
+                proven.plan,
+                Known([]),
+                items,
+                Allowed(None),
+                log=log,
+                limit_s=limit_s,
+                what=one.id,
+            )
         except TorchportError as exc:
             rows[one.id] = msgspec.structs.replace(one, notes=(*one.notes, f"not tested: {exc}"))
             continue

@@ -59,12 +59,16 @@ class Spool:
                     self.thinned = item if self.thinned is None else self.thinned
                 flat = np.ascontiguousarray(array).reshape(-1)[::stride]
                 file.write(np.ascontiguousarray(flat).data)
-                slots[name] = _Slot(offset=self._size, length=flat.size, dtype=array.dtype.str, shape=array.shape, stride=stride)
+                slots[name] = _Slot(
+                    offset=self._size, length=flat.size, dtype=array.dtype.str, shape=array.shape, stride=stride
+                )
                 self._size += flat.nbytes
         self._slots[item] = slots
 
     def beside(self, item: int, arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        """Name, kept array and other array for what is kept of an item; flat and thinned alike where a sample was kept."""
+        """Name, kept array and other array for what is kept of an item; flat and thinned alike where a sample was
+        kept.
+        """
         for name, slot in self._slots.get(item, {}).items():
             with self.path.open("rb") as file:
                 file.seek(slot.offset)

@@ -1,4 +1,6 @@
-"""Traces: every value of the chain for one item, by the reference. Kept in memory while deploying, in a Bundle as golden vectors."""
+"""Traces: every value of the chain for one item, by the reference. Kept in memory while deploying, in a Bundle as
+golden vectors.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +79,10 @@ def _finite(plan: Plan, values: Mapping[str, Any], where: str) -> None:
         for own, name in step.outputs.items():
             array = values[name]
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-                raise RunError(f"the model's output '{own}' holds NaN or infinity on {where}", "check the weights and the preprocessing facts; nothing was written")
+                raise RunError(
+                    f"the model's output '{own}' holds NaN or infinity on {where}",
+                    "check the weights and the preprocessing facts; nothing was written",
+                )
 
 
 def save(path: Path, traces: Sequence[Trace]) -> None:
@@ -92,7 +97,13 @@ def save(path: Path, traces: Sequence[Trace]) -> None:
     for i, one in enumerate(traces):
         arrays.update({f"{i}/{name}": _pack(value) for name, value in one.host.items()})
         if one.graph is not one.host:
-            arrays.update({f"{i}/{IN_GRAPH}{name}": _pack(value) for name, value in one.graph.items() if value is not one.host.get(name)})
+            arrays.update(
+                {
+                    f"{i}/{IN_GRAPH}{name}": _pack(value)
+                    for name, value in one.graph.items()
+                    if value is not one.host.get(name)
+                }
+            )
         for number, call in enumerate(one.calls):
             place = f"{i}/{CALLS}{number}/{call.graph}"
             arrays.update({f"{place}/in/{name}": np.asarray(value, order="C") for name, value in call.feed.items()})
@@ -118,15 +129,24 @@ def load(path: Path, names: Sequence[str], labels: Sequence[Any]) -> list[Trace]
         return [_trace(kept[str(i)], name, labels[i] if i < len(labels) else None) for i, name in enumerate(names)]
     except MemoryError:
         raise
-    except Exception as exc:  # safetensors raises its own kind for a malformed file, and what is in it may be of any shape
-        raise BundleError(f"{path.name}: golden vectors cannot be read ({type(exc).__name__}: {str(exc)[:200]})", "ask for the Bundle again") from exc
+    except (
+        Exception
+    ) as exc:  # safetensors raises its own kind for a malformed file, and what is in it may be of any shape
+        raise BundleError(
+            f"{path.name}: golden vectors cannot be read ({type(exc).__name__}: {str(exc)[:200]})",
+            "ask for the Bundle again",
+        ) from exc
 
 
 def _trace(mine: dict[str, np.ndarray], name: str, label: Any) -> Trace:
     """One item of a file of golden vectors, from its keys without the item's number."""
     calls = _calls({key.removeprefix(CALLS): mine.pop(key) for key in list(mine) if key.startswith(CALLS)})
     host = {key: _unpack(key, value) for key, value in mine.items() if not key.startswith(IN_GRAPH)}
-    graph = {key.removeprefix(IN_GRAPH): _unpack(key.removeprefix(IN_GRAPH), value) for key, value in mine.items() if key.startswith(IN_GRAPH)}
+    graph = {
+        key.removeprefix(IN_GRAPH): _unpack(key.removeprefix(IN_GRAPH), value)
+        for key, value in mine.items()
+        if key.startswith(IN_GRAPH)
+    }
     if not {"raw", "result"} <= host.keys():
         raise ValueError(f"item {name[:60]!r} lacks its input or its answer")
     return Trace(name, label, host, {**host, **graph} if graph else host, calls)
@@ -143,7 +163,13 @@ def _calls(arrays: Mapping[str, np.ndarray]) -> tuple[Call, ...]:
 def _pack(value: Any) -> np.ndarray:
     if isinstance(value, np.ndarray):
         return np.ascontiguousarray(value)
-    raw = value if isinstance(value, bytes) else msgspec.json.encode(value, enc_hook=lambda one: one.tolist() if isinstance(one, np.ndarray | np.generic) else str(one))
+    raw = (
+        value
+        if isinstance(value, bytes)
+        else msgspec.json.encode(
+            value, enc_hook=lambda one: one.tolist() if isinstance(one, np.ndarray | np.generic) else str(one)
+        )
+    )
     return np.frombuffer(raw, np.uint8)
 
 

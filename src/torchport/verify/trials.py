@@ -1,8 +1,9 @@
-"""Feeds that no item gives a graph, with what the reference answers to them: other sizes of its free dimensions, and edge values.
+"""Feeds that no item gives a graph, with what the reference answers to them: other sizes of its free dimensions, and
+edge values.
 
-A graph may be right on all the data and wrong elsewhere: a converter writes the example's size into the file, or masks with the least
-finite number where the model masks with infinity. So each graph is run at other sizes of each free dimension, at several changed
-together, and on inputs at the edge of what they may hold.
+A graph may be right on all the data and wrong elsewhere: a converter writes the example's size into the file, or masks
+with the least finite number where the model masks with infinity. So each graph is run at other sizes of each free
+dimension, at several changed together, and on inputs at the edge of what they may hold.
 """
 
 from __future__ import annotations
@@ -22,13 +23,17 @@ SIZES, EDGES = "sizes", "edges"
 """The two kinds of trial, as stages of a verdict."""
 
 BUDGET_S = 10.0
-"""Seconds of the reference for the trials of one graph; two sizes a dimension, a joint change and the masks are tried whatever they take."""
+"""Seconds of the reference for the trials of one graph; two sizes a dimension, a joint change and the masks are tried
+whatever they take.
+"""
 
 MOST_NUMBERS = 2**22
 """An input is not made greater than this, nor than four times the example."""
 
 NUDGE = 3e-7
-"""Relative change of an input to which no answer that can be compared may be sensitive: a few times the rounding of float32."""
+"""Relative change of an input to which no answer that can be compared may be sensitive: a few times the rounding of
+float32.
+"""
 
 SHAKEN = 1e-4
 """Relative change of an answer to the nudge from which on it hangs on the last bits of the input."""
@@ -45,7 +50,8 @@ class Trial:
         what: the feed in words, as in `where height is 13 (captured at 12)`.
         example: the real feed that it was made from.
         scales: output name -> greatest value of the answer to the example.
-        precise: only artefacts that compute as precisely as the reference have to answer alike (values far from the data).
+        precise: only artefacts that compute as precisely as the reference have to answer alike (values far from the
+        data).
     """
 
     graph: str
@@ -82,7 +88,11 @@ def trials(graph: str, example: Arrays, runner: Runner, *, edges: bool = True) -
         return made
     start = time.monotonic()
     values = _edges(runner.signature, example) if edges else ()
-    for wanted in (_Wanted(SIZES, "on the example", example, must=True), *_other_sizes(runner.signature, example), *values):
+    for wanted in (
+        _Wanted(SIZES, "on the example", example, must=True),
+        *_other_sizes(runner.signature, example),
+        *values,
+    ):
         if time.monotonic() - start > BUDGET_S and not wanted.must:
             continue
         try:
@@ -96,8 +106,8 @@ def trials(graph: str, example: Arrays, runner: Runner, *, edges: bool = True) -
 
 
 def shaky(runner: Runner, output: str, feed: Mapping[str, np.ndarray], example: Mapping[str, np.ndarray]) -> bool:
-    """Whether an output moves far when the floating-point inputs move by a few units in the last place, so that two right runtimes may
-    differ on it: the order of equal scores, a class on the border, a sum that cancels.
+    """Whether an output moves far when the floating-point inputs move by a few units in the last place, so that two
+    right runtimes may differ on it: the order of equal scores, a class on the border, a sum that cancels.
 
     Args:
         runner: the reference.
@@ -123,7 +133,9 @@ def _nudged(feed: Mapping[str, np.ndarray], example: Mapping[str, np.ndarray]) -
         step = NUDGE * (np.finfo(array.dtype).eps / np.finfo(np.float32).eps if array.dtype == np.float16 else 1.0)
         noise = rng.uniform(-1, 1, array.shape)
         constant = array.size > 1 and bool((array == array.reshape(-1)[0]).all())  # nothing else tells its values apart
-        moved = array * (1 + step * noise) + (step * scale_of(example[name]) * rng.uniform(-1, 1, array.shape) if constant else 0.0)
+        moved = array * (1 + step * noise) + (
+            step * scale_of(example[name]) * rng.uniform(-1, 1, array.shape) if constant else 0.0
+        )
         out[name] = np.where(np.isfinite(array), moved, array).astype(array.dtype)
     return out
 
@@ -136,7 +148,10 @@ def _differ(a: np.ndarray, b: np.ndarray) -> bool:
     both = np.isfinite(a) & np.isfinite(b)
     if not (np.isnan(a) == np.isnan(b)).all() or not (np.isinf(a) == np.isinf(b)).all():
         return True
-    return bool(np.abs(np.subtract(a, b, where=both, out=np.zeros(a.shape)))[both].max(initial=0.0) > SHAKEN * max(scale_of(a), 1e-30))
+    return bool(
+        np.abs(np.subtract(a, b, where=both, out=np.zeros(a.shape)))[both].max(initial=0.0)
+        > SHAKEN * max(scale_of(a), 1e-30)
+    )
 
 
 def scale_of(array: np.ndarray) -> float:
@@ -149,20 +164,32 @@ def scale_of(array: np.ndarray) -> float:
 
 
 def other_sizes(bound: Bound, size: int) -> list[int]:
-    """Sizes to try beside that of the example, the most telling first: the next, the least, more than twice, the one before, the greatest."""
+    """Sizes to try beside that of the example, the most telling first: the next, the least, more than twice, the one
+    before, the greatest.
+    """
     step = bound.multiple
     wanted = [size + step, bound.min, 2 * size + step, size - step, bound.max or size]
-    return [one for one in dict.fromkeys(bound.nearest(one) for one in wanted if one > 0) if one != size and bound.holds(one)]
+    return [
+        one
+        for one in dict.fromkeys(bound.nearest(one) for one in wanted if one > 0)
+        if one != size and bound.holds(one)
+    ]
 
 
 def _other_sizes(signature: Signature, example: Arrays) -> list[_Wanted]:
     """Each free dimension at other sizes, then several at once."""
-    dims = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in signature.inputs}
+    dims = {
+        spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
+        for spec in signature.inputs
+    }
     held = {dim: example[name].shape[axis] for name, axes in dims.items() for axis, dim in axes.items()}
     choices = {dim: other_sizes(signature.dims.get(dim, Bound()), size) for dim, size in held.items()}
     first = [{dim: size} for dim, sizes in choices.items() for size in sizes[:2]]
     rest = [{dim: size} for dim, sizes in choices.items() for size in sizes[2:]]
-    joint = [{dim: sizes[(i + shift) % len(sizes)] for i, (dim, sizes) in enumerate(choices.items()) if sizes} for shift in (0, 2, 1)]
+    joint = [
+        {dim: sizes[(i + shift) % len(sizes)] for i, (dim, sizes) in enumerate(choices.items()) if sizes}
+        for shift in (0, 2, 1)
+    ]
     joint = [one for one in joint if len(one) > 1]
     most = {name: max(MOST_NUMBERS, 4 * array.size) for name, array in example.items()}
     ranked = [(change, True) for change in (*first, *joint[:1])] + [(change, False) for change in (*rest, *joint[1:])]
@@ -171,12 +198,18 @@ def _other_sizes(signature: Signature, example: Arrays) -> list[_Wanted]:
         feed = resized(example, dims, change)
         if all(array.size <= most[name] for name, array in feed.items()):
             words = " and ".join(f"{dim} is {size}" for dim, size in change.items())
-            found.append(_Wanted(SIZES, f"where {words} (captured at {' and '.join(str(held[dim]) for dim in change)})", feed, must))
+            found.append(
+                _Wanted(
+                    SIZES, f"where {words} (captured at {' and '.join(str(held[dim]) for dim in change)})", feed, must
+                )
+            )
     return found
 
 
 def resized(feed: Mapping[str, np.ndarray], dims: Mapping[str, Mapping[int, str]], sizes: Mapping[str, int]) -> Arrays:
-    """A feed with some dimensions at other sizes: cut, or made longer by slices of its own in another order, floats among them altered."""
+    """A feed with some dimensions at other sizes: cut, or made longer by slices of its own in another order, floats
+    among them altered.
+    """
     out: Arrays = {}
     for name, array in feed.items():
         rng, before = np.random.default_rng(0), array
@@ -185,7 +218,9 @@ def resized(feed: Mapping[str, np.ndarray], dims: Mapping[str, Mapping[int, str]
             if size != have:
                 more = rng.integers(0, have, max(0, size - have))
                 array = np.take(array, np.concatenate([np.arange(min(size, have)), more]), axis)
-                if array.dtype.kind == "f" and more.size and not is_mask(name, before):  # equal slices would hide a wrong order
+                if (
+                    array.dtype.kind == "f" and more.size and not is_mask(name, before)
+                ):  # equal slices would hide a wrong order
                     new = (np.arange(size) >= have).reshape([-1 if i == axis else 1 for i in range(array.ndim)])
                     array = np.where(new, array * rng.uniform(0.5, 1.5, array.shape), array).astype(array.dtype)
         out[name] = array
@@ -196,11 +231,17 @@ def resized(feed: Mapping[str, np.ndarray], dims: Mapping[str, Mapping[int, str]
 
 
 def is_mask(name: str, example: np.ndarray) -> bool:
-    """Whether an input says which parts of others count: a boolean, or numbers of at most two values one of which masks."""
+    """Whether an input says which parts of others count: a boolean, or numbers of at most two values one of which
+    masks.
+    """
     if example.dtype.kind == "b":
         return True
     values = np.unique(example[: 2**10].reshape(-1)[: 2**16]) if example.ndim else np.unique(example)
-    return _adds(name, values) or "mask" in name.lower() or (example.size > 1 and values.size <= 2 and set(values.tolist()) <= {0, 1})
+    return (
+        _adds(name, values)
+        or "mask" in name.lower()
+        or (example.size > 1 and values.size <= 2 and set(values.tolist()) <= {0, 1})
+    )
 
 
 def _adds(name: str, values: np.ndarray) -> bool:
@@ -216,15 +257,37 @@ def _edges(signature: Signature, example: Arrays) -> Iterator[_Wanted]:
     numbers = {name: array for name, array in example.items() if name not in masks and array.size}
     floats = {name: array for name, array in numbers.items() if array.dtype.kind == "f"}
     pixels = {name: array for name, array in numbers.items() if array.dtype == np.uint8}
-    ids = {name: array for name, array in numbers.items() if array.dtype.kind in "iu" and array.dtype != np.uint8 and array.ndim}
+    ids = {
+        name: array
+        for name, array in numbers.items()
+        if array.dtype.kind in "iu" and array.dtype != np.uint8 and array.ndim
+    }
     if floats:
-        yield _Wanted(EDGES, "on zeros", {**example, **{name: np.zeros_like(array) for name, array in floats.items()}}, must=False, precise=True)
+        yield _Wanted(
+            EDGES,
+            "on zeros",
+            {**example, **{name: np.zeros_like(array) for name, array in floats.items()}},
+            must=False,
+            precise=True,
+        )
         large = {name: array * array.dtype.type(LARGE) for name, array in floats.items()}
         yield _Wanted(EDGES, f"on inputs {LARGE:g} times as large", {**example, **large}, must=False, precise=True)
     for value in (0, 255) if pixels else ():
-        yield _Wanted(EDGES, f"on pixels that are all {value}", {**example, **{name: np.full_like(array, value) for name, array in pixels.items()}}, must=False, precise=True)
+        yield _Wanted(
+            EDGES,
+            f"on pixels that are all {value}",
+            {**example, **{name: np.full_like(array, value) for name, array in pixels.items()}},
+            must=False,
+            precise=True,
+        )
     if ids:
-        yield _Wanted(EDGES, "on one number repeated", {**example, **{name: np.full_like(array, array.reshape(-1)[0]) for name, array in ids.items()}}, must=False, precise=True)
+        yield _Wanted(
+            EDGES,
+            "on one number repeated",
+            {**example, **{name: np.full_like(array, array.reshape(-1)[0]) for name, array in ids.items()}},
+            must=False,
+            precise=True,
+        )
 
 
 def _masked(name: str, mask: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

@@ -54,13 +54,22 @@ class Counter(Task):
     def steps(self, facts, model):
         return (
             Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"ids": "ids"}),
-            Step(name="count", host="count", drives={"encoder": {}, "step": {"state_out": "state"}}, inputs={"ids": "ids"}, outputs={"digits": "digits"}),
+            Step(
+                name="count",
+                host="count",
+                drives={"encoder": {}, "step": {"state_out": "state"}},
+                inputs={"ids": "ids"},
+                outputs={"digits": "digits"},
+            ),
             Step(name="present", host="present", inputs={"digits": "digits"}, outputs={"result": "result"}),
         )
 
     @property
     def host(self):
-        return {"decode": lambda values, facts: {"ids": _ids(values["raw"], facts)}, "present": lambda values, facts: {"result": {"digits": values["digits"].tolist()}}}
+        return {
+            "decode": lambda values, facts: {"ids": _ids(values["raw"], facts)},
+            "present": lambda values, facts: {"result": {"digits": values["digits"].tolist()}},
+        }
 
     @property
     def drivers(self):

@@ -20,7 +20,9 @@ def boxes(*centres: tuple[float, float], side: float = 10.0) -> np.ndarray:
     return np.array([[x - half, y - half, x + half, y + half] for x, y in centres]).reshape(-1, 4)
 
 
-def walk(tracker: Tracker, frames: list[list[tuple[float, float]]], score: float = 0.9, label: int = 0, side: float = 10.0) -> list[dict[int, tuple[float, float]]]:
+def walk(
+    tracker: Tracker, frames: list[list[tuple[float, float]]], score: float = 0.9, label: int = 0, side: float = 10.0
+) -> list[dict[int, tuple[float, float]]]:
     """The tracks of each frame: number -> centre."""
     shown = []
     for centres in frames:
@@ -90,7 +92,12 @@ def test_a_track_is_reported_from_its_min_hits_but_for_those_of_the_first_frame(
 def test_labels_never_mix():
     tracker = Tracker(ALWAYS, SIZE)
     here = boxes((50.0, 50.0))
-    assert [int(tracker.update(here, np.array([0.9]), np.array([label]))[0][0]) for label in (0, 1, 0, 1)] == [1, 2, 1, 2]
+    assert [int(tracker.update(here, np.array([0.9]), np.array([label]))[0][0]) for label in (0, 1, 0, 1)] == [
+        1,
+        2,
+        1,
+        2,
+    ]
 
 
 def test_what_leaves_at_one_side_comes_in_at_the_other():
@@ -142,7 +149,10 @@ def test_without_lap_the_error_says_what_to_install(monkeypatch):
 @given(st.integers(0, 2**32 - 1), st.integers(1, 12))
 def test_numbers_are_unique_rows_are_unique_and_the_same_input_gives_the_same_answer(seed, count):
     random = np.random.default_rng(seed)
-    frames = [(boxes(*random.uniform(0, 120, (n, 2)), side=30), random.uniform(0, 1, n), random.integers(0, 2, n)) for n in random.integers(0, count + 1, 10)]
+    frames = [
+        (boxes(*random.uniform(0, 120, (n, 2)), side=30), random.uniform(0, 1, n), random.integers(0, 2, n))
+        for n in random.integers(0, count + 1, 10)
+    ]
     rules = Rules(min_hits=1, wrap="x", jump={0: 30.0}, max_age=3)
     first, second = Tracker(rules, SIZE), Tracker(rules, SIZE)
     for found in frames:

@@ -13,7 +13,9 @@ from torchport.tasks.shared import boxes
 def some(seed: int, count: int, classes: int = 2) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(seed)
     corner = random.random((count, 2)) * 30
-    return np.hstack([corner, corner + random.random((count, 2)) * 20]).astype(np.float32), random.random((count, classes)).astype(np.float32)
+    return np.hstack([corner, corner + random.random((count, 2)) * 20]).astype(np.float32), random.random(
+        (count, classes)
+    ).astype(np.float32)
 
 
 def test_overlap_of_known_boxes():
@@ -43,10 +45,18 @@ def test_boxes_of_two_classes_are_no_doubles():
 
 
 def test_the_best_are_rows_by_rank():
-    found, scores = np.array([[0, 0, 9, 9], [0, 0, 9, 8], [20, 20, 30, 30]], np.float32), np.array([[0.9, 0], [0.8, 0.1], [0.2, 0.7]], np.float32)
+    found, scores = (
+        np.array([[0, 0, 9, 9], [0, 0, 9, 8], [20, 20, 30, 30]], np.float32),
+        np.array([[0.9, 0], [0.8, 0.1], [0.2, 0.7]], np.float32),
+    )
     rows = boxes.best(found, scores, threshold=0.15, nms=0.5, top=10)
     assert rows.shape == (6, 6)
-    assert rows[:4].round(4).tolist() == [[0, 0, 9, 9, 0.9, 0], [0] * 6, [20, 20, 30, 30, 0.7, 1], [20, 20, 30, 30, 0.2, 0]] or np.allclose(rows[:4, 4], [0.9, 0, 0.7, 0.2])
+    assert rows[:4].round(4).tolist() == [
+        [0, 0, 9, 9, 0.9, 0],
+        [0] * 6,
+        [20, 20, 30, 30, 0.7, 1],
+        [20, 20, 30, 30, 0.2, 0],
+    ] or np.allclose(rows[:4, 4], [0.9, 0, 0.7, 0.2])
     assert not rows[4:].any()
     assert boxes.best(found, scores, threshold=0.15, nms=None, top=2)[:, 4].tolist() == pytest.approx([0.9, 0.8])
 
@@ -61,9 +71,13 @@ def test_f1_of_a_picture():
     assert boxes.f1([], []) == 1
     assert boxes.f1([], wanted) == boxes.f1(wanted, []) == 0
     assert boxes.f1([box(1, 0, 0, 10, 10)], wanted) == 0  # the wrong class
-    assert boxes.f1([box(0, 1, 0, 10, 10, score=0.9), box(0, 0, 0, 10, 10, score=0.8)], wanted) == pytest.approx(2 * 1 / 4)  # found twice
+    assert boxes.f1([box(0, 1, 0, 10, 10, score=0.9), box(0, 0, 0, 10, 10, score=0.8)], wanted) == pytest.approx(
+        2 * 1 / 4
+    )  # found twice
     crowd = [box(0, 0, 0, 10, 10), box(0, 50, 50, 90, 90, crowd=True)]
-    assert boxes.f1([box(0, 0, 0, 10, 10), box(0, 50, 50, 90, 80)], crowd) == 1  # in a mass of things, neither right nor wrong
+    assert (
+        boxes.f1([box(0, 0, 0, 10, 10), box(0, 50, 50, 90, 80)], crowd) == 1
+    )  # in a mass of things, neither right nor wrong
 
 
 def test_alike_to_a_pixel_in_any_order():

@@ -19,7 +19,9 @@ PAIRS = [
 
 @pytest.mark.parametrize(("text", "reference"), PAIRS)
 def test_equals_sacrebleu(text, reference):
-    assert chrf.score(text, reference) == pytest.approx(CHRF(eps_smoothing=False).sentence_score(text, [reference]).score / 100, abs=1e-6)
+    assert chrf.score(text, reference) == pytest.approx(
+        CHRF(eps_smoothing=False).sentence_score(text, [reference]).score / 100, abs=1e-6
+    )
 
 
 def test_the_same_text_is_one_and_blanks_do_not_count():

@@ -13,7 +13,10 @@ from torchport.types import Signature, TensorSpec
 
 
 def model(classes: int) -> Signature:
-    return Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 3, 8, 8)),), outputs=(TensorSpec(name="y", dtype="float32", shape=("batch", classes)),))
+    return Signature(
+        inputs=(TensorSpec(name="x", dtype="float32", shape=("batch", 3, 8, 8)),),
+        outputs=(TensorSpec(name="y", dtype="float32", shape=("batch", classes)),),
+    )
 
 
 def settled(folder: Path, classes: int, labels=None, task="image-classification"):

@@ -43,7 +43,9 @@ def beams(*args):
     return exhaust(beam_search(*args))
 
 
-CHAIN = np.log(np.array([[0.1, 0.3, 0.3, 0.3], [0.1, 0.1, 0.7, 0.1], [0.1, 0.1, 0.1, 0.7], [0.7, 0.1, 0.1, 0.1]], np.float32))
+CHAIN = np.log(
+    np.array([[0.1, 0.3, 0.3, 0.3], [0.1, 0.1, 0.7, 0.1], [0.1, 0.1, 0.1, 0.7], [0.7, 0.1, 0.1, 0.1]], np.float32)
+)
 """1 -> 2 -> 3 -> end."""
 
 
@@ -70,10 +72,20 @@ def test_the_same_seed_draws_the_same():
     sampling = Sampling(temperature=1.0, seed=4)
     answers = [run(Table(CHAIN), CHAIN[[0]], Rules({END}, 20), sampling)[0] for _ in range(2)]
     assert answers[0] == answers[1]
-    assert len({str(run(Table(CHAIN), CHAIN[[0]], Rules({END}, 20), Sampling(temperature=1.0, seed=seed))[0]) for seed in range(8)}) > 1
+    assert (
+        len(
+            {
+                str(run(Table(CHAIN), CHAIN[[0]], Rules({END}, 20), Sampling(temperature=1.0, seed=seed))[0])
+                for seed in range(8)
+            }
+        )
+        > 1
+    )
 
 
-@pytest.mark.parametrize("narrow", [Sampling(temperature=1.0, top_k=1), Sampling(temperature=1.0, top_p=0.0), Sampling(temperature=0.01)])
+@pytest.mark.parametrize(
+    "narrow", [Sampling(temperature=1.0, top_k=1), Sampling(temperature=1.0, top_p=0.0), Sampling(temperature=0.01)]
+)
 def test_sampling_that_leaves_one_token_is_greedy(narrow):
     assert run(Table(CHAIN), CHAIN[[1]], Rules({END}, 5), narrow)[0] == [[2, 3]]
 
@@ -113,4 +125,15 @@ def test_one_beam_is_greedy():
 
 
 def test_beams_stop_at_the_greatest_length():
-    assert len(beams(Table(CHAIN[:, 1:] @ np.eye(3, 4, 1, dtype=np.float32) - 9 * np.eye(1, 4)), CHAIN[[1]], Rules({END}, 3), 2, 1.0)) == 3
+    assert (
+        len(
+            beams(
+                Table(CHAIN[:, 1:] @ np.eye(3, 4, 1, dtype=np.float32) - 9 * np.eye(1, 4)),
+                CHAIN[[1]],
+                Rules({END}, 3),
+                2,
+                1.0,
+            )
+        )
+        == 3
+    )

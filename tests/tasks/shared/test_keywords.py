@@ -12,14 +12,23 @@ from hypothesis import strategies as st
 from torchport.tasks.shared import keywords
 
 TEXTS = {
-    "de": ("Die Bundesregierung hat sich auf den neuen Haushalt geeinigt.", ["Bundesregierung", "neuen", "Haushalt", "geeinigt"]),
-    "en": ("Vera Drake's Bafta hope: they don't compete in the U.S. box-office.", ["Vera", "Drake", "Bafta", "hope", "compete", "U.S", "box-office"]),
+    "de": (
+        "Die Bundesregierung hat sich auf den neuen Haushalt geeinigt.",
+        ["Bundesregierung", "neuen", "Haushalt", "geeinigt"],
+    ),
+    "en": (
+        "Vera Drake's Bafta hope: they don't compete in the U.S. box-office.",
+        ["Vera", "Drake", "Bafta", "hope", "compete", "U.S", "box-office"],
+    ),
     "es": ("El gobierno aprobó la ley para las escuelas.", ["gobierno", "aprobó", "ley", "escuelas"]),
     "fr": ("L'économie de l'Europe n'est pas en récession.", ["économie", "Europe", "récession"]),
     "it": ("Il governo e l'arte della pittura sono nella città.", ["governo", "arte", "pittura", "città"]),
     "nl": ("De regering heeft een nieuwe wet voor het onderwijs.", ["regering", "nieuwe", "wet", "onderwijs"]),
     "pt": ("O governo não aprovou uma lei para as escolas.", ["governo", "aprovou", "lei", "escolas"]),
-    "ru": ("Правительство не приняло закон об уроках, и это было так.", ["Правительство", "приняло", "закон", "уроках"]),  # noqa: RUF001
+    "ru": (
+        "Правительство не приняло закон об уроках, и это было так.",  # noqa: RUF001
+        ["Правительство", "приняло", "закон", "уроках"],
+    ),
     "zh": ("医生们使用深度学习模型来诊断疾病。", ["医生", "使用", "深度", "学习", "模型", "诊断", "疾病"]),
 }
 
@@ -32,7 +41,9 @@ def test_the_language_is_told_and_its_stop_words_are_left_out(language):
 
 
 def test_phrases_end_at_stop_words_and_punctuation():
-    found = keywords.candidates("machine learning for medical image analysis, deep networks", "en", keywords.stop_words("en"), most_words=3)
+    found = keywords.candidates(
+        "machine learning for medical image analysis, deep networks", "en", keywords.stop_words("en"), most_words=3
+    )
     assert {"machine learning", "medical image analysis", "deep networks"} <= set(found)
     assert not {"learning medical", "analysis deep", "learning for medical"} & set(found)
     assert "深度学习" in keywords.candidates("深度学习模型", "zh", frozenset(), most_words=2)
@@ -40,7 +51,9 @@ def test_phrases_end_at_stop_words_and_punctuation():
 
 def test_words_count_once_and_only_so_many():
     assert keywords.candidates("Goal GOAL goal, match", "en", frozenset()) == ["Goal", "match"]
-    assert keywords.candidates(" ".join(f"word{chr(97 + i)}" for i in range(20)), "en", frozenset(), at_most=5) == [f"word{c}" for c in "abcde"]
+    assert keywords.candidates(" ".join(f"word{chr(97 + i)}" for i in range(20)), "en", frozenset(), at_most=5) == [
+        f"word{c}" for c in "abcde"
+    ]
     assert keywords.candidates("the of 42 !", "en", keywords.stop_words("en")) == []
 
 

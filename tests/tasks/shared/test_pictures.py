@@ -26,7 +26,9 @@ def test_a_photo_is_what_pillow_makes_of_it():
     assert image.dtype == np.uint8
     assert image.flags.c_contiguous and image.flags.writeable
     np.testing.assert_array_equal(image, np.asarray(Image.open(io.BytesIO(raw)).convert("RGB")))
-    np.testing.assert_array_equal(pictures.decode(raw, "L")[:, :, 0], np.asarray(Image.open(io.BytesIO(raw)).convert("L")))
+    np.testing.assert_array_equal(
+        pictures.decode(raw, "L")[:, :, 0], np.asarray(Image.open(io.BytesIO(raw)).convert("L"))
+    )
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -120,7 +122,9 @@ def test_a_truncated_picture_is_refused(kind):
         pictures.decode(raw[: len(raw) // 2])
 
 
-@pytest.mark.parametrize(("raw", "said"), [(b"", "empty"), (b"hello", "not a picture"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a picture")])
+@pytest.mark.parametrize(
+    ("raw", "said"), [(b"", "empty"), (b"hello", "not a picture"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a picture")]
+)
 def test_what_is_no_picture_is_refused(raw, said):
     with pytest.raises(BadInput, match=said):
         pictures.decode(raw)
@@ -146,7 +150,11 @@ def test_a_bomb_is_refused_by_its_header(side):
 
 
 def test_a_damaged_orientation_is_no_reason_to_refuse():
-    raw = saved(photo().resize((8, 8)), "PNG", exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x02\x00\x04\x00\x00\x00abc\x00\x00\x00\x00\x00")
+    raw = saved(
+        photo().resize((8, 8)),
+        "PNG",
+        exif=b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x12\x01\x02\x00\x04\x00\x00\x00abc\x00\x00\x00\x00\x00",
+    )
     assert pictures.decode(raw).shape == (8, 8, 3)
 
 
@@ -191,7 +199,12 @@ def test_shrink_leaves_what_fits():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 3000), st.integers(1, 3000), st.sampled_from([None, (1024, 1024, 3), (64, 2000, 3)]), st.sampled_from([2**21, 5000]))
+@given(
+    st.integers(1, 3000),
+    st.integers(1, 3000),
+    st.sampled_from([None, (1024, 1024, 3), (64, 2000, 3)]),
+    st.sampled_from([2**21, 5000]),
+)
 def test_shrink_takes_the_smallest_factor_that_fits(height, width, max_shape, max_pixels):
     image = np.zeros((height, width, 3), np.uint8)
     rows, columns = pictures.shrink(image, max_shape, max_pixels).shape[:2]

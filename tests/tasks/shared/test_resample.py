@@ -71,7 +71,12 @@ def test_long_pictures(size, interpolation):
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(20, 400), st.integers(20, 400), st.sampled_from(["bilinear", "bicubic"]), st.sampled_from([48, [40, 60]]))
+@given(
+    st.integers(20, 400),
+    st.integers(20, 400),
+    st.sampled_from(["bilinear", "bicubic"]),
+    st.sampled_from([48, [40, 60]]),
+)
 def test_any_size_of_noise(height, width, interpolation, side):
     facts = checked(interpolation=interpolation, resize=side, crop=32)
     image = np.random.default_rng(height * 401 + width).integers(0, 256, (height, width, 3), np.uint8)
@@ -80,8 +85,15 @@ def test_any_size_of_noise(height, width, interpolation, side):
 
 def test_normalising_channels_and_grey():
     image = sized(90, 70)
-    for facts in (checked(color="BGR", mean=[1, 2, 3], std=[4, 5, 6]), checked(scale=1, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225])):
-        np.testing.assert_allclose(eagerly(facts, image), resize.to_pixels(image, facts), atol=1.01 / min(facts["std"]) / (255 if facts["scale"] == 1 else 1))
+    for facts in (
+        checked(color="BGR", mean=[1, 2, 3], std=[4, 5, 6]),
+        checked(scale=1, mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
+    ):
+        np.testing.assert_allclose(
+            eagerly(facts, image),
+            resize.to_pixels(image, facts),
+            atol=1.01 / min(facts["std"]) / (255 if facts["scale"] == 1 else 1),
+        )
     grey = checked(color="L", mean=0, std=1)
     assert levels_apart(eagerly(grey, image[:, :, :1].copy()), image[:, :, :1], grey).max() <= 1
 
@@ -107,7 +119,9 @@ EXPORTED = {
     "torchscript": ("bilinear", "stretch and crop"),
     "pt2": ("bicubic",),
 }
-"""Target -> the ways that are exported to it: exports take long, and `benchmarks/bars` has both kernels in all of them."""
+"""Target -> the ways that are exported to it: exports take long, and `benchmarks/bars` has both kernels in all of
+them.
+"""
 
 
 def captured(facts: dict) -> Program:
@@ -130,7 +144,11 @@ def exported(tmp_path_factory):
     @cache
     def export(way, target):
         folder = tmp_path_factory.mktemp(target)
-        return program(way).graphs["preprocess"].signature, targets.get(target).export(program(way), folder, ExportOptions()), folder
+        return (
+            program(way).graphs["preprocess"].signature,
+            targets.get(target).export(program(way), folder, ExportOptions()),
+            folder,
+        )
 
     return export
 
@@ -139,10 +157,15 @@ def exported(tmp_path_factory):
 @pytest.mark.parametrize(("way", "target"), [(way, target) for target, ways in EXPORTED.items() for way in ways])
 def test_ties_fall_as_pillows_do_in_every_target(exported, way, target, threads):
     """Each at most a level from the host's on < 0.05 % of the pixels, so that any two of them agree on > 99.9 %."""
-    pytest.importorskip({"onnx": "onnxruntime"}.get(target, target) if target in ("onnx", "openvino", "executorch") else "torch")
+    pytest.importorskip(
+        {"onnx": "onnxruntime"}.get(target, target) if target in ("onnx", "openvino", "executorch") else "torch"
+    )
     facts = checked(**WAYS[way])
     signature, artifact, folder = exported(way, target)
     with targets.get(target).open(artifact, folder, signature, "preprocess", threads=threads) as runner:
         for number, size in enumerate(TIES):
-            for image in (sized(*size, number), np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), np.uint8)):
+            for image in (
+                sized(*size, number),
+                np.random.default_rng(number).integers(0, 256, (size[1], size[0], 3), np.uint8),
+            ):
                 held(runner.run({"image": image})["pixels"], image, facts, 0.0005, size)

@@ -13,7 +13,22 @@ from PIL import Image
 from torchport.tasks.shared import picture_facts, resize
 
 LEVELS = {"mean": 0, "std": 1, "scale": 255}
-SIZES = [(512, 512), (500, 375), (375, 500), (640, 427), (640, 480), (33, 57), (1, 1), (1, 2), (2, 1), (2, 1000), (300, 4000), (4000, 300), (224, 225), (257, 1031)]
+SIZES = [
+    (512, 512),
+    (500, 375),
+    (375, 500),
+    (640, 427),
+    (640, 480),
+    (33, 57),
+    (1, 1),
+    (1, 2),
+    (2, 1),
+    (2, 1000),
+    (300, 4000),
+    (4000, 300),
+    (224, 225),
+    (257, 1031),
+]
 
 
 def checked(**facts):
@@ -25,7 +40,9 @@ def by_pillow(image: np.ndarray, interpolation: str, gap: float | None = None) -
     picture = Image.fromarray(image)
     width, height = picture.size
     scale = 256 / min(width, height)
-    picture = picture.resize((int(width * scale + 1e-9), int(height * scale + 1e-9)), resize.FILTERS[interpolation], reducing_gap=gap)
+    picture = picture.resize(
+        (int(width * scale + 1e-9), int(height * scale + 1e-9)), resize.FILTERS[interpolation], reducing_gap=gap
+    )
     left, top = round((picture.width - 224) / 2), round((picture.height - 224) / 2)
     return np.asarray(picture.crop((left, top, left + 224, top + 224)), np.float32).transpose(2, 0, 1)[None]
 
@@ -34,14 +51,20 @@ def by_pillow(image: np.ndarray, interpolation: str, gap: float | None = None) -
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_equal_to_pillow(size, interpolation):
     image = sized(*size)
-    np.testing.assert_array_equal(resize.to_pixels(image, checked(interpolation=interpolation)), by_pillow(image, interpolation))
+    np.testing.assert_array_equal(
+        resize.to_pixels(image, checked(interpolation=interpolation)), by_pillow(image, interpolation)
+    )
 
 
 @pytest.mark.parametrize("size", [(300, 400), (400, 300), (64, 48), (231, 517)], ids=str)
 def test_stretch_is_equal_to_pillow(size):
     image = sized(*size)
-    expected = np.asarray(Image.fromarray(image).resize((200, 100), Image.Resampling.BICUBIC), np.float32).transpose(2, 0, 1)[None]
-    np.testing.assert_array_equal(resize.to_pixels(image, checked(resize=[100, 200], crop=None, interpolation="bicubic")), expected)
+    expected = np.asarray(Image.fromarray(image).resize((200, 100), Image.Resampling.BICUBIC), np.float32).transpose(
+        2, 0, 1
+    )[None]
+    np.testing.assert_array_equal(
+        resize.to_pixels(image, checked(resize=[100, 200], crop=None, interpolation="bicubic")), expected
+    )
 
 
 @pytest.mark.parametrize("size", [(2000, 1500), (512, 512), (4000, 900)], ids=str)
@@ -55,7 +78,12 @@ def test_reducing_gap_is_pillows(size):
 def test_without_antialias_it_is_pytorchs_interpolate(size, interpolation):
     image = sized(*size)
     planes = torch.from_numpy(image).permute(2, 0, 1)[None].float()
-    expected = torch.nn.functional.interpolate(planes, (180, 240), mode=interpolation, align_corners=False).add(resize.HALF_UP).floor().clamp(0, 255)[:, :, 26:154, 56:184]
+    expected = (
+        torch.nn.functional.interpolate(planes, (180, 240), mode=interpolation, align_corners=False)
+        .add(resize.HALF_UP)
+        .floor()
+        .clamp(0, 255)[:, :, 26:154, 56:184]
+    )
     made = resize.to_pixels(image, checked(resize=[180, 240], crop=128, interpolation=interpolation, antialias=False))
     difference = np.abs(made - expected.numpy())
     assert difference.max() <= 1
@@ -92,7 +120,9 @@ def test_the_rule_of_sizes_and_offsets(height, width, side, data):
         assert axis.length == crop
 
 
-@pytest.mark.parametrize("gap", [{}, {"antialias": False}, {"reducing_gap": 2.0}, {"interpolation": "bicubic"}], ids=str)
+@pytest.mark.parametrize(
+    "gap", [{}, {"antialias": False}, {"reducing_gap": 2.0}, {"interpolation": "bicubic"}], ids=str
+)
 def test_a_picture_of_the_right_size_keeps_its_pixels(gap):
     image = sized(40, 24)
     kept = resize.to_pixels(image, checked(resize=[24, 40], crop=None, **gap))

@@ -26,7 +26,14 @@ def test_any_bytes_are_a_text_or_refused(raw):
 
 
 @pytest.mark.parametrize(
-    ("raw", "message"), [(b"", "is empty"), (b" \r\n\t", "is empty"), (b"\0\0", "is empty"), (b"caf\xe9", "not UTF-8 at byte 3"), ("text".encode("utf-16"), "not UTF-8 at byte 0")]
+    ("raw", "message"),
+    [
+        (b"", "is empty"),
+        (b" \r\n\t", "is empty"),
+        (b"\0\0", "is empty"),
+        (b"caf\xe9", "not UTF-8 at byte 3"),
+        ("text".encode("utf-16"), "not UTF-8 at byte 0"),
+    ],
 )
 def test_what_is_no_text_is_refused(raw, message):
     with pytest.raises(BadInput, match=message):
@@ -44,13 +51,21 @@ def test_folders_tables_and_files(tmp_path):
     (tmp_path / "food").mkdir()
     (tmp_path / "sport" / "b.txt").write_text("goal")
     (tmp_path / "food" / "a.txt").write_text("soup")
-    assert [(item.name, item.read(), item.label) for item in texts.items_of(tmp_path)] == [("food/a.txt", b"soup", "food"), ("sport/b.txt", b"goal", "sport")]
+    assert [(item.name, item.read(), item.label) for item in texts.items_of(tmp_path)] == [
+        ("food/a.txt", b"soup", "food"),
+        ("sport/b.txt", b"goal", "sport"),
+    ]
     assert [item.label for item in texts.items_of(tmp_path / "food" / "a.txt")] == [None]
     rows = [{"text": "你好, 世界", "label": 1}, {"text": "two\nlines"}]
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
-    assert [(item.read().decode(), item.label) for item in texts.items_of(tmp_path)] == [("你好, 世界", "1"), ("two\nlines", None)]
+    assert [(item.read().decode(), item.label) for item in texts.items_of(tmp_path)] == [
+        ("你好, 世界", "1"),
+        ("two\nlines", None),
+    ]
     (tmp_path / "rows.tsv").write_text("label\ttext\nsport\ta goal\n")
-    assert [(item.name, item.read(), item.label) for item in texts.items_of(tmp_path / "rows.tsv")] == [("rows.tsv:2", b"a goal", "sport")]
+    assert [(item.name, item.read(), item.label) for item in texts.items_of(tmp_path / "rows.tsv")] == [
+        ("rows.tsv:2", b"a goal", "sport")
+    ]
     long = tmp_path / "long.csv"
     long.write_text('text\n"' + "word " * 100_000 + '"\n')
     assert len(texts.items_of(long)[0].read()) == 500_000

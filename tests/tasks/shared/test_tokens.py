@@ -34,7 +34,11 @@ def theirs():
 
 
 @settings(max_examples=60, deadline=None)
-@given(text=st.one_of(st.text(st.characters(exclude_categories=["Cs"]), max_size=200), st.text("ab c你好 \n", max_size=3000)))
+@given(
+    text=st.one_of(
+        st.text(st.characters(exclude_categories=["Cs"]), max_size=200), st.text("ab c你好 \n", max_size=3000)
+    )
+)
 def test_as_the_whole_text_would_be_tokenized(text, facts, theirs):
     assert tokens.ids(text, facts) == theirs.encode(text).ids
 
@@ -60,7 +64,13 @@ def test_lengths_are_multiples_and_end_at_the_greatest(facts):
 
 def test_chinese_is_a_token_a_character(tmp_path):
     facts = tokens.check({**tokens.DEFAULTS, "tokenizer": str(_words.tokenizer(tmp_path))})
-    assert tokens.ids("球队赢", facts) == [2, _words.WORDS.index("球"), _words.WORDS.index("队"), _words.WORDS.index("赢"), 3]
+    assert tokens.ids("球队赢", facts) == [
+        2,
+        _words.WORDS.index("球"),
+        _words.WORDS.index("队"),
+        _words.WORDS.index("赢"),
+        3,
+    ]
 
 
 @pytest.mark.parametrize(

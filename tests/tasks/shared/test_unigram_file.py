@@ -13,13 +13,40 @@ from torchport import cache
 from torchport.errors import UsageError
 from torchport.tasks.shared import unigram_file
 
-TEXTS = ["the cat sat on the mat", "a  double   space ", "</s> is no end", "今天天气很好。", "ﬁne ＡＢＣ ½", "e\u0301te\u0301", "tab\tand\nline", "▁ underline", "😀", "<unk> <s>"]  # noqa: RUF001
+TEXTS = [
+    "the cat sat on the mat",
+    "a  double   space ",
+    "</s> is no end",
+    "今天天气很好。",
+    "ﬁne ＡＢＣ ½",  # noqa: RUF001
+    "e\u0301te\u0301",
+    "tab\tand\nline",
+    "▁ underline",
+    "😀",
+    "<unk> <s>",
+]
 
 
 def trained(kind: str, **options: object) -> bytes:
     model = io.BytesIO()
-    lines = iter(["the cat sat on the mat", "the dog sat on the cat", "a fine day, is it not?", "今天天气很好", "every line has an end"] * 20)
-    sentencepiece.SentencePieceTrainer.train(sentence_iterator=lines, model_writer=model, model_type=kind, hard_vocab_limit=False, minloglevel=2, **{"vocab_size": 72, **options})
+    lines = iter(
+        [
+            "the cat sat on the mat",
+            "the dog sat on the cat",
+            "a fine day, is it not?",
+            "今天天气很好",
+            "every line has an end",
+        ]
+        * 20
+    )
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=lines,
+        model_writer=model,
+        model_type=kind,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **{"vocab_size": 72, **options},
+    )
     return model.getvalue()
 
 
@@ -31,7 +58,10 @@ def unigram() -> bytes:
 @pytest.mark.parametrize("text", TEXTS)
 def test_ids_and_texts_are_those_of_sentencepiece(unigram, tmp_path, text):
     (tmp_path / "vocab.spm").write_bytes(unigram)
-    theirs, ours = sentencepiece.SentencePieceProcessor(model_proto=unigram), Tokenizer.from_file(str(unigram_file.convert(tmp_path / "vocab.spm")))
+    theirs, ours = (
+        sentencepiece.SentencePieceProcessor(model_proto=unigram),
+        Tokenizer.from_file(str(unigram_file.convert(tmp_path / "vocab.spm"))),
+    )
     assert ours.encode(text).ids == [*theirs.encode(text), theirs.eos_id()]
     assert ours.decode(theirs.encode(text)) == theirs.decode(theirs.encode(text))
 
@@ -39,7 +69,10 @@ def test_ids_and_texts_are_those_of_sentencepiece(unigram, tmp_path, text):
 def test_bytes_stand_for_what_has_no_piece(tmp_path):
     raw = trained("unigram", byte_fallback=True, character_coverage=0.98, vocab_size=300)  # 256 of them are bytes
     (tmp_path / "vocab.spm").write_bytes(raw)
-    theirs, ours = sentencepiece.SentencePieceProcessor(model_proto=raw), Tokenizer.from_file(str(unigram_file.convert(tmp_path / "vocab.spm")))
+    theirs, ours = (
+        sentencepiece.SentencePieceProcessor(model_proto=raw),
+        Tokenizer.from_file(str(unigram_file.convert(tmp_path / "vocab.spm"))),
+    )
     for text in TEXTS:
         assert ours.encode(text).ids[:-1] == theirs.encode(text)
     assert ours.decode(ours.encode("so 😀 cat").ids[:-1]) == "so 😀 cat"

@@ -62,7 +62,12 @@ def packed(members: dict[str, bytes]) -> bytes:
 
 
 LOSSLESS = {"rawvideo in avi": ("avi", "rawvideo", "bgr24"), "ffv1 in matroska": ("matroska", "ffv1", "bgr0")}
-LOSSY = {"mp4": ("mp4", "libx264", "yuv420p"), "mjpeg": ("avi", "mjpeg", "yuvj420p"), "webm": ("webm", "libvpx-vp9", "yuv420p"), "mpeg4": ("avi", "mpeg4", "yuv420p")}
+LOSSY = {
+    "mp4": ("mp4", "libx264", "yuv420p"),
+    "mjpeg": ("avi", "mjpeg", "yuvj420p"),
+    "webm": ("webm", "libvpx-vp9", "yuv420p"),
+    "mpeg4": ("avi", "mpeg4", "yuv420p"),
+}
 
 
 @pytest.mark.parametrize("kind", LOSSLESS.values(), ids=LOSSLESS)
@@ -86,7 +91,10 @@ def test_a_video_that_ends_in_mid_frame(kind):
     assert "breaks off" in clip.notes[-1]
 
 
-@pytest.mark.parametrize(("form", "options"), [("GIF", {"duration": 40}), ("PNG", {"duration": 40}), ("WEBP", {"duration": 40, "lossless": True})])
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [("GIF", {"duration": 40}), ("PNG", {"duration": 40}), ("WEBP", {"duration": 40, "lossless": True})],
+)
 def test_animated_pictures(form, options):
     frames = moving(6)
     raw = animated(frames, form, **options)
@@ -191,7 +199,12 @@ def huge() -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 10000, 10000, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 10000, 10000, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(b""))
+        + chunk(b"IEND", b"")
+    )
 
 
 def test_a_pushed_frame_is_an_array_or_a_picture():

@@ -2,15 +2,21 @@
 
 A small implementation of known parts, chosen in docs/decisions; what differs from its sources is said here:
 
-- SORT (Bewley et al., "Simple Online and Realtime Tracking", 2016): a Kalman filter predicts each track's box, the assignment of
+- SORT (Bewley et al., "Simple Online and Realtime Tracking", 2016): a Kalman filter predicts each track's box, the
+  assignment of
   least cost by IoU says which detection belongs to it, tracks unseen for `max_age` frames end.
-- ByteTrack (Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", 2022): detections of low score
+- ByteTrack (Zhang et al., "ByteTrack: Multi-Object Tracking by Associating Every Detection Box", 2022): detections of
+  low score
   are matched in a second round, to the tracks that were in sight a frame ago and found nothing in the first.
-- C-BIoU (Yang et al., "Hard to Track Objects with Irregular Motions and Similar Appearances?", 2023): boxes are grown by a share of
+- C-BIoU (Yang et al., "Hard to Track Objects with Irregular Motions and Similar Appearances?", 2023): boxes are grown
+  by a share of
   their size before their IoU is taken, since small things leave their own box from one frame to the next.
-- OC-SORT (Cao et al., "Observation-Centric SORT", 2023): what is left is matched by where a track was last seen. Here by distance,
-  and only for the labels and distances that the facts name (`jump`): a ball that bounces, a player set back to the start.
-- `wrap`: what leaves the frame at one side comes in at the other, as in many games. Distances are then taken around the frame.
+- OC-SORT (Cao et al., "Observation-Centric SORT", 2023): what is left is matched by where a track was last seen. Here
+  by distance,
+  and only for the labels and distances that the facts name (`jump`): a ball that bounces, a player set back to the
+  start.
+- `wrap`: what leaves the frame at one side comes in at the other, as in many games. Distances are then taken around the
+  frame.
 
 Detections and tracks of different labels never match. The same input always gives the same numbers.
 """
@@ -39,8 +45,8 @@ class Rules:
         iou, iou_low: least IoU of a match in the first and in the second round.
         buffer: by which share of its width and height a box grows on each side before its IoU is taken.
         max_age: frames that a track lives on unseen.
-        min_hits: frames in a row that a track must be seen in before it is reported, but for those that begin in the first frame.
-        wrap: axes around which the frame closes: `""`, `x`, `y` or `xy`.
+        min_hits: frames in a row that a track must be seen in before it is reported, but for those that begin in the
+        first frame. wrap: axes around which the frame closes: `""`, `x`, `y` or `xy`.
         jump: label -> greatest distance in pixels by which it may miss its track and still be it.
         noise_place, noise_velocity: as in `Motion`.
     """
@@ -91,9 +97,14 @@ class Tracker:
             labels: int [n].
 
         Returns:
-            Numbers of the tracks that are in sight, from 1 and ascending, int64 [m]; and the row of each one's detection, int64 [m].
+            Numbers of the tracks that are in sight, from 1 and ascending, int64 [m]; and the row of each one's
+            detection, int64 [m].
         """
-        boxes, scores, labels = np.asarray(boxes, np.float64).reshape(-1, 4), np.asarray(scores, np.float64), np.asarray(labels, np.int64)
+        boxes, scores, labels = (
+            np.asarray(boxes, np.float64).reshape(-1, 4),
+            np.asarray(scores, np.float64),
+            np.asarray(labels, np.int64),
+        )
         seen = np.concatenate([(boxes[:, :2] + boxes[:, 2:]) / 2, np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0)], axis=1)
         rules, high = self._rules, scores >= self._rules.high
         self._motion.predict()
@@ -103,8 +114,18 @@ class Tracker:
         self._jump(row_of, seen, labels, np.flatnonzero(scores >= rules.start))
         return self._move_on(row_of, seen, labels, scores >= rules.start)
 
-    def _match(self, row_of: np.ndarray, seen: np.ndarray, labels: np.ndarray, rows: np.ndarray, least: float, in_sight: bool = False) -> None:
-        """A round by IoU between the tracks that have no detection yet (only those seen a frame ago where `in_sight`) and some detections."""
+    def _match(
+        self,
+        row_of: np.ndarray,
+        seen: np.ndarray,
+        labels: np.ndarray,
+        rows: np.ndarray,
+        least: float,
+        in_sight: bool = False,
+    ) -> None:
+        """A round by IoU between the tracks that have no detection yet (only those seen a frame ago where `in_sight`)
+        and some detections.
+        """
         tracks = np.flatnonzero((row_of < 0) & ((self._missed == 0) | (not in_sight)))
         if not len(rows) or not len(tracks):
             return
@@ -144,21 +165,28 @@ class Tracker:
     def _assign(self, cost: np.ndarray, most: float) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of the pairs of least total cost, none above `most`.
 
-        A row and a column that only have each other are a pair without further ado: what is left for the solver is small, and
-        mostly nothing, where many things hardly move.
+        A row and a column that only have each other are a pair without further ado: what is left for the solver is
+        small, and mostly nothing, where many things hardly move.
         """
         fits = cost <= most
         alone = fits & (fits.sum(axis=1, keepdims=True) == 1) & (fits.sum(axis=0, keepdims=True) == 1)
         mine, theirs = np.nonzero(alone)
-        open_rows, open_columns = np.flatnonzero(fits.any(axis=1) & ~alone.any(axis=1)), np.flatnonzero(fits.any(axis=0) & ~alone.any(axis=0))
+        open_rows, open_columns = (
+            np.flatnonzero(fits.any(axis=1) & ~alone.any(axis=1)),
+            np.flatnonzero(fits.any(axis=0) & ~alone.any(axis=0)),
+        )
         if not len(open_rows):
             return mine, theirs
         crowd = np.ix_(open_rows, open_columns)
-        _, column_of, _ = self._lapjv(np.where(fits[crowd], cost[crowd], _NEVER), extend_cost=True, cost_limit=2 * most + 1e-9)
+        _, column_of, _ = self._lapjv(
+            np.where(fits[crowd], cost[crowd], _NEVER), extend_cost=True, cost_limit=2 * most + 1e-9
+        )
         taken = np.flatnonzero(column_of >= 0)
         return np.concatenate([mine, open_rows[taken]]), np.concatenate([theirs, open_columns[column_of[taken]]])
 
-    def _move_on(self, row_of: np.ndarray, seen: np.ndarray, labels: np.ndarray, may_start: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _move_on(
+        self, row_of: np.ndarray, seen: np.ndarray, labels: np.ndarray, may_start: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """End tracks, begin tracks, number those that are due; the numbers in sight and their detections."""
         rules, found = self._rules, row_of >= 0
         self._last[found] = seen[row_of[found]]
@@ -168,10 +196,17 @@ class Tracker:
         stay = np.flatnonzero(found | ((self._id > 0) & (self._missed <= rules.max_age)))
         born = np.setdiff1d(np.flatnonzero(may_start), row_of)
         at = np.rint(seen[born])
-        born = born[np.lexsort((at[:, 0], at[:, 1], labels[born]))]  # in reading order, to the pixel: scores that are all but equal decide nothing
+        born = born[
+            np.lexsort((at[:, 0], at[:, 1], labels[born]))
+        ]  # in reading order, to the pixel: scores that are all but equal decide nothing
         self._motion = self._motion.keep(stay, Motion.begin(seen[born], rules.noise_place, rules.noise_velocity))
         self._last = np.concatenate([self._last[stay], seen[born]])
-        fresh = {"_label": labels[born], "_id": np.zeros_like(born), "_hits": np.ones_like(born), "_missed": np.zeros_like(born)}
+        fresh = {
+            "_label": labels[born],
+            "_id": np.zeros_like(born),
+            "_hits": np.ones_like(born),
+            "_missed": np.zeros_like(born),
+        }
         for name, values in fresh.items():
             setattr(self, name, np.concatenate([getattr(self, name)[stay], values]))
         row_of = np.concatenate([row_of[stay], born])
@@ -194,7 +229,11 @@ def overlap(mine: np.ndarray, theirs: np.ndarray, buffer: float = 0.0) -> np.nda
     for axis in (0, 1):
         here, there = mine[:, axis], theirs[:, axis]
         half_here, half_there = mine[:, axis + 2] * reach, theirs[:, axis + 2] * reach
-        shared = shared * np.maximum(np.minimum.outer(here + half_here, there + half_there) - np.maximum.outer(here - half_here, there - half_there), 0.0)
+        shared = shared * np.maximum(
+            np.minimum.outer(here + half_here, there + half_there)
+            - np.maximum.outer(here - half_here, there - half_there),
+            0.0,
+        )
     areas = (2 * reach) ** 2 * np.add.outer(mine[:, 2] * mine[:, 3], theirs[:, 2] * theirs[:, 3])
     return np.asarray(shared / np.maximum(areas - shared, 1e-12))
 
@@ -203,5 +242,7 @@ def _solver() -> Any:
     try:
         from lap import lapjv
     except ImportError as exc:
-        raise MissingDependency("tracking assigns boxes with lap, which is not installed", "pip install 'torchport[video]'") from exc
+        raise MissingDependency(
+            "tracking assigns boxes with lap, which is not installed", "pip install 'torchport[video]'"
+        ) from exc
     return lapjv

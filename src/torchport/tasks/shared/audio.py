@@ -1,4 +1,6 @@
-"""Recordings: WAV, FLAC, OGG and MP3 bytes to float32 mono at one rate, by blocks so that an hour takes no more memory than a minute, and back to WAV."""
+"""Recordings: WAV, FLAC, OGG and MP3 bytes to float32 mono at one rate, by blocks so that an hour takes no more memory
+than a minute, and back to WAV.
+"""
 
 from __future__ import annotations
 
@@ -33,14 +35,15 @@ def decode(raw: bytes, rate: int) -> np.ndarray:
 
 
 def blocks(raw: bytes, rate: int) -> Iterator[np.ndarray]:
-    """A recording piece by piece, as float32 [samples] at `rate` Hz; the pieces are never empty, and there is at least one.
+    """A recording piece by piece, as float32 [samples] at `rate` Hz; the pieces are never empty, and there is at least
+    one.
 
     Channels are mixed by their mean; another rate is resampled by soxr at high quality. Integer samples become -1..1;
     samples of a float file are left as they are, even beyond that. A file that is cut short gives what is there.
 
     Raises:
-        BadInput: no recording, one without samples, or one with a rate beyond 1..768 kHz or with samples that are no numbers.
-        MissingDependency: soundfile or soxr is not installed.
+        BadInput: no recording, one without samples, or one with a rate beyond 1..768 kHz or with samples that are no
+        numbers. MissingDependency: soundfile or soxr is not installed.
     """
     some = False
     with _open(raw) as file:
@@ -90,11 +93,19 @@ def _open(raw: bytes) -> soundfile.SoundFile:
         raise MissingDependency(f"recordings need soundfile: {exc}", "pip install 'torchport[audio]'") from exc
     try:
         file = soundfile.SoundFile(io.BytesIO(raw))
-    except (soundfile.SoundFileError, TypeError, ValueError) as exc:  # TypeError: bytes taken for a file without a header
-        raise BadInput(f"this is no recording that can be read: {_reason(exc)}", "give a WAV, FLAC, OGG or MP3 file") from exc
+    except (
+        soundfile.SoundFileError,
+        TypeError,
+        ValueError,
+    ) as exc:  # TypeError: bytes taken for a file without a header
+        raise BadInput(
+            f"this is no recording that can be read: {_reason(exc)}", "give a WAV, FLAC, OGG or MP3 file"
+        ) from exc
     if file.samplerate not in _RATES:
         file.close()
-        raise BadInput(f"the recording has a rate of {file.samplerate} Hz", f"give one between {_RATES[0]} and {_RATES[-1]} Hz")
+        raise BadInput(
+            f"the recording has a rate of {file.samplerate} Hz", f"give one between {_RATES[0]} and {_RATES[-1]} Hz"
+        )
     return file
 
 
@@ -121,7 +132,9 @@ def _resampled(pieces: Iterable[np.ndarray], source: int, rate: int) -> Iterator
     try:
         import soxr
     except ImportError as exc:
-        raise MissingDependency(f"a recording of {source} Hz for a model of {rate} Hz needs soxr: {exc}", "pip install 'torchport[audio]'") from exc
+        raise MissingDependency(
+            f"a recording of {source} Hz for a model of {rate} Hz needs soxr: {exc}", "pip install 'torchport[audio]'"
+        ) from exc
     stream: Any = soxr.ResampleStream(source, rate, 1, dtype="float32")
     for piece in pieces:
         yield stream.resample_chunk(piece)

@@ -30,7 +30,9 @@ def overlaps(one: np.ndarray, other: np.ndarray, *, pixel: int = 0, of_smaller: 
     return np.asarray(np.divide(shared, whole, out=np.zeros_like(shared), where=whole > 0))
 
 
-def suppress(boxes: np.ndarray, scores: np.ndarray, most: float, classes: np.ndarray | None = None, **how: Any) -> np.ndarray:
+def suppress(
+    boxes: np.ndarray, scores: np.ndarray, most: float, classes: np.ndarray | None = None, **how: Any
+) -> np.ndarray:
     """Non-maximum suppression: go down the scores, and drop what overlaps a kept box of its class by more than `most`.
 
     Args:
@@ -53,9 +55,11 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, most: float, classes: np.nda
 
 
 def best(boxes: np.ndarray, scores: np.ndarray, *, threshold: float, nms: float | None, top: int) -> np.ndarray:
-    """The answers among all that a network proposes: the `top` highest scores above the threshold, after non-maximum suppression.
+    """The answers among all that a network proposes: the `top` highest scores above the threshold, after non-maximum
+    suppression.
 
-    Doubles are looked for among those `top` only, so that a graph of a fixed size can do the same (`detection_graphs.Best`).
+    Doubles are looked for among those `top` only, so that a graph of a fixed size can do the same
+    (`detection_graphs.Best`).
 
     Args:
         boxes: float32 [n, 4].
@@ -63,7 +67,8 @@ def best(boxes: np.ndarray, scores: np.ndarray, *, threshold: float, nms: float 
         nms: greatest overlap of two boxes of one class, or None where none is needed.
 
     Returns:
-        float32 [min(top, n * classes), 6]: x1, y1, x2, y2, score, class by rank; rows of zeros for what is not an answer.
+        float32 [min(top, n * classes), 6]: x1, y1, x2, y2, score, class by rank; rows of zeros for what is not an
+        answer.
     """
     rows, classes = np.nonzero(scores > threshold)
     values = scores[rows, classes]
@@ -71,16 +76,20 @@ def best(boxes: np.ndarray, scores: np.ndarray, *, threshold: float, nms: float 
     found = np.zeros((min(top, scores.size), 6), np.float32)
     found[: len(order)] = np.column_stack([boxes[rows[order]], values[order], classes[order]])
     if nms is not None and len(order):
-        dropped = np.setdiff1d(np.arange(len(order)), suppress(found[: len(order), :4], found[: len(order), 4], nms, classes[order]))
+        dropped = np.setdiff1d(
+            np.arange(len(order)), suppress(found[: len(order), :4], found[: len(order), 4], nms, classes[order])
+        )
         found[dropped] = 0
     return found
 
 
-def matched(found: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]], least: float = SAME) -> tuple[int, int]:
+def matched(
+    found: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]], least: float = SAME
+) -> tuple[int, int]:
     """How many found boxes are right, and how many are judged at all.
 
-    The surest takes the wanted box of its class that it overlaps most, by `least` or more, and so on down. What falls on a wanted
-    box with `crowd` (a mass of things labelled as one) is neither right nor wrong.
+    The surest takes the wanted box of its class that it overlaps most, by `least` or more, and so on down. What falls
+    on a wanted box with `crowd` (a mass of things labelled as one) is neither right nor wrong.
 
     Args:
         found: `{"index", "score", "box"}`, as a result lists them.
@@ -104,19 +113,28 @@ def matched(found: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, An
 
 
 def f1(found: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, Any]], least: float = SAME) -> float:
-    """The harmonic mean of precision and recall of one picture; 1 where there is nothing to find and nothing was found."""
+    """The harmonic mean of precision and recall of one picture; 1 where there is nothing to find and nothing was
+    found.
+    """
     right, judged = matched(found, wanted, least)
     count = judged + sum(not one.get("crowd") for one in wanted)
     return 2 * right / count if count else 1.0
 
 
 def alike(found: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]], most: float = 1.0) -> bool:
-    """Whether two lists hold the same boxes: each has its partner of the same class, no edge further off than `most` pixels."""
+    """Whether two lists hold the same boxes: each has its partner of the same class, no edge further off than `most`
+    pixels.
+    """
     if len(found) != len(other):
         return False
     left = list(other)
     for one in found:
-        near = (at for at, two in enumerate(left) if two["index"] == one["index"] and max(abs(a - b) for a, b in zip(one["box"], two["box"], strict=True)) <= most)
+        near = (
+            at
+            for at, two in enumerate(left)
+            if two["index"] == one["index"]
+            and max(abs(a - b) for a, b in zip(one["box"], two["box"], strict=True)) <= most
+        )
         at = next(near, None)
         if at is None:
             return False

@@ -1,12 +1,15 @@
-"""Faces by three networks in a row (K. Zhang et al., Joint Face Detection and Alignment Using Multi-task Cascaded Convolutional Networks, 2016).
+"""Faces by three networks in a row (K. Zhang et al., Joint Face Detection and Alignment Using Multi-task Cascaded
+Convolutional Networks, 2016).
 
 The order of things, its roundings and its constants are those of facenet-pytorch, so that its weights give its boxes:
 
-1. `pnet` looks at the picture in a pyramid of sizes, `factor` apart, from 12 / `min_size` down to a shortest side of 12. Each of its
-   outputs stands for 12 x 12 pixels, 2 apart. Doubles go by an overlap of 0.5 within a size, then 0.7 over all; boxes are moved
-   by the network's answer, and made square.
+1. `pnet` looks at the picture in a pyramid of sizes, `factor` apart, from 12 / `min_size` down to a shortest side of
+12. Each of its
+   outputs stands for 12 x 12 pixels, 2 apart. Doubles go by an overlap of 0.5 within a size, then 0.7 over all; boxes
+   are moved by the network's answer, and made square.
 2. `rnet` looks at each box, resized to 24 x 24: least score, doubles by 0.7, moved, squared.
-3. `onet` does so at 48 x 48, and answers five points (eyes, nose, corners of the mouth); non-maximum suppression at 0.7 of the smaller box.
+3. `onet` does so at 48 x 48, and answers five points (eyes, nose, corners of the mouth); non-maximum suppression at 0.7
+of the smaller box.
 
 All resizing is the mean over the covered pixels, by sums over the picture that are made once. numpy only.
 """
@@ -28,7 +31,9 @@ _MOST = 0.7
 
 
 def drive(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
-    """A driver: `image`, uint8 [height, width, 3] -> `found`, float32 [n, 6] as `boxes.best`, and `points`, float32 [n, 5, 2], in its pixels."""
+    """A driver: `image`, uint8 [height, width, 3] -> `found`, float32 [n, 6] as `boxes.best`, and `points`, float32 [n,
+    5, 2], in its pixels.
+    """
     height, width = values["image"].shape[:2]
     image = pictures.shrink(values["image"], (facts["max_side"],) * 2, facts["max_side"] ** 2)
     sums = _sums(image)
@@ -48,7 +53,10 @@ def _proposals(sums: np.ndarray, facts: Facts) -> Generator[Call, Any, np.ndarra
     scale, least = _CELL / facts["min_size"], facts["thresholds"][0]
     found = [np.zeros((0, 9), np.float32)]
     while min(height, width) * scale >= _CELL:
-        rows, columns = _spans(np.zeros(1, int), np.array([height]), int(height * scale + 1)), _spans(np.zeros(1, int), np.array([width]), int(width * scale + 1))
+        rows, columns = (
+            _spans(np.zeros(1, int), np.array([height]), int(height * scale + 1)),
+            _spans(np.zeros(1, int), np.array([width]), int(width * scale + 1)),
+        )
         answered = yield Call("pnet", {"levels": _means(sums, rows, columns)})
         score = answered["score"][0]
         row, column = np.nonzero(score >= least)
@@ -62,7 +70,9 @@ def _proposals(sums: np.ndarray, facts: Facts) -> Generator[Call, Any, np.ndarra
     return _square(_moved(boxes[:, :5], boxes[:, 5:], pixel=0))
 
 
-def _refine(stage: str, side: int, sums: np.ndarray, boxes: np.ndarray, least: float) -> Generator[Call, Any, tuple[np.ndarray, np.ndarray]]:
+def _refine(
+    stage: str, side: int, sums: np.ndarray, boxes: np.ndarray, least: float
+) -> Generator[Call, Any, tuple[np.ndarray, np.ndarray]]:
     """The boxes that a stage takes for faces, moved to where it sees them, and its points; square after `rnet`."""
     height, width = sums.shape[0] - 1, sums.shape[1] - 1
     edges = np.trunc(boxes[:, :4]).astype(np.int64)
@@ -72,7 +82,10 @@ def _refine(stage: str, side: int, sums: np.ndarray, boxes: np.ndarray, least: f
     boxes, start, length = boxes[inside, :4], start[inside], length[inside]
     if not len(boxes):
         return np.zeros((0, 5), np.float32), np.zeros((0, 5, 2), np.float32)
-    answered = yield Call(stage, {"levels": _means(sums, _spans(start[:, 1], length[:, 1], side), _spans(start[:, 0], length[:, 0], side))})
+    answered = yield Call(
+        stage,
+        {"levels": _means(sums, _spans(start[:, 1], length[:, 1], side), _spans(start[:, 0], length[:, 0], side))},
+    )
     passed = answered["score"] > least
     boxes, moves = np.column_stack([boxes[passed], answered["score"][passed]]), answered["box"][passed]
     if "points" not in answered:
@@ -100,14 +113,18 @@ def _square(boxes: np.ndarray) -> np.ndarray:
 
 
 def _sums(image: np.ndarray) -> np.ndarray:
-    """uint32 [height + 1, width + 1, 3]: the sum of all pixels above and to the left; differences are right beyond 2**32 too."""
+    """uint32 [height + 1, width + 1, 3]: the sum of all pixels above and to the left; differences are right beyond
+    2**32 too.
+    """
     sums = np.zeros((image.shape[0] + 1, image.shape[1] + 1, image.shape[2]), np.uint32)
     np.cumsum(np.cumsum(image, 0, dtype=np.uint32), 1, out=sums[1:, 1:], dtype=np.uint32)
     return sums
 
 
 def _spans(start: np.ndarray, length: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """First pixels and the ends of `count` spans that cover `length` pixels from `start`, int [n, count] each; neighbours may share a pixel."""
+    """First pixels and the ends of `count` spans that cover `length` pixels from `start`, int [n, count] each;
+    neighbours may share a pixel.
+    """
     steps = np.arange(count)
     return start[:, None] + steps * length[:, None] // count, start[:, None] - (-(steps + 1) * length[:, None] // count)
 
@@ -123,4 +140,7 @@ def _means(sums: np.ndarray, rows: tuple[np.ndarray, np.ndarray], columns: tuple
 
 def describe(facts: Mapping[str, Any]) -> str:
     """The cascade in words, for reports."""
-    return f"pnet on a pyramid of sizes {facts['factor']:g} apart, rnet at 24 x 24, onet at 48 x 48; non-maximum suppression after each"
+    return (
+        f"pnet on a pyramid of sizes {facts['factor']:g} apart, rnet at 24 x 24, onet at 48 x 48; non-maximum "
+        "suppression after each"
+    )

@@ -19,7 +19,9 @@ STAGES: Mapping[str, tuple[int, tuple[str, ...]]] = {
 
 
 class Stage(nn.Module):
-    """float32 [batch, 3, height, width] of RGB in 0..255 -> a stage's outputs, with the score of a face alone, [batch, ...]."""
+    """float32 [batch, 3, height, width] of RGB in 0..255 -> a stage's outputs, with the score of a face alone, [batch,
+    ...].
+    """
 
     def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
         super().__init__()
@@ -44,8 +46,12 @@ def graphs(model: Any, facts: Mapping[str, Any]) -> dict[str, TaskGraph] | None:
         height, width = (60, 71) if name == "pnet" else (side, side)
         example = random.integers(0, 256, (1 if name == "pnet" else 2, 3, height, width)).astype(np.float32)
         dims = {2: "height", 3: "width"} if name == "pnet" else {0: "batch"}
-        bounds: dict[str, tuple[int, int | None]] = dict.fromkeys(("height", "width"), (12, greatest(facts))) if name == "pnet" else {}
-        made[name] = TaskGraph(Stage(getattr(model, name), outputs).eval(), {"levels": example}, {"levels": dims}, bounds)
+        bounds: dict[str, tuple[int, int | None]] = (
+            dict.fromkeys(("height", "width"), (12, greatest(facts))) if name == "pnet" else {}
+        )
+        made[name] = TaskGraph(
+            Stage(getattr(model, name), outputs).eval(), {"levels": example}, {"levels": dims}, bounds
+        )
     return made
 
 

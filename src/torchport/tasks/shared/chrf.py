@@ -1,4 +1,6 @@
-"""How alike two texts are by their runs of characters: chrF (Popović, "chrF: character n-gram F-score", 2015), for any script."""
+"""How alike two texts are by their runs of characters: chrF (Popović, "chrF: character n-gram F-score", 2015), for any
+script.
+"""
 
 from __future__ import annotations
 

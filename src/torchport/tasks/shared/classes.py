@@ -1,4 +1,6 @@
-"""Which class a label of the user's data means: told by class folders, file names or a table, and never guessed in silence."""
+"""Which class a label of the user's data means: told by class folders, file names or a table, and never guessed in
+silence.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ _ORDER = "give --set labels=FILE with the names in the order of the model's outp
 
 
 def class_folders(data: Path, tables: Sequence[str], is_item: Callable[[Path], bool]) -> list[str]:
-    """Names of the sub-folders that label what lies in them, sorted as text (the order of torchvision's ImageFolder); none where labels come from elsewhere.
+    """Names of the sub-folders that label what lies in them, sorted as text (the order of torchvision's ImageFolder);
+    none where labels come from elsewhere.
 
     Args:
         tables: suffixes of tables; a folder with one table is labelled by that.
@@ -34,8 +37,11 @@ def numbered(names: Sequence[str]) -> bool:
     return all(name.isascii() and name.isdigit() and str(int(name)) == name for name in names)
 
 
-def settle(folders: Sequence[str], items: Sequence[Item], facts: Facts, model: Signature, *, from_names: bool = False) -> Settled:
-    """Items whose labels are classes of the model, the facts with the names of class folders where nobody gave names, and what was assumed of them.
+def settle(
+    folders: Sequence[str], items: Sequence[Item], facts: Facts, model: Signature, *, from_names: bool = False
+) -> Settled:
+    """Items whose labels are classes of the model, the facts with the names of class folders where nobody gave names,
+    and what was assumed of them.
 
     Args:
         folders: what `class_folders` found.
@@ -63,7 +69,10 @@ def _of_one(item: Item, facts: Facts) -> Item:
     if item.label is None:
         return item
     if facts["activation"] != "none" and float(item.label) not in (0.0, 1.0):
-        raise BadInput(f"{item.name} is labelled {item.label}, the model answers one probability", "give the labels 0 and 1; where it answers a number, set activation=none")
+        raise BadInput(
+            f"{item.name} is labelled {item.label}, the model answers one probability",
+            "give the labels 0 and 1; where it answers a number, set activation=none",
+        )
     return Item(item.name, item.read, float(item.label))
 
 
@@ -81,7 +90,10 @@ def _from_names(items: Sequence[Item], facts: Facts, count: int) -> Settled:
     first = labelled[0]
     if not Path(first.name).stem.rpartition("_")[2].isdigit():  # names of classes
         return Settled(list(items), facts)
-    said = f"labels are read from file names: {Path(first.name).name} counts as class {first.label}; if the number means something else, give a CSV file with the columns file,label"
+    said = (
+        f"labels are read from file names: {Path(first.name).name} counts as class {first.label}; if the number means "
+        "something else, give a CSV file with the columns file,label"
+    )
     return Settled(list(items), facts, ("labels",), (said,))
 
 
@@ -94,23 +106,43 @@ def _numbered(folders: Sequence[str], settled: Settled, count: int) -> Settled:
 
 def _named(folders: Sequence[str], items: Sequence[Item], facts: Facts, count: int) -> Settled:
     if len(folders) != count:
-        said = f"the data has {len(folders)} class folders ({_shown(folders)}), the model answers {count}: which class is whose cannot be told, so the items count as unlabelled; {_ORDER}"
+        said = (
+            f"the data has {len(folders)} class folders ({_shown(folders)}), the model answers {count}: which class is "
+            f"whose cannot be told, so the items count as unlabelled; {_ORDER}"
+        )
         return Settled(_unlabelled(items), facts, ("labels",), (said,))
-    said = f"classes are named after the class folders in the order of torchvision's ImageFolder ({_shown([f'{i} {name}' for i, name in enumerate(folders)])}); if the model was trained with another, {_ORDER}"
+    said = (
+        "classes are named after the class folders in the order of torchvision's ImageFolder "
+        f"({_shown([f'{i} {name}' for i, name in enumerate(folders)])}); if the model was trained with another, "
+        f"{_ORDER}"
+    )
     return Settled(list(items), {**facts, "labels": list(folders)}, ("labels",), (said,))
 
 
 def _about_names(folders: Sequence[str], labels: Sequence[str]) -> list[str]:
     if not set(folders) <= set(labels):
-        return [f"no class is called '{next(name for name in folders if name not in labels)}': class folders are matched to labels by their order, {folders[0]} to '{labels[0]}'; {_ORDER}"]
+        return [
+            f"no class is called '{next(name for name in folders if name not in labels)}': class folders are matched "
+            f"to labels by their order, {folders[0]} to '{labels[0]}'; {_ORDER}"
+        ]
     if set(folders) == set(labels) and list(labels) != sorted(labels):
-        return [f"labels are in another order than torchvision's ImageFolder gives the class folders ({_shown(folders)}): right only where the model was trained so"]
+        return [
+            f"labels are in another order than torchvision's ImageFolder gives the class folders ({_shown(folders)}): "
+            "right only where the model was trained so"
+        ]
     return _missing(labels, folders)
 
 
 def _missing(labels: Sequence[str], folders: Sequence[str]) -> list[str]:
     absent = [name for name in labels if name not in folders]
-    return [f"no class folder for {len(absent)} of the model's {len(labels)} classes ({_shown(absent)}): accuracy says nothing of them"] if absent else []
+    return (
+        [
+            f"no class folder for {len(absent)} of the model's {len(labels)} classes ({_shown(absent)}): accuracy "
+            "says nothing of them"
+        ]
+        if absent
+        else []
+    )
 
 
 def _unlabelled(items: Sequence[Item]) -> list[Item]:

@@ -1,4 +1,6 @@
-"""Which column of a user's table is what, by the names that people give them; case and surrounding blanks do not count."""
+"""Which column of a user's table is what, by the names that people give them; case and surrounding blanks do not
+count.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def refuse_pairs(row: Mapping[str, Any], where: str) -> None:
     for name, value in row.items():
         if isinstance(name, str) and name.strip().lower() in PAIR and value not in (None, ""):
             hint = "join the two in the column text as the model was trained to read them, or leave the column out"
-            raise BadInput(f"{where}: the column '{name}' makes pairs of texts, and every task here reads one text", hint)
+            raise BadInput(
+                f"{where}: the column '{name}' makes pairs of texts, and every task here reads one text", hint
+            )
 
 
 def column(names: Sequence[str] | None, wanted: Sequence[str], where: str, *, needed: bool = True) -> str | None:
@@ -39,6 +43,7 @@ def column(names: Sequence[str] | None, wanted: Sequence[str], where: str, *, ne
     if not found and needed:
         raise BadInput(
             f"{where} has the columns {', '.join(map(str, names or ())) or 'of no name'}",
-            f"its first line names the columns, as in {wanted[0]},label; {wanted[0]} may be called {', '.join(wanted[1:4])} too",
+            f"its first line names the columns, as in {wanted[0]},label; {wanted[0]} may be called "
+            f"{', '.join(wanted[1:4])} too",
         )
     return found[0] if found else None

@@ -20,7 +20,8 @@ LEAST_SAMPLES = 800
 
 
 def vocabulary(value: Any) -> list[str] | None:
-    """Symbols in the order of the model's outputs: a list, a `vocab.json` (symbol -> index), or a text file with one symbol a line.
+    """Symbols in the order of the model's outputs: a list, a `vocab.json` (symbol -> index), or a text file with one
+    symbol a line.
 
     Raises:
         UsageError: the file cannot be read, or indices are missing.
@@ -32,11 +33,16 @@ def vocabulary(value: Any) -> list[str] | None:
         content = path.read_text(encoding="utf-8")
         known = json.loads(content) if path.suffix == ".json" else content.rstrip("\n").split("\n")
     except (OSError, ValueError) as exc:
-        raise UsageError(f"vocabulary: '{value}' cannot be read", "give a vocab.json, or a text file with one symbol a line") from exc
+        raise UsageError(
+            f"vocabulary: '{value}' cannot be read", "give a vocab.json, or a text file with one symbol a line"
+        ) from exc
     if isinstance(known, list):
         return list(map(str, known))
     if not isinstance(known, dict) or sorted(known.values()) != list(range(len(known))):
-        raise UsageError(f"vocabulary: '{value}' does not number its symbols from 0 on", "give the vocab.json that the model was trained with")
+        raise UsageError(
+            f"vocabulary: '{value}' does not number its symbols from 0 on",
+            "give the vocab.json that the model was trained with",
+        )
     return sorted(known, key=known.__getitem__)
 
 
@@ -52,7 +58,8 @@ def collapse(path: Sequence[int], blank: int) -> list[tuple[int, int, int]]:
 
 
 def hear(samples: np.ndarray, facts: Facts) -> Calling[str, Heard]:
-    """The words of one window, each with its times; a vocabulary without a sign between words makes one segment a symbol run.
+    """The words of one window, each with its times; a vocabulary without a sign between words makes one segment a
+    symbol run.
 
     Args:
         samples: float32 [n].
@@ -70,7 +77,9 @@ def hear(samples: np.ndarray, facts: Facts) -> Calling[str, Heard]:
 
 
 def words(runs: Sequence[tuple[int, int, int]], facts: Facts, tick: float) -> list[Segment]:
-    """Segments from spoken symbols: a word each where the vocabulary has a sign between words (`|`, a space, or a leading `▁`), else all in one."""
+    """Segments from spoken symbols: a word each where the vocabulary has a sign between words (`|`, a space, or a
+    leading `▁`), else all in one.
+    """
     found: list[Segment] = []
     held: list[tuple[str, int, int]] = []
 

@@ -8,11 +8,13 @@ import torch
 
 
 class BestPath(torch.nn.Module):
-    """`samples` float32 [1, n] -> `tokens` int64 [1, frames], the likeliest symbol of each frame, and `scores` float32 [1, frames], its logit.
+    """`samples` float32 [1, n] -> `tokens` int64 [1, frames], the likeliest symbol of each frame, and `scores` float32
+    [1, frames], its logit.
 
     Args:
-        model: takes [batch, n] samples; answers logits [batch, frames, symbols], or something that holds them as `logits` or first.
-        normalise: bring samples to mean 0 and variance 1 first, as `transformers.Wav2Vec2FeatureExtractor` does.
+        model: takes [batch, n] samples; answers logits [batch, frames, symbols], or something that holds them as
+        `logits` or first. normalise: bring samples to mean 0 and variance 1 first, as
+        `transformers.Wav2Vec2FeatureExtractor` does.
     """
 
     def __init__(self, model: torch.nn.Module, *, normalise: bool) -> None:
@@ -31,5 +33,11 @@ class BestPath(torch.nn.Module):
 def _logits(answer: Any) -> torch.Tensor:
     if isinstance(answer, torch.Tensor):
         return answer
-    found: torch.Tensor = answer["logits"] if hasattr(answer, "keys") and "logits" in answer else next(iter(answer.values())) if hasattr(answer, "values") else answer[0]
+    found: torch.Tensor = (
+        answer["logits"]
+        if hasattr(answer, "keys") and "logits" in answer
+        else next(iter(answer.values()))
+        if hasattr(answer, "values")
+        else answer[0]
+    )
     return found

@@ -1,4 +1,6 @@
-"""Models that speak token by token, taken apart into graphs: an encoder, and a step that carries its state (needs torch)."""
+"""Models that speak token by token, taken apart into graphs: an encoder, and a step that carries its state (needs
+torch).
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ class Encoder(torch.nn.Module):
 
 
 class Step(torch.nn.Module):
-    """One token, or some -> `logits` float32 [batch, vocabulary] of what follows, and the next state, each as NAME_next.
+    """One token, or some -> `logits` float32 [batch, vocabulary] of what follows, and the next state, each as
+    NAME_next.
 
     Args:
         names: what forward takes, in order, by the names of `step`'s arguments; tokens come first.
@@ -52,7 +55,8 @@ class Step(torch.nn.Module):
 
 
 class HuggingFaceSeq2Seq(torch.nn.Module):
-    """An encoder-decoder of transformers: the keys and values of cross-attention are computed once, by the encoder's graph.
+    """An encoder-decoder of transformers: the keys and values of cross-attention are computed once, by the encoder's
+    graph.
 
     State and memory are float32 [batch, heads, length, width]. A self-attention cache begins with one slot that nobody
     reads, for a tensor without elements is more than some runtimes take.
@@ -63,13 +67,21 @@ class HuggingFaceSeq2Seq(torch.nn.Module):
         self.model = model
 
     def encode(self, ids: torch.Tensor, mask: torch.Tensor) -> Tensors:
-        """See `Encoder`; the decoder runs one token for the sake of what it makes of the encoder's answer, the rest is dropped."""
+        """See `Encoder`; the decoder runs one token for the sake of what it makes of the encoder's answer, the rest is
+        dropped.
+        """
         from transformers.cache_utils import EncoderDecoderCache
 
         whole = mask.long()
         hidden = self.model.get_encoder()(input_ids=ids, attention_mask=whole).last_hidden_state
         cache = EncoderDecoderCache(_new_cache(), _new_cache())
-        self.model.get_decoder()(input_ids=ids[:, :1], encoder_hidden_states=hidden, encoder_attention_mask=whole, past_key_values=cache, use_cache=True)
+        self.model.get_decoder()(
+            input_ids=ids[:, :1],
+            encoder_hidden_states=hidden,
+            encoder_attention_mask=whole,
+            past_key_values=cache,
+            use_cache=True,
+        )
         own = {name: torch.zeros_like(value) for name, value in _flat("self", cache.self_attention_cache).items()}
         return {**_flat("cross", cache.cross_attention_cache), **own}
 
@@ -83,12 +95,19 @@ class HuggingFaceSeq2Seq(torch.nn.Module):
             cache.is_updated[layer] = True
         # Only the shape of the encoder's answer is looked at, for the keys and values made of it are in the cache.
         hidden = torch.zeros(1, 1, 1).expand(*mask.shape, self.model.config.hidden_size)
-        answer = self.model(encoder_outputs=BaseModelOutput(last_hidden_state=hidden), attention_mask=mask.long(), decoder_input_ids=token, past_key_values=cache, use_cache=True)
+        answer = self.model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=hidden),
+            attention_mask=mask.long(),
+            decoder_input_ids=token,
+            past_key_values=cache,
+            use_cache=True,
+        )
         return answer.logits[:, -1], _grown("self", read, cache.self_attention_cache)
 
 
 class HuggingFaceCausal(torch.nn.Module):
-    """A causal model of transformers: `ids` int64 [batch, length] after what the cache holds -> the last token's logits.
+    """A causal model of transformers: `ids` int64 [batch, length] after what the cache holds -> the last token's
+    logits.
 
     The cache is as that of `HuggingFaceSeq2Seq`, and begins with the same slot.
     """
@@ -111,15 +130,23 @@ class HuggingFaceCausal(torch.nn.Module):
 
 
 def _flat(kind: str, cache: Any) -> Tensors:
-    return {f"{kind}_{part}_{number}": value for number, layer in enumerate(cache.layers) for part, value in (("key", layer.keys), ("value", layer.values))}
+    return {
+        f"{kind}_{part}_{number}": value
+        for number, layer in enumerate(cache.layers)
+        for part, value in (("key", layer.keys), ("value", layer.values))
+    }
 
 
 def _new_cache() -> Any:
-    """An empty cache of transformers that takes what comes first as it is: theirs joins it to a tensor of one axis, which OpenVINO cannot."""
+    """An empty cache of transformers that takes what comes first as it is: theirs joins it to a tensor of one axis,
+    which OpenVINO cannot.
+    """
     from transformers.cache_utils import DynamicCache, DynamicLayer
 
     class Layer(DynamicLayer):  # type: ignore[misc]
-        def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        def update(
+            self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+        ) -> tuple[torch.Tensor, torch.Tensor]:
             if self.is_initialized:
                 return super().update(key_states, value_states, *args, **kwargs)  # type: ignore[no-any-return]
             self.lazy_initialization(key_states, value_states)
@@ -156,11 +183,16 @@ def parts_of(model: torch.nn.Module, wanted: Sequence[str], kind: str) -> Any:
         try:
             import transformers  # noqa: F401
         except ImportError as exc:
-            raise MissingDependency(f"the model needs transformers: {exc}", "pip install 'torchport[huggingface]'") from exc
+            raise MissingDependency(
+                f"the model needs transformers: {exc}", "pip install 'torchport[huggingface]'"
+            ) from exc
         whole = bool(getattr(model.config, "is_encoder_decoder", False))
         if whole == ("encode" in wanted):
             return (HuggingFaceSeq2Seq if whole else HuggingFaceCausal)(model).eval()
-    raise BadInput(f"{type(model).__name__} is no {kind}", f"give a model of transformers, or a module with the methods {' and '.join(wanted)}")
+    raise BadInput(
+        f"{type(model).__name__} is no {kind}",
+        f"give a model of transformers, or a module with the methods {' and '.join(wanted)}",
+    )
 
 
 def told_by(model: Any) -> dict[str, Any]:
@@ -175,7 +207,10 @@ def told_by(model: Any) -> dict[str, Any]:
         "start": _tokens(getattr(stated, "decoder_start_token_id", None)),
         "end": _tokens(stated.eos_token_id),
         "forced": _tokens(getattr(stated, "forced_bos_token_id", None)),
-        "suppress": [*_tokens(getattr(stated, "suppress_tokens", None)), *(words[0] for words in getattr(stated, "bad_words_ids", None) or () if len(words) == 1)],
+        "suppress": [
+            *_tokens(getattr(stated, "suppress_tokens", None)),
+            *(words[0] for words in getattr(stated, "bad_words_ids", None) or () if len(words) == 1),
+        ],
         "length_penalty": getattr(stated, "length_penalty", None),
         BEAMS: getattr(stated, "num_beams", None),
     }
@@ -186,7 +221,9 @@ def _tokens(value: int | list[int] | None) -> list[int]:
     return [] if value is None else [value] if isinstance(value, int) else list(value)
 
 
-def seq2seq(model: torch.nn.Module, ids: np.ndarray, start: int, bounds: Mapping[str, tuple[int, int | None]]) -> tuple[dict[str, TaskGraph], dict[str, Any]]:
+def seq2seq(
+    model: torch.nn.Module, ids: np.ndarray, start: int, bounds: Mapping[str, tuple[int, int | None]]
+) -> tuple[dict[str, TaskGraph], dict[str, Any]]:
     """The graphs `encoder` and `step` of a model that translates, and how they are wired.
 
     Args:
@@ -213,13 +250,25 @@ def seq2seq(model: torch.nn.Module, ids: np.ndarray, start: int, bounds: Mapping
             feed = {**feed, **state, "position": feed["position"] + 1}
     dims = {"token": {0: "batch"}, "mask": {0: "batch", 1: "source"}, "position": {}, **dims}
     graphs = {
-        "encoder": TaskGraph(Encoder(parts).eval(), {"ids": ids, "mask": np.ones(ids.shape, bool)}, {name: {0: "batch", 1: "source"} for name in ("ids", "mask")}, _known(bounds, "batch", "source")),
-        "step": TaskGraph(step, {"token": token.numpy(), **{name: feed[name].numpy() for name in names}}, {name: dims[name] for name in ("token", *names)}, dict(bounds)),
+        "encoder": TaskGraph(
+            Encoder(parts).eval(),
+            {"ids": ids, "mask": np.ones(ids.shape, bool)},
+            {name: {0: "batch", 1: "source"} for name in ("ids", "mask")},
+            _known(bounds, "batch", "source"),
+        ),
+        "step": TaskGraph(
+            step,
+            {"token": token.numpy(), **{name: feed[name].numpy() for name in names}},
+            {name: dims[name] for name in ("token", *names)},
+            dict(bounds),
+        ),
     }
     return graphs, {"reads": names, "state": {name + NEXT: name for name in state}}
 
 
-def causal(model: torch.nn.Module, ids: np.ndarray, bounds: Mapping[str, tuple[int, int | None]]) -> tuple[dict[str, TaskGraph], dict[str, Any]]:
+def causal(
+    model: torch.nn.Module, ids: np.ndarray, bounds: Mapping[str, tuple[int, int | None]]
+) -> tuple[dict[str, TaskGraph], dict[str, Any]]:
     """The graph `step` of a model that continues text, and how it is wired.
 
     Args:
@@ -236,15 +285,27 @@ def causal(model: torch.nn.Module, ids: np.ndarray, bounds: Mapping[str, tuple[i
         step = Step(parts, ["ids", *first]).eval()
         answer = step(torch.from_numpy(ids[:, :half].copy()), *first.values())
         state = {name: answer[name + NEXT] for name in first}
-    dims = {"ids": {1: "length"}, **{name: {axis: dim for axis, dim in _axes(value, first[name], "past").items() if axis} for name, value in state.items()}}
+    dims = {
+        "ids": {1: "length"},
+        **{
+            name: {axis: dim for axis, dim in _axes(value, first[name], "past").items() if axis}
+            for name, value in state.items()
+        },
+    }
     examples = {"ids": ids[:, half:].copy(), **{name: value.numpy() for name, value in state.items()}}
-    wiring = {"first": {name: list(value.shape) for name, value in first.items()}, "state": {name + NEXT: name for name in first}}
+    wiring = {
+        "first": {name: list(value.shape) for name, value in first.items()},
+        "state": {name + NEXT: name for name in first},
+    }
     return {"step": TaskGraph(step, examples, dims, dict(bounds))}, wiring
 
 
 def _axes(one: torch.Tensor, other: torch.Tensor, name: str) -> dict[int, str]:
     """The axes that differ between two tensors are `name`; the first is the batch."""
-    return {0: "batch", **{axis: name for axis, (a, b) in enumerate(zip(one.shape, other.shape, strict=True)) if a != b and axis}}
+    return {
+        0: "batch",
+        **{axis: name for axis, (a, b) in enumerate(zip(one.shape, other.shape, strict=True)) if a != b and axis},
+    }
 
 
 def _known(bounds: Mapping[str, tuple[int, int | None]], *names: str) -> dict[str, tuple[int, int | None]]:

@@ -1,4 +1,6 @@
-"""The facts of a detector: parsed from text, validated, JSON-able. How a picture of another size gets into the network is `letterbox`."""
+"""The facts of a detector: parsed from text, validated, JSON-able. How a picture of another size gets into the network
+is `letterbox`.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,8 @@ DEFAULTS: Mapping[str, Any] = {
 
 ABOUT: Mapping[str, str] = {
     "size": "Height,width of the network's input in pixels, or one number for both; 1 to 4096 each.",
-    "fit": "How a picture of another size gets there: letterbox (scaled as a whole, the rest filled), stretch, or crop (not scaled, cut off or filled).",
+    "fit": "How a picture of another size gets there: letterbox (scaled as a whole, the rest filled), stretch, or "
+    "crop (not scaled, cut off or filled).",
     "place": "Where a letterboxed picture lies: centre or corner (filled at the right and below).",
     "pad": "Grey level that fills the rest, 0 to 255.",
     **{name: about for name, about in picture_facts.ABOUT.items() if name in DEFAULTS},
@@ -49,16 +52,34 @@ ABOUT: Mapping[str, str] = {
     "stride": "Pixels of the input a cell of the head centers. A whole number from 1 on.",
     "box_unit": "Pixels of the input that a box of width 1 has, for the head centers. A number, 0 or more.",
     "threshold": "Lowest score of an answer, 0 to 1.",
-    "nms": "Greatest overlap (IoU, 0 to 1) of two boxes of one class, for non-maximum suppression; none: no suppression; auto: what is usual with the head.",
+    "nms": "Greatest overlap (IoU, 0 to 1) of two boxes of one class, for non-maximum suppression; none: no "
+    "suppression; auto: what is usual with the head.",
     "top": "Greatest number of boxes answered, 1 to 1000.",
-    "labels": "Names of the classes in the order of the model's outputs: a file with one name a line, a COCO file with categories, or a list.",
+    "labels": "Names of the classes in the order of the model's outputs: a file with one name a line, a COCO file "
+    "with categories, or a list.",
     "min_size": "Smallest face that a cascade finds, in pixels, 12 or more.",
     "factor": "Ratio between two sizes of a cascade's pyramid, 0.1 to 0.95.",
     "thresholds": "Lowest score in each of a cascade's three stages, 0 to 1 each.",
     "max_side": "Longest side in pixels before a picture is reduced for a cascade, 48 to 4096.",
 }
 
-ASSUMED = frozenset({"size", "fit", "place", "pad", "interpolation", "antialias", "mean", "std", "scale", "color", "threshold", "stride", "box_unit"})
+ASSUMED = frozenset(
+    {
+        "size",
+        "fit",
+        "place",
+        "pad",
+        "interpolation",
+        "antialias",
+        "mean",
+        "std",
+        "scale",
+        "color",
+        "threshold",
+        "stride",
+        "box_unit",
+    }
+)
 """Facts that alter an answer, so that a report says when nobody gave them."""
 
 AT_PREDICT = frozenset({"factor", "labels", "max_pixels", "nms", "threshold", "thresholds", "top"})
@@ -117,7 +138,9 @@ def _read_labels(value: Any) -> list[str] | None:
             return [str(one["name"]) for one in categories]
         names = [line.strip() for line in text.rstrip().splitlines()]
     except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise UsageError(f"labels: '{value}' cannot be read", "give a text file with one name a line, or a COCO file with categories") from exc
+        raise UsageError(
+            f"labels: '{value}' cannot be read", "give a text file with one name a line, or a COCO file with categories"
+        ) from exc
     if not names:
         raise UsageError(f"labels: '{value}' is empty", "give one name a line")
     return names

@@ -1,7 +1,7 @@
 """The graphs after a detector, of core operators: its outputs into boxes, and the best of those.
 
-`detection_heads.py` says which class of `Centers`, `Queries` and `Rows` reads the outputs of which head; `Best` is the in-graph form of
-`boxes.best`.
+`detection_heads.py` says which class of `Centers`, `Queries` and `Rows` reads the outputs of which head; `Best` is the
+in-graph form of `boxes.best`.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 
 class Centers(nn.Module):
-    """Heat maps of centres (Zhou et al., Objects as Points, 2019): a box where a cell is the highest of its 3 x 3 neighbours.
+    """Heat maps of centres (Zhou et al., Objects as Points, 2019): a box where a cell is the highest of its 3 x 3
+    neighbours.
 
-    heat, logits [batch, classes, rows, columns], and box [batch, 4, rows, columns]: the centre's place within its cell (x, y, in cells
-    of `stride` pixels), width and height (in units of `box_unit` pixels) -> boxes [batch, rows * columns, 4], scores.
+    heat, logits [batch, classes, rows, columns], and box [batch, 4, rows, columns]: the centre's place within its cell
+    (x, y, in cells of `stride` pixels), width and height (in units of `box_unit` pixels) -> boxes [batch, rows *
+    columns, 4], scores.
     """
 
     def __init__(self, facts: Mapping[str, Any]) -> None:
@@ -32,11 +34,15 @@ class Centers(nn.Module):
         rows = torch.arange(heat.shape[2], dtype=torch.float32)[None, :, None]
         centre = torch.stack([(box[:, 0] + columns) * self.stride, (box[:, 1] + rows) * self.stride], 1)
         half = box[:, 2:] * (self.unit / 2)
-        return {"boxes": torch.cat([centre - half, centre + half], 1).flatten(2).transpose(1, 2), "scores": peaks.flatten(2).transpose(1, 2)}
+        return {
+            "boxes": torch.cat([centre - half, centre + half], 1).flatten(2).transpose(1, 2),
+            "scores": peaks.flatten(2).transpose(1, 2),
+        }
 
 
 class Queries(nn.Module):
-    """DETR and its descendants: logits [batch, queries, classes] and pred_boxes [batch, queries, 4], centre and size as shares of the input.
+    """DETR and its descendants: logits [batch, queries, classes] and pred_boxes [batch, queries, 4], centre and size as
+    shares of the input.
 
     Args:
         none: the last class is `no object`, and scores are a softmax; else each class has a score of its own.
@@ -78,10 +84,12 @@ def _corners(centre: Tensor, size: Tensor) -> Tensor:
 
 
 class Best(nn.Module):
-    """boxes [1, n, 4] and scores [1, n, classes] -> found [min(top, n * classes), 6], the same as `boxes.best` with its `nms`.
+    """boxes [1, n, 4] and scores [1, n, classes] -> found [min(top, n * classes), 6], the same as `boxes.best` with its
+    `nms`.
 
-    A box is kept unless a kept one before it overlaps it too much. That is a loop, but a box's fate is settled once those of the boxes
-    before it are: starting from all kept, asking all boxes at once `top` times settles one more rank each time.
+    A box is kept unless a kept one before it overlaps it too much. That is a loop, but a box's fate is settled once
+    those of the boxes before it are: starting from all kept, asking all boxes at once `top` times settles one more rank
+    each time.
     """
 
     earlier: Tensor
@@ -99,7 +107,10 @@ class Best(nn.Module):
         label = places % classes
         chosen = torch.index_select(boxes[0], 0, torch.div(places, classes, rounding_mode="floor"))
         valid = (values > self.threshold).to(values.dtype)
-        sides = (torch.minimum(chosen[:, None, 2:], chosen[None, :, 2:]) - torch.maximum(chosen[:, None, :2], chosen[None, :, :2])).clamp(min=0)
+        sides = (
+            torch.minimum(chosen[:, None, 2:], chosen[None, :, 2:])
+            - torch.maximum(chosen[:, None, :2], chosen[None, :, :2])
+        ).clamp(min=0)
         shared = sides[:, :, 0] * sides[:, :, 1]
         area = (chosen[:, 2] - chosen[:, 0]) * (chosen[:, 3] - chosen[:, 1])
         whole = area[:, None] + area[None, :] - shared

@@ -1,4 +1,6 @@
-"""The heads that detectors end with: what each answers, by name. Adding one is a line here and, where none fits, a class in `detection_graphs`."""
+"""The heads that detectors end with: what each answers, by name. Adding one is a line here and, where none fits, a
+class in `detection_graphs`.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,17 @@ class Head:
         known = {spec.name: spec for spec in model.outputs}
         if not all(name in known for name in self.outputs):
             if len(model.outputs) < len(self.outputs):
-                raise BadInput(f"the model answers {', '.join(known)}; this head reads {', '.join(self.outputs)}", "give another --set head=...")
+                raise BadInput(
+                    f"the model answers {', '.join(known)}; this head reads {', '.join(self.outputs)}",
+                    "give another --set head=...",
+                )
             known = dict(zip(self.outputs, model.outputs, strict=False))
         chosen = {name: known[name] for name in self.outputs}
         if len(chosen[self.outputs[0]].shape) <= self.axis:
-            raise BadInput(f"the model's output {shown(chosen[self.outputs[0]])} has no axis {self.axis} of classes", "give another --set head=...")
+            raise BadInput(
+                f"the model's output {shown(chosen[self.outputs[0]])} has no axis {self.axis} of classes",
+                "give another --set head=...",
+            )
         return chosen
 
     def classes(self, model: Signature) -> int | None:
@@ -64,7 +72,8 @@ AUTO = "auto"
 
 
 def guess(model: Signature) -> str:
-    """The head that a model's outputs look like: by their names, else one output of three axes is YOLO's, the longer axis its anchors.
+    """The head that a model's outputs look like: by their names, else one output of three axes is YOLO's, the longer
+    axis its anchors.
 
     Raises:
         UsageError: like none.
@@ -77,4 +86,7 @@ def guess(model: Signature) -> str:
     if len(model.outputs) == 1 and len(shape) == 3:
         rows, columns = shape[1:]
         return "yolo-upright" if isinstance(rows, int) and isinstance(columns, int) and rows < columns else "yolo"
-    raise UsageError(f"the outputs {', '.join(map(shown, model.outputs))} are of no known head", f"give --set head=..., one of {', '.join((*HEADS, *CASCADES))}")
+    raise UsageError(
+        f"the outputs {', '.join(map(shown, model.outputs))} are of no known head",
+        f"give --set head=..., one of {', '.join((*HEADS, *CASCADES))}",
+    )

@@ -1,4 +1,6 @@
-"""A user's pictures with the boxes that are in them: COCO files, a JSON file beside each picture, or no labels at all."""
+"""A user's pictures with the boxes that are in them: COCO files, a JSON file beside each picture, or no labels at
+all.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +13,16 @@ from ...errors import BadInput
 from ..base import Item
 from .picture_items import SUFFIXES
 
-_HINT = "a COCO file has images, annotations and categories; a file beside a picture has boxes: [{label or index, box: [x1, y1, x2, y2]}]"
+_HINT = (
+    "a COCO file has images, annotations and categories; a file beside a picture has boxes: [{label or index, box: "
+    "[x1, y1, x2, y2]}]"
+)
 
 
 class Boxes(list[dict[str, Any]]):
-    """What is to be found in one picture: `{"index", "box": [x1, y1, x2, y2]}` each, and `crowd` where it is a mass of things."""
+    """What is to be found in one picture: `{"index", "box": [x1, y1, x2, y2]}` each, and `crowd` where it is a mass of
+    things.
+    """
 
     def __str__(self) -> str:
         return f"{len(self)} box{'' if len(self) == 1 else 'es'}"
@@ -25,9 +32,12 @@ def list_items(data: Path, labels: Sequence[str] | None) -> list[Item]:
     """The pictures of `data` in a stable order, with their boxes.
 
     Args:
-        data: one picture; a COCO file, its pictures beside it or in the folder `images` there; or a folder with one COCO file, or
-            with pictures and `NAME.json` beside `NAME.png`, as `predict` answers it. Without such files there are no labels.
-        labels: names of the classes, where they are known; else classes are numbered in the order of the COCO categories.
+        data: one picture; a COCO file, its pictures beside it or in the folder `images` there; or a folder with one
+        COCO file, or
+            with pictures and `NAME.json` beside `NAME.png`, as `predict` answers it. Without such files there are no
+            labels.
+        labels: names of the classes, where they are known; else classes are numbered in the order of the COCO
+        categories.
 
     Raises:
         BadInput: no picture, a damaged file, or a class that is not one of `labels`.
@@ -37,11 +47,18 @@ def list_items(data: Path, labels: Sequence[str] | None) -> list[Item]:
     if data.is_file():
         return _coco(data, _json(data), labels) if data.suffix.lower() == ".json" else [_item(data, data.name)]
     found = sorted(path for path in data.rglob("*") if _is_picture(path))
-    documents = {path: content for path in sorted(data.glob("*.json")) if isinstance(content := _json(path), dict) and "annotations" in content}
+    documents = {
+        path: content
+        for path in sorted(data.glob("*.json"))
+        if isinstance(content := _json(path), dict) and "annotations" in content
+    }
     if len(documents) == 1:
         return _coco(*documents.popitem(), labels)
     if documents:
-        raise BadInput(f"{data} holds several COCO files: {', '.join(path.name for path in documents)}", "give the one to use as --data")
+        raise BadInput(
+            f"{data} holds several COCO files: {', '.join(path.name for path in documents)}",
+            "give the one to use as --data",
+        )
     if not found:
         raise BadInput(f"{data} holds no picture", f"pictures end in {', '.join(SUFFIXES)}")
     return [_item(path, path.relative_to(data).as_posix(), _beside(path, labels)) for path in found]
@@ -63,9 +80,13 @@ def _coco(path: Path, content: Any, labels: Sequence[str] | None) -> list[Item]:
         raise BadInput(f"{path} lists no picture", _HINT)
     items = []
     for name, label in pictures:
-        place = next((folder / name for folder in (path.parent, path.parent / "images") if (folder / name).is_file()), None)
+        place = next(
+            (folder / name for folder in (path.parent, path.parent / "images") if (folder / name).is_file()), None
+        )
         if place is None:
-            raise BadInput(f"{path}: there is no file '{name}'", "pictures lie beside the file, or in the folder images there")
+            raise BadInput(
+                f"{path}: there is no file '{name}'", "pictures lie beside the file, or in the folder images there"
+            )
         items.append(_item(place, name, label))
     return items
 
@@ -77,14 +98,23 @@ def _beside(picture: Path, labels: Sequence[str] | None) -> Boxes | None:
     content = _json(path)
     try:
         rows = content["boxes"] if isinstance(content, dict) else content
-        return Boxes({"index": one["index"] if "index" in one else _index(one["label"], labels, path), "box": [float(edge) for edge in one["box"]]} for one in rows)
+        return Boxes(
+            {
+                "index": one["index"] if "index" in one else _index(one["label"], labels, path),
+                "box": [float(edge) for edge in one["box"]],
+            }
+            for one in rows
+        )
     except (KeyError, TypeError, ValueError) as exc:
         raise BadInput(f"{path} holds no boxes: {type(exc).__name__} {exc}", _HINT) from exc
 
 
 def _index(name: str, labels: Sequence[str] | None, path: Path) -> int:
     if labels is None or name not in labels:
-        raise BadInput(f"{path}: '{name}' is not one of the {len(labels or ())} labels", "give --set labels=..., with every class that the boxes name")
+        raise BadInput(
+            f"{path}: '{name}' is not one of the {len(labels or ())} labels",
+            "give --set labels=..., with every class that the boxes name",
+        )
     return list(labels).index(name)
 
 

@@ -17,11 +17,13 @@ _GOLDEN = 0.618034
 
 
 def boxes(image: np.ndarray, found: Sequence[Mapping[str, Any]]) -> Image.Image:
-    """A picture with its boxes, each with label and score, in the colour of its class; of a track its number and label, in a colour of its own.
+    """A picture with its boxes, each with label and score, in the colour of its class; of a track its number and label,
+    in a colour of its own.
 
     Args:
         image: uint8 [height, width, 3] in RGB. A small one is drawn larger, by a whole factor.
-        found: `{"index", "label", "score", "box"}` each, with `landmarks` where there are some, in pixels of the picture, and the `id` of a
+        found: `{"index", "label", "score", "box"}` each, with `landmarks` where there are some, in pixels of the
+        picture, and the `id` of a
             track. Where there are very many, boxes are drawn without names.
     """
     factor = max(1, -(-LEAST_SIDE // max(image.shape[:2])))

@@ -1,4 +1,6 @@
-"""Enrolling a gallery's pictures with the eager model, as it is deployed (build half: needs torch where it is called)."""
+"""Enrolling a gallery's pictures with the eager model, as it is deployed (build half: needs torch where it is
+called).
+"""
 
 from __future__ import annotations
 
@@ -38,14 +40,20 @@ def enrolled(model: torch.nn.Module | ExportedProgram, facts: Facts, task: str) 
     if given.suffix == gallery.SUFFIX:
         made = gallery.load(given)
         if made.model != facts["model"]:
-            raise BadInput(f"gallery: {given.name} was enrolled with another model", "give the pictures themselves: --set gallery=FOLDER")
+            raise BadInput(
+                f"gallery: {given.name} was enrolled with another model",
+                "give the pictures themselves: --set gallery=FOLDER",
+            )
         path = given
     else:
         made = _enrol(model, facts, task)
         path = scratch() / f"gallery{gallery.SUFFIX}"
         made.save(path)
     if facts["threshold"] is None and made.threshold(facts["far"]) is None:
-        raise BadInput(f"gallery: {given.name} shows {len(made.known)} label, and no stranger to tell from it", "enrol at least two, or set a threshold")
+        raise BadInput(
+            f"gallery: {given.name} shows {len(made.known)} label, and no stranger to tell from it",
+            "enrol at least two, or set a threshold",
+        )
     return path
 
 
@@ -56,7 +64,10 @@ def _enrol(model: torch.nn.Module | ExportedProgram, facts: Facts, task: str) ->
     items = list_named(facts["gallery"])
     without = next((item for item in items if item.label is None), None)
     if without is not None:
-        raise BadInput(f"gallery: {without.name} has no label", "put each one's pictures into a folder called after them, or call them NAME_LABEL.jpg")
+        raise BadInput(
+            f"gallery: {without.name} has no label",
+            "put each one's pictures into a folder called after them, or call them NAME_LABEL.jpg",
+        )
     rows = []
     with torch.no_grad():
         for item in items:
@@ -65,6 +76,14 @@ def _enrol(model: torch.nn.Module | ExportedProgram, facts: Facts, task: str) ->
             while not isinstance(answered, torch.Tensor):
                 answered = next(iter(answered.values() if isinstance(answered, dict) else answered))
             if answered.ndim != 2:
-                raise BadInput(f"the model answers {tuple(answered.shape)} for one picture, not one vector", "set head=ctc, or wrap the model so that its first output is [batch, size]")
+                raise BadInput(
+                    f"the model answers {tuple(answered.shape)} for one picture, not one vector",
+                    "set head=ctc, or wrap the model so that its first output is [batch, size]",
+                )
             rows.append(gallery.unit(answered.numpy()))
-    return gallery.Gallery.of([str(item.label) for item in items], [Path(item.name).name for item in items], np.concatenate(rows), facts["model"])
+    return gallery.Gallery.of(
+        [str(item.label) for item in items],
+        [Path(item.name).name for item in items],
+        np.concatenate(rows),
+        facts["model"],
+    )

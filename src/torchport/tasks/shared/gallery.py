@@ -1,7 +1,8 @@
 """A gallery: who or what is known, as unit vectors to compare with, in one safetensors file.
 
-The file holds `embeddings` float32 [entries, size], each of length 1, sorted by label; `impostors` float32 [entries], how much each
-entry resembles the most similar one of another label; and in its metadata, under `gallery`, the labels and the pictures' names as JSON.
+The file holds `embeddings` float32 [entries, size], each of length 1, sorted by label; `impostors` float32 [entries],
+how much each entry resembles the most similar one of another label; and in its metadata, under `gallery`, the labels
+and the pictures' names as JSON.
 """
 
 from __future__ import annotations
@@ -96,7 +97,13 @@ class Gallery:
         from safetensors.numpy import save
 
         about = {"model": self.model, "labels": self.labels, "pictures": self.pictures}
-        write_file(path, save({"embeddings": self.embeddings, "impostors": self.impostors}, {_KEY: json.dumps(about, ensure_ascii=False)}))
+        write_file(
+            path,
+            save(
+                {"embeddings": self.embeddings, "impostors": self.impostors},
+                {_KEY: json.dumps(about, ensure_ascii=False)},
+            ),
+        )
 
 
 def load(path: Path) -> Gallery:
@@ -108,7 +115,9 @@ def load(path: Path) -> Gallery:
     try:
         stat = path.stat()
     except OSError as exc:
-        raise BadInput(f"gallery: {path.name} cannot be read: {exc.strerror}", "give the file that enrol wrote") from exc
+        raise BadInput(
+            f"gallery: {path.name} cannot be read: {exc.strerror}", "give the file that enrol wrote"
+        ) from exc
     return _load(path, stat.st_ino, stat.st_size, stat.st_mtime_ns)
 
 
@@ -125,7 +134,10 @@ def _load(path: Path, *_identity: int) -> Gallery:
         if len(sizes) != 1 or made.embeddings.ndim != 2 or list(made.labels) != sorted(made.labels):
             raise ValueError("its parts do not fit each other")
     except Exception as exc:  # damaged in whatever way, it is no gallery
-        raise BadInput(f"gallery: {path.name} is no gallery ({str(exc).splitlines()[0] if str(exc) else type(exc).__name__})", "give the file that enrol wrote") from exc
+        raise BadInput(
+            f"gallery: {path.name} is no gallery ({str(exc).splitlines()[0] if str(exc) else type(exc).__name__})",
+            "give the file that enrol wrote",
+        ) from exc
     return made
 
 

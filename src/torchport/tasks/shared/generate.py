@@ -17,7 +17,9 @@ class Decoder(Protocol):
     """A model that continues rows of tokens, and remembers what each row has seen."""
 
     def step(self, tokens: np.ndarray) -> Generator[Call, Any, np.ndarray]:
-        """One more token for every row, int64 [rows]; returns the logits of what follows, float32 [rows, vocabulary]."""
+        """One more token for every row, int64 [rows]; returns the logits of what follows, float32 [rows,
+        vocabulary].
+        """
 
     def select(self, rows: np.ndarray) -> None:
         """Go on with these rows only, in this order; a row may come twice."""
@@ -105,7 +107,13 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return normal
 
 
-def one_by_one(decoder: Decoder, logits: np.ndarray, rules: Rules, choose: Chooser, until: Callable[[Answers], bool] = lambda answers: False) -> Calling[Answers, Answers]:
+def one_by_one(
+    decoder: Decoder,
+    logits: np.ndarray,
+    rules: Rules,
+    choose: Chooser,
+    until: Callable[[Answers], bool] = lambda answers: False,
+) -> Calling[Answers, Answers]:
     """Continue every row by one token at a time until it ends; yields all answers so far after each.
 
     A row that has ended costs nothing more: it is left out of the steps that follow.
@@ -134,7 +142,9 @@ def one_by_one(decoder: Decoder, logits: np.ndarray, rules: Rules, choose: Choos
     return answers
 
 
-def beam_search(decoder: Decoder, logits: np.ndarray, rules: Rules, beams: int, length_penalty: float) -> Generator[Call, Any, list[int]]:
+def beam_search(
+    decoder: Decoder, logits: np.ndarray, rules: Rules, beams: int, length_penalty: float
+) -> Generator[Call, Any, list[int]]:
     """The best of `beams` answers kept side by side, for a decoder that has one row.
 
     The rules are those of Hugging Face's beam search with `early_stopping=False`: an answer's score is the sum of its

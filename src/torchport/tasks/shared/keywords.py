@@ -1,4 +1,6 @@
-"""Candidates for keywords: the words of a text, or runs of them, that say something in its language; and the pick among them."""
+"""Candidates for keywords: the words of a text, or runs of them, that say something in its language; and the pick among
+them.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ LANGUAGES = ("de", "en", "es", "fr", "it", "nl", "pt", "ru", "zh")
 
 CHINESE = "zh"
 NEAR_CHINESE = 0.3
-"""The least share of Han characters among a text's letters that makes it Chinese, where there are no Japanese syllables."""
+"""The least share of Han characters among a text's letters that makes it Chinese, where there are no Japanese
+syllables.
+"""
 
 LONGEST_WORD = 40
 """Runs of more letters are addresses, codes, or a language written without spaces that nothing here can segment."""
@@ -45,7 +49,9 @@ def language_of(text: str) -> str:
     if letters and len(_HAN.findall(head)) >= NEAR_CHINESE * letters and not _KANA.search(head):
         return CHINESE
     words = [word.casefold() for word in _ELIDED.findall(_plain(head))]
-    found = {language: sum(word in stop_words(language) for word in words) for language in LANGUAGES if language != CHINESE}
+    found = {
+        language: sum(word in stop_words(language) for word in words) for language in LANGUAGES if language != CHINESE
+    }
     best = max(found, key=lambda language: (found[language], language == "en"))
     return best if found[best] else "en"
 
@@ -55,14 +61,16 @@ def stop_words(language: str) -> frozenset[str]:
     """The stop words of one of `LANGUAGES`, lower case."""
     from importlib.resources import files
 
-    return frozenset(files("torchport").joinpath("data", "stopwords", f"{language}.txt").read_text(encoding="utf-8").split())
+    return frozenset(
+        files("torchport").joinpath("data", "stopwords", f"{language}.txt").read_text(encoding="utf-8").split()
+    )
 
 
 def candidates(text: str, language: str, stop: frozenset[str], most_words: int = 1, at_most: int = 512) -> list[str]:
     """Different runs of 1 to `most_words` words of a text in the order of their first place, at most `at_most`.
 
-    A run ends at a stop word (`stop`, lower case), a number or punctuation; upper and lower case are the same, and what was written first is
-    kept. Words of one letter count in Chinese only, words of more than `LONGEST_WORD` not at all.
+    A run ends at a stop word (`stop`, lower case), a number or punctuation; upper and lower case are the same, and what
+    was written first is kept. Words of one letter count in Chinese only, words of more than `LONGEST_WORD` not at all.
 
     Raises:
         MissingDependency: the text is Chinese, and jieba is not installed.
@@ -80,9 +88,11 @@ def candidates(text: str, language: str, stop: frozenset[str], most_words: int =
 
 
 def pick(similar: np.ndarray, among: np.ndarray, top: int, diversity: float) -> list[int]:
-    """Indices of at most `top` candidates by maximal marginal relevance (Carbonell and Goldstein, 1998), the best first.
+    """Indices of at most `top` candidates by maximal marginal relevance (Carbonell and Goldstein, 1998), the best
+    first.
 
-    Each next one has the greatest (1 - diversity) * (how near it is to the text) - diversity * (how near to any picked one).
+    Each next one has the greatest (1 - diversity) * (how near it is to the text) - diversity * (how near to any picked
+    one).
 
     Args:
         similar: float32 [candidates], cosines with the text.
@@ -144,7 +154,9 @@ def _tells(word: str, language: str) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _jieba() -> Any:
-    """jieba's segmenter with its own dictionary, which neither reads nor leaves a cache in the folder that all users share."""
+    """jieba's segmenter with its own dictionary, which neither reads nor leaves a cache in the folder that all users
+    share.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its regular expressions and pkg_resources

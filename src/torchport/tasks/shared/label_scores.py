@@ -22,8 +22,10 @@ ALIKE = 0.05
 ACTIVATIONS = (AUTO, "softmax", "sigmoid", "none")
 
 ABOUT: dict[str, str] = {
-    "labels": "Names of the classes in the order of the model's outputs: a file with one name a line, name,name,... or a list; none: classes are numbered.",
-    "activation": "What makes scores of the model's outputs: softmax (one class of many; they sum to 1), sigmoid (each class by itself) or none (as they are); auto: softmax, or sigmoid where there is one output.",
+    "labels": "Names of the classes in the order of the model's outputs: a file with one name a line, name,name,... "
+    "or a list; none: classes are numbered.",
+    "activation": "What makes scores of the model's outputs: softmax (one class of many; they sum to 1), sigmoid "
+    "(each class by itself) or none (as they are); auto: softmax, or sigmoid where there is one output.",
     "top": "How many classes are answered, the most likely first. A whole number from 1 on.",
 }
 
@@ -56,7 +58,9 @@ def read(value: Any) -> list[str] | None:
     try:
         names = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
     except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"labels: '{value}' cannot be read", "give a text file with one name a line, or name,name,...") from exc
+        raise UsageError(
+            f"labels: '{value}' cannot be read", "give a text file with one name a line, or name,name,..."
+        ) from exc
     if not names:
         raise UsageError(f"labels: '{value}' is empty", "give one name a line")
     return names
@@ -71,7 +75,10 @@ def activation(wanted: str, classes: Any) -> str:
     if wanted == AUTO:
         return "sigmoid" if classes == 1 else "softmax"
     if wanted == "softmax" and classes == 1:
-        raise UsageError("activation=softmax of a model with one output: every answer would be 1.0", "give activation=sigmoid for a probability, or none for a number")
+        raise UsageError(
+            "activation=softmax of a model with one output: every answer would be 1.0",
+            "give activation=sigmoid for a probability, or none for a number",
+        )
     return wanted
 
 
@@ -93,13 +100,20 @@ def present(scores: np.ndarray, labels: Sequence[str] | None, top: int) -> dict[
     """
     row = np.asarray(scores)[0]
     if np.isnan(row).any():
-        raise RunError("the model answered NaN", "check the weights and the preprocessing facts, or use a variant of a higher precision")
+        raise RunError(
+            "the model answered NaN",
+            "check the weights and the preprocessing facts, or use a variant of a higher precision",
+        )
     best = np.argsort(-row, kind="stable")[:top]
-    return {"labels": [{"index": int(i), "label": labels[i] if labels else str(i), "score": float(row[i])} for i in best]}
+    return {
+        "labels": [{"index": int(i), "label": labels[i] if labels else str(i), "score": float(row[i])} for i in best]
+    }
 
 
 def right(result: Mapping[str, Any], label: Any) -> float:
-    """How right an answer is: 1.0 for the right class first. Of a model with one output a label is a float: the answer is on its side of 0.5, or near it."""
+    """How right an answer is: 1.0 for the right class first. Of a model with one output a label is a float: the answer
+    is on its side of 0.5, or near it.
+    """
     best = result["labels"][0]
     if not isinstance(label, float):
         return float(best["index"] == label)
@@ -129,7 +143,10 @@ def check_items(items: Sequence[Item], model: Signature) -> None:
     classes = model.outputs[0].shape[-1]
     for item in items:
         if item.label is not None and isinstance(classes, int) and not 0 <= int(item.label) < classes:
-            raise BadInput(f"{item.name} is labelled {item.label}, the model answers classes 0..{classes - 1}", "give labels as class numbers, or the model's own list of names")
+            raise BadInput(
+                f"{item.name} is labelled {item.label}, the model answers classes 0..{classes - 1}",
+                "give labels as class numbers, or the model's own list of names",
+            )
 
 
 def label_words(label: Any, labels: Sequence[str] | None) -> str:
@@ -139,4 +156,8 @@ def label_words(label: Any, labels: Sequence[str] | None) -> str:
 
 def named(label: Mapping[str, Any]) -> str:
     """One presented class in words."""
-    return f"{label['label']} {label['score']:.1%}" if 0 <= label["score"] <= 1 else f"{label['label']} {label['score']:.4g}"
+    return (
+        f"{label['label']} {label['score']:.1%}"
+        if 0 <= label["score"] <= 1
+        else f"{label['label']} {label['score']:.4g}"
+    )

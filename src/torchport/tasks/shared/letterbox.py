@@ -2,12 +2,13 @@
 
 | `fit` | the picture is |
 |---|---|
-| `letterbox` | scaled as a whole until it fits; what is left is filled with the grey `pad`, on both sides (`place` `centre`) or at the right and below (`corner`) |
+| `letterbox` | scaled as a whole until it fits; what is left is filled with the grey `pad`, on both sides (`place`
+`centre`) or at the right and below (`corner`) |
 | `stretch` | scaled to the size, each side by its own factor |
 | `crop` | not scaled: cut off, or filled with `pad`, at the right and below |
 
-Scaling is that of `resize.py`; a scaled side is n * size / (the other picture side), halves up, and at least 1. The in-graph form is
-`letterbox_graphs`.
+Scaling is that of `resize.py`; a scaled side is n * size / (the other picture side), halves up, and at least 1. The
+in-graph form is `letterbox_graphs`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ def axes(facts: Mapping[str, Any], height: int, width: int) -> tuple[Axis, Axis]
     if facts["fit"] == "crop":
         return Axis(height, height, 0, sizes[0]), Axis(width, width, 0, sizes[1])
     scaled = sizes if facts["fit"] == "stretch" else _scaled(sizes, height, width)
-    offsets = [round((new - size) / 2) if facts["place"] == "centre" else 0 for new, size in zip(scaled, sizes, strict=True)]
+    offsets = [
+        round((new - size) / 2) if facts["place"] == "centre" else 0 for new, size in zip(scaled, sizes, strict=True)
+    ]
     vertical, horizontal = (Axis(*axis) for axis in zip((height, width), scaled, offsets, sizes, strict=True))
     return vertical, horizontal
 

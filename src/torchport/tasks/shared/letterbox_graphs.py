@@ -1,9 +1,11 @@
 """The in-graph forms of `letterbox.py`: core operators, dynamic height and width, so that every target runs them.
 
-How many pixels of a picture make one of the input depends, with a letterbox, on its other side too. So a pass is a product with a whole
-matrix of weights, [input length, picture length], built from the picture's own size; rows beyond the picture weigh nothing.
+How many pixels of a picture make one of the input depends, with a letterbox, on its other side too. So a pass is a
+product with a whole matrix of weights, [input length, picture length], built from the picture's own size; rows beyond
+the picture weigh nothing.
 
-As in `resample.py`, positions are counted from the middle and levels from mid-grey, and weights are whole multiples of Pillow's unit:
+As in `resample.py`, positions are counted from the middle and levels from mid-grey, and weights are whole multiples of
+Pillow's unit:
 that keeps float32 on Pillow's side where a sum is half-way between two levels.
 """
 
@@ -68,12 +70,17 @@ class Stretch(Crop):
         rows, columns = torch.ones_like(planes[0, :, 0]), torch.ones_like(planes[0, 0, :])
         height, width = rows.sum(), columns.sum()
         new_height, new_width = self._sizes(height, width)
-        down, across = self._matrix(rows, height, new_height, 0), self._matrix(columns, width, new_width, 1).transpose(0, 1)
+        down, across = (
+            self._matrix(rows, height, new_height, 0),
+            self._matrix(columns, width, new_width, 1).transpose(0, 1),
+        )
         if self.antialias:
             horizontal_first = _down(down, _across(planes, across))
             vertical_first = _across(_down(down, planes), across)
             lost = height - new_height
-            levels = torch.where(torch.minimum(lost, lost - 2 * (width - new_width)) > 0, vertical_first, horizontal_first)
+            levels = torch.where(
+                torch.minimum(lost, lost - 2 * (width - new_width)) > 0, vertical_first, horizontal_first
+            )
         else:
             levels = _to_levels(torch.matmul(down, torch.matmul(planes, across)), HALF_UP)
         return self._ground(levels, new_height, new_width)
@@ -91,15 +98,27 @@ class Stretch(Crop):
         return levels
 
     def _matrix(self, ones: Tensor, size: Tensor, scaled: Tensor, axis: int) -> Tensor:
-        """The weights [input length, picture length] of one axis; `ones` has the picture's length, which thus stays dynamic."""
+        """The weights [input length, picture length] of one axis; `ones` has the picture's length, which thus stays
+        dynamic.
+        """
         # In half pixels of the scaled axis, from its middle.
-        middles = torch.arange(self.size[axis], dtype=torch.float32) * 2 + 1 + self._offset(scaled - self.size[axis]) * 2 - scaled
-        # middles * size / (2 * scaled), but the whole pixels and the rest apart: one number would lose the rest's last digits.
+        middles = (
+            torch.arange(self.size[axis], dtype=torch.float32) * 2
+            + 1
+            + self._offset(scaled - self.size[axis]) * 2
+            - scaled
+        )
+        # middles * size / (2 * scaled), but the whole pixels and the rest apart: one number would lose the rest's last
+        # digits.
         whole = torch.floor(middles * size / (2 * scaled))
         rest = (middles * size - whole * (2 * scaled)) / (2 * scaled)
         index = ones.cumsum(0) - 1
         distance = (index + 0.5 - size / 2)[None, :] - whole[:, None] - rest[:, None]
-        weights = self._kernel(distance, (size / scaled).clamp(min=1.0)) if self.antialias else self._with_edges(distance, index, size)
+        weights = (
+            self._kernel(distance, (size / scaled).clamp(min=1.0))
+            if self.antialias
+            else self._with_edges(distance, index, size)
+        )
         return torch.floor(weights / weights.sum(1, keepdim=True).clamp(min=_UNIT) / _UNIT + 0.5) * _UNIT
 
     def _with_edges(self, distance: Tensor, index: Tensor, size: Tensor) -> Tensor:
@@ -108,11 +127,15 @@ class Stretch(Crop):
         weights = self._kernel(distance, width)
         first, last = (1 - index).clamp(min=0), (index + 2 - size).clamp(min=0)
         for step in (1, 2) if self.bicubic else (1,):
-            weights = weights + first * self._kernel(distance - step, width) + last * self._kernel(distance + step, width)
+            weights = (
+                weights + first * self._kernel(distance - step, width) + last * self._kernel(distance + step, width)
+            )
         return weights
 
     def _kernel(self, distance: Tensor, width: Tensor) -> Tensor:
-        """A kernel of that width, but for a factor: the triangle, or the cubic of R. Keys (1981), each of its pieces clamped to its range."""
+        """A kernel of that width, but for a factor: the triangle, or the cubic of R. Keys (1981), each of its pieces
+        clamped to its range.
+        """
         if not self.bicubic:
             return (width - distance.abs()).clamp(min=0)
         a = -0.5 if self.antialias else CUBIC_NOT_WIDENED
@@ -131,7 +154,9 @@ class Letterbox(Stretch):
     def _sizes(self, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
         upright = self.size[0] * width <= self.size[1] * height
         fixed = super()._sizes(height, width)
-        return torch.where(upright, fixed[0], _rounded(height * self.size[1], width)), torch.where(upright, _rounded(width * self.size[0], height), fixed[1])
+        return torch.where(upright, fixed[0], _rounded(height * self.size[1], width)), torch.where(
+            upright, _rounded(width * self.size[0], height), fixed[1]
+        )
 
     def _offset(self, left_out: Tensor) -> Tensor:
         return torch.round(left_out / 2) if self.centred else torch.zeros_like(left_out)

@@ -1,4 +1,6 @@
-"""How loud a waveform is, tenth by tenth of a second: what a result shows of it, and what two results are compared by."""
+"""How loud a waveform is, tenth by tenth of a second: what a result shows of it, and what two results are compared
+by.
+"""
 
 from __future__ import annotations
 

@@ -24,14 +24,17 @@ class Segment:
 
 @dataclass(frozen=True)
 class Heard:
-    """What one window holds: segments in seconds from its start, and how many samples they settle; None: all of them."""
+    """What one window holds: segments in seconds from its start, and how many samples they settle; None: all of
+    them.
+    """
 
     segments: list[Segment] = field(default_factory=list)
     used: int | None = None
 
 
 Hear = Callable[[np.ndarray, bool], Calling[str, Heard]]
-"""Hears float32 [samples] of at most a window, and whether more follows; yields calls of graphs, and the text so far."""
+"""Hears float32 [samples] of at most a window, and whether more follows; yields calls of graphs, and the text so far.
+"""
 
 Hearing = Calling[str, None]
 """Yields calls of graphs, and all of the text so far."""
@@ -105,7 +108,8 @@ class Listener:
 class Listening:
     """A session: chunks of speech in, the text so far out.
 
-    What was said before a pause is settled as the pause comes; what is pending is heard again with every further second.
+    What was said before a pause is settled as the pause comes; what is pending is heard again with every further
+    second.
 
     Args:
         listener: takes the samples.
@@ -145,7 +149,10 @@ class Listening:
             raise UsageError("the session is finished", "start another one")
         samples = np.asarray(chunk)
         if samples.ndim != 1 or samples.dtype.kind != "f" or not np.isfinite(samples).all():
-            raise BadInput(f"a chunk is {samples.dtype.name}{list(samples.shape)}, or holds NaN", f"push float32 [samples] in -1..1, mono, {self._rate} Hz")
+            raise BadInput(
+                f"a chunk is {samples.dtype.name}{list(samples.shape)}, or holds NaN",
+                f"push float32 [samples] in -1..1, mono, {self._rate} Hz",
+            )
         self._finish(self._listener.take(samples.astype(np.float32)))
         if not self._shown.startswith(self._listener.text):  # a full window was settled, otherwise than it looked
             self._shown = self._listener.text

@@ -1,4 +1,6 @@
-"""The log-mel front end of Whisper as a torch module: the short-time Fourier transform is a convolution, so that every target has it."""
+"""The log-mel front end of Whisper as a torch module: the short-time Fourier transform is a convolution, so that every
+target has it.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from torch.nn import functional
 
 
 class LogMel(torch.nn.Module):
-    """float32 samples [1, n] -> `features` float32 [1, bands, n // hop], as `transformers.WhisperFeatureExtractor` makes them of n samples.
+    """float32 samples [1, n] -> `features` float32 [1, bands, n // hop], as `transformers.WhisperFeatureExtractor`
+    makes them of n samples.
 
     Power spectrum under a periodic Hann window, centred frames with reflected edges, Slaney's mel filters of unit area,
     log10 cut 80 dB below the loudest value, then (x + 4) / 4. n is greater than half a frame.
@@ -25,12 +28,16 @@ class LogMel(torch.nn.Module):
         super().__init__()
         self.frame, self.hop = int(facts["frame"]), int(facts["hop"])
         self.register_buffer("kernel", torch.from_numpy(_fourier(self.frame)))
-        self.register_buffer("filters", torch.from_numpy(mel_filters(facts["bands"], self.frame, facts["sampling_rate"])))
+        self.register_buffer(
+            "filters", torch.from_numpy(mel_filters(facts["bands"], self.frame, facts["sampling_rate"]))
+        )
 
     def forward(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
         """See the class."""
         half = self.frame // 2
-        waves = functional.conv1d(functional.pad(samples[:, None], (half, half), mode="reflect"), self.kernel, stride=self.hop)[:, :, :-1]
+        waves = functional.conv1d(
+            functional.pad(samples[:, None], (half, half), mode="reflect"), self.kernel, stride=self.hop
+        )[:, :, :-1]
         real, imaginary = waves.square().chunk(2, dim=1)
         loudness = (self.filters @ (real + imaginary)).clamp(min=1e-10).log10()
         return {"features": (torch.maximum(loudness, loudness.amax(dim=(1, 2), keepdim=True) - 8) + 4) / 4}
@@ -45,7 +52,8 @@ def _fourier(frame: int) -> np.ndarray:
 
 
 def mel_filters(bands: int, frame: int, rate: int) -> np.ndarray:
-    """float32 [bands, frame // 2 + 1]: triangles of unit area whose corners are evenly spaced in mel, from 0 Hz to rate / 2.
+    """float32 [bands, frame // 2 + 1]: triangles of unit area whose corners are evenly spaced in mel, from 0 Hz to rate
+    / 2.
 
     The scale is that of Slaney's Auditory Toolbox (1998): linear up to 1 kHz (15 mel), then 27 mel to a factor of 6.4.
     """

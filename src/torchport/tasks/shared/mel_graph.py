@@ -1,4 +1,6 @@
-"""The log-mel front end of `spectra.log_mel` as a torch module: the Fourier transform is a product of matrices, so that every target has it."""
+"""The log-mel front end of `spectra.log_mel` as a torch module: the Fourier transform is a product of matrices, so that
+every target has it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ from . import spectra
 
 
 class LogMagnitudes(torch.nn.Module):
-    """float32 `samples` [hops, hop], padded as `spectra.padded` does -> `mel` float32 [1, bands, frames], frames = hops - frame / hop + 1."""
+    """float32 `samples` [hops, hop], padded as `spectra.padded` does -> `mel` float32 [1, bands, frames], frames = hops
+    - frame / hop + 1.
+    """
 
     kernel: torch.Tensor
     filters: torch.Tensor
@@ -31,7 +35,9 @@ class LogMagnitudes(torch.nn.Module):
         count = samples.shape[0] - self.parts + 1
         frames = torch.cat([samples[i : i + count] for i in range(self.parts)], dim=1)
         real, imaginary = (frames @ self.kernel).square().chunk(2, dim=1)
-        return {"mel": (self.filters @ (real + imaginary).sqrt().transpose(0, 1)).clamp(min=self.floor).log().unsqueeze(0)}
+        return {
+            "mel": (self.filters @ (real + imaginary).sqrt().transpose(0, 1)).clamp(min=self.floor).log().unsqueeze(0)
+        }
 
 
 class Converter(torch.nn.Module):

@@ -1,9 +1,10 @@
 """Where things will be in the next frame: a Kalman filter of constant velocity for many boxes at once. numpy only.
 
-The state is that of BoT-SORT (Aharon et al., "BoT-SORT: Robust Associations Multi-Pedestrian Tracking", 2022): centre, width and
-height of a box and their velocities, with noise in proportion to the box's own width and height. Its noise matrices are
-diagonal, so that the filter of eight numbers is exactly four filters of two (a place and its velocity), one for each of x, y,
-width and height. Here these are computed as arrays over all boxes, which a frame of 150 boxes needs.
+The state is that of BoT-SORT (Aharon et al., "BoT-SORT: Robust Associations Multi-Pedestrian Tracking", 2022): centre,
+width and height of a box and their velocities, with noise in proportion to the box's own width and height. Its noise
+matrices are diagonal, so that the filter of eight numbers is exactly four filters of two (a place and its velocity),
+one for each of x, y, width and height. Here these are computed as arrays over all boxes, which a frame of 150 boxes
+needs.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ class Motion:
         place: centre and size.
         velocity: change a frame.
         pp, pv, vv: variance of the place, covariance of place and velocity, variance of the velocity.
-        noise_place, noise_velocity: standard deviations as a share of the box's width (for x and width) and height (for y and height).
+        noise_place, noise_velocity: standard deviations as a share of the box's width (for x and width) and height (for
+        y and height).
     """
 
     place: np.ndarray
@@ -37,13 +39,23 @@ class Motion:
         """Filters of boxes seen for the first time, at rest: float64 [n, 4]."""
         scale = _scale(place)
         zeros = np.zeros_like(place)
-        return cls(place, zeros, (2 * noise_place * scale) ** 2, zeros, (10 * noise_velocity * scale) ** 2, noise_place, noise_velocity)
+        return cls(
+            place,
+            zeros,
+            (2 * noise_place * scale) ** 2,
+            zeros,
+            (10 * noise_velocity * scale) ** 2,
+            noise_place,
+            noise_velocity,
+        )
 
     def predict(self) -> None:
         """Move every box on by one frame."""
         scale = _scale(self.place)
         self.place = self.place + self.velocity
-        self.place[:, 2:] = np.maximum(self.place[:, 2:], 1e-3)  # a box that shrinks does not turn inside out while it is out of sight
+        self.place[:, 2:] = np.maximum(
+            self.place[:, 2:], 1e-3
+        )  # a box that shrinks does not turn inside out while it is out of sight
         self.pp = self.pp + 2 * self.pv + self.vv + (self.noise_place * scale) ** 2
         self.pv = self.pv + self.vv
         self.vv = self.vv + (self.noise_velocity * scale) ** 2

@@ -1,4 +1,6 @@
-"""The ONNX files of a Bundle, for the programs in its README: onnxruntime is the one runtime that Python, node and browsers share."""
+"""The ONNX files of a Bundle, for the programs in its README: onnxruntime is the one runtime that Python, node and
+browsers share.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,11 @@ def find(artifacts: Mapping[str, Artifact]) -> OnnxFiles | None:
     Args:
         artifacts: variant id -> artefact.
     """
-    plain = {name: one for name, one in artifacts.items() if one.target == "onnx" and not any(map(_takes_no_single, one.graphs.values()))}
+    plain = {
+        name: one
+        for name, one in artifacts.items()
+        if one.target == "onnx" and not any(map(_takes_no_single, one.graphs.values()))
+    }
     if not plain:
         return None
     best = min(plain, key=lambda name: (plain[name].precision != "fp32", name))

@@ -1,4 +1,6 @@
-"""Text -> symbol ids: cut into pieces, phonemised by espeak-ng where the model speaks phonemes, looked up in the model's table."""
+"""Text -> symbol ids: cut into pieces, phonemised by espeak-ng where the model speaks phonemes, looked up in the
+model's table.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,10 @@ def read_symbols(path: Path) -> tuple[dict[str, int], dict[str, Any]]:
             return _piper(document)
         return {str(symbol): int(number) for symbol, number in document.items()}, {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as exc:
-        raise UsageError(f"symbols: '{path.name}' cannot be read ({str(exc)[:80]})", "give a JSON file of symbol -> id, such as vocab.json or a Piper voice's .onnx.json") from exc
+        raise UsageError(
+            f"symbols: '{path.name}' cannot be read ({str(exc)[:80]})",
+            "give a JSON file of symbol -> id, such as vocab.json or a Piper voice's .onnx.json",
+        ) from exc
 
 
 def _piper(document: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, Any]]:
@@ -70,18 +75,23 @@ def speak(text: str, facts: Mapping[str, Any]) -> list[Spoken]:
         facts: `symbols`, `phonemiser`, `language`, `lowercase`, `before`, `blank`, `after`, `chunk`, `max_tokens`.
 
     Raises:
-        BadInput: nothing in the text can be said with the model's symbols, or the phonemiser reads it as another language.
-        MissingDependency: the model speaks phonemes, and there is no phonemiser.
+        BadInput: nothing in the text can be said with the model's symbols, or the phonemiser reads it as another
+        language. MissingDependency: the model speaks phonemes, and there is no phonemiser.
     """
     said = [one for piece in pieces(text, facts["chunk"]) for one in _said(piece, facts)]
     spoken = [one for one in said if any(symbol in facts["symbols"] and not symbol.isspace() for symbol in one.symbols)]
     if not spoken:
-        raise BadInput(f"nothing of '{text[:40]}' is among the model's {len(facts['symbols'])} symbols", "give a text in the language of the voice")
+        raise BadInput(
+            f"nothing of '{text[:40]}' is among the model's {len(facts['symbols'])} symbols",
+            "give a text in the language of the voice",
+        )
     return spoken
 
 
 def pieces(text: str, size: int) -> list[str]:
-    """A text cut at the ends of sentences into pieces of at most `size` characters; a longer sentence is cut between words, else anywhere."""
+    """A text cut at the ends of sentences into pieces of at most `size` characters; a longer sentence is cut between
+    words, else anywhere.
+    """
     made: list[str] = []
     for sentence in filter(None, (part.strip() for part in _SENTENCES.split(_CONTROLS.sub(" ", text)))):
         if made and len(made[-1]) + 1 + len(sentence) <= size:
@@ -110,18 +120,23 @@ def _ids(symbols: str, facts: Mapping[str, Any]) -> tuple[list[int], set[str]]:
     table, blank = facts["symbols"], facts["blank"]
     known = [table[symbol] for symbol in symbols if symbol in table]
     inner = known if blank is None else [one for number in known for one in (number, blank)]
-    return [*facts["before"], *inner, *facts["after"]], {symbol for symbol in symbols if symbol not in table and not symbol.isspace()}
+    return [*facts["before"], *inner, *facts["after"]], {
+        symbol for symbol in symbols if symbol not in table and not symbol.isspace()
+    }
 
 
 def _as_written(text: str, facts: Mapping[str, Any]) -> str:
-    """The characters themselves; where the model was trained on small letters, those that it does not know otherwise."""
+    """The characters themselves; where the model was trained on small letters, those that it does not know
+    otherwise.
+    """
     if not facts["lowercase"]:
         return text
     return "".join(one if one in facts["symbols"] else one.lower() for one in text).strip()
 
 
 def espeak(text: str, facts: Mapping[str, Any]) -> str:
-    """The phonemes of a text in the International Phonetic Alphabet, by the installed espeak-ng, in canonical decomposition.
+    """The phonemes of a text in the International Phonetic Alphabet, by the installed espeak-ng, in canonical
+    decomposition.
 
     Raises:
         MissingDependency: neither espeak-ng nor espeak is installed.
@@ -131,7 +146,10 @@ def espeak(text: str, facts: Mapping[str, Any]) -> str:
     """
     program = next(filter(None, map(shutil.which, PROGRAMS)), None)
     if program is None:
-        raise MissingDependency("the phonemiser espeak-ng is not installed", "apt-get install espeak-ng, brew install espeak-ng, or https://github.com/espeak-ng/espeak-ng")
+        raise MissingDependency(
+            "the phonemiser espeak-ng is not installed",
+            "apt-get install espeak-ng, brew install espeak-ng, or https://github.com/espeak-ng/espeak-ng",
+        )
     command = [program, "-q", "--ipa=1", "-b", "1", "-v", facts["language"], "--stdin"]
     try:
         done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_SECONDS, check=False)
@@ -139,7 +157,9 @@ def espeak(text: str, facts: Mapping[str, Any]) -> str:
         raise RunError(f"{Path(program).name} did not answer: {exc}", "check the installation of espeak-ng") from exc
     if done.returncode:
         reason = done.stderr.decode("utf-8", "replace").strip()[:120]
-        raise UsageError(f"espeak-ng with the language '{facts['language']}': {reason}", "espeak-ng --voices lists its languages")
+        raise UsageError(
+            f"espeak-ng with the language '{facts['language']}': {reason}", "espeak-ng --voices lists its languages"
+        )
     lines = done.stdout.decode("utf-8", "replace").split("\n")
     return unicodedata.normalize("NFD", _in_one_language(" ".join(lines).strip().replace("_", ""), facts["language"]))
 
@@ -147,10 +167,15 @@ def espeak(text: str, facts: Mapping[str, Any]) -> str:
 def _in_one_language(phonemes: str, language: str) -> str:
     """Without the marks of a change of language, `(en)...(cmn)`."""
     parts = _SWITCH.split(phonemes)
-    foreign = sum(len(said) for mark, said in zip(parts[1::2], parts[2::2], strict=True) if not language.startswith(mark))
+    foreign = sum(
+        len(said) for mark, said in zip(parts[1::2], parts[2::2], strict=True) if not language.startswith(mark)
+    )
     plain = "".join(parts[::2])
     if 2 * foreign > len(plain) > 0:
-        raise BadInput(f"espeak-ng reads most of the text as another language than '{language}'", "set the language of the text, such as language=cmn-latn-pinyin for pinyin")
+        raise BadInput(
+            f"espeak-ng reads most of the text as another language than '{language}'",
+            "set the language of the text, such as language=cmn-latn-pinyin for pinyin",
+        )
     return plain
 
 

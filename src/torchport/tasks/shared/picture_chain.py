@@ -1,4 +1,6 @@
-"""The first half of a chain that starts with a picture: bytes -> pixels -> the model, the same for every task that takes one."""
+"""The first half of a chain that starts with a picture: bytes -> pixels -> the model, the same for every task that
+takes one.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +29,16 @@ def settings(given: Mapping[str, Any], source: Mapping[str, Any]) -> Mapping[str
     """
     known = {**source, **given}
     if picture_facts.parse(known.get("scale")) == 255 and not {"mean", "std"} <= set(known):
-        raise UsageError("scale=255 without mean and std", "give both, of pixels in 0..255, such as mean=127.5 std=127.5")
+        raise UsageError(
+            "scale=255 without mean and std", "give both, of pixels in 0..255, such as mean=127.5 std=127.5"
+        )
     stretched = "crop" not in known and isinstance(picture_facts.parse(known.get("resize")), list)
     return {**source, "crop": None} if stretched else source
 
 
 def feed(items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None, task: str) -> dict[str, np.ndarray]:
-    """float32 [len(items), channels, height, width] under the name of the model's one input (`input` where it is not known).
+    """float32 [len(items), channels, height, width] under the name of the model's one input (`input` where it is not
+    known).
 
     Where the width is free, pictures are cut on the right to that of the narrowest.
 
@@ -42,7 +47,9 @@ def feed(items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None, task
     """
     names = ["input"] if inputs is None else [name for name in inputs if name == HUGGING_FACE] or list(inputs)
     if len(names) != 1:
-        raise BadInput(f"the model takes {len(names)} inputs: {', '.join(names)}", f"{task} feeds one picture; use --task tensor")
+        raise BadInput(
+            f"the model takes {len(names)} inputs: {', '.join(names)}", f"{task} feeds one picture; use --task tensor"
+        )
     made: list[np.ndarray] = []
     for item in items:
         try:
@@ -59,7 +66,8 @@ def feed(items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None, task
 def steps(facts: Facts, model: Signature, task: str, own: frozenset[str]) -> tuple[Step, Step, Step]:
     """decode, preprocess, model; a model's output whose name is among `own` makes the value `model_<name>`.
 
-    Preprocessing has no graph where `reducing_gap` is set, for that reduction is Pillow's own, nor where the width is free.
+    Preprocessing has no graph where `reducing_gap` is set, for that reduction is Pillow's own, nor where the width is
+    free.
 
     Raises:
         BadInput: the model does not take such pictures.
@@ -70,19 +78,36 @@ def steps(facts: Facts, model: Signature, task: str, own: frozenset[str]) -> tup
     graph, fit = ("preprocess", "shrink") if _in_graph(facts) else (None, None)
     return (
         Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"image": "image"}),
-        Step(name="preprocess", graph=graph, host="resize", inputs={"image": "image"}, outputs={"pixels": "pixels"}, fit=fit, levels=_levels(facts)),
+        Step(
+            name="preprocess",
+            graph=graph,
+            host="resize",
+            inputs={"image": "image"},
+            outputs={"pixels": "pixels"},
+            fit=fit,
+            levels=_levels(facts),
+        ),
         Step(name="model", graph="model", inputs={source.name: "pixels"}, outputs=outputs),
     )
 
 
 def graphs(facts: Facts, items: Sequence[Item]) -> dict[str, TaskGraph]:
-    """`preprocess` (uint8 [height, width, channels] -> pixels), where there is such a step (build half: needs torch)."""
+    """`preprocess` (uint8 [height, width, channels] -> pixels), where there is such a step (build half: needs
+    torch).
+    """
     from .resample import Resample
 
     if not _in_graph(facts):
         return {}
     dims = {0: "height", 1: "width"}
-    return {"preprocess": TaskGraph(Resample(facts).eval(), {"image": _example(facts, items)}, {"image": dims}, dict.fromkeys(dims.values(), (1, None)))}
+    return {
+        "preprocess": TaskGraph(
+            Resample(facts).eval(),
+            {"image": _example(facts, items)},
+            {"image": dims},
+            dict.fromkeys(dims.values(), (1, None)),
+        )
+    }
 
 
 def host() -> dict[str, HostStep]:
@@ -100,7 +125,9 @@ def _in_graph(facts: Facts) -> bool:
 
 
 def _levels(facts: Facts) -> Levels:
-    """One level of 0..255 as the model sees it; a rounding may flip on 0.1 % of pixels where runtimes sum in another order."""
+    """One level of 0..255 as the model sees it; a rounding may flip on 0.1 % of pixels where runtimes sum in another
+    order.
+    """
     return Levels(size=float(facts["scale"] / (255 * np.min(facts["std"]))), share=0.001)
 
 
@@ -108,11 +135,20 @@ def _input_of(facts: Facts, model: Signature, task: str) -> TensorSpec:
     if len(model.inputs) != 1:
         raise BadInput(f"the model takes {len(model.inputs)} inputs", f"{task} feeds one picture; use --task tensor")
     spec = model.inputs[0]
-    sides: tuple[int | str, ...] = (facts["resize"], "width") if picture_facts.is_free(facts) else resize.output_size(facts)
+    sides: tuple[int | str, ...] = (
+        (facts["resize"], "width") if picture_facts.is_free(facts) else resize.output_size(facts)
+    )
     wanted = ("batch", picture_facts.channels(facts), *sides)
-    fits = spec.dtype == "float32" and len(spec.shape) == 4 and all(isinstance(a, str) or a == b for a, b in zip(spec.shape[1:], wanted[1:], strict=True))
+    fits = (
+        spec.dtype == "float32"
+        and len(spec.shape) == 4
+        and all(isinstance(a, str) or a == b for a, b in zip(spec.shape[1:], wanted[1:], strict=True))
+    )
     if not fits:
-        raise BadInput(f"the model takes {shown(spec)}, the facts give float32[{','.join(map(str, wanted))}]", "set resize, crop and color to what it was trained with")
+        raise BadInput(
+            f"the model takes {shown(spec)}, the facts give float32[{','.join(map(str, wanted))}]",
+            "set resize, crop and color to what it was trained with",
+        )
     return spec
 
 

@@ -27,11 +27,13 @@ ABOUT: Mapping[str, str] = {
     "interpolation": "Resampling filter: bilinear or bicubic.",
     "antialias": "true: the filter widens as the picture shrinks, as in Pillow; false: it does not, as in OpenCV.",
     "reducing_gap": "Pillow's parameter of that name: none, or a number from 1 on (usually 3.0).",
-    "mean": "Subtracted from the pixels: one number, or one a channel in the order of color; of pixels in 0..1, or in 0..255 with scale=255.",
+    "mean": "Subtracted from the pixels: one number, or one a channel in the order of color; of pixels in 0..1, or in "
+    "0..255 with scale=255.",
     "std": "The pixels are then divided by it: one number, or one a channel; more than 0.",
     "scale": "Range of the pixels before the mean is subtracted: 1 (divided by 255) or 255 (as they are).",
     "color": "Order of the model's channels: RGB, BGR or L (greyscale).",
-    "max_pixels": "A picture of more pixels is reduced by a whole factor before the in-graph preprocessing. A whole number from 1 on.",
+    "max_pixels": "A picture of more pixels is reduced by a whole factor before the in-graph preprocessing. A whole "
+    "number from 1 on.",
 }
 GREATEST_SIDE = 4096
 """Bound of `resize` and `crop`: a mistyped size must not ask for gigabytes."""
@@ -63,7 +65,8 @@ def is_free(facts: Mapping[str, Any]) -> bool:
 
 
 def check(facts: Mapping[str, Any], *, free: bool = False) -> dict[str, Any]:
-    """The picture facts among `facts`, parsed and in normal form (lists, ints and floats); checking twice changes nothing.
+    """The picture facts among `facts`, parsed and in normal form (lists, ints and floats); checking twice changes
+    nothing.
 
     Args:
         free: whether the model may take pictures of any width; see `is_free`.
@@ -85,7 +88,10 @@ def check(facts: Mapping[str, Any], *, free: bool = False) -> dict[str, Any]:
     for name in ("mean", "std"):
         checked[name] = _per_channel(name, parse(facts[name]), channels(checked), checked["color"])
     if min(checked["std"]) <= 0:
-        raise UsageError(f"std holds a {min(checked['std']):g}", "pixels are divided by it: give the standard deviation of each channel")
+        raise UsageError(
+            f"std holds a {min(checked['std']):g}",
+            "pixels are divided by it: give the standard deviation of each channel",
+        )
     _check_together(checked, free)
     return checked
 
@@ -93,17 +99,25 @@ def check(facts: Mapping[str, Any], *, free: bool = False) -> dict[str, Any]:
 def _check_together(facts: Mapping[str, Any], free: bool) -> None:
     resize, crop = facts["resize"], facts["crop"]
     if is_free(facts) and not free:
-        raise UsageError(f"resize={resize} fixes the shortest side only, and crop is none", f"give crop={resize}, or resize=[{resize},{resize}] to stretch")
+        raise UsageError(
+            f"resize={resize} fixes the shortest side only, and crop is none",
+            f"give crop={resize}, or resize=[{resize},{resize}] to stretch",
+        )
     least = resize if isinstance(resize, int) else min(resize)
     if crop is not None and crop > least:
-        raise UsageError(f"crop {crop} is larger than the resized picture ({least})", f"give a crop of at most {least}, or a larger resize")
+        raise UsageError(
+            f"crop {crop} is larger than the resized picture ({least})",
+            f"give a crop of at most {least}, or a larger resize",
+        )
     if facts["reducing_gap"] is not None and not facts["antialias"]:
         raise UsageError("reducing_gap averages pixels, antialias=false does not", "give one of the two")
 
 
 def whole(name: str, value: Any, *, least: int = 1, most: int | None = None) -> int:
     """A whole number within bounds; raises UsageError."""
-    is_whole = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value == int(value)
+    is_whole = (
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value == int(value)
+    )
     if not is_whole or value < least or (most is not None and value > most):
         bounds = f"{least} or more" if most is None else f"{least} to {most}"
         raise UsageError(f"{name} is {value!r}", f"it takes a whole number, {bounds}")
@@ -121,7 +135,10 @@ def choice(name: str, value: Any, *known: Any) -> Any:
 def _resize(value: Any) -> int | list[int]:
     if isinstance(value, list | tuple):
         if len(value) != 2:
-            raise UsageError(f"resize is {value!r}", "it takes the shortest side, such as 256, or [height, width] to stretch, such as [224,224]")
+            raise UsageError(
+                f"resize is {value!r}",
+                "it takes the shortest side, such as 256, or [height, width] to stretch, such as [224,224]",
+            )
         return [whole("resize", side, most=GREATEST_SIDE) for side in value]
     return whole("resize", value, most=GREATEST_SIDE)
 
@@ -141,5 +158,8 @@ def _per_channel(name: str, value: Any, count: int, color: str) -> list[float]:
     if len(numbers) == 1:
         numbers *= count
     if len(numbers) != count:
-        raise UsageError(f"{name} has {len(numbers)} numbers, color {color} has {count}", "give one number for all channels, or one a channel")
+        raise UsageError(
+            f"{name} has {len(numbers)} numbers, color {color} has {count}",
+            "give one number for all channels, or one a channel",
+        )
     return [float(n) for n in numbers]

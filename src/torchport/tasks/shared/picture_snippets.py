@@ -1,4 +1,6 @@
-"""Programs that answer one picture with a Bundle's ONNX files: Python with onnxruntime and Pillow, JavaScript with onnxruntime and sharp."""
+"""Programs that answer one picture with a Bundle's ONNX files: Python with onnxruntime and Pillow, JavaScript with
+onnxruntime and sharp.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,8 @@ _JAVASCRIPT = Template("""\
 ${imports}import * as ort from "onnxruntime-node";
 import sharp from "sharp";
 
-const picture = sharp(process.argv[2], { ignoreIcc: true }).rotate().flatten({ background: "white" }).toColourspace("srgb");
+const picture = sharp(process.argv[2], { ignoreIcc: true })
+  .rotate().flatten({ background: "white" }).toColourspace("srgb");
 const { data, info } = await picture.raw().toBuffer({ resolveWithObject: true });
 $image
 const preprocess = await ort.InferenceSession.create("$preprocess");
@@ -58,7 +61,8 @@ _SCORES = {
 }
 
 _GREY = """\
-const grey = Uint8Array.from({ length: info.width * info.height }, (_, i) => (data[3 * i] * 19595 + data[3 * i + 1] * 38470 + data[3 * i + 2] * 7471 + 32768) >> 16);
+const luma = (i) => (data[3 * i] * 19595 + data[3 * i + 1] * 38470 + data[3 * i + 2] * 7471 + 32768) >> 16;
+const grey = Uint8Array.from({ length: info.width * info.height }, (_, i) => luma(i));
 const image = new ort.Tensor("uint8", grey, [info.height, info.width, 1]);"""
 
 _COLOUR = 'const image = new ort.Tensor("uint8", data, [info.height, info.width, 3]);'
@@ -97,14 +101,26 @@ def _python(facts: Mapping[str, Any], model: Signature, files: OnnxFiles) -> str
 
 def _by_pillow(facts: Mapping[str, Any]) -> str:
     resize, crop, gap = facts["resize"], facts["crop"], facts["reducing_gap"]
-    size = f"{resize[1]}, {resize[0]}" if isinstance(resize, list) else f"({resize} * side // min(picture.size) for side in picture.size)"
+    size = (
+        f"{resize[1]}, {resize[0]}"
+        if isinstance(resize, list)
+        else f"({resize} * side // min(picture.size) for side in picture.size)"
+    )
     more = "" if gap is None else f", reducing_gap={gap}"
-    lines = [f"width, height = {size}", f"picture = picture.resize((width, height), Image.Resampling.{facts['interpolation'].upper()}{more})"]
+    lines = [
+        f"width, height = {size}",
+        f"picture = picture.resize((width, height), Image.Resampling.{facts['interpolation'].upper()}{more})",
+    ]
     if crop is not None:
-        lines += [f"left, top = round((width - {crop}) / 2), round((height - {crop}) / 2)", f"picture = picture.crop((left, top, left + {crop}, top + {crop}))"]
+        lines += [
+            f"left, top = round((width - {crop}) / 2), round((height - {crop}) / 2)",
+            f"picture = picture.crop((left, top, left + {crop}, top + {crop}))",
+        ]
     axes = {"BGR": "[:, :, ::-1]", "L": "[:, :, None]"}.get(facts["color"], "")
     lines.append(f"levels = np.asarray(picture, np.float32){axes}{' / np.float32(255)' if facts['scale'] == 1 else ''}")
-    lines.append(f"pixels = ((levels - np.float32({facts['mean']})) / np.float32({facts['std']})).transpose(2, 0, 1)[None]")
+    lines.append(
+        f"pixels = ((levels - np.float32({facts['mean']})) / np.float32({facts['std']})).transpose(2, 0, 1)[None]"
+    )
     return "\n".join([*lines, ""])
 
 
@@ -112,7 +128,10 @@ def _by_graph(facts: Mapping[str, Any], files: OnnxFiles) -> str:
     """Without antialiasing Pillow has no equal: the exported graph prepares the picture."""
     image = "np.asarray(picture)[:, :, None]" if facts["color"] == "L" else "np.asarray(picture)"
     lines = [f'preprocess = onnxruntime.InferenceSession("{files.paths["preprocess"]}")']
-    lines.append(f"pixels = preprocess.run([{files.name('preprocess', 'pixels')}], {{{files.name('preprocess', 'image')}: {image}}})[0]")
+    lines.append(
+        f"pixels = preprocess.run([{files.name('preprocess', 'pixels')}], {{{files.name('preprocess', 'image')}: "
+        f"{image}}})[0]"
+    )
     return "\n".join([*lines, ""])
 
 
@@ -120,7 +139,10 @@ def _javascript(facts: Mapping[str, Any], model: Signature, files: OnnxFiles) ->
     activate = "const scores = logits.data;"
     if facts["activation"] != "none":
         call = f"postprocess.run({{ {files.name('postprocess', 'logits')}: logits }})"
-        activate = f'const postprocess = await ort.InferenceSession.create("{files.paths["postprocess"]}");\nconst scores = (await {call})[{files.name("postprocess", "scores")}].data;'
+        activate = (
+            f'const postprocess = await ort.InferenceSession.create("{files.paths["postprocess"]}");\nconst scores = '
+            f"(await {call})[{files.name('postprocess', 'scores')}].data;"
+        )
     return _JAVASCRIPT.substitute(
         max_pixels=facts["max_pixels"],
         image=_GREY if facts["color"] == "L" else _COLOUR,

@@ -23,7 +23,9 @@ GREATEST_SIDE = 8192
 """Side of the greatest picture the in-graph form takes: one resampling matrix is then 7 MB at crop 224."""
 
 MOST_SCANNED = 2**30
-"""Pixels that the scans of one JPEG may pass over in all, some seconds of work: usual are ten scans, and Pillow takes 89 million pixels."""
+"""Pixels that the scans of one JPEG may pass over in all, some seconds of work: usual are ten scans, and Pillow takes
+89 million pixels.
+"""
 
 _SCAN = b"\xff\xda"
 _STRIP = 2**20
@@ -80,14 +82,18 @@ def _open(raw: bytes) -> Image.Image:
 
 
 def check_scans(picture: Image.Image, raw: bytes) -> None:
-    """Refuse a progressive JPEG that passes over its pixels again and again: each scan of a few bytes costs as much as the whole picture.
+    """Refuse a progressive JPEG that passes over its pixels again and again: each scan of a few bytes costs as much as
+    the whole picture.
 
     Raises:
         BadInput: its scans together pass over more than `MOST_SCANNED` pixels.
     """
     scans = raw.count(_SCAN) if picture.format in ("JPEG", "MPO") else 1
     if scans * picture.width * picture.height > MOST_SCANNED:
-        raise BadInput(f"the picture of {picture.width} x {picture.height} pixels is stored in {scans} scans", "save it again as a plain JPEG or PNG file")
+        raise BadInput(
+            f"the picture of {picture.width} x {picture.height} pixels is stored in {scans} scans",
+            "save it again as a plain JPEG or PNG file",
+        )
 
 
 def _refuse(exc: Exception) -> NoReturn:
@@ -96,7 +102,10 @@ def _refuse(exc: Exception) -> NoReturn:
         raise BadInput(f"the picture has more than {limit} pixels", "make it smaller first") from exc
     if isinstance(exc, UnidentifiedImageError):
         raise BadInput("the file is not a picture of a known format", f"give one of {', '.join(FORMATS)}") from exc
-    raise BadInput(f"the picture cannot be decoded: {str(exc).splitlines()[0] if str(exc) else type(exc).__name__}", "the file is damaged or cut off: get it again") from exc
+    raise BadInput(
+        f"the picture cannot be decoded: {str(exc).splitlines()[0] if str(exc) else type(exc).__name__}",
+        "the file is damaged or cut off: get it again",
+    ) from exc
 
 
 def _upright(picture: Image.Image) -> Image.Image:
@@ -121,14 +130,17 @@ def flat(picture: Image.Image, mode: str) -> Image.Image:
 def _to_8_bits(picture: Image.Image) -> np.ndarray:
     """Grey pixels of 16-bit, 32-bit or float samples as uint8 [height, width, 1].
 
-    Where none is negative, 0 stays 0, and the top of the narrowest usual range that holds all samples (1 for floats, 255, 65535), or else
-    the highest sample, becomes 255; where some are, the lowest becomes 0 and the highest, or 0, becomes 255. Integers fall into 256 equal
-    steps, so that a 16-bit picture keeps its high byte, as colour pictures of 16 bits do in Pillow.
+    Where none is negative, 0 stays 0, and the top of the narrowest usual range that holds all samples (1 for floats,
+    255, 65535), or else the highest sample, becomes 255; where some are, the lowest becomes 0 and the highest, or 0,
+    becomes 255. Integers fall into 256 equal steps, so that a 16-bit picture keeps its high byte, as colour pictures of
+    16 bits do in Pillow.
     """
     is_float = picture.mode == "F"
     usual = (1.0, 255.0, 65535.0) if is_float else (65535.0,) if picture.mode.startswith("I;16") else (255.0, 65535.0)
     lowest, highest = cast("tuple[float, float]", picture.getextrema())
-    low, high = (lowest, max(highest, 0.0)) if lowest < 0 else (0.0, next((top for top in usual if highest <= top), highest))
+    low, high = (
+        (lowest, max(highest, 0.0)) if lowest < 0 else (0.0, next((top for top in usual if highest <= top), highest))
+    )
     rounded, factor = (np.rint, 255 / (high - low)) if is_float else (np.floor, 256 / (high - low + 1))
 
     def shade(samples: np.ndarray) -> np.ndarray:
@@ -140,7 +152,9 @@ def _to_8_bits(picture: Image.Image) -> np.ndarray:
 
 
 def _array(picture: Image.Image, shade: Callable[[np.ndarray], np.ndarray] = np.asarray) -> np.ndarray:
-    """uint8 [height, width, channels] of a picture, copied strip by strip: in one piece Pillow makes two copies more."""
+    """uint8 [height, width, channels] of a picture, copied strip by strip: in one piece Pillow makes two copies
+    more.
+    """
     width, height = picture.size
     array = np.empty((height, width, len(picture.getbands())), np.uint8)
     rows = max(1, _STRIP // width)
@@ -159,8 +173,9 @@ def to_pillow(image: np.ndarray) -> Image.Image:
 def shrink(image: np.ndarray, max_shape: Sequence[int] | None, max_pixels: int) -> np.ndarray:
     """Bring a picture within the bounds of the in-graph form.
 
-    The rule: the smallest whole factor f for which ceil(height / f) and ceil(width / f) fit `max_shape` and `GREATEST_SIDE`, and
-    their product `max_pixels`; each pixel of the answer is the mean of f x f pixels (fewer at the right and lower edge).
+    The rule: the smallest whole factor f for which ceil(height / f) and ceil(width / f) fit `max_shape` and
+    `GREATEST_SIDE`, and their product `max_pixels`; each pixel of the answer is the mean of f x f pixels (fewer at the
+    right and lower edge).
 
     Args:
         image: uint8 [height, width, channels].
@@ -172,7 +187,9 @@ def shrink(image: np.ndarray, max_shape: Sequence[int] | None, max_pixels: int) 
     """
     height, width = image.shape[:2]
     highest, widest = (min(GREATEST_SIDE, bound) for bound in (max_shape or image.shape)[:2])
-    factor = max(1, math.ceil(height / highest), math.ceil(width / widest), math.isqrt(height * width // max(1, max_pixels)))
+    factor = max(
+        1, math.ceil(height / highest), math.ceil(width / widest), math.isqrt(height * width // max(1, max_pixels))
+    )
     while factor < max(height, width) and math.ceil(height / factor) * math.ceil(width / factor) > max_pixels:
         factor += 1
     if factor == 1:

@@ -1,14 +1,17 @@
 """The graphs around a model of pictures: `Resample` before it, `Activate` after it.
 
-`Resample` resizes, crops and normalises by the rule of `resize.py`: core operators only, with dynamic height and width, so that every
-target runs it. A pass gathers, for each kept line, the few lines that it is made of (taps) and multiplies them by their weights.
+`Resample` resizes, crops and normalises by the rule of `resize.py`: core operators only, with dynamic height and width,
+so that every target runs it. A pass gathers, for each kept line, the few lines that it is made of (taps) and multiplies
+them by their weights.
 
-Small pictures of common sizes put many sums exactly half-way between two levels, where Pillow's fixed-point weights decide. They are
-computed here to the last digit in float32: a weight of the triangle is a quotient of two whole numbers, found in two digits of 11 bits
-(one of the cubic nearly so); pixels are whole too, so that the sums of the one digit and of the other are exact, in whatever order or fusion a runtime takes them.
+Small pictures of common sizes put many sums exactly half-way between two levels, where Pillow's fixed-point weights
+decide. They are computed here to the last digit in float32: a weight of the triangle is a quotient of two whole
+numbers, found in two digits of 11 bits (one of the cubic nearly so); pixels are whole too, so that the sums of the one
+digit and of the other are exact, in whatever order or fusion a runtime takes them.
 
-Which pass comes first depends on the picture, and a graph without branches computes both orders. Vertical first is only for pictures
-that lose more than twice as many rows as columns: it is computed for no more columns than such a picture has.
+Which pass comes first depends on the picture, and a graph without branches computes both orders. Vertical first is only
+for pictures that lose more than twice as many rows as columns: it is computed for no more columns than such a picture
+has.
 """
 
 from __future__ import annotations
@@ -26,8 +29,9 @@ _DIGIT = 2.0**11
 
 
 _PARTS = 4
-"""Parts of the first pass, which is over a whole picture: 1344 x 1008 takes 187 MB more than 512 x 512 in OpenVINO, and 227 MB at once (93 MB
-with both passes in 8 parts); each part is ten operators more to convert. The second pass is over a line for each that is kept."""
+"""Parts of the first pass, which is over a whole picture: 1344 x 1008 takes 187 MB more than 512 x 512 in OpenVINO, and
+227 MB at once (93 MB with both passes in 8 parts); each part is ten operators more to convert. The second pass is over
+a line for each that is kept."""
 
 
 class Resample(nn.Module):
@@ -88,7 +92,8 @@ class Resample(nn.Module):
     def _narrow(self, rows: Tensor) -> Tensor:
         """0, 1, ... for as many columns as a picture of so many rows can have whose vertical pass comes first.
 
-        It is narrower than new width + (height - new height) / 2. By the shortest side that means twice as high as wide.
+        It is narrower than new width + (height - new height) / 2. By the shortest side that means twice as high as
+        wide.
         """
         wider = max(self.least[1] - self.least[0] // 2, 0) if isinstance(self.resize, list) else 0
         return _every(rows, 2, wider + 1)
@@ -96,22 +101,29 @@ class Resample(nn.Module):
     def _taps(self, ones: Tensor, size: Tensor, resized: Tensor, axis: int) -> tuple[Tensor, Tensor]:
         """Where an axis takes its lines from, float32 [kept, taps], and by which weights: [kept, digits, taps].
 
-        Positions are counted from the middle of the picture (the crop is centred, so they stay small), distances in units of
-        1 / (2 * resized): whole numbers that float32 holds, so that no runtime's way of dividing shows. `ones` has the input length,
-        from which the number of taps comes: it stays dynamic.
+        Positions are counted from the middle of the picture (the crop is centred, so they stay small), distances in
+        units of 1 / (2 * resized): whole numbers that float32 holds, so that no runtime's way of dividing shows. `ones`
+        has the input length, from which the number of taps comes: it stays dynamic.
         """
         length = self.length[axis]
         greatest = torch.maximum(size, resized) if self.antialias else resized
-        # In half pixels of the resized axis: odd or even with the number of pixels left out, as the offset is a whole number.
+        # In half pixels of the resized axis: odd or even with the number of pixels left out, as the offset is a whole
+        # number.
         left_out = resized - length
-        middles = torch.arange(length, dtype=torch.float32) * 2 + (1 - length) + (torch.round(left_out / 2) * 2 - left_out)
+        middles = (
+            torch.arange(length, dtype=torch.float32) * 2 + (1 - length) + (torch.round(left_out / 2) * 2 - left_out)
+        )
         whole = torch.floor(middles * size / (2 * resized))
         rest = middles * size - whole * (2 * resized)
         half = torch.floor(size / 2)
         odd = size - 2 * half
         first = torch.floor((rest + (odd - 1) * resized - 2 * self.reach * greatest) / (2 * resized))
         # At least 2 * reach * greatest / resized, and one more as `first` may be one too low.
-        taps = _every(ones, max(self.least[axis] // (2 * self.reach), 1), 2 * self.reach) if self.antialias else _every(ones[:1], 1, 2 * self.reach + 1)
+        taps = (
+            _every(ones, max(self.least[axis] // (2 * self.reach), 1), 2 * self.reach)
+            if self.antialias
+            else _every(ones[:1], 1, 2 * self.reach + 1)
+        )
         place = first[:, None] + taps
         index = place + (whole + half)[:, None]
         distance = ((2 * place + (1 - odd)) * resized - rest[:, None]).abs()
@@ -119,7 +131,11 @@ class Resample(nn.Module):
             weights = self._not_widened(distance / (2 * greatest))
             return index.clamp(min=0), (weights / weights.sum(1, keepdim=True))[:, None]
         inside = (index + 1).clamp(0, 1) * (size - index).clamp(0, 1)
-        coarse, fine = _cubic(distance, 2 * greatest) if self.bicubic else ((2 * greatest - distance).clamp(min=0), torch.zeros_like(distance))
+        coarse, fine = (
+            _cubic(distance, 2 * greatest)
+            if self.bicubic
+            else ((2 * greatest - distance).clamp(min=0), torch.zeros_like(distance))
+        )
         return index.clamp(min=0), _digits(coarse * inside, fine * inside)
 
     def _not_widened(self, distance: Tensor) -> Tensor:
@@ -163,7 +179,9 @@ class Activate(nn.Module):
 
 
 def _digits(coarse: Tensor, fine: Tensor) -> Tensor:
-    """Weights coarse + fine, each row divided by its sum, in two digits [kept, 2, taps]; `coarse` holds whole numbers."""
+    """Weights coarse + fine, each row divided by its sum, in two digits [kept, 2, taps]; `coarse` holds whole
+    numbers.
+    """
     total, rest = coarse.sum(1, keepdim=True), fine.sum(1, keepdim=True)
     whole = total + rest
     high = torch.floor((coarse + fine) * _DIGIT / whole)
@@ -172,15 +190,19 @@ def _digits(coarse: Tensor, fine: Tensor) -> Tensor:
 
 
 def _cubic(distance: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
-    """R. Keys' cubic with a = -0.5 in units of 1 / 2**11, as whole numbers and what remains: float32 alone would lose the last digits.
+    """R. Keys' cubic with a = -0.5 in units of 1 / 2**11, as whole numbers and what remains: float32 alone would lose
+    the last digits.
 
-    It is developed about multiples of 1 / 128, where it is a multiple of 1 / 2**22. Its two pieces (1.5 x**3 - 2.5 x**2 + 1 up to 1, and
-    with y = 2 - x from there 0.5 y**3 - 0.5 y**2) meet at 0, so each is clamped into its range and added.
+    It is developed about multiples of 1 / 128, where it is a multiple of 1 / 2**22. Its two pieces (1.5 x**3 - 2.5 x**2
+    + 1 up to 1, and with y = 2 - x from there 0.5 y**3 - 0.5 y**2) meet at 0, so each is clamped into its range and
+    added.
     """
     near, step = _steps(torch.minimum(distance, width), width)
     far, more = _steps(torch.minimum((2 * width - distance).clamp(min=0), width), width)
     at = near * near * (3 * near - 640) + 2.0**22 + far * far * (far - 128)
-    beyond = step * (near * (9 * near - 1280) + step * (9 * near - 640 + 3 * step)) + more * (far * (3 * far - 256) + more * (3 * far - 128 + more))
+    beyond = step * (near * (9 * near - 1280) + step * (9 * near - 640 + 3 * step)) + more * (
+        far * (3 * far - 256) + more * (3 * far - 128 + more)
+    )
     coarse = torch.floor(at / _DIGIT)
     return coarse, ((at - coarse * _DIGIT) + beyond) / _DIGIT
 
@@ -197,7 +219,9 @@ def _ones(line: Tensor) -> Tensor:
 
 
 def _every(ones: Tensor, step: int, more: int) -> Tensor:
-    """0, 1, ...: one for every `step` elements begun, and `more` of them (which an exporter must see, lest it takes a length of 1 for fixed)."""
+    """0, 1, ...: one for every `step` elements begun, and `more` of them (which an exporter must see, lest it takes a
+    length of 1 for fixed).
+    """
     return torch.cat([ones, ones.new_ones(step * more)])[::step].cumsum(0) - 1
 
 

@@ -1,11 +1,11 @@
 """Resize, crop and normalise on the host: the same rule as the in-graph form of `resample.py`, by Pillow.
 
-Per axis, a picture of length n becomes `resized` long, of which `length` pixels from `offset` on are kept. With a shortest side S
-and a centre crop C: resized = floor(S * n / shortest), offset = (resized - C) / 2 rounded half to even.
+Per axis, a picture of length n becomes `resized` long, of which `length` pixels from `offset` on are kept. With a
+shortest side S and a centre crop C: resized = floor(S * n / shortest), offset = (resized - C) / 2 rounded half to even.
 
-With antialiasing there are two passes, each rounded to whole levels, so their order shows: horizontal first, but vertical first where
-the height loses more pixels than twice what the width loses. That is Pillow 13's order; here every version keeps to it. Without antialiasing
-only the end is rounded.
+With antialiasing there are two passes, each rounded to whole levels, so their order shows: horizontal first, but
+vertical first where the height loses more pixels than twice what the width loses. That is Pillow 13's order; here every
+version keeps to it. Without antialiasing only the end is rounded.
 """
 
 from __future__ import annotations
@@ -23,9 +23,13 @@ GREATEST_RESIZED = 2**23
 """Pixels of the largest picture that one pass makes in full before the crop (Pillow takes 4 bytes each)."""
 
 CUBIC_NOT_WIDENED = -0.75
-"""Parameter of the cubic kernel (R. Keys, 1981) where it is not widened, as in OpenCV and PyTorch; widened it is -0.5, as in Pillow."""
+"""Parameter of the cubic kernel (R. Keys, 1981) where it is not widened, as in OpenCV and PyTorch; widened it is -0.5,
+as in Pillow.
+"""
 HALF_UP = 0.5 + 2.0**-10
-"""Added before the floor where a kernel is not widened: what is half a level but for the rounding of a sum goes up everywhere."""
+"""Added before the floor where a kernel is not widened: what is half a level but for the rounding of a sum goes up
+everywhere.
+"""
 
 
 class Axis(NamedTuple):
@@ -42,12 +46,17 @@ def axes(facts: Mapping[str, Any], height: int, width: int) -> tuple[Axis, Axis]
     resize, crop = facts["resize"], facts["crop"]
     shortest = min(height, width)
     sizes = resize if isinstance(resize, list) else [resize * n // shortest for n in (height, width)]
-    vertical, horizontal = (Axis(n, resized, round((resized - (crop or resized)) / 2), crop or resized) for n, resized in zip((height, width), sizes, strict=True))
+    vertical, horizontal = (
+        Axis(n, resized, round((resized - (crop or resized)) / 2), crop or resized)
+        for n, resized in zip((height, width), sizes, strict=True)
+    )
     return vertical, horizontal
 
 
 def vertical_first(vertical: Axis, horizontal: Axis) -> bool:
-    """Whether the vertical pass comes first: only where the height shrinks, by more than twice as many pixels as the width."""
+    """Whether the vertical pass comes first: only where the height shrinks, by more than twice as many pixels as the
+    width.
+    """
     lost = vertical.size - vertical.resized
     return lost > 0 and lost > 2 * (horizontal.size - horizontal.resized)
 
@@ -72,10 +81,16 @@ def to_pixels(image: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
 
 
 def resampled(image: np.ndarray, vertical: Axis, horizontal: Axis, facts: Mapping[str, Any]) -> np.ndarray:
-    """Levels 0..255 [vertical length, horizontal length, channels] of a picture, as `interpolation`, `antialias` and `reducing_gap` say."""
+    """Levels 0..255 [vertical length, horizontal length, channels] of a picture, as `interpolation`, `antialias` and
+    `reducing_gap` say.
+    """
     if all(axis.size == axis.resized == axis.length for axis in (vertical, horizontal)):
         return image
-    levels = _by_pillow(to_pillow(image), vertical, horizontal, facts) if facts["antialias"] else _by_taps(image, vertical, horizontal, facts["interpolation"])
+    levels = (
+        _by_pillow(to_pillow(image), vertical, horizontal, facts)
+        if facts["antialias"]
+        else _by_taps(image, vertical, horizontal, facts["interpolation"])
+    )
     return levels.reshape(vertical.length, horizontal.length, -1)
 
 
@@ -93,7 +108,8 @@ def normalise(levels: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
 
 def _by_pillow(picture: Image.Image, vertical: Axis, horizontal: Axis, facts: Mapping[str, Any]) -> np.ndarray:
     method, gap = FILTERS[facts["interpolation"]], facts["reducing_gap"]
-    # Pillow places the reduction's grid by the whole picture. A strip too long for that is resized without: the gap only saves time.
+    # Pillow places the reduction's grid by the whole picture. A strip too long for that is resized without: the gap
+    # only saves time.
     if gap is not None and horizontal.resized * vertical.resized <= GREATEST_RESIZED:
         left, top = horizontal.offset, vertical.offset
         resized = picture.resize((horizontal.resized, vertical.resized), method, reducing_gap=gap)
@@ -120,7 +136,9 @@ def _down(picture: Image.Image, axis: Axis, method: Image.Resampling) -> Image.I
 
 
 def _span(axis: Axis) -> tuple[float, float]:
-    """Where the kept part lies in the picture, in its pixels; Pillow holds such positions as float32, so whole passes are the rule."""
+    """Where the kept part lies in the picture, in its pixels; Pillow holds such positions as float32, so whole passes
+    are the rule.
+    """
     return axis.offset * axis.size / axis.resized, (axis.offset + axis.length) * axis.size / axis.resized
 
 
@@ -146,5 +164,9 @@ def _taps(axis: Axis, interpolation: str) -> tuple[np.ndarray, np.ndarray]:
         weights = 1 - distance
     else:
         a = CUBIC_NOT_WIDENED
-        weights = np.where(distance < 1, ((a + 2) * distance - (a + 3)) * distance**2 + 1, a * (((distance - 5) * distance + 8) * distance - 4))
+        weights = np.where(
+            distance < 1,
+            ((a + 2) * distance - (a + 3)) * distance**2 + 1,
+            a * (((distance - 5) * distance + 8) * distance - 4),
+        )
     return positions.clip(0, axis.size - 1).astype(np.int64), weights

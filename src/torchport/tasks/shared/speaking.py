@@ -1,4 +1,6 @@
-"""What translation and text generation share: their tokenizer, the text of tokens, and text that is shown as it grows."""
+"""What translation and text generation share: their tokenizer, the text of tokens, and text that is shown as it
+grows.
+"""
 
 from __future__ import annotations
 
@@ -24,25 +26,32 @@ _UNKNOWN = ("<unk>", "[UNK]", unigram_file.UNKNOWN)
 
 
 ABOUT: dict[str, str] = {
-    "tokenizer": "Path of a tokenizer.json or of the folder that holds it, or of the .spm file of a sentencepiece unigram model; required unless the source states it.",
+    "tokenizer": "Path of a tokenizer.json or of the folder that holds it, or of the .spm file of a sentencepiece "
+    "unigram model; required unless the source states it.",
     "max_new_tokens": "Longest answer to one text, in tokens. A whole number from 1 on.",
     "end": "Token ids that end an answer: a list, or numbers with commas between them; none: what the model states.",
-    "suppress": "Token ids that are never said: a list, or numbers with commas between them; none: what the model states.",
+    "suppress": "Token ids that are never said: a list, or numbers with commas between them; none: what the model "
+    "states.",
 }
 
 
 def tokenizer_path(name: str, value: Any) -> Path:
-    """A `tokenizer.json` from a setting: that file, the folder it lies in, or a sentencepiece model, which is converted.
+    """A `tokenizer.json` from a setting: that file, the folder it lies in, or a sentencepiece model, which is
+    converted.
 
     Raises:
         UsageError: nothing there that opens.
     """
     if value is None:
-        raise UsageError(f"there is no {name}", f"give --set {name}=FOLDER/tokenizer.json, or the .spm file of a sentencepiece model")
+        raise UsageError(
+            f"there is no {name}", f"give --set {name}=FOLDER/tokenizer.json, or the .spm file of a sentencepiece model"
+        )
     path = Path(value)
     path = path / "tokenizer.json" if path.is_dir() else path
     if not path.is_file():
-        raise UsageError(f"{name}: there is no {path}", "give a tokenizer.json, or the .spm file of a sentencepiece model")
+        raise UsageError(
+            f"{name}: there is no {path}", "give a tokenizer.json, or the .spm file of a sentencepiece model"
+        )
     path = unigram_file.convert(path) if path.suffix.lower() in unigram_file.SUFFIXES else path
     try:
         open_tokenizer(path)
@@ -65,14 +74,21 @@ def unknown_of(path: Path) -> int | None:
 def need_known(text: str, path: Path) -> None:
     """See that a text is in the vocabulary's script; raises BadInput where most of its tokens are unknown.
 
-    A token that only marks a gap between words, or an end, says nothing; nor does the length of an unknown one, for a name may be
-    long, and a sentencepiece tokenizer makes one token of all characters in a row that it does not know.
+    A token that only marks a gap between words, or an end, says nothing; nor does the length of an unknown one, for a
+    name may be long, and a sentencepiece tokenizer makes one token of all characters in a row that it does not know.
     """
     encoding, unknown = open_tokenizer(path).tokenizer.encode(text), unknown_of(path)
-    telling = [token for token, name, special in zip(encoding.ids, encoding.tokens, encoding.special_tokens_mask, strict=True) if not special and name.strip(_GAPS)]
+    telling = [
+        token
+        for token, name, special in zip(encoding.ids, encoding.tokens, encoding.special_tokens_mask, strict=True)
+        if not special and name.strip(_GAPS)
+    ]
     missing = telling.count(unknown) if unknown is not None else 0
     if 2 * missing > len(telling):
-        raise BadInput(f"the model's vocabulary does not know {missing} of the text's {len(telling)} tokens", "is this the language that the model was trained for?")
+        raise BadInput(
+            f"the model's vocabulary does not know {missing} of the text's {len(telling)} tokens",
+            "is this the language that the model was trained for?",
+        )
 
 
 def decode(raw: bytes) -> str:
@@ -82,7 +98,9 @@ def decode(raw: bytes) -> str:
         BadInput: the text is empty, no UTF-8, or longer than is taken at once.
     """
     if len(raw) > texts.MOST_BYTES:
-        raise BadInput(f"the text is {len(raw) / 2**20:.1f} MiB", f"give it in parts of at most {texts.MOST_BYTES // 2**20} MiB")
+        raise BadInput(
+            f"the text is {len(raw) / 2**20:.1f} MiB", f"give it in parts of at most {texts.MOST_BYTES // 2**20} MiB"
+        )
     return texts.decode(raw)
 
 
@@ -113,7 +131,9 @@ def number(name: str, value: Any, least: float, most: float = float("inf")) -> f
     except (TypeError, ValueError):
         found = float("nan")
     if not least <= found <= most:
-        raise UsageError(f"{name}={value} is no number from {least:g} to {most:g}", f"such as {name}={max(least, min(most, 1)):g}")
+        raise UsageError(
+            f"{name}={value} is no number from {least:g} to {most:g}", f"such as {name}={max(least, min(most, 1)):g}"
+        )
     return found
 
 
@@ -123,7 +143,8 @@ def rules_of(facts: Facts, most: int) -> Rules:
 
 
 class Carried:
-    """A step graph with what it reads and carries: a `generate.Decoder` whose rows are axis 0 of every tensor but `position`.
+    """A step graph with what it reads and carries: a `generate.Decoder` whose rows are axis 0 of every tensor but
+    `position`.
 
     Args:
         graph: name of the step graph; its first input is called `token`.
@@ -154,7 +175,8 @@ class Carried:
 
 
 class Growing:
-    """Text in several parts that become longer and complete in any order, told from the beginning as far as it is known.
+    """Text in several parts that become longer and complete in any order, told from the beginning as far as it is
+    known.
 
     Args:
         text: tokens -> text.
@@ -183,7 +205,9 @@ class Growing:
 
     def _sure(self, text: str) -> str:
         """The text without what may be the beginning of a stop."""
-        begun = max((size for stop in self._stops for size in range(1, len(stop)) if text.endswith(stop[:size])), default=0)
+        begun = max(
+            (size for stop in self._stops for size in range(1, len(stop)) if text.endswith(stop[:size])), default=0
+        )
         return text[: len(text) - begun]
 
     def _more(self, text: str) -> str:

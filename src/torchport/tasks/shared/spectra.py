@@ -1,7 +1,8 @@
-"""Spectra of speech with numpy: short-time Fourier transform, mel bands, and back to a waveform by the fast Griffin-Lim algorithm.
+"""Spectra of speech with numpy: short-time Fourier transform, mel bands, and back to a waveform by the fast Griffin-Lim
+algorithm.
 
-Griffin, Lim, "Signal estimation from modified short-time Fourier transform", 1984; with the momentum of Perraudin, Balazs,
-Søndergaard, "A fast Griffin-Lim algorithm", 2013.
+Griffin, Lim, "Signal estimation from modified short-time Fourier transform", 1984; with the momentum of Perraudin,
+Balazs, Søndergaard, "A fast Griffin-Lim algorithm", 2013.
 """
 
 from __future__ import annotations
@@ -21,9 +22,13 @@ def hann(size: int) -> np.ndarray:
 
 
 def mel_filters(facts: Mapping[str, Any]) -> np.ndarray:
-    """float32 [bands, frame / 2 + 1]: triangles of height 1, their corners evenly spaced on the mel scale 2595 log10(1 + f / 700) from `lowest` (0 Hz) to `highest` (half the rate)."""
+    """float32 [bands, frame / 2 + 1]: triangles of height 1, their corners evenly spaced on the mel scale 2595 log10(1
+    + f / 700) from `lowest` (0 Hz) to `highest` (half the rate).
+    """
     rate, size = facts["sample_rate"], facts["frame"]
-    first, last = (2595 * np.log10(1 + edge / 700) for edge in (facts.get("lowest") or 0.0, facts.get("highest") or rate / 2))
+    first, last = (
+        2595 * np.log10(1 + edge / 700) for edge in (facts.get("lowest") or 0.0, facts.get("highest") or rate / 2)
+    )
     corners = 700 * (10 ** (np.linspace(first, last, facts["bands"] + 2) / 2595) - 1)
     low, centre, high = corners[:-2, None], corners[1:-1, None], corners[2:, None]
     hertz = np.linspace(0, rate / 2, size // 2 + 1)
@@ -32,7 +37,9 @@ def mel_filters(facts: Mapping[str, Any]) -> np.ndarray:
 
 
 def padded(samples: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
-    """float32 [samples] with silence around, so that frames are centred on every hop: [hops, hop], hops = samples // hop + frame / hop."""
+    """float32 [samples] with silence around, so that frames are centred on every hop: [hops, hop], hops = samples //
+    hop + frame / hop.
+    """
     size, hop = facts["frame"], facts["hop"]
     frames = samples.size // hop + 1
     made = np.zeros((frames - 1) * hop + size, np.float32)
@@ -41,15 +48,21 @@ def padded(samples: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
 
 
 def log_mel(samples: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
-    """The natural logarithm of mel magnitudes, at least `floor`: float32 [1, bands, frames] of padded float32 [hops, hop]."""
+    """The natural logarithm of mel magnitudes, at least `floor`: float32 [1, bands, frames] of padded float32 [hops,
+    hop].
+    """
     magnitudes = np.abs(np.fft.rfft(_frames(samples.ravel(), facts) * hann(facts["frame"]), axis=1))
     made: np.ndarray = np.log(np.maximum(mel_filters(facts) @ magnitudes.T, np.float32(facts["floor"])))[None]
     return made
 
 
 def magnitudes(mel: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
-    """float32 [frames, frame / 2 + 1] whose mel bands come nearest to exp(`mel`), float [bands, frames], among what is not negative."""
-    nearest: np.ndarray = np.maximum(np.exp(mel.T.astype(np.float32)) @ _inverse(*(facts.get(name) for name in _MEL)).T, 0)
+    """float32 [frames, frame / 2 + 1] whose mel bands come nearest to exp(`mel`), float [bands, frames], among what is
+    not negative.
+    """
+    nearest: np.ndarray = np.maximum(
+        np.exp(mel.T.astype(np.float32)) @ _inverse(*(facts.get(name) for name in _MEL)).T, 0
+    )
     return nearest
 
 
@@ -62,11 +75,12 @@ def _inverse(*facts: float | None) -> np.ndarray:
 
 
 def griffin_lim(magnitudes: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
-    """A waveform, float32 [(frames - 1) * hop], whose spectrum has about these magnitudes, float32 [frames, frame / 2 + 1].
+    """A waveform, float32 [(frames - 1) * hop], whose spectrum has about these magnitudes, float32 [frames, frame / 2 +
+    1].
 
     Facts: `frame` and `hop` (a divisor of it) in samples, `iterations`, `momentum` (0: the algorithm of 1984).
-    Phases start at zero, so that the answer is the same every time. Arrays are written over where they can be: this runs
-    `iterations` times over everything.
+    Phases start at zero, so that the answer is the same every time. Arrays are written over where they can be: this
+    runs `iterations` times over everything.
     """
     size, hop, window = facts["frame"], facts["hop"], hann(facts["frame"])
     count = len(magnitudes)
@@ -92,7 +106,9 @@ def griffin_lim(magnitudes: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
     return whole[size // 2 : size // 2 + (count - 1) * hop].copy()
 
 
-def _synthesised(spectrum: np.ndarray, window: np.ndarray, scale: np.ndarray, frames: np.ndarray, signal: np.ndarray) -> None:
+def _synthesised(
+    spectrum: np.ndarray, window: np.ndarray, scale: np.ndarray, frames: np.ndarray, signal: np.ndarray
+) -> None:
     """Overlap-add of a spectrum's windowed frames, by least squares, into `signal`."""
     np.fft.irfft(spectrum, frames.shape[1], axis=1, out=frames)
     np.multiply(frames, window, out=frames)

@@ -6,15 +6,39 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-_UNITS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
+_UNITS = [
+    "zero",
+    "one",
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "thirteen",
+    "fourteen",
+    "fifteen",
+    "sixteen",
+    "seventeen",
+    "eighteen",
+    "nineteen",
+]
 _TENS = ["zero", "ten", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 _TITLES = {"mr": "mister", "mrs": "missus", "dr": "doctor", "st": "saint"}
-_SIGNS = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_SIGNS = re.compile(
+    r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"
+)
 """Thai, Lao, Burmese, Khmer, kana and Chinese characters: no spaces stand between words."""
 
 
 def units(text: str) -> list[str]:
-    """What is compared of a text: lower-case words without punctuation, numbers up to 999 and titles in full words; single signs of scripts without spaces.
+    """What is compared of a text: lower-case words without punctuation, numbers up to 999 and titles in full words;
+    single signs of scripts without spaces.
 
     "Mr. Bell, 10 of cold-hearted clubs." -> mister bell ten of cold hearted clubs.
     """
@@ -24,7 +48,13 @@ def units(text: str) -> list[str]:
     found: list[str] = []
     for word in plain.split():
         word = word.strip("'")
-        found += in_words(int(word)) if word.isascii() and word.isdigit() and int(word) < 1000 else [_TITLES.get(word, word)] if word else []
+        found += (
+            in_words(int(word))
+            if word.isascii() and word.isdigit() and int(word) < 1000
+            else [_TITLES.get(word, word)]
+            if word
+            else []
+        )
     return found
 
 

@@ -43,7 +43,9 @@ const shown = ({ dims, data }) => ({ shape: dims, data: Array.from(data, Number)
 console.log(JSON.stringify({ $answers }));
 """)
 
-_DTYPES = frozenset({"bool", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"})
+_DTYPES = frozenset(
+    {"bool", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"}
+)
 """What both numpy and JavaScript can hold."""
 
 
@@ -71,4 +73,8 @@ def programs(model: Signature, artifacts: Mapping[str, Artifact]) -> dict[str, s
 
 
 def _example(inputs: Sequence[TensorSpec]) -> str:
-    return "{" + ", ".join(f"{json.dumps(spec.name)}: {'[' * len(spec.shape)}...{']' * len(spec.shape)}" for spec in inputs) + "}"
+    return (
+        "{"
+        + ", ".join(f"{json.dumps(spec.name)}: {'[' * len(spec.shape)}...{']' * len(spec.shape)}" for spec in inputs)
+        + "}"
+    )

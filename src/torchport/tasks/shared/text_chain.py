@@ -1,4 +1,6 @@
-"""What the tasks of one text encoder share: the facts of pooling, the step from bytes to token ids, the chain around the graph."""
+"""What the tasks of one text encoder share: the facts of pooling, the step from bytes to token ids, the chain around
+the graph.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ POOLING = ("mean", "cls", "max")
 
 ABOUT: dict[str, str] = {
     **tokens.ABOUT,
-    "pooling": "How the vectors of the tokens become one: mean, cls (the first token) or max (the greatest of each element).",
+    "pooling": "How the vectors of the tokens become one: mean, cls (the first token) or max (the greatest of each "
+    "element).",
 }
 
 

@@ -1,4 +1,5 @@
-"""The graph of a text encoder: the user's model with what comes after it, from token ids to an embedding or to scores (build half).
+"""The graph of a text encoder: the user's model with what comes after it, from token ids to an embedding or to scores
+(build half).
 
 Every graph here takes `input_ids` and `attention_mask`, int64 [batch, length] each, both dimensions dynamic.
 """
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 LOW = -1e4
-"""Added to a score of attention that is to be none: e^-10000 is 0 in every precision, and half precision has the number."""
+"""Added to a score of attention that is to be none: e^-10000 is 0 in every precision, and half precision has the
+number.
+"""
 
 SHARPNESS = 20.0
 """What cosines are multiplied by before a softmax makes scores of them: sentence encoders are trained with 20."""
@@ -31,8 +34,8 @@ SHARPNESS = 20.0
 class Encoder(torch.nn.Module):
     """A model of tokens with its first answer: [batch, length, width] of an encoder, [batch, classes] of a classifier.
 
-    The mask goes in as the model's library has it (1 for a token), or, where the model answers the same, as what is added to
-    the scores of attention: the graph is then shorter by the making of it.
+    The mask goes in as the model's library has it (1 for a token), or, where the model answers the same, as what is
+    added to the scores of attention: the graph is then shorter by the making of it.
     """
 
     def __init__(self, model: torch.nn.Module) -> None:
@@ -58,7 +61,9 @@ class Encoder(torch.nn.Module):
 
 
 class Pooled(torch.nn.Module):
-    """-> `embedding`, float32 [batch, width]: the tokens' mean or maximum, or the first token; of length 1 where the facts say so."""
+    """-> `embedding`, float32 [batch, width]: the tokens' mean or maximum, or the first token; of length 1 where the
+    facts say so.
+    """
 
     def __init__(self, encoder: Encoder, pooling: str, normalize: bool) -> None:
         super().__init__()
@@ -104,14 +109,17 @@ class Nearest(torch.nn.Module):
         return logits
 
 
-def encoder_of(model: torch.nn.Module | ExportedProgram, facts: Facts, feed: tokens.Tokens, *, scored: bool = False) -> tuple[Encoder, torch.Tensor]:
+def encoder_of(
+    model: torch.nn.Module | ExportedProgram, facts: Facts, feed: tokens.Tokens, *, scored: bool = False
+) -> tuple[Encoder, torch.Tensor]:
     """The model as an Encoder, and its answer to a feed.
 
     Args:
         scored: the task takes classifiers of whole texts too.
 
     Raises:
-        BadInput: a model of transformers with another head, whose answer would be taken for vectors; the model takes no token ids, answers no float32 [batch, length, width] or [batch, classes], or has fewer
+        BadInput: a model of transformers with another head, whose answer would be taken for vectors; the model takes no
+        token ids, answers no float32 [batch, length, width] or [batch, classes], or has fewer
             embeddings than the tokenizer has tokens.
     """
     module = model if isinstance(model, torch.nn.Module) else model.module(check_guards=False)
@@ -123,7 +131,10 @@ def encoder_of(model: torch.nn.Module | ExportedProgram, facts: Facts, feed: tok
     encoder = Encoder(module).eval()
     answer = _answer(encoder, feed)
     if answer.ndim not in (2, 3) or answer.dtype != torch.float32:
-        raise BadInput(f"the model answers {answer.dtype} {list(answer.shape)}", "a text model answers float32 [batch, length, width] or [batch, classes]")
+        raise BadInput(
+            f"the model answers {answer.dtype} {list(answer.shape)}",
+            "a text model answers float32 [batch, length, width] or [batch, classes]",
+        )
     if encoder.named and answer.numel():
         encoder.added = _takes_added_mask(encoder, feed, answer)
     return encoder, answer
@@ -141,7 +152,14 @@ def one_graph(module: torch.nn.Module, facts: Facts, feed: tokens.Tokens) -> Spl
     """The graph `model` with dynamic batch and length."""
     dims = {0: "batch", 1: "length"}
     examples = {"input_ids": feed.ids, "attention_mask": feed.mask}
-    return Split({"model": TaskGraph(module.eval(), examples, dict.fromkeys(examples, dims), {"length": (1, facts["max_length"])})}, facts)
+    return Split(
+        {
+            "model": TaskGraph(
+                module.eval(), examples, dict.fromkeys(examples, dims), {"length": (1, facts["max_length"])}
+            )
+        },
+        facts,
+    )
 
 
 def _first(answer: Any) -> torch.Tensor:
@@ -168,12 +186,17 @@ def _answer(encoder: Encoder, feed: tokens.Tokens) -> torch.Tensor:
             answer: torch.Tensor = encoder(*map(torch.from_numpy, feed))
     except Exception as exc:  # the code of a stranger's model
         text = next(iter(str(exc).splitlines()), type(exc).__name__)
-        raise BadInput(f"the model fails on token ids {list(feed.ids.shape)}: {text[:200]}", "a text model takes input_ids and attention_mask, int64 [batch, length]") from exc
+        raise BadInput(
+            f"the model fails on token ids {list(feed.ids.shape)}: {text[:200]}",
+            "a text model takes input_ids and attention_mask, int64 [batch, length]",
+        ) from exc
     return answer
 
 
 def _takes_added_mask(encoder: Encoder, feed: tokens.Tokens, wanted: torch.Tensor) -> bool:
-    """Whether the model answers a feed with padding in it the same when it is given what is added to the scores of attention."""
+    """Whether the model answers a feed with padding in it the same when it is given what is added to the scores of
+    attention.
+    """
     mask = feed.mask.copy()
     mask[0, -(-mask.shape[1] // 2) :] = 0
     padded = tokens.Tokens(feed.ids, mask)
@@ -194,12 +217,21 @@ def _takes_added_mask(encoder: Encoder, feed: tokens.Tokens, wanted: torch.Tenso
 def _check_head(module: torch.nn.Module, scored: bool) -> None:
     name = type(module).__name__
     head = re.search(r"(For[A-Z]\w*|LMHeadModel|DoubleHeadsModel)$", name)
-    if head is None or "transformers" not in type(module).__module__ or (scored and head[1] == "ForSequenceClassification"):
+    if (
+        head is None
+        or "transformers" not in type(module).__module__
+        or (scored and head[1] == "ForSequenceClassification")
+    ):
         return
-    what = {"ForTokenClassification": "a class for each token", "ForQuestionAnswering": "a span of the text", "ForSequenceClassification": "classes of a text"}.get(head[1], "something else")
+    what = {
+        "ForTokenClassification": "a class for each token",
+        "ForQuestionAnswering": "a span of the text",
+        "ForSequenceClassification": "classes of a text",
+    }.get(head[1], "something else")
     raise BadInput(
         f"{name} answers {what}, and torchport has no task for it here",
-        "a text-classification takes ...ForSequenceClassification, an embedding the model without a head (as in BertModel); the raw tensors are --task tensor with --input",
+        "a text-classification takes ...ForSequenceClassification, an embedding the model without a head (as in "
+        "BertModel); the raw tensors are --task tensor with --input",
     )
 
 
@@ -210,7 +242,10 @@ def _check_vocabulary(module: torch.nn.Module, facts: Facts) -> None:
     except (AttributeError, NotImplementedError):
         return
     if isinstance(table, torch.nn.Embedding) and table.num_embeddings < known:
-        raise BadInput(f"the tokenizer has {known} tokens, the model {table.num_embeddings}", "give the tokenizer that the model was trained with")
+        raise BadInput(
+            f"the tokenizer has {known} tokens, the model {table.num_embeddings}",
+            "give the tokenizer that the model was trained with",
+        )
 
 
 def example_feed(texts: Sequence[str], facts: Facts) -> tokens.Tokens:

@@ -44,20 +44,26 @@ def items_of(data: Path) -> list[Item]:
     """The texts of `data` in a stable order; a label is a string as it was written, or None.
 
     Args:
-        data: one text file; a table with a column `text` and perhaps `label` (`.csv`, `.tsv`, or `.jsonl` of objects); or a
-            folder that holds one such table, text files, or a sub-folder of text files per label. Other files are skipped.
+        data: one text file; a table with a column `text` and perhaps `label` (`.csv`, `.tsv`, or `.jsonl` of objects);
+        or a
+            folder that holds one such table, text files, or a sub-folder of text files per label. Other files are
+            skipped.
 
     Raises:
         BadInput: no text, or what cannot be read.
     """
     if not data.exists():
-        raise BadInput(f"{data} does not exist", "give a folder of texts, a text file, or a table with the columns text,label")
+        raise BadInput(
+            f"{data} does not exist", "give a folder of texts, a text file, or a table with the columns text,label"
+        )
     try:
         found = _from_folder(data) if data.is_dir() else _from_file(data)
     except OSError as exc:
         raise BadInput(f"{data} cannot be read: {exc.strerror}", "check the path and its permissions") from exc
     if not found:
-        raise BadInput(f"{data} holds no text", f"texts end in {', '.join(SUFFIXES)}; tables end in {', '.join(TABLES)}")
+        raise BadInput(
+            f"{data} holds no text", f"texts end in {', '.join(SUFFIXES)}; tables end in {', '.join(TABLES)}"
+        )
     return found
 
 
@@ -87,7 +93,10 @@ def _from_table(path: Path) -> Iterator[Item]:
         said, kind = (column(list(row), names, where, needed=False) for names in (TEXT, LABEL))
         text, label = row[said] if said else None, row[kind] if kind else None
         if not isinstance(text, str):
-            raise BadInput(f"{where}: there is no text in the columns {', '.join(map(str, row))}", "name the columns text and, where there are labels, label")
+            raise BadInput(
+                f"{where}: there is no text in the columns {', '.join(map(str, row))}",
+                "name the columns text and, where there are labels, label",
+            )
         yield Item(f"{path.name}:{line}", text.encode, None if label is None or label == "" else str(label))
 
 
@@ -106,4 +115,6 @@ def _rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             for row in reader:
                 yield reader.line_num, row
     except (UnicodeDecodeError, csv.Error, ValueError) as exc:
-        raise BadInput(f"{path.name} cannot be read as a table: {str(exc)[:100]}", "save it as UTF-8 with the columns text,label") from exc
+        raise BadInput(
+            f"{path.name} cannot be read as a table: {str(exc)[:100]}", "save it as UTF-8 with the columns text,label"
+        ) from exc

@@ -15,19 +15,29 @@ from ..base import Facts
 
 SIDES = ("right", "left")
 
-DEFAULTS: dict[str, Any] = {"tokenizer": None, "max_length": 256, "truncation_side": SIDES[0], "pad_id": None, "pad_to": 8}
+DEFAULTS: dict[str, Any] = {
+    "tokenizer": None,
+    "max_length": 256,
+    "truncation_side": SIDES[0],
+    "pad_id": None,
+    "pad_to": 8,
+}
 """Facts of every task that tokenizes."""
 
 ABOUT: dict[str, str] = {
     "tokenizer": "Path of a tokenizer.json, or of the folder that holds it; required unless the source states it.",
-    "max_length": "Longest text in tokens, special tokens included; a longer text is cut off. A whole number from 1 on.",
+    "max_length": "Longest text in tokens, special tokens included; a longer text is cut off. A whole number from 1 "
+    "on.",
     "truncation_side": "Where a longer text is cut off: right (its end) or left (its beginning).",
-    "pad_id": "Token id that fills a shorter text beside a longer one, a whole number from 0 on; none: what the tokenizer states.",
+    "pad_id": "Token id that fills a shorter text beside a longer one, a whole number from 0 on; none: what the "
+    "tokenizer states.",
     "pad_to": "Lengths are padded to a multiple of this many tokens. A whole number from 1 on.",
 }
 
 CHARACTERS_A_TOKEN = 16
-"""How much text is read for one token at first: more than words need in any script, so that one reading is enough but for blanks."""
+"""How much text is read for one token at first: more than words need in any script, so that one reading is enough but
+for blanks.
+"""
 
 MARGIN = 16
 """How many tokens beyond `max_length` make sure that the end of what was read does not show in what is kept."""
@@ -43,7 +53,9 @@ class Tokens(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """A `tokenizers.Tokenizer` that cuts and does not pad, the id of padding, and one more than the greatest id of a token that is not special."""
+    """A `tokenizers.Tokenizer` that cuts and does not pad, the id of padding, and one more than the greatest id of a
+    token that is not special.
+    """
 
     tokenizer: Any
     padding: int
@@ -61,18 +73,27 @@ def check(facts: Facts) -> Facts:
     path = Path(facts["tokenizer"])
     path = path / "tokenizer.json" if path.is_dir() else path
     if not path.is_file():
-        raise UsageError(f"tokenizer: there is no {path}", "give a tokenizer.json, as Hugging Face's fast tokenizers are saved")
+        raise UsageError(
+            f"tokenizer: there is no {path}", "give a tokenizer.json, as Hugging Face's fast tokenizers are saved"
+        )
     facts = {**facts, "tokenizer": path, **{name: whole(name, facts[name]) for name in ("max_length", "pad_to")}}
     if facts.get("truncation_side", SIDES[0]) not in SIDES:
-        raise UsageError(f"truncation_side={facts['truncation_side']} is none of {', '.join(SIDES)}", "such as truncation_side=right")
+        raise UsageError(
+            f"truncation_side={facts['truncation_side']} is none of {', '.join(SIDES)}", "such as truncation_side=right"
+        )
     if facts.get("pad_id") is not None:
-        facts["pad_id"] = None if str(facts["pad_id"]).lower() in ("none", "null", "") else whole("pad_id", facts["pad_id"], least=0)
+        facts["pad_id"] = (
+            None if str(facts["pad_id"]).lower() in ("none", "null", "") else whole("pad_id", facts["pad_id"], least=0)
+        )
     try:
         added = opened(facts).tokenizer.num_special_tokens_to_add(is_pair=False)
     except BadInput as exc:
         raise UsageError(f"tokenizer: {exc.message}", exc.hint) from exc
     if facts["max_length"] <= added:
-        raise UsageError(f"max_length={facts['max_length']} leaves no room beside the {added} tokens at the ends", "give the length the model was trained with, such as 128")
+        raise UsageError(
+            f"max_length={facts['max_length']} leaves no room beside the {added} tokens at the ends",
+            "give the length the model was trained with, such as 128",
+        )
     return facts
 
 
@@ -88,14 +109,21 @@ def whole(name: str, value: Any, least: int = 1) -> int:
 
 
 def stated(path: Any) -> dict[str, Any]:
-    """Facts that a `tokenizer.json` states in its sections on truncation and padding; nothing where it cannot be read."""
+    """Facts that a `tokenizer.json` states in its sections on truncation and padding; nothing where it cannot be
+    read.
+    """
     place = Path(path)
     try:
         content = json.loads((place / "tokenizer.json" if place.is_dir() else place).read_text(encoding="utf-8"))
         cut, filled = content.get("truncation") or {}, content.get("padding") or {}
     except (OSError, ValueError, AttributeError):
         return {}
-    found = {"max_length": cut.get("max_length"), "truncation_side": str(cut.get("direction", "")).lower() or None, "pad_id": filled.get("pad_id"), "pad_to": filled.get("pad_to_multiple_of")}
+    found = {
+        "max_length": cut.get("max_length"),
+        "truncation_side": str(cut.get("direction", "")).lower() or None,
+        "pad_id": filled.get("pad_id"),
+        "pad_to": filled.get("pad_to_multiple_of"),
+    }
     return {name: value for name, value in found.items() if value is not None}
 
 
@@ -123,8 +151,8 @@ def encode(texts: Sequence[str], facts: Facts) -> Tokens:
 def ids(text: str, facts: Facts) -> list[int]:
     """The tokens of one text, at most `max_length`, with what the model wants at the ends.
 
-    Only as much of a text is read as fills `max_length`: the beginning of 10 MB costs what the beginning of a page costs; so its end, where
-    texts are cut off on the left.
+    Only as much of a text is read as fills `max_length`: the beginning of 10 MB costs what the beginning of a page
+    costs; so its end, where texts are cut off on the left.
     """
     tokenizer, most, left = opened(facts).tokenizer, facts["max_length"], facts.get("truncation_side") == "left"
     read = CHARACTERS_A_TOKEN * most
@@ -156,12 +184,23 @@ def _open(path: Path, mtime_ns: int, size: int, max_length: int, side: str) -> O
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as exc:  # it raises plain Exception
-        raise BadInput(f"{path.name} is no tokenizer: {str(exc).splitlines()[0][:100]}", "give a tokenizer.json, as Hugging Face's fast tokenizers are saved") from exc
+        raise BadInput(
+            f"{path.name} is no tokenizer: {str(exc).splitlines()[0][:100]}",
+            "give a tokenizer.json, as Hugging Face's fast tokenizers are saved",
+        ) from exc
     stated = tokenizer.padding
-    padding = stated["pad_id"] if stated else next((found for name in _PADDING if (found := tokenizer.token_to_id(name)) is not None), 0)
+    padding = (
+        stated["pad_id"]
+        if stated
+        else next((found for name in _PADDING if (found := tokenizer.token_to_id(name)) is not None), 0)
+    )
     tokenizer.no_padding()
     if max_length > tokenizer.num_special_tokens_to_add(False):
         tokenizer.enable_truncation(max_length, direction=side)
     # A mask token, for one, is added for training: no text has it, and the model need not know it.
     special = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
-    return Opened(tokenizer, padding, max((n for n in tokenizer.get_vocab(with_added_tokens=True).values() if n not in special), default=0) + 1)
+    return Opened(
+        tokenizer,
+        padding,
+        max((n for n in tokenizer.get_vocab(with_added_tokens=True).values() if n not in special), default=0) + 1,
+    )

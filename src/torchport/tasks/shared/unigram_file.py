@@ -1,4 +1,5 @@
-"""A sentencepiece model (`.spm`, `.model`) as a `tokenizer.json` that gives the same ids, made once, when a Bundle is built.
+"""A sentencepiece model (`.spm`, `.model`) as a `tokenizer.json` that gives the same ids, made once, when a Bundle is
+built.
 
 The file is a protocol buffer (sentencepiece_model.proto); the few fields that matter are read here, so that neither
 sentencepiece nor protobuf is needed. `tokenizers` knows the same unigram model and the same compiled normaliser.
@@ -18,8 +19,9 @@ SUFFIXES = (".spm", ".model")
 _UNIGRAM = 1
 _NORMAL, _UNKNOWN, _CONTROL, _BYTE = 1, 2, 3, 6
 UNKNOWN = " \u2047 "
-"""What an unknown piece is shown as, as sentencepiece does. Its spaces, as the one behind `</s> `, keep text from being read as
-such a piece: `</s>` written in a text is four characters, not its end, and no text has spaces where pieces are looked for."""
+"""What an unknown piece is shown as, as sentencepiece does. Its spaces, as the one behind `</s> `, keep text from being
+read as such a piece: `</s>` written in a text is four characters, not its end, and no text has spaces where pieces are
+looked for."""
 
 
 class Piece(NamedTuple):
@@ -31,7 +33,8 @@ class Piece(NamedTuple):
 
 
 def convert(path: Path) -> Path:
-    """The path of a `tokenizer.json` with the ids of a sentencepiece model, each text ended by `</s>`; kept in the cache folder.
+    """The path of a `tokenizer.json` with the ids of a sentencepiece model, each text ended by `</s>`; kept in the
+    cache folder.
 
     Raises:
         UsageError: the file is no unigram model of sentencepiece.
@@ -62,16 +65,28 @@ def _tokenizer(path: Path) -> Any:
         pieces, kind, charsmap, prefix = _read(path.read_bytes())
         unknown = next(number for number, piece in enumerate(pieces) if piece.kind == _UNKNOWN)
     except (ValueError, IndexError, struct.error, UnicodeDecodeError, StopIteration) as exc:
-        raise UsageError(f"tokenizer: {path.name} is no sentencepiece model", "give a tokenizer.json, or the .spm file the model was trained with") from exc
+        raise UsageError(
+            f"tokenizer: {path.name} is no sentencepiece model",
+            "give a tokenizer.json, or the .spm file the model was trained with",
+        ) from exc
     if kind != _UNIGRAM:
-        raise UsageError(f"tokenizer: {path.name} is no unigram model", "save the tokenizer as tokenizer.json, with Hugging Face's fast tokenizers")
+        raise UsageError(
+            f"tokenizer: {path.name} is no unigram model",
+            "save the tokenizer as tokenizer.json, with Hugging Face's fast tokenizers",
+        )
     names = {_CONTROL: "{} ", _UNKNOWN: UNKNOWN}
     vocabulary = [(names.get(piece.kind, "{}").format(piece.text), piece.score) for piece in pieces]
-    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=unknown, byte_fallback=any(piece.kind == _BYTE for piece in pieces)))
+    tokenizer = Tokenizer(
+        models.Unigram(vocabulary, unk_id=unknown, byte_fallback=any(piece.kind == _BYTE for piece in pieces))
+    )
     compiled = [normalizers.Precompiled(charsmap)] if charsmap else []
-    tokenizer.normalizer = normalizers.Sequence([*compiled, normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip()])
+    tokenizer.normalizer = normalizers.Sequence(
+        [*compiled, normalizers.Replace(Regex(" {2,}"), " "), normalizers.Strip()]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always" if prefix else "never", split=False)
-    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="always" if prefix else "never")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.ByteFallback(), decoders.Metaspace(prepend_scheme="always" if prefix else "never")]
+    )
     end = next((number for number, piece in enumerate(pieces) if piece.text == "</s>"), None)
     if end is not None:
         tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", end)])
@@ -84,7 +99,9 @@ def _read(raw: bytes) -> tuple[list[Piece], int, bytes, bool]:
     for number, value in _fields(raw):
         if number == 1:  # pieces: SentencePiece
             own = dict(_fields(value))
-            pieces.append(Piece(own[1].decode("utf-8"), struct.unpack("<f", own[2])[0] if 2 in own else 0.0, own.get(3, _NORMAL)))
+            pieces.append(
+                Piece(own[1].decode("utf-8"), struct.unpack("<f", own[2])[0] if 2 in own else 0.0, own.get(3, _NORMAL))
+            )
         elif number == 2:  # trainer_spec: TrainerSpec
             kind = dict(_fields(value)).get(3, _UNIGRAM)
         elif number == 3:  # normalizer_spec: NormalizerSpec

@@ -1,8 +1,8 @@
 """Frames of a moving picture, one at a time: video files, animated pictures, and zip files of frames.
 
-Video files (MP4, AVI, Matroska, WebM, MOV ...) are decoded by PyAV, on one thread; animated GIF, PNG and WebP by Pillow; a zip
-file holds a picture a frame, in the order of their names with numbers in them counted as numbers. A still picture is a video
-of one frame. No more than the file's bytes and one frame are held.
+Video files (MP4, AVI, Matroska, WebM, MOV ...) are decoded by PyAV, on one thread; animated GIF, PNG and WebP by
+Pillow; a zip file holds a picture a frame, in the order of their names with numbers in them counted as numbers. A still
+picture is a video of one frame. No more than the file's bytes and one frame are held.
 """
 
 from __future__ import annotations
@@ -27,7 +27,15 @@ if TYPE_CHECKING:
     import av
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".gif", ".apng", ".zip")
-MIME = {"video/mp4": ".mp4", "video/x-msvideo": ".avi", "video/x-matroska": ".mkv", "video/webm": ".webm", "video/quicktime": ".mov", "image/gif": ".gif", "application/zip": ".zip"}
+MIME = {
+    "video/mp4": ".mp4",
+    "video/x-msvideo": ".avi",
+    "video/x-matroska": ".mkv",
+    "video/webm": ".webm",
+    "video/quicktime": ".mov",
+    "image/gif": ".gif",
+    "application/zip": ".zip",
+}
 
 MOST_PIXELS = 2**26
 """Pixels of the greatest frame: 8K video is half of it. A frame in RGB is then at most 201 MB."""
@@ -50,7 +58,10 @@ class Clip:
     def __init__(self, raw: bytes) -> None:
         """Of a file's content; it is opened when the first frame is asked for. Raises BadInput where it is empty."""
         if not raw:
-            raise BadInput("the file is empty", f"give a video, an animated picture or a zip file of frames ({', '.join(SUFFIXES)})")
+            raise BadInput(
+                "the file is empty",
+                f"give a video, an animated picture or a zip file of frames ({', '.join(SUFFIXES)})",
+            )
         self.rate = RATE
         self.notes: list[str] = []
         if raw[:4] in (b"PK\3\4", b"PK\5\6"):
@@ -64,18 +75,24 @@ class Clip:
         """Each frame, uint8 [height, width, 3] in RGB; where the file is cut off, those before, and a note.
 
         Raises:
-            BadInput: it is of no known format or holds no pictures, not one whole frame, too large a one, or one of another size than those before.
-            MissingDependency: it is a video file and `av` is not installed.
+            BadInput: it is of no known format or holds no pictures, not one whole frame, too large a one, or one of
+            another size than those before. MissingDependency: it is a video file and `av` is not installed.
         """
         size, count = None, 0
         for count, frame in enumerate(self._frames, 1):
             if size not in (None, frame.shape):
                 assert size is not None
-                raise BadInput(f"frame {count} is {shown(frame.shape)} pixels, those before are {shown(size)}", "tracks are places in a frame: cut the video there, or bring its frames to one size")
+                raise BadInput(
+                    f"frame {count} is {shown(frame.shape)} pixels, those before are {shown(size)}",
+                    "tracks are places in a frame: cut the video there, or bring its frames to one size",
+                )
             size = frame.shape
             yield frame
         if not count:
-            raise BadInput(" ".join(["the video holds no whole frame.", *self.notes]).removesuffix("."), "give one with at least one")
+            raise BadInput(
+                " ".join(["the video holds no whole frame.", *self.notes]).removesuffix("."),
+                "give one with at least one",
+            )
 
     def _zipped(self, raw: bytes) -> Iterator[np.ndarray]:
         try:
@@ -85,13 +102,25 @@ class Clip:
         entries = [entry for entry in archive.infolist() if not entry.is_dir() and is_frame(Path(entry.filename))]
         for entry in sorted(entries, key=lambda one: natural(one.filename)):
             if entry.file_size > _MOST_BYTES:
-                raise BadInput(f"{entry.filename} unpacks to {entry.file_size / 1e6:.0f} MB", f"a frame may have {_MOST_BYTES / 1e6:.0f} MB at most")
+                raise BadInput(
+                    f"{entry.filename} unpacks to {entry.file_size / 1e6:.0f} MB",
+                    f"a frame may have {_MOST_BYTES / 1e6:.0f} MB at most",
+                )
             try:
                 frame = pictures.decode(archive.read(entry))
             except BadInput as exc:
                 raise BadInput(f"{entry.filename}: {exc.message}", exc.hint) from exc
-            except (zipfile.BadZipFile, RuntimeError, NotImplementedError, OSError, EOFError, ValueError) as exc:  # RuntimeError: it asks for a password
-                raise BadInput(f"{entry.filename} cannot be unpacked: {exc}", "make the zip file again, without a password") from exc
+            except (
+                zipfile.BadZipFile,
+                RuntimeError,
+                NotImplementedError,
+                OSError,
+                EOFError,
+                ValueError,
+            ) as exc:  # RuntimeError: it asks for a password
+                raise BadInput(
+                    f"{entry.filename} cannot be unpacked: {exc}", "make the zip file again, without a password"
+                ) from exc
             _allow(frame.shape[1], frame.shape[0])
             yield frame
 
@@ -104,7 +133,9 @@ class Clip:
         except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
             raise _too_large("more than any picture is allowed to have") from exc
         except Exception as exc:  # on damaged bytes a decoder may fail in any way
-            raise BadInput(f"the picture cannot be read: {_first_line(exc)}", "it is damaged or cut off: get it again") from exc
+            raise BadInput(
+                f"the picture cannot be read: {_first_line(exc)}", "it is damaged or cut off: get it again"
+            ) from exc
         _allow(*picture.size)
         if count == 1:
             yield pictures.decode(raw)
@@ -123,12 +154,21 @@ class Clip:
     def _video(self, raw: bytes) -> Iterator[np.ndarray]:
         av = _av()
         try:
-            container = av.open(io.BytesIO(raw), options={"protocol_whitelist": "none"})  # an SDP file or a playlist would open sockets and other files
+            container = av.open(
+                io.BytesIO(raw), options={"protocol_whitelist": "none"}
+            )  # an SDP file or a playlist would open sockets and other files
         except (av.error.FFmpegError, ValueError) as exc:
-            raise BadInput("the file is no video that can be opened", "give MP4, AVI, Matroska or WebM, whole: an MP4 that is cut off lacks its index, at the end") from exc
+            raise BadInput(
+                "the file is no video that can be opened",
+                "give MP4, AVI, Matroska or WebM, whole: an MP4 that is cut off lacks its index, at the end",
+            ) from exc
         with container:
             if not container.streams.video:
-                raise BadInput(f"the file holds no pictures, only {', '.join(sorted({stream.type for stream in container.streams})) or 'nothing'}", "give a file with a video stream")
+                raise BadInput(
+                    "the file holds no pictures, only "
+                    f"{', '.join(sorted({stream.type for stream in container.streams})) or 'nothing'}",
+                    "give a file with a video stream",
+                )
             stream = container.streams.video[0]
             codec = stream.codec_context
             if codec is None:
@@ -165,7 +205,9 @@ class Clip:
         if stream.frames > whole + damaged:
             self.notes.append(f"It breaks off: the file states {stream.frames} frames, {whole} could be read{error}.")
         elif error or (not stream.frames and stated - end > 1.5 / self.rate):
-            self.notes.append(f"It breaks off after {whole} frames, {end:.2f} s of the {stated:.2f} s that it states{error}.")
+            self.notes.append(
+                f"It breaks off after {whole} frames, {end:.2f} s of the {stated:.2f} s that it states{error}."
+            )
 
 
 def one(picture: Any) -> np.ndarray:
@@ -179,7 +221,13 @@ def one(picture: Any) -> np.ndarray:
     """
     if isinstance(picture, bytes | bytearray | memoryview):
         return pictures.decode(bytes(picture))
-    if not isinstance(picture, np.ndarray) or picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or not picture.size:
+    if (
+        not isinstance(picture, np.ndarray)
+        or picture.dtype != np.uint8
+        or picture.ndim != 3
+        or picture.shape[2] != 3
+        or not picture.size
+    ):
         what = f"{picture.dtype}{list(picture.shape)}" if isinstance(picture, np.ndarray) else type(picture).__name__
         raise BadInput(f"a frame is {what}", "push uint8 [height, width, 3] in RGB, or the bytes of a picture")
     _allow(picture.shape[1], picture.shape[0])
@@ -192,7 +240,9 @@ def zipped(folder: Path) -> bytes:
     Raises:
         BadInput: it holds no pictures.
     """
-    files = sorted((path for path in folder.iterdir() if path.is_file() and is_frame(path)), key=lambda path: natural(path.name))
+    files = sorted(
+        (path for path in folder.iterdir() if path.is_file() and is_frame(path)), key=lambda path: natural(path.name)
+    )
     if not files:
         raise BadInput(f"{folder}: no pictures inside", f"a folder of frames holds {', '.join(PICTURES)}")
     packed = io.BytesIO()
@@ -203,7 +253,8 @@ def zipped(folder: Path) -> bytes:
 
 
 def write(frames: Iterable[np.ndarray], rate: float) -> bytes:
-    """Frames, uint8 [height, width, 3] in RGB and all of one size, as an MP4 (H.264 where there is an encoder, else MPEG-4).
+    """Frames, uint8 [height, width, 3] in RGB and all of one size, as an MP4 (H.264 where there is an encoder, else
+    MPEG-4).
 
     An odd height or width loses its last row or column: the format's colours come in blocks of 2 x 2.
     """
@@ -244,7 +295,10 @@ def _allow(width: int, height: int) -> None:
 
 
 def _too_large(pixels: str) -> BadInput:
-    return BadInput(f"a frame has {pixels} pixels", f"at most {MOST_PIXELS / 1e6:.0f} million are taken: make the frames smaller first")
+    return BadInput(
+        f"a frame has {pixels} pixels",
+        f"at most {MOST_PIXELS / 1e6:.0f} million are taken: make the frames smaller first",
+    )
 
 
 def _first_line(exc: Exception) -> str:
@@ -256,5 +310,7 @@ def _av() -> Any:
         import av
         import av.error
     except ImportError as exc:
-        raise MissingDependency("video files are read with av, which is not installed", "pip install 'torchport[video]'") from exc
+        raise MissingDependency(
+            "video files are read with av, which is not installed", "pip install 'torchport[video]'"
+        ) from exc
     return av

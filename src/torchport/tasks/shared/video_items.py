@@ -18,9 +18,11 @@ def list_items(data: Path) -> list[Item]:
     """The videos of `data` in a stable order, labelled with their true tracks (`mot.Truth`) where there are such.
 
     Args:
-        data: a video, an animated picture or a zip file of frames; a folder of frames, also as the MOTChallenge has them (`img1/`);
-            or a folder of any of these, of which the files with a video's suffix and the folders of frames are taken. The truth
-            lies beside a file as `NAME.mot.txt`, in a folder as `gt/gt.txt`, `gt.txt` or `instances.json` (COCO with `track_id`).
+        data: a video, an animated picture or a zip file of frames; a folder of frames, also as the MOTChallenge has
+        them (`img1/`);
+            or a folder of any of these, of which the files with a video's suffix and the folders of frames are taken.
+            The truth lies beside a file as `NAME.mot.txt`, in a folder as `gt/gt.txt`, `gt.txt` or `instances.json`
+            (COCO with `track_id`).
 
     Raises:
         BadInput: there is no video, or the folder or its truth cannot be read.
@@ -30,8 +32,15 @@ def list_items(data: Path) -> list[Item]:
     try:
         if data.is_file() or frames_of(data):
             return [_item(data, data.name)]
-        inside = sorted((path for path in data.iterdir() if not path.name.startswith(".")), key=lambda path: video.natural(path.name))
-        items = [_item(path, path.name) for path in inside if (path.is_file() and path.suffix.lower() in video.SUFFIXES) or (path.is_dir() and frames_of(path))]
+        inside = sorted(
+            (path for path in data.iterdir() if not path.name.startswith(".")),
+            key=lambda path: video.natural(path.name),
+        )
+        items = [
+            _item(path, path.name)
+            for path in inside
+            if (path.is_file() and path.suffix.lower() in video.SUFFIXES) or (path.is_dir() and frames_of(path))
+        ]
     except OSError as exc:
         raise BadInput(f"{data} cannot be read: {exc.strerror}", "check the path and its permissions") from exc
     if not items:

@@ -1,4 +1,6 @@
-"""Whisper's decoding in numpy: the prompt, greedy tokens, and the rules of time stamps, as OpenAI and transformers have them."""
+"""Whisper's decoding in numpy: the prompt, greedy tokens, and the rules of time stamps, as OpenAI and transformers have
+them.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,10 @@ def hear(samples: np.ndarray, facts: Facts, *, more: bool = False) -> Calling[st
             yield text_of(said, facts)
     if not facts["timestamps"]:
         text = text_of(said, facts)
-        start, end = voice.bounds(samples, facts["sampling_rate"], facts["silence"]) or (0.0, len(samples) / facts["sampling_rate"])
+        start, end = voice.bounds(samples, facts["sampling_rate"], facts["silence"]) or (
+            0.0,
+            len(samples) / facts["sampling_rate"],
+        )
         return Heard([Segment(start, end, text)] if text.strip() else [])
     return stamped(said, len(samples), facts, more=more)
 
@@ -71,7 +76,12 @@ class _Decoder:
 
     def step(self, tokens: list[int], *, begin: bool) -> Generator[Call, Any, Arrays]:
         """The step's outputs after some more tokens."""
-        feed: Arrays = {"tokens": np.array([tokens], np.int64), "begin": np.array([begin], np.float32), "past": self._past, **self._crossed}
+        feed: Arrays = {
+            "tokens": np.array([tokens], np.int64),
+            "begin": np.array([begin], np.float32),
+            "past": self._past,
+            **self._crossed,
+        }
         out: Arrays = yield Call("step", feed)
         if not np.isfinite(out["score"]).all():
             raise RunError("the model answered NaN", "check the weights, or use a variant of a higher precision")
@@ -89,8 +99,8 @@ class _Decoder:
 def choose(out: Mapping[str, np.ndarray], said: list[int], facts: Facts) -> int:
     """The next token where time stamps are spoken too.
 
-    Stamps come in pairs but for the first and the last one, never go back, and the first is at most `first_stamp` long. A
-    stamp is taken where all stamps together are likelier than the likeliest word.
+    Stamps come in pairs but for the first and the last one, never go back, and the first is at most `first_stamp` long.
+    A stamp is taken where all stamps together are likelier than the likeliest word.
     """
     stamps: int = facts["stamps"]
     times = np.array(out["times"][0], np.float64)
@@ -137,7 +147,9 @@ def stamped(said: list[int], samples: int, facts: Facts, *, more: bool) -> Heard
 def text_of(said: list[int], facts: Facts) -> str:
     """The text of tokens, without marks and stamps, with the space that Whisper speaks first."""
     words = [token for token in said if facts["stamps"] is None or token < facts["stamps"]]
-    text: str = tokenized.opened({"tokenizer": facts["tokenizer"], "max_length": 1 << 20}).tokenizer.decode(words, skip_special_tokens=True)
+    text: str = tokenized.opened({"tokenizer": facts["tokenizer"], "max_length": 1 << 20}).tokenizer.decode(
+        words, skip_special_tokens=True
+    )
     return text
 
 
@@ -152,15 +164,19 @@ def check_language(facts: Facts) -> None:
 def _languages(rules: Any, tokenizer: Any, size: int, wanted: str | None) -> dict[str, int]:
     """Language -> token: what the generation config states, else the tokens of the tokenizer that look like one.
 
-    A tokenizer of a Whisper for English alone has such tokens too: they count where the configuration, its old form (`forced_decoder_ids`) or the
-    user says that there are several.
+    A tokenizer of a Whisper for English alone has such tokens too: they count where the configuration, its old form
+    (`forced_decoder_ids`) or the user says that there are several.
     """
     stated = getattr(rules, "lang_to_id", None) or {}
     if getattr(rules, "is_multilingual", None) is False:
         return {}
     if stated:
         return {name.strip("<|>"): token for name, token in stated.items()}
-    known = {match[1]: token for name, token in tokenizer.get_vocab(with_added_tokens=True).items() if token < size and (match := _LANGUAGE.fullmatch(name))}
+    known = {
+        match[1]: token
+        for name, token in tokenizer.get_vocab(with_added_tokens=True).items()
+        if token < size and (match := _LANGUAGE.fullmatch(name))
+    }
     first = dict(getattr(rules, "forced_decoder_ids", None) or []).get(1, 0)
     several = wanted is not None or getattr(rules, "is_multilingual", None) or first is None or first in known.values()
     return known if several else {}
@@ -174,8 +190,14 @@ def _own_language(rules: Any, languages: Mapping[str, int]) -> str | None:
 
 
 def told(model: Any, facts: Facts) -> Facts:
-    """Facts that a `transformers.WhisperForConditionalGeneration` tells: sizes, the prompt, the tokens with a meaning."""
-    config, rules, tokenizer = model.config, model.generation_config, tokenized.opened({"tokenizer": facts["tokenizer"], "max_length": 1 << 20}).tokenizer
+    """Facts that a `transformers.WhisperForConditionalGeneration` tells: sizes, the prompt, the tokens with a
+    meaning.
+    """
+    config, rules, tokenizer = (
+        model.config,
+        model.generation_config,
+        tokenized.opened({"tokenizer": facts["tokenizer"], "max_length": 1 << 20}).tokenizer,
+    )
     silent = getattr(rules, "no_timestamps_token_id", None) or tokenizer.token_to_id("<|notimestamps|>")
     stamps = silent + 1 if silent is not None and silent + 1 < config.vocab_size else None
     languages = _languages(rules, tokenizer, config.vocab_size, facts["language"])
@@ -189,7 +211,10 @@ def told(model: Any, facts: Facts) -> Facts:
         "bands": config.num_mel_bins,
         "window": samples / facts["sampling_rate"],
         "window_samples": samples,
-        "prompt": [config.decoder_start_token_id, *([said] if languages and said is not None and said < config.vocab_size else [])],
+        "prompt": [
+            config.decoder_start_token_id,
+            *([said] if languages and said is not None and said < config.vocab_size else []),
+        ],
         "no_timestamps": [silent] if silent is not None else [],
         "stamps": stamps,
         "end": config.eos_token_id,

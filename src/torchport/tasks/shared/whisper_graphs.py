@@ -1,4 +1,6 @@
-"""Whisper taken apart: an encoder that ends in every layer's cross-attention keys and values, and a decoder step that carries its cache."""
+"""Whisper taken apart: an encoder that ends in every layer's cross-attention keys and values, and a decoder step that
+carries its cache.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,11 @@ FORBIDDEN = -1e4
 
 
 class Encoder(torch.nn.Module):
-    """`features` float32 [1, bands, frames] -> `key_N` [1, heads, width, positions] and `value_N` [1, heads, positions, width] of each decoder layer N.
+    """`features` float32 [1, bands, frames] -> `key_N` [1, heads, width, positions] and `value_N` [1, heads, positions,
+    width] of each decoder layer N.
 
-    Positions are half the frames. Keys lie as a step multiplies by them. Whisper is trained on 30 s (3000 frames, the most);
-    fewer frames are a shorter context than that.
+    Positions are half the frames. Keys lie as a step multiplies by them. Whisper is trained on 30 s (3000 frames, the
+    most); fewer frames are a shorter context than that.
 
     Args:
         model: `transformers.WhisperForConditionalGeneration`.
@@ -35,7 +38,10 @@ class Encoder(torch.nn.Module):
         for layer in self.encoder.layers:
             normal = layer.self_attn_layer_norm(hidden)
             attention = layer.self_attn
-            query, key, value = (_heads(project(normal), attention.num_heads) for project in (attention.q_proj, attention.k_proj, attention.v_proj))
+            query, key, value = (
+                _heads(project(normal), attention.num_heads)
+                for project in (attention.q_proj, attention.k_proj, attention.v_proj)
+            )
             hidden = hidden + attention.out_proj(_joined(functional.scaled_dot_product_attention(query, key, value)))
             hidden = hidden + _forward(layer, hidden)
         hidden = self.encoder.layer_norm(hidden)
@@ -50,10 +56,11 @@ class DecoderStep(torch.nn.Module):
     """Some tokens after those in the cache -> the best next token under Whisper's rules, without moving 51,864 logits.
 
     Inputs: `tokens` int64 [1, t]; `begin` float32 [1], 1 where nothing has been said yet and else 0; `past` float32
-    [2 * layers, heads, 1 + p, width], key and value of each layer for the p tokens before, behind an empty slot that nothing attends to, so
-    that no runtime has to take a tensor without elements; the encoder's `key_N` and `value_N`.
-    Outputs: `token` int64 [1], the best but for time stamps; `score` float32 [1], its logit; `end` float32 [1], the logit of the
-    end of text; `times` float32 [1, stamps], the logits of the time stamps; `cache`, `past` with the new tokens.
+    [2 * layers, heads, 1 + p, width], key and value of each layer for the p tokens before, behind an empty slot that
+    nothing attends to, so that no runtime has to take a tensor without elements; the encoder's `key_N` and `value_N`.
+    Outputs: `token` int64 [1], the best but for time stamps; `score` float32 [1], its logit; `end` float32 [1], the
+    logit of the end of text; `times` float32 [1, stamps], the logits of the time stamps; `cache`, `past` with the new
+    tokens.
 
     Args:
         model: `transformers.WhisperForConditionalGeneration`.
@@ -65,7 +72,9 @@ class DecoderStep(torch.nn.Module):
     never: torch.Tensor
     never_first: torch.Tensor
 
-    def __init__(self, model: Any, *, end: int, stamps: int | None, never: Sequence[int], never_first: Sequence[int]) -> None:
+    def __init__(
+        self, model: Any, *, end: int, stamps: int | None, never: Sequence[int], never_first: Sequence[int]
+    ) -> None:
         super().__init__()
         self.decoder, self.out = model.model.decoder, model.proj_out
         words = model.config.vocab_size
@@ -76,7 +85,9 @@ class DecoderStep(torch.nn.Module):
             self.register_buffer(name, rule)
 
     def forward(self, *inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-        """See the class; inputs in that order, keys and values layer by layer (how many there are is the model's to say)."""
+        """See the class; inputs in that order, keys and values layer by layer (how many there are is the model's to
+        say).
+        """
         tokens, begin, past, *crossed = inputs
         held, new = past.shape[2], tokens.shape[1]
         hidden = self.decoder.embed_tokens(tokens) + self.decoder.embed_positions.weight[held - 1 : held - 1 + new]
@@ -86,7 +97,9 @@ class DecoderStep(torch.nn.Module):
         cache = []
         for i, layer in enumerate(self.decoder.layers):
             normal, own = layer.self_attn_layer_norm(hidden), layer.self_attn
-            query, key, value = (_heads(project(normal), own.num_heads) for project in (own.q_proj, own.k_proj, own.v_proj))
+            query, key, value = (
+                _heads(project(normal), own.num_heads) for project in (own.q_proj, own.k_proj, own.v_proj)
+            )
             key = torch.cat([past[2 * i : 2 * i + 1], key], dim=2)
             value = torch.cat([past[2 * i + 1 : 2 * i + 2], value], dim=2)
             cache += [key, value]

@@ -1,7 +1,7 @@
 """One sample a task, for the conformance run: a tiny seeded model, tiny data, and what must work with them.
 
-A sample is a file `<task_with_underscores>.py` in this folder with a function `sample(folder: Path) -> Sample`; it is found
-by listing. Everything it needs is made in `folder` or comes with torchport and the task's own extra.
+A sample is a file `<task_with_underscores>.py` in this folder with a function `sample(folder: Path) -> Sample`; it is
+found by listing. Everything it needs is made in `folder` or comes with torchport and the task's own extra.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ TARGETS = ("onnx", "openvino", "pt2", "torchscript")
 """Targets that must take a sample unless it names others."""
 
 BAD = (b"", b"\xff\xfe\x00 neither a picture, nor sound, nor text \x80\xff")
-"""Bytes that no task can read unless its sample names others: nothing at all, and what is in no format and not UTF-8."""
+"""Bytes that no task can read unless its sample names others: nothing at all, and what is in no format and not UTF-8.
+"""
 
 
 @dataclass(frozen=True)

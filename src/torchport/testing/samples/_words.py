@@ -1,4 +1,6 @@
-"""What the samples of text tasks share: a tokenizer of forty words, and an encoder that knows which of them belong together."""
+"""What the samples of text tasks share: a tokenizer of forty words, and an encoder that knows which of them belong
+together.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,28 @@ TOPICS = {
     "music": ["guitar", "song", "concert", "singer", "album", "melody", "piano", "drummer", "chorus", "orchestra"],
     "food": ["bread", "cheese", "soup", "recipe", "kitchen", "oven", "salad", "dessert", "butter", "pepper"],
 }
-OTHER = ["the", "a", "of", "in", "and", "with", "about", "this", "text", "is", "for", "new", "great", "plays", "球", "队", "赢", "了", "比", "赛"]
+OTHER = [
+    "the",
+    "a",
+    "of",
+    "in",
+    "and",
+    "with",
+    "about",
+    "this",
+    "text",
+    "is",
+    "for",
+    "new",
+    "great",
+    "plays",
+    "球",
+    "队",
+    "赢",
+    "了",
+    "比",
+    "赛",
+]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 WORDS = [*SPECIAL, *TOPICS, *(word for words in TOPICS.values() for word in words), *OTHER]
 
@@ -23,13 +46,16 @@ def tokenizer(folder: Path) -> Path:
     made = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))  # noqa: S106  (a token of text)
     made.normalizer = normalizers.BertNormalizer(lowercase=True)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    made.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    made.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
     made.save(str(folder / "tokenizer.json"))
     return folder / "tokenizer.json"
 
 
 class Encoder(torch.nn.Module):
-    """Token ids and mask, int64 [batch, length] -> float32 [batch, length, 16]: embeddings, one layer of attention, one linear layer.
+    """Token ids and mask, int64 [batch, length] -> float32 [batch, length, 16]: embeddings, one layer of attention, one
+    linear layer.
 
     Words of one topic point the same way, so that what is near is known.
     """
@@ -59,7 +85,9 @@ class Encoder(torch.nn.Module):
 
 
 class Classifier(torch.nn.Module):
-    """Token ids and mask -> logits, float32 [batch, 3], of the topics: the mean of the encoder's first three elements."""
+    """Token ids and mask -> logits, float32 [batch, 3], of the topics: the mean of the encoder's first three
+    elements.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -33,11 +33,15 @@ def sample(folder: Path) -> Sample:
     for name, color in COLORS.items():
         (folder / "gallery" / name).mkdir(parents=True)
         for number in range(2):
-            Image.new("RGB", (40 + number, 30), tuple(level + 3 * number for level in color)).save(folder / "gallery" / name / f"{number}.png")
+            Image.new("RGB", (40 + number, 30), tuple(level + 3 * number for level in color)).save(
+                folder / "gallery" / name / f"{number}.png"
+            )
     data = folder / "data"
     data.mkdir()
     for name, color in COLORS.items():
         Image.new("RGB", (33, 40), tuple(level - 5 for level in color)).save(data / f"probe_{name}.png")
     Image.new("RGB", (20, 20), (200, 190, 30)).save(data / "stranger_unknown.png")
     settings = {"gallery": str(folder / "gallery"), "resize": 24, "crop": 16, "mean": 0.5, "std": 0.5, "threshold": 0.9}
-    return Sample("image-recognition", MeanColor().eval(), data, settings, bad=(*BAD, (data / "probe_Rot.png").read_bytes()[:60]))
+    return Sample(
+        "image-recognition", MeanColor().eval(), data, settings, bad=(*BAD, (data / "probe_Rot.png").read_bytes()[:60])
+    )

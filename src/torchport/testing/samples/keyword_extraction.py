@@ -19,4 +19,6 @@ def sample(folder: Path) -> Sample:
     rows = [json.dumps({"text": text, "label": label}, ensure_ascii=False) for text, label in TEXTS]
     (folder / "texts.jsonl").write_text("\n".join(rows) + "\n", encoding="utf-8")
     settings = {"tokenizer": str(_words.tokenizer(folder)), "max_length": 32, "top": 3, "diversity": 0.2, "words": 2}
-    return Sample("keyword-extraction", _words.Encoder().eval(), folder / "texts.jsonl", settings, bad=(*BAD, b" \n\t "))
+    return Sample(
+        "keyword-extraction", _words.Encoder().eval(), folder / "texts.jsonl", settings, bad=(*BAD, b" \n\t ")
+    )

@@ -17,7 +17,9 @@ SQUARES = {"one.png": [("red", 8, 16)], "two.png": [("blue", 40, 8), ("red", 16,
 
 
 class Squares(torch.nn.Module):
-    """float32 [batch, 3, 64, 64] -> rows [batch, 64, 4 + 2]: the cells of 8 x 8 pixels with their means of red less blue, and blue less red."""
+    """float32 [batch, 3, 64, 64] -> rows [batch, 64, 4 + 2]: the cells of 8 x 8 pixels with their means of red less
+    blue, and blue less red.
+    """
 
     cells: torch.Tensor
 
@@ -26,7 +28,9 @@ class Squares(torch.nn.Module):
         self.conv = torch.nn.Conv2d(3, 2, CELL, CELL, bias=False)
         with torch.no_grad():
             self.conv.weight.copy_(torch.tensor([[1.0, 0, -1], [-1, 0, 1]])[:, :, None, None] / CELL**2)
-        corner = torch.stack(torch.meshgrid(torch.arange(0, SIDE, CELL), torch.arange(0, SIDE, CELL), indexing="xy"), -1).reshape(1, -1, 2)
+        corner = torch.stack(
+            torch.meshgrid(torch.arange(0, SIDE, CELL), torch.arange(0, SIDE, CELL), indexing="xy"), -1
+        ).reshape(1, -1, 2)
         self.register_buffer("cells", torch.cat([corner + CELL / 2, torch.full_like(corner, CELL)], 2).float())
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -42,12 +46,24 @@ def sample(folder: Path) -> Sample:
         frame = draw(squares)
         Image.fromarray(frame).save(folder / name)
         images.append({"id": number, "file_name": name, "width": SIDE, "height": SIDE})
-        annotations += [{"image_id": number, "category_id": list(COLORS).index(color) + 1, "bbox": [x, y, CELL, CELL], "iscrowd": 0} for color, x, y in squares]
+        annotations += [
+            {"image_id": number, "category_id": list(COLORS).index(color) + 1, "bbox": [x, y, CELL, CELL], "iscrowd": 0}
+            for color, x, y in squares
+        ]
     categories = [{"id": at, "name": name} for at, name in enumerate(COLORS, 1)]
-    (folder / "instances.json").write_text(json.dumps({"images": images, "annotations": annotations, "categories": categories}))
+    (folder / "instances.json").write_text(
+        json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    )
     cut_off = (folder / "one.png").read_bytes()[:60]
     settings = {"labels": list(COLORS), "size": [SIDE, SIDE], "fit": "letterbox", "top": 8}
-    return Sample("object-detection", Squares().eval(), folder, settings, bad=(*BAD, cut_off), push=tuple(draw(squares) for squares in SQUARES.values()))
+    return Sample(
+        "object-detection",
+        Squares().eval(),
+        folder,
+        settings,
+        bad=(*BAD, cut_off),
+        push=tuple(draw(squares) for squares in SQUARES.values()),
+    )
 
 
 def draw(squares: list[tuple[str, int, int]]) -> np.ndarray:

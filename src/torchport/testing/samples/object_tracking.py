@@ -17,7 +17,9 @@ COLORS = ("red", "green")
 
 
 class Squares(torch.nn.Module):
-    """float32 [batch, 3, height, width] of RGB in 0..1 -> heat map and boxes of the head `centers`: one class a colour, 8 x 8 pixels each."""
+    """float32 [batch, 3, height, width] of RGB in 0..1 -> heat map and boxes of the head `centers`: one class a colour,
+    8 x 8 pixels each.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,11 +52,23 @@ def frame(number: int) -> np.ndarray:
 
 def truth(count: int) -> mot.Truth:
     """What is in the first frames."""
-    rows = [(number + 1, kind + 1, kind, left, top, left + SIDE, top + SIDE) for number in range(count) for kind, (left, top) in enumerate(places(number))]
+    rows = [
+        (number + 1, kind + 1, kind, left, top, left + SIDE, top + SIDE)
+        for number in range(count)
+        for kind, (left, top) in enumerate(places(number))
+    ]
     return [[float(value) for value in row] for row in rows]
 
 
-SETTINGS = {"head": "centers", "size": [HEIGHT, WIDTH], "fit": "crop", "stride": STRIDE, "labels": list(COLORS), "threshold": 0.3, "min_hits": 1}
+SETTINGS = {
+    "head": "centers",
+    "size": [HEIGHT, WIDTH],
+    "fit": "crop",
+    "stride": STRIDE,
+    "labels": list(COLORS),
+    "threshold": 0.3,
+    "min_hits": 1,
+}
 
 
 def sample(folder: Path) -> Sample:
@@ -71,4 +85,6 @@ def sample(folder: Path) -> Sample:
     still = io.BytesIO()
     first.save(still, "PNG")
     cut_off = still.getvalue()[:60]
-    return Sample("object-tracking", Squares().eval(), folder, SETTINGS, bad=(*BAD, cut_off), push=tuple(map(frame, range(4))))
+    return Sample(
+        "object-tracking", Squares().eval(), folder, SETTINGS, bad=(*BAD, cut_off), push=tuple(map(frame, range(4)))
+    )

@@ -1,4 +1,6 @@
-"""A tiny Whisper that hears windows of a second, over two recordings of tones, and an even smaller model of the other kind."""
+"""A tiny Whisper that hears windows of a second, over two recordings of tones, and an even smaller model of the other
+kind.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +29,35 @@ def sample(folder: Path) -> Sample:
 
 
 def whisper() -> torch.nn.Module:
-    """A seeded `transformers.WhisperForConditionalGeneration`: one layer of 16 on each side, eight words, windows of 1 s."""
+    """A seeded `transformers.WhisperForConditionalGeneration`: one layer of 16 on each side, eight words, windows of 1
+    s.
+    """
     from transformers import GenerationConfig, WhisperConfig, WhisperForConditionalGeneration
 
     end, start, silent = range(len(WORDS), len(WORDS) + len(SPECIAL))
-    sizes = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 32, "decoder_ffn_dim": 32}
-    spans = {"num_mel_bins": 8, "max_source_positions": 50, "max_target_positions": 24, "vocab_size": silent + 1 + STAMPS}
+    sizes = {
+        "d_model": 16,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 32,
+        "decoder_ffn_dim": 32,
+    }
+    spans = {
+        "num_mel_bins": 8,
+        "max_source_positions": 50,
+        "max_target_positions": 24,
+        "vocab_size": silent + 1 + STAMPS,
+    }
     tokens = {"decoder_start_token_id": start, "eos_token_id": end, "bos_token_id": end, "pad_token_id": end}
     torch.manual_seed(3)
-    model = WhisperForConditionalGeneration(WhisperConfig(**sizes, **spans, **tokens, init_std=1.0, suppress_tokens=None, begin_suppress_tokens=None)).eval()
-    model.generation_config = GenerationConfig(**tokens, no_timestamps_token_id=silent, suppress_tokens=[start], begin_suppress_tokens=[end])
+    model = WhisperForConditionalGeneration(
+        WhisperConfig(**sizes, **spans, **tokens, init_std=1.0, suppress_tokens=None, begin_suppress_tokens=None)
+    ).eval()
+    model.generation_config = GenerationConfig(
+        **tokens, no_timestamps_token_id=silent, suppress_tokens=[start], begin_suppress_tokens=[end]
+    )
     return model  # type: ignore[no-any-return]
 
 
@@ -58,9 +79,33 @@ class TinyCtc(torch.nn.Module):
 def tokenizer_file(path: Path) -> Path:
     """A `tokenizer.json` of `WORDS`, each spoken with a space before it, and of `SPECIAL`."""
     words = {word: i for i, word in enumerate(WORDS)}
-    added = [{"id": len(WORDS) + i, "content": name, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True} for i, name in enumerate(SPECIAL)]
-    model = {"type": "WordLevel", "vocab": {**words, **{name: len(WORDS) + i for i, name in enumerate(SPECIAL)}}, "unk_token": "one"}
-    content = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": added, "normalizer": None, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None, "decoder": None}
+    added = [
+        {
+            "id": len(WORDS) + i,
+            "content": name,
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
+        for i, name in enumerate(SPECIAL)
+    ]
+    model = {
+        "type": "WordLevel",
+        "vocab": {**words, **{name: len(WORDS) + i for i, name in enumerate(SPECIAL)}},
+        "unk_token": "one",
+    }
+    content = {
+        "version": "1.0",
+        "truncation": None,
+        "padding": None,
+        "added_tokens": added,
+        "normalizer": None,
+        "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": None,
+        "decoder": None,
+    }
     path.write_text(json.dumps({**content, "model": model}), encoding="utf-8")
     return path
 
@@ -80,5 +125,7 @@ def recordings(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name, seconds in (("short.wav", 0.7), ("long.wav", 1.6)):
         (folder / name).write_bytes(encode_wav(tones(seconds, len(name)), RATE))
-    (folder / "transcripts.csv").write_text("file,text\nshort.wav,one two\nlong.wav,three four five\n", encoding="utf-8")
+    (folder / "transcripts.csv").write_text(
+        "file,text\nshort.wav,one two\nlong.wav,three four five\n", encoding="utf-8"
+    )
     return folder

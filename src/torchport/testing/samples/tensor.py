@@ -29,5 +29,8 @@ def sample(folder: Path) -> Sample:
     torch.manual_seed(0)
     random = np.random.default_rng(0)
     data = folder / "rows.safetensors"
-    save_file({"x": random.normal(size=(3, 6)).astype(np.float32), "shift": random.normal(size=(3, 1)).astype(np.float32)}, data)
+    save_file(
+        {"x": random.normal(size=(3, 6)).astype(np.float32), "shift": random.normal(size=(3, 1)).astype(np.float32)},
+        data,
+    )
     return Sample("tensor", TwoHeads().eval(), data, bad=(*BAD, b'{"x": [[1, 2]]}', b'{"x": "text", "shift": [[0]]}'))

@@ -13,4 +13,6 @@ def sample(folder: Path) -> Sample:
     with (folder / "sentences.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("text", "label"), *_words.SENTENCES])
     settings = {"tokenizer": str(_words.tokenizer(folder)), "labels": list(_words.TOPICS), "max_length": 32}
-    return Sample("text-classification", _words.Classifier().eval(), folder / "sentences.csv", settings, bad=(*BAD, b" \n\t "))
+    return Sample(
+        "text-classification", _words.Classifier().eval(), folder / "sentences.csv", settings, bad=(*BAD, b" \n\t ")
+    )

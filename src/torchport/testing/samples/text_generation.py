@@ -1,4 +1,6 @@
-"""The sample of `text-generation`: a network that goes on counting, in two languages, and remembers what it has seen."""
+"""The sample of `text-generation`: a network that goes on counting, in two languages, and remembers what it has
+seen.
+"""
 
 from __future__ import annotations
 
@@ -64,4 +66,6 @@ def sample(folder: Path) -> Sample:
     with (folder / "prompts.csv").open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([("text", "label"), *PROMPTS])
     settings = {"tokenizer": str(tokenizer(folder)), "max_new_tokens": 12, "context": 48}
-    return Sample("text-generation", Counting().eval(), folder / "prompts.csv", settings, bad=(*BAD, b" \n\t ", b"one two " * 50))
+    return Sample(
+        "text-generation", Counting().eval(), folder / "prompts.csv", settings, bad=(*BAD, b" \n\t ", b"one two " * 50)
+    )

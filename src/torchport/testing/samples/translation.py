@@ -11,7 +11,18 @@ import torch
 
 from . import BAD, Sample
 
-DICTIONARY = {"i": "我", "you": "你", "love": "爱", "see": "看见", "the": "这", "cat": "猫", "dog": "狗", "house": "房子", "and": "和", ".": "。"}
+DICTIONARY = {
+    "i": "我",
+    "you": "你",
+    "love": "爱",
+    "see": "看见",
+    "the": "这",
+    "cat": "猫",
+    "dog": "狗",
+    "house": "房子",
+    "and": "和",
+    ".": "。",
+}
 WORDS = ["</s>", "<unk>", *DICTIONARY, *DICTIONARY.values()]
 END, UNKNOWN = 0, 1
 
@@ -25,7 +36,9 @@ PAIRS = (
 
 
 class Dictionary(torch.nn.Module):
-    """Looks up each source token's translation and says them in order; what it said is kept, and summed up in a cell."""
+    """Looks up each source token's translation and says them in order; what it said is kept, and summed up in a
+    cell.
+    """
 
     facts: ClassVar[Mapping[str, list[int]]] = {"start": [END], "end": [END]}
 
@@ -46,13 +59,19 @@ class Dictionary(torch.nn.Module):
         nothing = meaning[:, :1, :4] * 0.0
         return {"meaning": meaning, "cell": nothing[:, 0], "heard": nothing}
 
-    def step(self, token: torch.Tensor, position: torch.Tensor, mask: torch.Tensor, **read: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Logits float32 [batch, words]; `cell` float32 [batch, 4] and `heard` float32 [batch, tokens so far + 1, 4]."""
+    def step(
+        self, token: torch.Tensor, position: torch.Tensor, mask: torch.Tensor, **read: torch.Tensor
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Logits float32 [batch, words]; `cell` float32 [batch, 4] and `heard` float32 [batch, tokens so far + 1,
+        4].
+        """
         said = self.said(token)
         cell = 0.5 * read["cell"] + said[:, 0]
         heard = torch.cat([read["heard"], said], dim=1)
         here = (torch.arange(mask.shape[1]) == position) & mask
-        logits = (here[:, :, None].float() * read["meaning"]).sum(1) + 0.1 * self.back(torch.cat([cell, heard.mean(1)], dim=1))
+        logits = (here[:, :, None].float() * read["meaning"]).sum(1) + 0.1 * self.back(
+            torch.cat([cell, heard.mean(1)], dim=1)
+        )
         return logits, {"cell": cell, "heard": heard}
 
 
@@ -75,4 +94,6 @@ def sample(folder: Path) -> Sample:
         csv.writer(file).writerows([("text", "label"), *PAIRS])
     settings = {"tokenizer": str(tokenizer(folder)), "max_source": 32, "max_new_tokens": 32}
     wrong_language = b"Ich sehe dich nicht"
-    return Sample("translation", Dictionary().eval(), folder / "pairs.csv", settings, bad=(*BAD, b" \n\t ", wrong_language))
+    return Sample(
+        "translation", Dictionary().eval(), folder / "pairs.csv", settings, bad=(*BAD, b" \n\t ", wrong_language)
+    )
