@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from torchport import cache
+from torchport.system import cache
 
 settings.register_profile(
     "any machine", deadline=None
@@ -64,10 +64,10 @@ def untimed() -> Iterator[None]:
     """A deploy in this module takes everything for equally fast: timing is most of a small one, and few tests are about
     it.
     """
-    from torchport.bench import Measurement
+    from torchport.timing import Measurement
     from torchport.types import Timing
 
     one = Measurement(timing=Timing(median=1.0, p90=1.0, noise=0.0, rounds=((1.0,),)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("torchport.measure.measure", lambda jobs, **_: {job.key: one for job in jobs})
+        patch.setattr("torchport.timing.candidates.measure", lambda jobs, **_: {job.key: one for job in jobs})
         yield

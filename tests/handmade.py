@@ -15,7 +15,7 @@ from torchport.targets.base import ExportOptions
 from torchport.tasks import Item, Plan, tasks
 from torchport.testing import FakeTarget, fake_program
 from torchport.types import Artifact, Signature
-from torchport.verify import traces
+from torchport.verification import traces
 
 ROWS = np.random.default_rng(2).standard_normal((3, 4)).astype(np.float32)
 

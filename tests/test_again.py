@@ -12,9 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from torchport.again import ARGUMENTS, command, flag_of
 from torchport.cli import app, deploy, main
-from torchport.request import Request
+from torchport.deployment.again import ARGUMENTS, command, flag_of
+from torchport.deployment.request import Request
 
 
 @pytest.fixture

@@ -16,20 +16,20 @@ import torchport
 from torchport.errors import BadInput, CaptureError
 
 if TYPE_CHECKING:
-    from torchport.deploy import Outcome
+    from torchport.deployment.deploy import Outcome
 
 
 @pytest.mark.parametrize("name", sorted(set(torchport.__all__) - {"__version__"}))
 def test_public_names_are_callable_also_after_their_modules_were_imported(name: str) -> None:
     assert callable(getattr(torchport, name))
-    for module in ("deploy", "diff", "export", "bench", "capture", "verify", "predict"):
+    for module in ("deployment.deploy", "deployment.export", "jobs.bench", "jobs.diff", "frontend", "verification"):
         importlib.import_module(f"torchport.{module}")
     assert callable(getattr(torchport, name))
 
 
 def test_paths_may_be_text_and_what_is_recorded_names_files_only(tmp_path) -> None:
     from torchport.api import _asked
-    from torchport.pack import settings
+    from torchport.deployment.write import settings
 
     (tmp_path / "items").mkdir()
     for name in ("data", "calibration", "test", "golden"):
@@ -158,7 +158,7 @@ def test_optimize_is_a_deploy_that_searches(monkeypatch: pytest.MonkeyPatch) -> 
         asked.append(request.recipes)
         raise BadInput("enough")
 
-    monkeypatch.setattr(importlib.import_module("torchport.deploy"), "deploy", do)
+    monkeypatch.setattr(importlib.import_module("torchport.deployment.deploy"), "deploy", do)
     for recipes in (None, ["int8_weights"]):
         with pytest.raises(BadInput, match="enough"):
             torchport.optimize("net.py:Net", "net.tport", recipes=recipes)
@@ -166,7 +166,7 @@ def test_optimize_is_a_deploy_that_searches(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_progress_is_one_line_a_stage_and_row(capsys: pytest.CaptureFixture[str]) -> None:
-    from torchport.notebook import lines
+    from torchport.api import _lines as lines
 
     tell = lines()
     for row in ("a", "a", "b"):

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchport import budget
+from torchport.choice import budget
 from torchport.errors import UsageError
 
 

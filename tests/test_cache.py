@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from torchport import cache
+from torchport.system import cache
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from targets.helpers import program_of
-from torchport.capture.program import Program
+from torchport.frontend.program import Program
 from torchport.targets.base import ExportOptions
 from torchport.targets.pt2 import Pt2
 from torchport.types import Artifact, GraphFile, TensorIO

@@ -13,17 +13,17 @@ import pytest
 from safetensors.numpy import save_file
 
 from handmade import ROWS, bundle, known
-from torchport import budget
-from torchport.bench import Measurement, summarise
 from torchport.bundle import Manifest
+from torchport.choice import budget
 from torchport.documents import DiffDocument
 from torchport.errors import BadInput, BundleError, MissingDependency, RunError, UsageError
 from torchport.tasks import tasks
 from torchport.testing import FakeTarget
+from torchport.timing import Measurement, summarise
 
 MEGABYTE = 10**6
 
-diff = importlib.import_module("torchport.diff")  # the package's own name for it is the function
+diff = importlib.import_module("torchport.jobs.diff")
 
 
 class Wrong(FakeTarget):

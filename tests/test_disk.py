@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from torchport.disk import write_file
 from torchport.errors import OutputError
+from torchport.system.disk import write_file
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

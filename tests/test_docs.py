@@ -37,7 +37,7 @@ def demo(folder: Path) -> None:
     """`build/demo/efficientnet-lite0.tport`: the Bundle that `make demo` leaves; where there is none yet, one like it
     for ONNX alone.
     """
-    from torchport import demo as made
+    from torchport.jobs import demo as made
 
     bundle = Path("build/demo/efficientnet-lite0.tport")
     kept = (
@@ -47,7 +47,7 @@ def demo(folder: Path) -> None:
         facts = [word for key, value in made.SETTINGS.items() for word in ("--set", f"{key}={value}")]
         words = [
             "deploy",
-            "torchport.demo:efficientnet_lite0",
+            "torchport.jobs.demo:efficientnet_lite0",
             "--task",
             "image-classification",
             "--data",

@@ -17,15 +17,15 @@ from safetensors.numpy import save_file
 
 import torchport
 from handmade import known
-from torchport.bench import Measurement, measure
-from torchport.bench.interleave import Job
 from torchport.bundle import Bundle
-from torchport.deploy import Outcome
+from torchport.deployment.deploy import Outcome
 from torchport.errors import BudgetNotMet, ExportError, MissingDependency, ParityError, RunError, UsageError, status_of
 from torchport.targets import targets
 from torchport.targets.base import Arrays, Availability, ExportOptions
 from torchport.testing import FakeTarget
 from torchport.testing.fake import FakeRunner
+from torchport.timing import Measurement, measure
+from torchport.timing.interleave import Job
 from torchport.types import Candidate, Timing
 
 QUICK = Timing(median=1.0, p90=1.0, noise=0.0, rounds=((1.0,),))
@@ -127,7 +127,7 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
         """The children that time would not know targets that were registered in this process."""
         return {job.key: Measurement(timing=QUICK) for job in jobs}
 
-    monkeypatch.setattr("torchport.measure.measure", timed)
+    monkeypatch.setattr("torchport.timing.candidates.measure", timed)
 
 
 def deploy(output: Path, *names: str, **options: Any) -> Outcome:
@@ -226,7 +226,7 @@ def test_what_cannot_be_timed_is_never_chosen(tmp_path: Path, monkeypatch: pytes
             for job in jobs
         }
 
-    monkeypatch.setattr("torchport.measure.measure", untimed)
+    monkeypatch.setattr("torchport.timing.candidates.measure", untimed)
     with pytest.raises(RunError, match=r"no artefact runs here \(fake-fp32: crashed \(SIGSEGV\) while timed\)"):
         deploy(tmp_path / "net.tport", "fake")
     assert not (tmp_path / "net.tport").exists()

@@ -15,12 +15,14 @@ from safetensors.numpy import save_file
 from torch import nn
 
 import torchport
-from torchport import calibrate, machine, measure
 from torchport.compress import parse
-from torchport.deploy import Outcome, deploy
+from torchport.deployment import data_split
+from torchport.deployment.deploy import Outcome, deploy
+from torchport.deployment.request import Request
 from torchport.errors import BadInput, BudgetNotMet
-from torchport.request import Request
+from torchport.system import machine
 from torchport.tasks import Item
+from torchport.timing import candidates
 from torchport.types import Candidate, Timing
 
 RECIPES = ["fp32", "int8_weights", "int8_static"]
@@ -101,9 +103,9 @@ def test_noise_between_rounds_is_a_warning() -> None:
     row = Candidate(
         id="a-fp32", target="a", recipe="fp32", precision="fp32", latency_ms=Timing(median=1.0, p90=1.0, noise=0.3)
     )
-    assert "30%" in measure.doubts(None, [row], {})[0]
+    assert "30%" in candidates.doubts(None, [row], {})[0]
     quiet = msgspec.structs.replace(row, latency_ms=Timing(median=1.0, p90=1.0, noise=0.02))
-    assert measure.doubts(None, [quiet], {}) == ()
+    assert candidates.doubts(None, [quiet], {}) == ()
 
 
 def items(count: int) -> list[Item]:
@@ -118,25 +120,27 @@ def test_too_few_calibration_items_are_refused_with_their_number_and_the_rule(
     with pytest.raises(
         BadInput, match=rf"needs at least 16, and there are {calibration or 0}.*from 96 items on"
     ) as error:
-        calibrate.check_enough([parse("int8_static")], *given)
+        data_split.check_enough([parse("int8_static")], *given)
     assert "--calibration with at least 16 items, or --data with at least 96" in error.value.hint
     with pytest.warns(RuntimeWarning, match="int8_static learns from calibration items"):
-        calibrate.check_enough([parse("fp32"), parse("int8_static")], *given)
+        data_split.check_enough([parse("fp32"), parse("int8_static")], *given)
 
 
 @pytest.mark.parametrize(("data", "calibration"), [(96, None), (8, 16)])
 def test_enough_calibration_items_say_nothing(data: int, calibration: int | None) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        calibrate.check_enough([parse("int8_static")], items(data), None if calibration is None else items(calibration))
-        calibrate.check_enough([parse("fp32")], items(1), None)
+        data_split.check_enough(
+            [parse("int8_static")], items(data), None if calibration is None else items(calibration)
+        )
+        data_split.check_enough([parse("fp32")], items(1), None)
 
 
 def test_it_is_said_before_the_model_is_captured(
     asked: Callable[..., Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        importlib.import_module("torchport.capture.assemble"), "assemble", lambda *_: pytest.fail("captured")
+        importlib.import_module("torchport.deployment.assemble"), "assemble", lambda *_: pytest.fail("captured")
     )
     request = asked("few.tport", recipes=["int8_static"])
     few = request.data.with_name("few.safetensors")  # type: ignore[union-attr]

@@ -76,8 +76,8 @@ def test_the_run_half_imports_without_pytorch_or_any_runtime_but_the_base_one():
 
 
 def test_blocking_blocks():
-    failed = json.loads(child(f"BLOCKED = {BLOCKED!r}\nMODULES = ['tasks.shared.resample']\n{IMPORT_ALL}"))
-    assert "torch is blocked" in failed["tasks.shared.resample"]
+    failed = json.loads(child(f"BLOCKED = {BLOCKED!r}\nMODULES = ['tasks.graphs.resample']\n{IMPORT_ALL}"))
+    assert "torch is blocked" in failed["tasks.graphs.resample"]
 
 
 @pytest.mark.parametrize("verb", ["--help", "--version"])

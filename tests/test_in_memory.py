@@ -16,8 +16,8 @@ from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from torchport.errors import BadInput, UsageError
-from torchport.in_memory import MOST_ITEMS, raw_of, written
 from torchport.tasks import tasks
+from torchport.tasks.in_memory import MOST_ITEMS, raw_of, written
 from torchport.tasks.shared import audio, pictures
 from torchport.tasks.tensor import read_tensors
 

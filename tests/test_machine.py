@@ -5,7 +5,7 @@ import sys
 import msgspec
 import pytest
 
-from torchport import machine
+from torchport.system import machine
 
 
 def test_describes_this_machine_and_nothing_of_its_owner():

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from torchport import measure
-from torchport.bench import Job, Measurement, summarise
-from torchport.measure import EAGER, Opened, Workload, time_all
+from torchport.timing import Job, Measurement, candidates, summarise
+from torchport.timing.candidates import EAGER, Opened, Workload, time_all
 from torchport.types import Artifact, Signature
 
 WORK = Workload("model", Signature(inputs=(), outputs=()), Path("feed"))
@@ -34,8 +33,8 @@ class Machine:
 def timed(monkeypatch: pytest.MonkeyPatch):
     def run(quick: bool = False, **ms: list[float]) -> tuple[dict[str, Measurement], list[list[str]]]:
         machine = Machine(**ms)
-        monkeypatch.setattr(measure, "measure", machine.measure)
-        monkeypatch.setattr(measure, "thread_counts", lambda usable: [1])
+        monkeypatch.setattr(candidates, "measure", machine.measure)
+        monkeypatch.setattr(candidates, "thread_counts", lambda usable: [1])
         artifact = Artifact(target="fake", recipe="fp32", precision="fp32", graphs={})
         opened = [Opened(name, artifact, Path("folder"), () if name == EAGER else ("python",)) for name in ms]
         found = time_all(opened, WORK, lambda words: None, quick=quick)
@@ -47,7 +46,7 @@ def timed(monkeypatch: pytest.MonkeyPatch):
 def test_a_lucky_process_does_not_win(timed):
     found, runs = timed(steady=[10.0], lucky=[9.0, 11.0], slow=[20.0], **{EAGER: [60.0]})
     assert found["steady"].timing.median < found["lucky"].timing.median == 11.0
-    assert runs[1:] == [["steady", "lucky"]] * measure.RUN_OFFS
+    assert runs[1:] == [["steady", "lucky"]] * candidates.RUN_OFFS
     assert (
         len(found["steady"].timing.rounds) == len(found["lucky"].timing.rounds) > len(found["slow"].timing.rounds) == 7
     )
@@ -61,10 +60,10 @@ def test_quick_is_a_moment_each_and_no_run_off(timed):
 
 @pytest.mark.parametrize(("said", "quick"), [(None, False), ("", False), ("0", False), ("1", True)])
 def test_the_environment_may_ask_for_it(said, quick, monkeypatch):
-    monkeypatch.delenv(measure.QUICK)
+    monkeypatch.delenv(candidates.QUICK)
     if said is not None:
-        monkeypatch.setenv(measure.QUICK, said)
-    assert measure.quick_by_default() is quick
+        monkeypatch.setenv(candidates.QUICK, said)
+    assert candidates.quick_by_default() is quick
 
 
 def test_nobody_runs_against_itself(timed):
@@ -79,6 +78,6 @@ def test_a_crash_in_a_run_off_leaves_the_times_before_it(timed):
 
 
 def test_what_takes_long_is_timed_again_less_often(timed, monkeypatch):
-    monkeypatch.setattr(measure, "RUN_OFFS_S", -1.0)
+    monkeypatch.setattr(candidates, "RUN_OFFS_S", -1.0)
     _, runs = timed(one=[10.0], other=[10.1])
-    assert len(runs) == 1 + measure.LEAST_RUN_OFFS
+    assert len(runs) == 1 + candidates.LEAST_RUN_OFFS

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from torchport.poor import poor
+from torchport.deployment.poor import poor
 from torchport.tasks import Item, tasks
-from torchport.tasks.base import Grade
-from torchport.verify.accuracy import Answered
+from torchport.tasks.parts import Grade
+from torchport.verification.accuracy import Answered
 
 
 def said(labels, answers, *, metric="top-1", values=None, names=None):

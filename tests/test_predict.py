@@ -16,16 +16,16 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from handmade import ROWS, bundle, known
-from torchport.bench import Measurement
 from torchport.bundle import Bundle, Manifest, trust, writer
 from torchport.errors import BadInput, BundleError, MissingDependency, OutputError, RunError
-from torchport.measure import Opened
+from torchport.jobs.bench import bench
 from torchport.predict import Predictor, expand, save_arrays
-from torchport.rebench import bench
 from torchport.targets.base import Availability
 from torchport.testing import FakeTarget
+from torchport.timing import Measurement
+from torchport.timing.candidates import Opened
 from torchport.types import Artifact
-from torchport.verify import verify
+from torchport.verification import verify
 
 REFERENCE = ROWS @ FakeTarget.weights()["weight"] + FakeTarget.weights()["bias"]
 
@@ -169,7 +169,7 @@ def test_the_reference_of_a_bundle_from_elsewhere_is_not_run(tmp_path: Path, mon
         timed.extend(one.id for one in opened)
         return {one.id: {1: Measurement(error="not timed")} for one in opened}
 
-    monkeypatch.setattr("torchport.rebench.time_all", time_all)
+    monkeypatch.setattr("torchport.jobs.bench.time_all", time_all)
     for trusted in (False, True):
         with Bundle(path) as opened:
             bench(opened, trusted=trusted)

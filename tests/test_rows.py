@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from torchport.bench import Measurement
-from torchport.clock import AT_LEAST_S, Clock
 from torchport.compress import parse
+from torchport.deployment.lower import Lowered, Wanted, ordered
+from torchport.deployment.rows import OUT_OF_TIME, Rows
 from torchport.errors import ExportError
-from torchport.lower import Lowered, Wanted, ordered
-from torchport.measure import doubts, eager_reference
-from torchport.rows import OUT_OF_TIME, Rows
+from torchport.system.clock import AT_LEAST_S, Clock
+from torchport.timing import Measurement
+from torchport.timing.candidates import doubts, eager_reference
 from torchport.types import Artifact, Candidate
 
 

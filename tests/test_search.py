@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from test_choose import row
-from torchport.capture.program import Program
+from torchport.choice.screening import CLEARLY_SLOWER, worth_measuring
 from torchport.compress import Chain, Workshop, recipes
-from torchport.search import CLEARLY_SLOWER, Look, Search, worth_measuring
+from torchport.deployment.search import Look, Search
+from torchport.frontend.program import Program
 
 FEEDS = {"model": [{"x": np.zeros(1, np.float32)}]}
 

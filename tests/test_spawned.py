@@ -17,8 +17,8 @@ import torch
 from safetensors.numpy import save_file
 
 import torchport
-from torchport import isolate
 from torchport.errors import BadInput, ExportError, UsageError
+from torchport.system import isolate
 from torchport.targets import targets
 from torchport.targets.base import ExportOptions
 from torchport.testing.toys import TOYS

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from torchport import cache, disk
 from torchport.bundle import writer
-from torchport.capture.archive import check_program
 from torchport.cli.terminal import plain
 from torchport.errors import BadInput, BundleError, OutputError, UnsafeFile
 from torchport.feed import own_settings
+from torchport.frontend.archive import check_program
+from torchport.system import cache, disk
 from torchport.tasks.shared import pictures
 
 DATA = Path(__file__).parent / "data"

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from torchport import machine
+from torchport.system import machine
 
 
 class Ledger:

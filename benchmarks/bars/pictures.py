@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from torchport import demo
+from torchport.jobs import demo
 
 MEAN, STD = 127, 128
 SHORTEST, CROP = 256, 224

@@ -14,7 +14,7 @@ from rivals import Contest, compare, standing_notes
 from row import Row, bootstrap
 
 import torchport
-from torchport.deploy import Outcome
+from torchport.deployment.deploy import Outcome
 from torchport.types import Candidate
 
 BY = {"fast": "latency", "small": "size"}

@@ -102,7 +102,7 @@ def main() -> int:
     if asked.child:
         asked.child.write_text(json.dumps(one(asked.scenario)), "utf-8")
         return 0
-    from torchport import cache
+    from torchport.system import cache
 
     models = os.environ.get("TORCHPORT_MODELS") or str(
         (cache.folder() or Path(tempfile.gettempdir()) / "torchport") / "models"

@@ -149,11 +149,11 @@ def _wait(pid: int, until: float) -> tuple[int, Any]:
 def preload() -> None:
     """Load what the verbs load, so that a forked child starts at once."""
     import torchport.cli.shared
-    import torchport.diff
+    import torchport.jobs.bench
+    import torchport.jobs.diff
+    import torchport.jobs.pack
     import torchport.predict
-    import torchport.rebench
-    import torchport.repack
-    import torchport.verify  # noqa: F401
+    import torchport.verification  # noqa: F401
 
     for name in ("onnxruntime", "zstandard", "PIL.Image", "safetensors.numpy", "tokenizers"):
         try:

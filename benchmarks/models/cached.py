@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from torchport import cache
+from torchport.system import cache
 
 
 def cached(make: Callable[[Path], None], *files: Path, key: Sequence[str] = ()) -> Path:

@@ -84,7 +84,7 @@ def model() -> nn.Module:
 
 def untrained() -> nn.Module:
     """EfficientNet-Lite0 with the weights of ImageNet, and a new last layer of two classes that answers 0."""
-    from torchport.demo import efficientnet_lite0
+    from torchport.jobs.demo import efficientnet_lite0
 
     made = efficientnet_lite0()
     last = nn.Linear(1280, len(LABELS))

@@ -15,11 +15,11 @@ import torch
 from masked_modules import Masked
 from small_modules import Small
 
-from torchport.attempt import attempt
-from torchport.capture.inputs import parse
-from torchport.capture.program import flatten_outputs
+from torchport.deployment.explore import attempt
+from torchport.deployment.request import Request
 from torchport.errors import BadInput, TorchportError
-from torchport.request import Request
+from torchport.frontend.inputs import parse
+from torchport.frontend.program import flatten_outputs
 from torchport.targets import targets
 from torchport.types import Artifact, Signature
 

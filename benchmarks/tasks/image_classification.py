@@ -22,7 +22,7 @@ from PIL import Image
 from row import EXACT, FEW, Row, passed, speedup
 
 import torchport
-from torchport import demo
+from torchport.jobs import demo
 from torchport.predict import Predictor
 
 TARGETS = ("executorch", "onnx", "openvino", "torchscript")
@@ -80,7 +80,7 @@ def imagenet(folder: Path) -> Scenario:
     return Scenario(
         "EfficientNet-Lite0",
         "ImageNet, 20 photos",
-        "torchport.demo:efficientnet_lite0",
+        "torchport.jobs.demo:efficientnet_lite0",
         net,
         demo.SETTINGS,
         test,

@@ -71,9 +71,8 @@ def _row(
             **NEARLY,
         )
         with Predictor(f"{folder}/x.tport", threads=1) as predictor:
-            answered = [
-                result["labels"][0]["index"] if result else -1 for result, _ in predictor.predict_many(raws, BATCH)
-            ]
+            results = [result for result, _ in predictor.predict_many(raws, BATCH)]
+            answered = [result["labels"][0]["index"] if result else -1 for result in results]
             eager = minilm.classify(model, texts).argmax(1)
             some = slice(0, 24 if short else 320)
             slow, fast, ratio = speedup(
@@ -96,11 +95,9 @@ def _row(
                 notes["over eager one at a time"] = speedup(
                     lambda: minilm.classify(model, few, 1), lambda: list(predictor.predict_many(raw_few, BATCH)), 3
                 )[2]
+    name = f"MiniLM + linear head ({head})"
     return Row(
-        "text-classification",
-        f"MiniLM + linear head ({head})",
-        data,
-        "top-1",
+        *("text-classification", name, data, "top-1"),
         float((eager == right).mean()),
         float((np.array(answered) == right).mean()),
         int((eager == np.array(answered)).sum()),

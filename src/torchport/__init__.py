@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
@@ -46,14 +45,3 @@ def __dir__() -> list[str]:
 # comes too late); OpenVINO takes a stub of its own where this module is missing.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-
-
-class _Package(ModuleType):
-    """Keeps `torchport.deploy` the function: importing the module of the same name would put itself in its place."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _PUBLIC and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

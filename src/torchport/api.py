@@ -7,24 +7,26 @@ What belongs to the caller (PyTorch's settings, random states, the module's mode
 from __future__ import annotations
 
 import functools
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar
 
-from . import torch_settings
+from .system import torch_settings
 
 if TYPE_CHECKING:
     import torch
 
-    from .capture.assemble import Assembled
-    from .deploy import Outcome
+    from .deployment.assemble import Assembled
+    from .deployment.deploy import Outcome
+    from .deployment.export import Exported
+    from .deployment.request import Request
     from .documents import DiffDocument
-    from .export import Exported
     from .predict import Predictor
-    from .request import Request
     from .types import Choice, Reference
-    from .verify import Verdict
+    from .verification import Verdict
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,7 +39,7 @@ with stage and row.
 
 Data = Any
 """A path; an array or tensor whose first axis counts the items, or a dict of them by input name; a list of items; a
-DataLoader; see `in_memory.written`.
+DataLoader; see `tasks.in_memory.written`.
 """
 
 
@@ -46,7 +48,7 @@ def _asked(source: str | torch.nn.Module, output: str | Path, **fields: Any) -> 
     """A Request for the time of one call; paths may be text, times and golden items as on the command line, data in
     memory.
     """
-    from .request import Request, golden
+    from .deployment.request import Request, golden
 
     readers = {**dict.fromkeys(("weights", "log"), Path), "golden": golden}
     given = {name: read(fields[name]) for name, read in readers.items() if isinstance(fields.get(name), str)}
@@ -62,24 +64,42 @@ def _asked(source: str | torch.nn.Module, output: str | Path, **fields: Any) -> 
 def _on_disk(data: Data, task: str | None, source: str | torch.nn.Module, stack: ExitStack) -> Path:
     if isinstance(data, str | Path):
         return Path(data)
-    from .disk import temporary
-    from .in_memory import written
+    from .system.disk import temporary
+    from .tasks.in_memory import written
 
     folder = stack.enter_context(temporary())
     names = None
     if not isinstance(source, str):
-        from .capture.binding import argument_names
+        from .frontend.binding import argument_names
 
         names = argument_names(source)
     return written(data, folder, task=task, inputs=names)
 
 
 def _teller(progress: Progress) -> Tell:
-    from .notebook import in_notebook, lines
-
     if callable(progress):
         return progress
-    return lines() if progress or (progress is None and in_notebook()) else lambda stage, row: None
+    return _lines() if progress or (progress is None and _in_notebook()) else lambda stage, row: None
+
+
+def _in_notebook() -> bool:
+    """Whether this process answers a notebook."""
+    return "ipykernel" in sys.modules
+
+
+def _lines() -> Callable[[str, str], None]:
+    """A progress callback that prints one line a stage and row on standard error: a notebook shows them as they
+    come.
+    """
+    start, last = time.monotonic(), list[str]()
+
+    def tell(stage: str, row: str) -> None:
+        words = f"{stage}: {row}"
+        if words not in last[-1:]:
+            last[:] = [words]
+            print(f"{time.monotonic() - start:8.1f} s  {words}", file=sys.stderr, flush=True)
+
+    return tell
 
 
 def load(
@@ -120,7 +140,7 @@ def capture(
     settings: Mapping[str, Any] | None = None,
 ) -> Assembled:
     """Capture a model with its task."""
-    from .attempt import capture as do
+    from .deployment.explore import capture as do
 
     with _asked(
         source, "capture", task=task, weights=weights, arguments=arguments, data=data, inputs=inputs, settings=settings
@@ -146,23 +166,11 @@ def export(
     progress: Progress = None,
 ) -> list[Exported]:
     """Convert a model, check every artefact, and write them to a folder."""
-    from .export import export as do
+    from .deployment.export import export as do
 
-    fields: dict[str, Any] = {
-        "task": task,
-        "weights": weights,
-        "arguments": arguments,
-        "data": data,
-        "inputs": inputs,
-        "settings": settings,
-    }
-    fields |= {
-        "targets": targets,
-        "recipes": recipes or ["fp32"],
-        "calibration": calibration,
-        "limit_s": limit_s,
-        "log": log,
-    }
+    fields: dict[str, Any] = {"task": task, "weights": weights, "arguments": arguments, "settings": settings}
+    fields |= {"data": data, "inputs": inputs, "calibration": calibration}
+    fields |= {"targets": targets, "recipes": recipes or ["fp32"], "limit_s": limit_s, "log": log}
     with _asked(source, output, **fields) as request:
         return do(request, _teller(progress))
 
@@ -194,7 +202,7 @@ def deploy(
     log: str | Path | None = None,
     progress: Progress = None,
 ) -> Outcome:
-    """The whole job. What is None is as on the command line; see `request.Request`.
+    """The whole job. What is None is as on the command line; see `deployment.request.Request`.
 
     Args:
         source: `module:name`, `file.py:Name`, a file, a folder, or a module of PyTorch, which is left as it was.
@@ -209,25 +217,12 @@ def deploy(
     Raises:
         BudgetNotMet: nothing met the budget; no Bundle was written, the report names the nearest misses.
     """
-    from .deploy import deploy as do
+    from .deployment.deploy import deploy as do
 
-    fields: dict[str, Any] = {
-        "task": task,
-        "weights": weights,
-        "arguments": arguments,
-        "data": data,
-        "inputs": inputs,
-        "settings": settings,
-    }
-    fields |= {
-        "targets": targets,
-        "recipes": recipes,
-        "budget": budget,
-        "require_shown": require_shown,
-        "prefer": prefer,
-        "profile": profile,
-    }
-    fields |= {"calibration": calibration, "test": test, "seed": seed, "time_s": time_s, "keep": keep, "golden": golden}
+    fields: dict[str, Any] = {"task": task, "weights": weights, "arguments": arguments, "settings": settings}
+    fields |= {"data": data, "inputs": inputs, "calibration": calibration, "test": test, "golden": golden}
+    fields |= {"targets": targets, "recipes": recipes, "budget": budget, "require_shown": require_shown}
+    fields |= {"prefer": prefer, "profile": profile, "seed": seed, "time_s": time_s, "keep": keep}
     fields |= {"limit_s": limit_s, "quick": quick, "log": log}
     with _asked(source, output, **fields) as request:
         outcome = do(request, _teller(progress))
@@ -239,7 +234,7 @@ def deploy(
 def _searching(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def searched(*args: P.args, **options: P.kwargs) -> R:
-        from .request import SEARCH
+        from .deployment.request import SEARCH
 
         options["recipes"] = options.get("recipes") or [SEARCH]
         return function(*args, **options)
@@ -255,7 +250,7 @@ optimize.__name__ = optimize.__qualname__ = "optimize"
 def verify(bundle: str | Path, *, trust: bool = False) -> Verdict:
     """Hash every file of a Bundle and hold every variant against its golden vectors."""
     from .bundle import Bundle
-    from .verify import verify as do
+    from .verification import verify as do
 
     with torch_settings.kept(), Bundle(bundle) as opened:
         return do(opened, trusted=trust)
@@ -264,7 +259,7 @@ def verify(bundle: str | Path, *, trust: bool = False) -> Verdict:
 def bench(bundle: str | Path, *, trust: bool = False, quick: bool | None = None) -> tuple[Choice, Reference]:
     """Time every variant of a Bundle here, beside the eager model; `quick` for a moment only."""
     from .bundle import Bundle
-    from .rebench import bench as do
+    from .jobs.bench import bench as do
 
     with torch_settings.kept(), Bundle(bundle) as opened:
         return do(opened, trusted=trust, quick=quick)
@@ -280,8 +275,8 @@ def diff(
     trust: bool = False,
     progress: Progress = None,
 ) -> DiffDocument:
-    """Compare an old Bundle with a new one; see `torchport.diff`."""
-    from .diff import diff as do
+    """Compare an old Bundle with a new one; see `jobs.diff`."""
+    from .jobs.diff import diff as do
 
     tell = _teller(progress)
     path = None if data is None else Path(data)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from .targets.shared.survey import Findings, TargetsDocument
 from .types import Accuracy, Candidate, CandidateStatus, Choice, Distance, Met, Parity, Reference, Timing, Value
 
 if TYPE_CHECKING:
@@ -305,9 +306,8 @@ def prediction(source: str, result: Mapping[str, Any] | None, error: Exception |
 def kinds() -> dict[str, type[Value]]:
     """Every kind of document that has a schema of its own, by the verb that prints it; `error` is any verb's."""
     from .bundle import Manifest
-    from .doctor import Findings, TargetsDocument
-    from .export import ExportDocument
-    from .verify import Verdict
+    from .deployment.export import ExportDocument
+    from .verification import Verdict
 
     return {
         "completion": CompletionDocument,

@@ -171,6 +171,15 @@ def plain(words: str) -> str:
     return _INNER.sub("", said).strip()
 
 
+def first_line(exc: BaseException, *, kind: bool = True) -> str:
+    """The first line of an exception that says something, after its kind if asked for; the kind where it says nothing.
+    At most 300 characters.
+    """
+    text = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")
+    name = type(exc).__name__
+    return (f"{name}: {text}" if kind and text else text or name)[:300]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The hint of a misspelt name: the known one that is nearest, and where they are not many, or none is near, all
     that are known.

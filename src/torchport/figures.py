@@ -5,6 +5,11 @@ budgets and reports all write them through here.
 from __future__ import annotations
 
 from decimal import Decimal
+from html import escape
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .types import Choice, Reference
 
 DASH = "\N{EN DASH}"
 """What stands for a figure that was not measured."""
@@ -80,3 +85,53 @@ def number(value: float) -> str:
     `8`.
     """
     return f"{value:.0f}" if abs(value) >= 999.5 else f"{Decimal(f'{value:.3g}'):f}"
+
+
+def choice_summary(choice: Choice) -> str:
+    """A Choice on one line."""
+    rows = len(choice.candidates)
+    return (
+        f"<Choice {choice.chosen or 'nothing'} of {rows} {'candidate' if rows == 1 else 'candidates'}, budget met: "
+        f"{choice.met}>"
+    )
+
+
+def choice_table(choice: Choice, reference: Reference | None = None) -> str:
+    """The candidate table as HTML: the chosen row first, then by latency."""
+    heads = ("variant", "size", "latency", "accuracy", "status", "why not")
+    ordered = sorted(
+        choice.candidates,
+        key=lambda c: (c.id != choice.chosen, c.latency_ms.median if c.latency_ms else float("inf"), c.id),
+    )
+    rows = [
+        (
+            c.id,
+            size(c.size_bytes),
+            milliseconds(c.latency_ms.median if c.latency_ms else None),
+            f"{percent(c.accuracy.value)} of {c.accuracy.items}" if c.accuracy else DASH,
+            c.word,
+            c.reason or "",
+        )
+        for c in ordered
+    ]
+    if reference is not None:
+        rows.append(
+            (
+                "eager",
+                size(reference.size_bytes),
+                milliseconds(reference.latency_ms),
+                percent(reference.accuracy),
+                "reference",
+                "",
+            )
+        )
+    head = "".join(f"<th>{escape(one)}</th>" for one in heads)
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    said = [
+        f"chosen: {choice.chosen}. {choice.why}" if choice.chosen else choice.why,
+        f"budget met: {choice.met}. {choice.met_because}",
+        *choice.warnings,
+    ]
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>" + "".join(
+        f"<p>{escape(one)}</p>" for one in said
+    )

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .disk import writing
 from .errors import BadInput, UsageError
+from .system.disk import writing
 from .tasks.shared.gallery import Gallery
 from .tasks.shared.gallery import load as _load
 

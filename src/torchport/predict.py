@@ -13,10 +13,10 @@ import numpy as np
 
 from .bundle import Bundle, Variant, trust
 from .errors import BadInput, BundleError, MissingDependency, RunError, TorchportError, UsageError
-from .in_memory import raw_of
 from .targets import Runner, targets
 from .tasks import Pipeline, Plan, Session, tasks
 from .tasks.batching import answer_many
+from .tasks.in_memory import raw_of
 from .types import MOST_THREADS, Parity
 
 Source = Any
@@ -162,7 +162,7 @@ class Predictor:
         Args:
             most: golden items to answer; None takes all that were kept.
         """
-        from .verify.check import check_pipeline
+        from .verification.check import check_pipeline
 
         return check_pipeline(self.pipeline, self.bundle, self.variant, most)
 
@@ -361,7 +361,7 @@ class Drawer:
 
     def write(self, name: str, drawn: Mapping[str, bytes]) -> list[Path]:
         """The files written for the input of that name."""
-        from .disk import write_file
+        from .system.disk import write_file
 
         if not drawn:
             raise BadInput(
@@ -392,6 +392,6 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as safetensors, whole or not at all."""
     from safetensors.numpy import save
 
-    from .disk import write_file
+    from .system.disk import write_file
 
     write_file(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))

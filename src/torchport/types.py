@@ -325,14 +325,14 @@ class Choice(Value, frozen=True):
     warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        from .notebook import summary
+        from .figures import choice_summary
 
-        return summary(self)
+        return choice_summary(self)
 
     def _repr_html_(self) -> str:
-        from .notebook import table
+        from .figures import choice_table
 
-        return table(self)
+        return choice_table(self)
 
 
 class Levels(Value, frozen=True):

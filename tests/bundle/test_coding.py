@@ -17,13 +17,13 @@ import zstandard
 from safetensors.numpy import save
 
 from handmade import ROWS, bundle, known
-from torchport import cache
 from torchport.bundle import Bundle, coding
 from torchport.errors import BundleError, MissingDependency, OutputError
+from torchport.jobs.pack import Wish, repack, sizes
 from torchport.predict import Predictor
-from torchport.repack import Wish, repack, sizes
+from torchport.system import cache
 from torchport.testing import FakeTarget
-from torchport.verify import verify
+from torchport.verification import verify
 
 VARIANT = "roomy-fp32"
 ENTRY = f"variants/{VARIANT}/model.json"

@@ -22,7 +22,7 @@ from safetensors.numpy import load_file
 
 from torchport.bundle import Bundle, writer
 from torchport.predict import Predictor
-from torchport.verify import verify
+from torchport.verification import verify
 
 DATA = Path(__file__).parents[1] / "data"
 OLD = {

@@ -33,12 +33,12 @@ class Ran:
 
 
 UNTIMED = """
-import torchport.measure
-from torchport.bench import Measurement
+import torchport.timing.candidates
+from torchport.timing import Measurement
 from torchport.cli import main
 from torchport.types import Timing
 millisecond = Measurement(timing=Timing(median=1.0, p90=1.0, noise=0.0, rounds=((1.0,),)))
-torchport.measure.measure = lambda jobs, **how: {job.key: millisecond for job in jobs}
+torchport.timing.candidates.measure = lambda jobs, **how: {job.key: millisecond for job in jobs}
 main()
 """
 """The command line, but every artefact takes a millisecond: timing is most of a small deploy, and few tests are about

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from torchport.deploy import Outcome
-from torchport.doctor import TargetRow
+from torchport.deployment.deploy import Outcome
 from torchport.targets import targets
+from torchport.targets.shared.survey import TargetRow
 from torchport.types import Accuracy, Candidate, Choice, Parity, Reference, Timing
 
 PHONES = ("android", "ios")
@@ -41,9 +41,8 @@ def row(target: str, recipe: str, ms: float | None = None, size: int | None = No
     return Candidate(**fields)
 
 
-def deployed() -> Outcome:
-    """A deploy of a picture classifier with a row of every kind."""
-    rows = (
+def _rows() -> tuple[Candidate, ...]:
+    return (
         row("openvino", "fp32", 8.4, 18_700_000, status="chosen"),
         row("onnx", "fp32", 9.66, 18_700_000, reason="1.15x the time of openvino-fp32 (9.66 ms against 8.4 ms)"),
         row(
@@ -88,6 +87,11 @@ def deployed() -> Outcome:
             reason="nncf is not installed: pip install 'torchport[compress]'",
         ),
     )
+
+
+def deployed() -> Outcome:
+    """A deploy of a picture classifier with a row of every kind."""
+    rows = _rows()
     why = "openvino-fp32 answers in 8.4 ms with 2 threads; 4.55x faster than the reference; 1.15x faster than onnx-fp32"
     because = (
         "20 items leave a loss of up to 16.1 points open (95 % interval), 0.85 points allowed: about 381 items would "

@@ -129,11 +129,11 @@ def test_a_budget_nothing_meets(place: Path) -> None:
 
 HELD = """
 import sys, time
-from torchport import measure
-from torchport.bench import Measurement
+from torchport.timing import candidates
+from torchport.timing import Measurement
 from torchport.cli import main
 from torchport.types import Timing
-from torchport.verify.prove import Prover
+from torchport.deployment.prove import Prover
 
 where, calls = sys.argv.pop(1), []
 
@@ -152,7 +152,7 @@ def proven(self, *args, prove=Prover.prove):
     hold("prove")
     return prove(self, *args)
 
-measure.measure, Prover.prove = timed, proven
+candidates.measure, Prover.prove = timed, proven
 main()
 """
 """The command line, held until it is interrupted: where the first timing begins, or as the second row is proven."""

@@ -156,7 +156,7 @@ def test_nothing_tells_of_the_maker_or_the_data(pair: tuple[Path, Path], which: 
 
 @pytest.mark.slow
 def test_a_real_network_too(tmp_path: Path) -> None:
-    from torchport import demo
+    from torchport.jobs import demo
 
     try:
         photos = sorted(demo.photos().glob(demo.PHOTOS))[:2]
@@ -191,7 +191,7 @@ def test_a_real_network_too(tmp_path: Path) -> None:
         )
         ran = torchport(
             "deploy",
-            "torchport.demo:efficientnet_lite0",
+            "torchport.jobs.demo:efficientnet_lite0",
             *options,
             "--data",
             "photos",

@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 from screen_samples import deployed, optimised, supported
 
-from torchport import doctor
 from torchport.cli import deploy, main
 from torchport.cli.layout import Column, fold, table, wide
-from torchport.request import Request
+from torchport.deployment.request import Request
+from torchport.jobs import doctor
 
 SCREENS = Path(__file__).parent / "screens"
 OLD = Path(__file__).parents[1] / "data/schema1.tport"

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from torchport.capture.ladder import capture_graph
-from torchport.capture.program import Arrays, GraphProgram
 from torchport.compress.equalise import equalised
 from torchport.compress.int8_static import CALIBRATORS, best_calibrator, quantised
 from torchport.compress.pt2e import opened
+from torchport.frontend.ladder import capture_graph
+from torchport.frontend.program import Arrays, GraphProgram
 
 
 class Functional(nn.Module):

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from torchport.capture.program import Program
 from torchport.compress import Workshop, parse, recipes
 from torchport.errors import MissingDependency, UsageError
+from torchport.frontend.program import Program
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from torchport.capture.ladder import capture_graph
-from torchport.capture.program import Program
 from torchport.compress import Workshop, recipes
 from torchport.errors import UnsupportedByTarget
+from torchport.frontend.ladder import capture_graph
+from torchport.frontend.program import Program
 
 WIDTH, INNER = 32, 64
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from torchport.capture.ladder import capture_graph
-from torchport.capture.program import Program
 from torchport.compress import Workshop, parse
+from torchport.compress.layers import tensors
 from torchport.compress.pt2e import recapture
-from torchport.compress.train import tensors
+from torchport.frontend.ladder import capture_graph
+from torchport.frontend.program import Program
 
 
 class Anything(torch.nn.Module):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from torchport.capture.ladder import capture_graph
-from torchport.capture.program import Program
 from torchport.compress import Workshop, parse
 from torchport.errors import BadInput, UnsupportedByTarget
+from torchport.frontend.ladder import capture_graph
+from torchport.frontend.program import Program
 
 
 class Net(torch.nn.Module):

@@ -56,19 +56,8 @@ def candidate(name: str, ms: float, size: int, **more: Any) -> Candidate:
 
 def candidates() -> tuple[Candidate, ...]:
     worse = Accuracy(value=0.80, items=ITEMS, interval=(-0.236, 0.112), metric="top-1", labelled=True)
-    nothing = dict.fromkeys(
-        (
-            "threads",
-            "size_bytes",
-            "download_bytes",
-            "memory_bytes",
-            "latency_ms",
-            "accuracy",
-            "agreement",
-            "parity",
-            "used",
-        )
-    )
+    names = "threads size_bytes download_bytes memory_bytes latency_ms accuracy agreement parity used"
+    nothing = dict.fromkeys(names.split())
     return (
         candidate("openvino-fp32", 8.4, 18_730_000, status="chosen"),
         candidate(
@@ -97,9 +86,7 @@ def candidates() -> tuple[Candidate, ...]:
             notes=("traced: scripting failed on a named tuple",),
         ),
         candidate(
-            "mobile-fp32",
-            33.0,
-            18_900_000,
+            *("mobile-fp32", 33.0, 18_900_000),
             profiles=("android", "ios"),
             reason="needs torch: cannot win for python",
             notes=("this build of PyTorch has no XNNPACK",),
@@ -112,18 +99,14 @@ def candidates() -> tuple[Candidate, ...]:
             parity=parity(2e-2, stage="model", reason="output_0 differs by 2e-02, allowed is 1e-04"),
         ),
         candidate(
-            "ncnn-fp32",
-            1.0,
-            1,
+            *("ncnn-fp32", 1.0, 1),
             status="absent",
             reason="ncnn is not installed: pip install 'torchport[ncnn]'",
             by_threads={},
             **nothing,
         ),
         candidate(
-            "mnn-fp32",
-            1.0,
-            1,
+            *("mnn-fp32", 1.0, 1),
             status="failed",
             reason="the converter crashed (SIGSEGV); see mnn-fp32.log",
             by_threads={},

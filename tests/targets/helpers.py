@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from torchport.capture.program import GraphProgram, Program, flatten_outputs
+from torchport.frontend.program import GraphProgram, Program, flatten_outputs
 from torchport.targets import targets
-from torchport.targets.base import ExportOptions, Runner
+from torchport.targets.base import ExportOptions
+from torchport.targets.shared.runner import Runner
 from torchport.types import Artifact, Signature, TensorSpec
 
 

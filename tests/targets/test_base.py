@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from torchport.errors import BadInput, RunError
-from torchport.targets.base import Arrays, Runner
+from torchport.targets.base import Arrays
+from torchport.targets.shared.runner import Runner
 from torchport.types import Bound, FixedBatch, GraphFile, Signature, TensorIO, TensorSpec, Used
 
 SIGNATURE = Signature(

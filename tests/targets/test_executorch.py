@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from torchport.capture.program import GraphProgram, Program
 from torchport.errors import BadInput, RunError, UnsupportedByTarget
+from torchport.frontend.program import GraphProgram, Program
 from torchport.targets import targets
 from torchport.targets.base import ExportOptions
 from torchport.testing.toys import EXAMPLE, TOYS

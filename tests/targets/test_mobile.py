@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.jit.mobile import _load_for_lite_interpreter
 
-from torchport.capture.script import quiet_jit
+from torchport.frontend.script import quiet_jit
 from torchport.targets import targets
 from torchport.testing.toys import TOYS
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from torchport import cache
 from torchport.errors import RunError, UnsupportedByTarget
+from torchport.system import cache
 from torchport.targets import onnx as target
 from torchport.testing.toys import TOYS
 

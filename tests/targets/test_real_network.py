@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from torchport.capture.program import GraphProgram, Program
+from torchport.frontend.program import GraphProgram, Program
 from torchport.targets import targets
 from torchport.types import Bound, Signature, TensorSpec
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from torchport.capture.program import Program
-from torchport.capture.script import quiet_jit
 from torchport.errors import UnsupportedByTarget
+from torchport.frontend.program import Program
+from torchport.frontend.script import quiet_jit
 from torchport.testing.toys import TOYS
 from torchport.types import Bound, Signature, TensorSpec
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from torchport.errors import BadInput, RunError
-from torchport.targets.base import Arrays, Runner, plain_io
+from torchport.targets.base import Arrays, plain_io
+from torchport.targets.shared.runner import Runner
 from torchport.tasks.batcher import BatchingGraph
 from torchport.types import GraphFile, Signature, TensorSpec, Used
 

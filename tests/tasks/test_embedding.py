@@ -74,7 +74,7 @@ def test_normalize_is_true_or_false(tmp_path):
 def test_a_hugging_face_folder_states_its_facts():
     import minilm
 
-    from torchport.capture.source import open_source
+    from torchport.frontend.source import open_source
 
     facts = open_source(str(minilm.folder())).facts
     assert (

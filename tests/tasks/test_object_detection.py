@@ -17,8 +17,9 @@ import torchport
 from torchport.errors import BadInput, UsageError
 from torchport.predict import Predictor
 from torchport.tasks.calls import exhaust, perform
+from torchport.tasks.graphs import cascade_graphs, detection_graphs
 from torchport.tasks.object_detection import ObjectDetection
-from torchport.tasks.shared import boxes, cascade, cascade_graphs, detection_facts, detection_graphs
+from torchport.tasks.shared import boxes, cascade, detection_facts
 from torchport.tasks.shared.detection_heads import HEADS, guess
 from torchport.testing.samples.object_detection import SQUARES, Squares, draw, sample
 from torchport.types import Signature, TensorSpec

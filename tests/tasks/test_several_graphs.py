@@ -15,7 +15,7 @@ from torchport.errors import BadInput, BundleError, UsageError
 from torchport.predict import Predictor
 from torchport.registry import Entry
 from torchport.tasks import tasks
-from torchport.verify import verify
+from torchport.verification import verify
 
 PLUGIN = Path(__file__).parent / "plugin"
 
@@ -117,7 +117,7 @@ def test_a_file_among_the_facts_goes_along(bundle: Path, place: Path, tmp_path: 
         assert opened.facts()["words"] == bundle / "assets/words.txt"
     assert str(place) not in (bundle / "torchport.json").read_text("utf-8")
     zipped = tmp_path / "one.tport"
-    from torchport.repack import Wish, repack
+    from torchport.jobs.pack import Wish, repack
 
     with Bundle(bundle) as opened:
         repack(opened, zipped, Wish(as_zip=True))

@@ -80,7 +80,7 @@ def test_a_vocabulary_is_read_in_the_order_of_its_indices(tmp_path):
 def test_a_hugging_face_folder_states_the_facts(tmp_path):
     from transformers import WhisperFeatureExtractor
 
-    from torchport.capture.huggingface import open_folder
+    from torchport.frontend.huggingface import open_folder
 
     tiny.whisper().save_pretrained(tmp_path)
     WhisperFeatureExtractor(feature_size=8, chunk_length=1).save_pretrained(tmp_path)

@@ -15,9 +15,9 @@ import torch
 from torchport.errors import BadInput, RunError, UsageError
 from torchport.tasks import Pipeline, Plan, tasks
 from torchport.tasks.calls import exhaust
+from torchport.tasks.graphs.logmel import LogMel
 from torchport.tasks.shared import audio, ctc, whisper
 from torchport.tasks.shared.listening import Heard, Listener, Segment
-from torchport.tasks.shared.logmel import LogMel
 from torchport.testing.samples import speech_recognition as tiny
 from torchport.types import Signature
 

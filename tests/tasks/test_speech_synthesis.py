@@ -18,11 +18,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torchport.capture.facts import from_speaker
 from torchport.errors import BadInput, MissingDependency, RunError, UsageError
+from torchport.frontend.facts import from_speaker
 from torchport.tasks import Item, Pipeline, Plan, tasks
 from torchport.tasks.calls import perform
-from torchport.tasks.shared import levels, phonemes, vits
+from torchport.tasks.graphs import vits
+from torchport.tasks.shared import levels, phonemes
 from torchport.testing.samples import sample_of
 
 TASK = tasks.get("speech-synthesis")
@@ -237,7 +238,7 @@ def test_facts_of_a_hugging_face_folder():
 
 
 def test_a_hugging_face_folder_needs_no_settings(sample, tmp_path):
-    from torchport.capture.source import open_source
+    from torchport.frontend.source import open_source
 
     sample.source.save_pretrained(tmp_path)
     (tmp_path / "vocab.json").write_text(

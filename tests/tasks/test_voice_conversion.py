@@ -14,9 +14,9 @@ import voice_pair
 
 from torchport.errors import BadInput, RunError, UsageError
 from torchport.tasks import Item, Pipeline, Plan, tasks
+from torchport.tasks.graphs.mel_graph import LogMagnitudes
 from torchport.tasks.shared import spectra
 from torchport.tasks.shared.audio import encode_wav
-from torchport.tasks.shared.mel_graph import LogMagnitudes
 from torchport.testing.samples import sample_of
 
 TASK = tasks.get("voice-conversion")

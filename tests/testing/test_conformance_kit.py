@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from torchport.capture.program import Arrays, GraphProgram, Program
 from torchport.errors import UnsupportedByTarget
+from torchport.frontend.program import Arrays, GraphProgram, Program
 from torchport.targets.base import ExportOptions, Target
 from torchport.testing import Case, FakeTarget, expected_failure, fake_program, required, target_checks
 from torchport.testing.fake import SIGNATURE, FakeRunner

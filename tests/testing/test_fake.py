@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from torchport.errors import ExportError, RunError
-from torchport.targets.base import ExportOptions, Runner
+from torchport.targets.base import ExportOptions
+from torchport.targets.shared.runner import Runner
 from torchport.testing import FakeTarget, fake_program
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchport.capture.program import flatten_outputs
+from torchport.frontend.program import flatten_outputs
 from torchport.testing.toys import EXAMPLE, OTHER, TOYS, Toy
 
 

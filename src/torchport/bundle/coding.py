@@ -11,9 +11,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from .. import cache
 from ..errors import BundleError, MissingDependency
-from . import rules
+from ..system import cache
+from . import grammar
 from .manifest import Coded, FileEntry
 
 SUFFIX = ".zst"
@@ -46,7 +46,7 @@ def code(folder: Path) -> dict[str, Coded]:
         with path.open("rb") as source, stored.open("wb") as target:
             zstd.ZstdCompressor(level=LEVEL).copy_stream(source, target, size=size)
         packed = stored.stat().st_size
-        if packed > WORTH * size or size > rules.MOST_RATIO * packed + (1 << 20):
+        if packed > WORTH * size or size > grammar.MOST_RATIO * packed + (1 << 20):
             stored.unlink()
             continue
         found[stored.relative_to(folder).as_posix()] = Coded(

@@ -12,10 +12,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from .. import cache
-from ..disk import open_regular, temporary
 from ..errors import BundleError, OutputError, UsageError
-from . import coding, rules
+from ..system import cache
+from ..system.disk import open_regular, temporary
+from . import coding, grammar, rules
 from . import manifest as m
 from .zipped import DAMAGED, open_zip
 
@@ -42,7 +42,7 @@ class Bundle:
 
     def __init__(self, path: str | Path, *, whole: bool = True) -> None:
         self.path = Path(path)
-        self.name = rules.printable(self.path.name) or "Bundle"
+        self.name = grammar.printable(self.path.name) or "Bundle"
         self._checked: set[str] = set()
         self._homes: dict[str, Path] = {}
         self._modes: dict[Path, int] = {}
@@ -71,7 +71,7 @@ class Bundle:
         """Where a listed file lies, its content checked against its sha256 the first time."""
         entry = self.entries.get(path)
         if entry is None:
-            raise BundleError(f"{self.name}: {path} is not listed in {m.NAME}", rules.AGAIN)
+            raise BundleError(f"{self.name}: {path} is not listed in {m.NAME}", grammar.AGAIN)
         top = _top(path)
         home = self._home(top)
         target = home / path.removeprefix(f"{top}/")
@@ -96,7 +96,7 @@ class Bundle:
         if self._zip is not None and not target.exists():
             self._unpack(self._zip, entry.path, target)
         if cache.digest(target) != entry.sha256:
-            raise BundleError(f"{self.name}: {entry.path} is damaged (its sha256 differs)", rules.AGAIN)
+            raise BundleError(f"{self.name}: {entry.path} is damaged (its sha256 differs)", grammar.AGAIN)
         return target
 
     def _home(self, top: str) -> Path:
@@ -120,11 +120,11 @@ class Bundle:
 
     def _open(self, stack: ExitStack) -> tuple[zipfile.ZipFile | None, Path]:
         """The archive of a zipped Bundle, and the folder that files are handed out from."""
-        shown = rules.printable(str(self.path))
+        shown = grammar.printable(str(self.path))
         try:
             if self.path.is_dir():
                 return None, self.path
-            archive = open_zip(stack.enter_context(open_regular(self.path)), self.name, rules.MOST["files"] + 1)
+            archive = open_zip(stack.enter_context(open_regular(self.path)), self.name, grammar.MOST["files"] + 1)
         except FileNotFoundError as exc:
             raise BundleError(f"{shown}: there is no such Bundle", MADE_BY) from exc
         except OSError as exc:
@@ -140,7 +140,7 @@ class Bundle:
                 with archive.open(path) as packed, target.open("wb") as out:
                     shutil.copyfileobj(packed, out, 1 << 20)
         except DAMAGED as exc:
-            raise BundleError(f"{self.name}: {path} cannot be unpacked ({exc})", rules.AGAIN) from exc
+            raise BundleError(f"{self.name}: {path} cannot be unpacked ({exc})", grammar.AGAIN) from exc
 
     @contextmanager
     def _writing(self, path: str) -> Iterator[None]:
@@ -189,7 +189,7 @@ class Bundle:
         try:
             return task.recorded(assets.attach(self.manifest.task.facts, self.file))
         except UsageError as exc:
-            raise BundleError(f"{self.name}: the facts of task {task.name}: {exc.message}", rules.AGAIN) from exc
+            raise BundleError(f"{self.name}: the facts of task {task.name}: {exc.message}", grammar.AGAIN) from exc
 
     def check_all(self) -> None:
         """Hash every listed file, as it is stored and what it decodes to."""
@@ -219,20 +219,20 @@ class Bundle:
         try:
             if self._zip is not None:
                 size = self._zip.getinfo(m.NAME).file_size
-                raw = b"" if size > rules.MOST_BYTES else self._zip.read(m.NAME)
+                raw = b"" if size > grammar.MOST_BYTES else self._zip.read(m.NAME)
             else:
                 with open_regular(self.root / m.NAME, follow=False) as file:
                     size = file.seek(0, 2)
                     file.seek(0)
-                    raw = b"" if size > rules.MOST_BYTES else file.read(size)
+                    raw = b"" if size > grammar.MOST_BYTES else file.read(size)
         except (FileNotFoundError, KeyError) as exc:
             raise BundleError(f"{self.name}: no {m.NAME} inside", MADE_BY) from exc
         except (OSError, *DAMAGED) as exc:
             said = exc.strerror if isinstance(exc, OSError) else type(exc).__name__
             raise BundleError(f"{self.name}: {m.NAME} cannot be read as a plain file ({said})", MADE_BY) from exc
-        if size > rules.MOST_BYTES:
+        if size > grammar.MOST_BYTES:
             raise BundleError(
-                f"{self.name}: {m.NAME} has {size} bytes; at most {rules.MOST_BYTES} are allowed", rules.DISTRUST
+                f"{self.name}: {m.NAME} has {size} bytes; at most {grammar.MOST_BYTES} are allowed", grammar.DISTRUST
             )
         return raw
 
@@ -240,9 +240,9 @@ class Bundle:
         for entry in self.manifest.files:
             size = self._size(entry.path)
             if size is None:
-                raise BundleError(f"{self.name}: {entry.path} is missing", rules.AGAIN)
+                raise BundleError(f"{self.name}: {entry.path} is missing", grammar.AGAIN)
             if size != entry.size:
-                raise BundleError(f"{self.name}: {entry.path} has {size} bytes, {entry.size} are listed", rules.AGAIN)
+                raise BundleError(f"{self.name}: {entry.path} has {size} bytes, {entry.size} are listed", grammar.AGAIN)
 
     def _size(self, path: str) -> int | None:
         """Bytes of a stored file, None where it is missing; every part of its path is looked at, for one may be a

@@ -10,8 +10,8 @@ from ..errors import TorchportError, UsageError
 from ..figures import percent
 from ..tasks import tasks
 from ..types import Accuracy, Signature, Step, TensorSpec
+from .grammar import printable
 from .manifest import Manifest
-from .rules import printable
 
 PROGRAMS = {"python": ("answer.py", "python"), "javascript": ("answer.mjs", "node")}
 """Language of a task's snippet -> the file to save it in, and the command that runs it."""

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .. import cache
 from ..errors import BundleError
+from ..system import cache
 from ..targets import Target
 from .reader import Bundle
 

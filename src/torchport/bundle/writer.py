@@ -14,11 +14,11 @@ from types import MappingProxyType
 
 import msgspec
 
-from .. import cache
-from ..disk import FULL, full, writing
 from ..errors import OutputError, TorchportError
+from ..system import cache
+from ..system.disk import FULL, full, writing
+from . import grammar, rules
 from . import manifest as m
-from . import rules
 from .reader import Bundle
 
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR)
@@ -35,7 +35,7 @@ def staging(target: Path) -> Iterator[Path]:
     target = Path(os.path.abspath(target))  # noqa: PTH100 - resolve() would follow a link that stands at the output
     if (why := _in_the_way(target)) is not None:
         raise OutputError(
-            f"{rules.printable(target.name)} exists and {why}", "choose another -o, or remove it yourself"
+            f"{grammar.printable(target.name)} exists and {why}", "choose another -o, or remove it yourself"
         )
     folder = target.parent / f".{target.name}.{os.getpid()}.tmp"
     with writing(target):
@@ -79,7 +79,7 @@ def _not_ours(target: Path) -> str | None:
             strange = bundle.strange()
     except TorchportError:
         return "is not a Bundle"
-    return None if strange is None else f"holds {rules.printable(strange)}, which is no part of that Bundle"
+    return None if strange is None else f"holds {grammar.printable(strange)}, which is no part of that Bundle"
 
 
 def sweep(target: Path) -> None:

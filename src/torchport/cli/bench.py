@@ -10,7 +10,7 @@ def run(bundle: BundlePath, trust: Trust = False, quick: Quick = None, as_json: 
     """Time every variant of a Bundle here, beside the eager model."""
     from .. import documents
     from ..bundle import Bundle
-    from ..rebench import bench
+    from ..jobs.bench import bench
     from . import tables
 
     with Bundle(bundle) as opened, Progress() as progress:

@@ -15,14 +15,14 @@ Folder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the pho
 @verb
 def run(output: Folder = Path("build/demo"), as_json: Json = False) -> None:
     """Deploy EfficientNet-Lite0 with its ImageNet weights to every target, then name what is in a photo."""
-    from .. import demo
+    from ..deployment.request import Request
+    from ..jobs import demo
     from ..predict import Predictor
-    from ..request import Request
     from .deploy import build, finish
 
     data = demo.gather(output / "photos")
     request = Request(
-        source="torchport.demo:efficientnet_lite0",
+        source="torchport.jobs.demo:efficientnet_lite0",
         output=output / "efficientnet-lite0.tport",
         task="image-classification",
         data=data,

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..request import KEEP, PREFER
+from ..deployment.request import KEEP, PREFER
 from ..targets.base import PROFILES
 from . import options
 from .shared import Json, Progress, Quick, RequireShown, Verbose, again, document, leave, note, typed, verb
 
 if TYPE_CHECKING:
-    from ..deploy import Outcome
-    from ..request import Request
+    from ..deployment.deploy import Outcome
+    from ..deployment.request import Request
 
 Budget = Annotated[
     str | None, typer.Option(help='What must hold, as in "accuracy>=99%,latency<=10ms,size<=8MB,memory<=200MB".')
@@ -91,7 +91,7 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """From a trained model to a chosen, verified Bundle."""
-    from ..request import Request
+    from ..deployment.request import Request
 
     flags = {
         "source": source, "weights": weights, "drop": drop, "arg": arg, "data": data, "input": input_, "targets":
@@ -110,7 +110,7 @@ def run(
 
 def build(request: Request) -> Outcome:
     """Deploy with progress shown."""
-    from ..deploy import deploy
+    from ..deployment.deploy import deploy
 
     with Progress() as progress:
         return deploy(request, progress.tell)
@@ -123,8 +123,8 @@ def finish(outcome: Outcome, request: Request, *, as_json: bool) -> None:
         BudgetNotMet: nothing met the budget; the document is printed before.
     """
     from .. import documents
-    from ..attempt import log_name
-    from ..measure import ELSEWHERE
+    from ..deployment.explore import log_name
+    from ..timing.candidates import ELSEWHERE
     from . import tables
 
     if as_json:

@@ -41,7 +41,7 @@ def run(
     """Compare an old Bundle with a new one: accuracy, latency, size, memory, and which answers changed. Exit code 4
     where the budget is broken.
     """
-    from ..diff import diff
+    from ..jobs.diff import diff
     from . import tables
 
     with Progress() as progress:

@@ -13,7 +13,7 @@ def run(as_json: Json = False) -> None:
     """What this machine has, which targets work, and what to mend."""
     import msgspec
 
-    from ..doctor import examine
+    from ..jobs.doctor import examine
     from . import tables
 
     found = examine()

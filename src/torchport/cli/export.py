@@ -27,9 +27,9 @@ def run(
     verbose: Verbose = False,
 ) -> None:
     """Convert a model without choosing: one folder a target, each checked against the model."""
-    from ..export import ExportDocument, export
-    from ..request import Request
-    from ..rows import INTERRUPTED
+    from ..deployment.export import ExportDocument, export
+    from ..deployment.request import Request
+    from ..deployment.rows import INTERRUPTED
     from . import tables
 
     flags = {

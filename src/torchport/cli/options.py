@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..deployment.request import SEARCH, golden
 from ..errors import UsageError
-from ..request import SEARCH, golden
 from . import config
 from .shared import names, pairs
 

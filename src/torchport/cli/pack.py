@@ -43,7 +43,7 @@ def run(
     from .. import figures
     from ..bundle import Bundle
     from ..documents import PackDocument
-    from ..repack import Wish, repack, sizes
+    from ..jobs.pack import Wish, repack, sizes
     from . import tables
 
     if golden is not None and golden != "none" and not golden.isdigit():

@@ -19,8 +19,8 @@ from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
 
-from ..disk import FULL
 from ..errors import BadInput, OutputError, TorchportError, UsageError, did_you_mean, status_of
+from ..system.disk import FULL
 from .progress import Progress as Progress
 from .terminal import raw
 
@@ -174,7 +174,7 @@ def leave(code: int) -> NoReturn:
     code = flushed(code)
     if "pytest" in sys.modules:
         raise SystemExit(code)
-    disk = sys.modules.get("torchport.disk")
+    disk = sys.modules.get("torchport.system.disk")
     if disk is not None:
         disk.sweep()
     os._exit(code)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..doctor import TargetRow
+from ..deployment.export import Exported
 from ..documents import DiffDocument, VariantSize
-from ..export import Exported
 from ..figures import interval, milliseconds, percent, size
+from ..targets.shared.survey import TargetRow
 from ..tasks import Task
-from ..tasks.base import written
+from ..tasks.parts import written
 from ..types import Accuracy, Candidate, Choice, Reference, status_word
 from .layout import Column, columns_of, pairs, table
 

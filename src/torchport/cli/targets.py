@@ -8,7 +8,8 @@ from .shared import Json, document, verb
 @verb
 def run(as_json: Json = False) -> None:
     """The support matrix: what can be made and run here."""
-    from ..doctor import TargetsDocument, target_rows
+    from ..jobs.doctor import target_rows
+    from ..targets.shared.survey import TargetsDocument
     from . import tables
 
     rows = target_rows()

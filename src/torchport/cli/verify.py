@@ -11,7 +11,7 @@ from .shared import BundlePath, Json, Progress, Trust, document, note, typed, ve
 def run(bundle: BundlePath, trust: Trust = False, as_json: Json = False) -> None:
     """Check every file of a Bundle and every variant against its golden vectors."""
     from ..bundle import Bundle
-    from ..verify import verify
+    from ..verification import verify
     from . import tables
 
     with Bundle(bundle) as opened, Progress() as progress:

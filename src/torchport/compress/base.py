@@ -14,7 +14,7 @@ from ..errors import BadInput
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import Arrays, GraphProgram, Program
+    from ..frontend.program import Arrays, GraphProgram, Program
 
 Stage = Literal["module", "program", "target"]
 """Where a recipe acts, in the order of a chain: on the eager modules, which are then captured anew; on the exported
@@ -141,8 +141,8 @@ class ModuleRecipe(Recipe):
             UnsupportedByTarget: there is no eager module; or see `changed`.
             BadInput: see `changed`.
         """
+        from .layers import module_of
         from .pt2e import recapture
-        from .train import module_of
 
         return program.changed(
             lambda graph: recapture(graph, self.changed(module_of(graph, self.name), graph, work, strength or 0.0))

@@ -14,7 +14,7 @@ from ..errors import UnsupportedByTarget
 from .base import TargetRecipe, Workshop
 
 if TYPE_CHECKING:
-    from ..capture.program import Program
+    from ..frontend.program import Program
 
 
 class Bf16Stateless(TargetRecipe):

@@ -14,7 +14,7 @@ from .base import Recipe, Workshop
 from .registry import recipes
 
 if TYPE_CHECKING:
-    from ..capture.program import Program
+    from ..frontend.program import Program
 
 STAGES = ("module", "program", "target")
 

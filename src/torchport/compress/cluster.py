@@ -17,7 +17,7 @@ from .layers import changed_weights
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import GraphProgram
+    from ..frontend.program import GraphProgram
 
 ROUNDS = 20
 

@@ -14,7 +14,7 @@ from .base import ModuleRecipe, Workshop
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import GraphProgram
+    from ..frontend.program import GraphProgram
 
 
 class Distil(ModuleRecipe):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .base import Recipe, Workshop
 
 if TYPE_CHECKING:
-    from ..capture.program import Program
+    from ..frontend.program import Program
 
 
 class Fp32(Recipe):

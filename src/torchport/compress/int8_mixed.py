@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch.fx import GraphModule, Node
 
-    from ..capture.program import GraphProgram, Program
+    from ..frontend.program import GraphProgram, Program
 
 
 class Int8Mixed(Int8Static):

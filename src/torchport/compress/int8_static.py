@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import torch
     from torch.fx import GraphModule
 
-    from ..capture.program import GraphProgram, Program
+    from ..frontend.program import GraphProgram, Program
 
     Call = tuple[torch.Tensor, ...]
 
@@ -68,8 +68,8 @@ def begun(graph: GraphProgram, work: Workshop, recipe: str) -> tuple[GraphModule
         BadInput: there are too few calibration items.
     """
     from .equalise import equalised
+    from .layers import tensors
     from .pt2e import opened
-    from .train import tensors
 
     calls = [tensors(graph, feed) for feed in work.need_feeds(graph.name, recipe)]
     model = equalised(opened(graph, recipe), calls)

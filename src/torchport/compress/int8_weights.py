@@ -14,7 +14,7 @@ from .layers import FEWEST
 if TYPE_CHECKING:
     from torch.fx import GraphModule, Node
 
-    from ..capture.program import Program
+    from ..frontend.program import Program
 
 
 class Int8Weights(Recipe):
@@ -34,8 +34,9 @@ class Int8Weights(Recipe):
         Raises:
             UnsupportedByTarget: a graph was not exported, or holds no weight to quantise.
         """
-        from .pt2e import observed, opened, quantise, quantizer
-        from .train import tensors
+        from ..frontend.observing import observed
+        from .layers import tensors
+        from .pt2e import opened, quantise, quantizer
 
         return quantise(
             program,

@@ -16,7 +16,7 @@ from .int8_static import MOST_FEEDS
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import GraphProgram, Program
+    from ..frontend.program import GraphProgram, Program
 
 
 class Int8Xnnpack(Recipe):
@@ -39,10 +39,11 @@ class Int8Xnnpack(Recipe):
             UnsupportedByTarget: a graph was not exported, or cannot be quantised.
             BadInput: there are too few calibration items.
         """
+        from ..frontend.observing import observed
         from ..targets.executorch import xnnpack_quantizer
         from .equalise import equalised
-        from .pt2e import observed, opened, quantise
-        from .train import tensors
+        from .layers import tensors
+        from .pt2e import opened, quantise
 
         def one(graph: GraphProgram) -> torch.nn.Module:
             calls = [tensors(graph, feed) for feed in work.need_feeds(graph.name, self.name)[:MOST_FEEDS]]

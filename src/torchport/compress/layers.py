@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ..errors import UnsupportedByTarget
 
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import GraphProgram
+    from ..feed import Arrays
+    from ..frontend.program import GraphProgram
 
 FEWEST = 256
 """Weights that a layer must have to be worth changing."""
@@ -55,3 +59,29 @@ def changed_weights(
         }.values():
             weight.copy_(change(weight.detach()))
     return module
+
+
+def module_of(graph: GraphProgram, recipe: str) -> torch.nn.Module:
+    """The eager module behind a graph, in a copy of its own.
+
+    Raises:
+        UnsupportedByTarget: the source had none.
+    """
+    import torch
+
+    if graph.module is None or isinstance(graph.module, torch.jit.ScriptModule):
+        raise UnsupportedByTarget(
+            f"{recipe} changes the eager module, and graph '{graph.name}' came without one",
+            "deploy from the Python that builds the model, with --weights",
+        )
+    module = copy.deepcopy(graph.module).eval()
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return module
+
+
+def tensors(graph: GraphProgram, feed: Arrays) -> tuple[torch.Tensor, ...]:
+    """A feed as forward's positional arguments."""
+    import torch
+
+    return tuple(torch.from_numpy(np.ascontiguousarray(feed[spec.name])) for spec in graph.signature.inputs)

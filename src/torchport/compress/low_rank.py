@@ -17,7 +17,7 @@ from .sensitivity import PROBES, difference, sensitive
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import GraphProgram
+    from ..frontend.program import GraphProgram
 
 
 class LowRank(ModuleRecipe):
@@ -39,7 +39,7 @@ class LowRank(ModuleRecipe):
         """
         import torch
 
-        from .train import tensors
+        from .layers import tensors
 
         layers = {
             name: layer for name, layer in need_weighty(module, graph, self.name).items() if _rank(layer, strength)

@@ -13,13 +13,13 @@ import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UnsupportedByTarget
+from ..errors import UnsupportedByTarget, first_line
 from .base import ModuleRecipe, Workshop
 
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import GraphProgram
+    from ..frontend.program import GraphProgram
 
 ROUND_TO = 8
 """Channels are kept in multiples of this, which vector units take at once; layers of fewer are thinned to multiples of
@@ -50,7 +50,7 @@ class Prune(ModuleRecipe):
             UnsupportedByTarget: a layer's shapes are written into the code, or the graph has no derivative.
             BadInput: there are too few calibration items.
         """
-        from .train import tensors
+        from .layers import tensors
 
         feeds = [tensors(graph, feed) for feed in work.need_feeds(graph.name, self.name)[:PROBES]]
         example = tuple(graph.args())
@@ -236,7 +236,7 @@ def _fisher(
 def _where(module: torch.nn.Module, layers: Sequence[torch.nn.Module], exc: BaseException) -> str:
     names = {layer: name for name, layer in module.named_modules()}
     first = f"layer {names[layers[0]]}: " if layers else ""
-    return f"{first}{type(exc).__name__}: {str(exc).splitlines()[0] if str(exc) else ''}"
+    return f"{first}{first_line(exc)}"
 
 
 def _count(module: torch.nn.Module) -> int:

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import operator
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..capture.binding import argument_names
-from ..capture.ladder import capture_graph
-from ..capture.program import GraphProgram, Program
-from ..errors import TorchportError, UnsupportedByTarget
+from ..errors import TorchportError, UnsupportedByTarget, first_line
+from ..frontend.binding import argument_names
+from ..frontend.ladder import capture_graph
+from ..frontend.program import GraphProgram, Program
 from ..types import IMPORTS
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ def quantise(program: Program, recipe: str, convert: Callable[[GraphProgram], to
             raise
         except Exception as exc:  # the quantisers raise whatever their passes raise
             raise UnsupportedByTarget(
-                f"{recipe} cannot quantise graph '{graph.name}': {type(exc).__name__}: "
-                f"{str(exc).splitlines()[0] if str(exc) else ''}",
+                f"{recipe} cannot quantise graph '{graph.name}': {first_line(exc)}",
                 "try another recipe",
             ) from exc
 
@@ -61,21 +60,6 @@ def opened(graph: GraphProgram, recipe: str) -> GraphModule:
         UnsupportedByTarget: the graph was not exported.
     """
     made: GraphModule = graph.need_exported(recipe).module(check_guards=False)
-    return made
-
-
-def observed(module: torch.nn.Module, quantizer: Any, calls: Iterable[Sequence[torch.Tensor]]) -> torch.fx.GraphModule:
-    """An exported graph's module quantised where torchao's `quantizer` marks it, its observers shown the calls'
-    arguments.
-    """
-    import torch
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-
-    prepared = prepare_pt2e(module, quantizer)
-    with torch.no_grad():
-        for call in calls:
-            prepared(*call)
-    made: torch.fx.GraphModule = convert_pt2e(prepared)
     return made
 
 

@@ -14,7 +14,7 @@ from .base import Recipe, Workshop
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import GraphProgram, Program
+    from ..frontend.program import GraphProgram, Program
 
 
 class Qat(Recipe):

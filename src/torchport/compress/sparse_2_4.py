@@ -14,7 +14,7 @@ from .layers import changed_weights
 if TYPE_CHECKING:
     import torch
 
-    from ..capture.program import GraphProgram
+    from ..frontend.program import GraphProgram
 
 GROUP, KEPT = 4, 2
 

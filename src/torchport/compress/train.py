@@ -5,7 +5,6 @@ after a break.
 from __future__ import annotations
 
 import contextlib
-import copy
 import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..capture.program import Arrays, GraphProgram, flatten_outputs
-from ..errors import UnsupportedByTarget
-from ..machine import describe, usable_cores
+from ..frontend.program import Arrays, GraphProgram, flatten_outputs
+from ..system.machine import describe, usable_cores
 from .base import Workshop
+from .layers import module_of, tensors
 
 if TYPE_CHECKING:
     import torch
@@ -57,44 +56,17 @@ LABELS = 0.25
 """Weight of the labels' own loss beside the teacher's."""
 
 
-def module_of(graph: GraphProgram, recipe: str) -> torch.nn.Module:
-    """The eager module behind a graph, in a copy of its own.
-
-    Raises:
-        UnsupportedByTarget: the source had none.
-    """
-    import torch
-
-    if graph.module is None or isinstance(graph.module, torch.jit.ScriptModule):
-        raise UnsupportedByTarget(
-            f"{recipe} changes the eager module, and graph '{graph.name}' came without one",
-            "deploy from the Python that builds the model, with --weights",
-        )
-    module = copy.deepcopy(graph.module).eval()
-    for parameter in module.parameters():
-        parameter.requires_grad_(False)
-    return module
-
-
-def tensors(graph: GraphProgram, feed: Arrays) -> tuple[torch.Tensor, ...]:
-    """A feed as forward's positional arguments."""
-    import torch
-
-    return tuple(torch.from_numpy(np.ascontiguousarray(feed[spec.name])) for spec in graph.signature.inputs)
-
-
 def train(
     graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe: str, *, epochs: int, mixed: bool
 ) -> torch.nn.Module:
     """The student, taught to answer as the graph's module in `work.teacher` does, on the calibration feeds.
 
     Feeds of one shape are batched; pictures (float tensors of four dimensions) are mirrored, turned over, shifted and
-    mixed, and the teacher answers the altered ones (Beyer et al. 2022: a consistent teacher). Labels, where there are
-    any, count for a quarter on unaltered pictures. What is judged and kept is a running mean of the weights.
-    The student is taught as it will answer: nothing drops out, and batch normalisation keeps the statistics that it was
-    given first, those of the feeds where they bring it nearer. Those of a batch of altered pictures are others, and
-    hide most of what was learnt. Every epoch is kept in `work.store`, so that an interrupted run goes on; the deadline
-    ends it early. Deterministic by `work.seed`.
+    mixed, and the teacher answers the altered ones (Beyer et al. 2022). Labels count a quarter, on unaltered pictures.
+    What is judged and kept is a running mean of the weights. The student is taught as it will answer: nothing drops
+    out, and batch normalisation keeps the statistics that it was given first, those of the feeds where they bring it
+    nearer: those of a batch of altered pictures hide most of what was learnt. Every epoch is kept in `work.store`, so
+    that an interrupted run goes on; the deadline ends it early. Deterministic by `work.seed`.
 
     Args:
         graph: whose signature names the feeds.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from ..disk import write_file
+from ..system.disk import write_file
 from . import charts, items, tables, verdict
 from .data import ReportData
 from .markup import Html, el, join

@@ -6,7 +6,8 @@ Adding one is its file, a row here and an extra in pyproject.toml; outsiders use
 from __future__ import annotations
 
 from ..registry import Entry, Registry
-from .base import Runner, Target
+from .base import Target
+from .shared.runner import Runner
 
 __all__ = ["Runner", "Target", "targets"]
 

@@ -8,27 +8,24 @@ here and nowhere else.
 from __future__ import annotations
 
 import abc
-import contextlib
 import hashlib
 import importlib
 import importlib.util
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import numpy as np
-
-from ..disk import FULL, full
-from ..errors import BadInput, ExportError, MissingDependency, RunError, TorchportError
-from ..feed import Arrays, Feed, cast, check_feed, is_batched
-from ..types import IMPORTS, PLAIN, Artifact, FixedBatch, GraphFile, Signature, TensorIO, TensorSpec, Used
+from ..errors import ExportError, MissingDependency, RunError, TorchportError, first_line
+from ..feed import Arrays, Feed, check_feed, is_batched
+from ..system.disk import FULL, full
+from ..types import IMPORTS, PLAIN, Artifact, GraphFile, Signature, TensorIO
+from .shared.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..capture.program import GraphProgram, Program
+    from ..frontend.program import GraphProgram, Program
 
 __all__ = [
     "PROFILES",
@@ -70,152 +67,6 @@ class ExportOptions:
     max_batch: int = 8
     max_size: int = 1024
     feeds: Mapping[str, Sequence[Arrays]] = field(default_factory=dict)
-
-
-class Runner(abc.ABC):
-    """An opened graph: a context manager that maps named numpy arrays to named numpy arrays.
-
-    `run` may be called by any number of threads. Where the runtime itself takes one call at a time, they take turns.
-
-    Attributes:
-        signature: the graph's inputs and outputs, as captured.
-        used: what really runs, read back from the runtime.
-
-    Class attributes:
-        concurrent: the runtime answers calls of several threads at once; `_run` is then called so.
-    """
-
-    concurrent: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        signature: Signature,
-        graph: GraphFile,
-        folder: Path,
-        *,
-        device: str = "cpu",
-        provider: str | None = None,
-        threads: int | None = None,
-    ) -> None:
-        self.signature = signature
-        self.graph = graph
-        self.device, self.provider, self.threads = device, provider, threads
-        self.used = Used(library="none", version="0")
-        self._turn = contextlib.nullcontext() if self.concurrent else threading.Lock()
-        self._open(folder / graph.entry)
-
-    @abc.abstractmethod
-    def _open(self, path: Path) -> None:
-        """Load the entry file and set `used`."""
-
-    @abc.abstractmethod
-    def _run(self, feed: Arrays) -> Arrays:
-        """Run on arrays keyed by the runtime's names, contiguous, in the runtime's dtypes; answer likewise."""
-
-    def _close(self) -> None:  # noqa: B027 - most runtimes free their memory with the object
-        """Release what `_open` took."""
-
-    def run(self, feed: Feed) -> Arrays:
-        """Answer one call.
-
-        Args:
-            feed: every input of the signature, of its dtype and shape.
-
-        Returns:
-            Every output of the signature, of its dtype.
-
-        Raises:
-            BadInput: an array is missing, unknown, or of the wrong dtype or shape.
-            RunError: the runtime failed on it.
-        """
-        batch = check_feed(self.signature, feed)
-        try:
-            parts = [self._call(part, size) for part, size in self._split(feed, batch)]
-        except TorchportError:
-            raise
-        except Exception as exc:
-            raise RunError(f"{type(self).__name__} failed on {_shapes(feed)}: {_first_line(exc)}") from exc
-        return parts[0] if len(parts) == 1 else self._joined(parts)
-
-    def close(self) -> None:
-        """Release the runtime's memory, once the call under way is answered; further calls fail."""
-        with self._turn:
-            self._close()
-
-    def __enter__(self) -> Runner:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _split(self, feed: Feed, batch: int | None) -> list[tuple[Feed, int | None]]:
-        """Cut a batch that is greater than the artefact takes into calls that it takes."""
-        most = self._greatest_batch()
-        if batch is None or most is None or batch <= most:
-            return [(feed, batch)]
-        batched = {spec.name for spec in self.signature.inputs if is_batched(spec)}
-        return [
-            (
-                {name: array[i : i + most] if name in batched else array for name, array in feed.items()},
-                min(most, batch - i),
-            )
-            for i in range(0, batch, most)
-        ]
-
-    def _joined(self, parts: Sequence[Arrays]) -> Arrays:
-        """The answers to the parts of a batch as one; an output without a batch axis is that of the first part."""
-        batched = {spec.name for spec in self.signature.outputs if is_batched(spec)}
-        return {
-            name: np.concatenate([part[name] for part in parts]) if name in batched else array
-            for name, array in parts[0].items()
-        }
-
-    def _greatest_batch(self) -> int | None:
-        most: list[int] = []
-        for spec in self.signature.inputs:
-            io = self.graph.io[spec.name]
-            if isinstance(io.batch, FixedBatch):
-                most.append(io.batch.fixed[-1])
-            elif io.batch == "dynamic" and io.max_shape:
-                most.append(io.max_shape[0])
-        return min(most, default=None)
-
-    def _call(self, feed: Feed, batch: int | None) -> Arrays:
-        native = {}
-        for spec in self.signature.inputs:
-            io = self.graph.io[spec.name]
-            native[io.name] = self._to_native(spec, io, np.asarray(feed[spec.name]))
-        with self._turn:
-            answered = self._run(native)
-        outputs = {}
-        for spec in self.signature.outputs:
-            io = self.graph.io[spec.name]
-            if io.name not in answered:
-                raise RunError(f"the runtime gave no output '{io.name}'", f"it gave {sorted(answered)}")
-            array = np.asarray(answered[io.name])
-            if io.layout:
-                array = array.transpose(np.argsort(io.layout))
-            if isinstance(io.batch, FixedBatch) and batch is not None:
-                array = array[:batch]
-            outputs[spec.name] = np.asarray(array, dtype=spec.dtype, order="C")
-        return outputs
-
-    def _to_native(self, spec: TensorSpec, io: TensorIO, array: np.ndarray) -> np.ndarray:
-        for axis, most in enumerate(io.max_shape or ()):
-            if array.shape[axis] > most:
-                raise BadInput(
-                    f"'{spec.name}' is {list(array.shape)}, this artefact takes at most {list(io.max_shape or ())}",
-                    "use another variant or a smaller input",
-                )
-        if isinstance(io.batch, FixedBatch):
-            size = next(fixed for fixed in io.batch.fixed if fixed >= array.shape[0])
-            if size > array.shape[0]:
-                array = np.concatenate([array, np.repeat(array[-1:], size - array.shape[0], axis=0)])
-        if io.dtype != array.dtype.name:
-            array = cast(spec.name, array, io.dtype)
-        if io.layout:
-            array = array.transpose(io.layout)
-        return np.asarray(array, order="C")  # ascontiguousarray would make a scalar one-dimensional
 
 
 @dataclass(frozen=True)
@@ -267,7 +118,7 @@ class Target(abc.ABC):
         try:
             importlib.import_module(self.module)
         except Exception as exc:  # a runtime may fail to load in any way: that is what is reported
-            return Availability("broken", reason=_first_line(exc))
+            return Availability("broken", reason=first_line(exc))
         return Availability("ok")
 
     def version(self) -> str:
@@ -313,7 +164,7 @@ class Target(abc.ABC):
             OutputError: the disk is full.
             MissingDependency: the converter is not installed.
         """
-        from .. import converted
+        from .shared.conversion_cache import once
 
         state = self.available(build=True)
         if state.status != "ok":
@@ -326,7 +177,7 @@ class Target(abc.ABC):
             if name in program.weighted:
                 graphs[name], said = self.convert(graph, folder, options, before)
             else:
-                graphs[name], said = converted.once(self, graph, folder, replace(options, precision=PLAIN), before)
+                graphs[name], said = once(self, graph, folder, replace(options, precision=PLAIN), before)
             notes += said
         return Artifact(
             target=self.name,
@@ -352,7 +203,7 @@ class Target(abc.ABC):
             if isinstance(exc, OSError) and exc.errno in FULL:
                 raise full(entry) from exc
             raise ExportError(
-                f"{self.name} could not convert graph '{graph.name}': {_first_line(exc)}",
+                f"{self.name} could not convert graph '{graph.name}': {first_line(exc)}",
                 "see the log, or try another target",
             ) from exc
         files = sorted(set(_files(folder)) - before | {entry.name})
@@ -408,7 +259,7 @@ class Target(abc.ABC):
             raise
         except Exception as exc:
             raise RunError(
-                f"{self.name} cannot open {artifact.graphs[graph].entry}: {_first_line(exc)}",
+                f"{self.name} cannot open {artifact.graphs[graph].entry}: {first_line(exc)}",
                 f"made with {artifact.requires}, here {self.version()}",
             ) from exc
 
@@ -439,12 +290,3 @@ def _version(package: str) -> str:
 
 def _files(folder: Path) -> list[str]:
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
-
-
-def _first_line(exc: BaseException) -> str:
-    text = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")
-    return f"{type(exc).__name__}: {text}"[:300] if text else type(exc).__name__
-
-
-def _shapes(feed: Feed) -> str:
-    return ", ".join(f"{name} {np.asarray(array).dtype}{list(np.asarray(array).shape)}" for name, array in feed.items())

@@ -14,14 +14,15 @@ import numpy as np
 
 from ..errors import RunError
 from ..types import GraphFile, TensorIO, Used
-from .base import Arrays, ExportOptions, Runner, Target, plain_io
+from .base import Arrays, ExportOptions, Target, plain_io
+from .shared.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import torch
 
-    from ..capture.program import GraphProgram
+    from ..frontend.program import GraphProgram
 
 
 class TorchRunner(Runner):
@@ -54,7 +55,7 @@ class TorchRunner(Runner):
     def _run(self, feed: Arrays) -> Arrays:
         import torch
 
-        from ..capture.program import flatten_outputs
+        from ..frontend.program import flatten_outputs
 
         if self._module is None:
             raise RunError(f"{type(self).__name__} is closed")
@@ -89,7 +90,7 @@ class EagerRunner(TorchRunner):
     """Opens the reference file; nothing in a `.pt2` is executed while it loads."""
 
     def _load(self, path: Path) -> torch.nn.Module:
-        from ..capture.safe import load_exported, load_scripted
+        from ..frontend.safe import load_exported, load_scripted
 
         return load_exported(path).module(check_guards=False) if path.suffix == ".pt2" else load_scripted(path)
 
@@ -107,7 +108,7 @@ class ModuleRunner(TorchRunner):
         return self._captured.callable()
 
     def _run(self, feed: Arrays) -> Arrays:
-        from ..capture.modes import plain_attention
+        from ..frontend.modes import plain_attention
 
         with plain_attention():
             return super()._run(feed)
@@ -140,15 +141,15 @@ class Eager(Target):
         parent: GraphFile | None,
         note: Callable[[str], None],
     ) -> dict[str, TensorIO]:
-        from ..capture.strip import save_exported
-        from ..disk import write_file
+        from ..frontend.strip import save_exported
+        from ..system.disk import write_file
 
         if graph.exported is not None:
             save_exported(graph.exported, entry)
         else:
             import torch
 
-            from ..capture.script import to_archive
+            from ..frontend.script import to_archive
 
             assert isinstance(graph.module, torch.jit.ScriptModule), (
                 "what torch.export did not capture was scripted or traced"

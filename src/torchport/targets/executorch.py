@@ -17,10 +17,11 @@ from weakref import WeakSet
 
 import numpy as np
 
-from ..errors import RunError, UnsupportedByTarget
-from ..isolate import quiet
+from ..errors import RunError, UnsupportedByTarget, first_line
+from ..system.isolate import quiet
 from ..types import GraphFile, Signature, TensorIO, Used
-from .base import Arrays, Availability, ExportOptions, Runner, Target, plain_io
+from .base import Arrays, Availability, ExportOptions, Target, plain_io
+from .shared.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-    from ..capture.program import GraphProgram
+    from ..frontend.program import GraphProgram
 
 _METHOD = "forward"
 _DELEGATE = "XnnpackBackend"
@@ -121,7 +122,7 @@ class ExecuTorch(Target):
     ) -> dict[str, TensorIO]:
         from torch._export.verifier import SpecViolationError
 
-        from ..disk import write_file
+        from ..system.disk import write_file
 
         with _quietly():
             from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
@@ -221,7 +222,7 @@ def _rounding(module: torch.fx.GraphModule, inputs: tuple[torch.Tensor, ...]) ->
     Raises:
         UnsupportedByTarget: there is no such product.
     """
-    from ..compress.pt2e import observed
+    from ..frontend.observing import observed
 
     made = observed(module, xnnpack_quantizer(dynamic=True), [inputs])
     if not any("quantize" in str(node.target) for node in made.graph.nodes):
@@ -251,7 +252,7 @@ def bound(
     """
     import torch
 
-    from ..capture.dynamic import resized, sizes
+    from ..frontend.dynamic import resized, sizes
 
     exported = graph.need_exported(target)
     if exported.constants:  # operators in place on them do not survive a second export, a decomposed program has none
@@ -283,7 +284,7 @@ def bound(
     except torch._dynamo.exc.UserError as exc:
         wanted = ", ".join(f"{dim} <= {size}" for dim, size in most.items())
         raise UnsupportedByTarget(
-            f"{target} cannot bound graph '{graph.name}' to {wanted}: {str(exc).strip().splitlines()[0]}",
+            f"{target} cannot bound graph '{graph.name}' to {wanted}: {first_line(exc, kind=False)}",
             "capture it with fixed sizes",
         ) from exc
 

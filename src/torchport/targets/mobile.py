@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from ..capture.program import GraphProgram
+    from ..frontend.program import GraphProgram
 
 
 class MobileRunner(TorchRunner):
@@ -24,7 +24,7 @@ class MobileRunner(TorchRunner):
     def _load(self, path: Path) -> torch.nn.Module:
         from torch.jit.mobile import _load_for_lite_interpreter
 
-        from ..capture.script import quiet_jit
+        from ..frontend.script import quiet_jit
 
         with quiet_jit():  # from memory: the native reader does not take every file name
             module: torch.nn.Module = _load_for_lite_interpreter(io.BytesIO(path.read_bytes()))  # type: ignore[no-untyped-call]
@@ -52,8 +52,8 @@ class Mobile(Target):
     ) -> dict[str, TensorIO]:
         import torch
 
-        from ..capture.script import quiet_jit, to_archive, to_script
-        from ..disk import write_file
+        from ..frontend.script import quiet_jit, to_archive, to_script
+        from ..system.disk import write_file
 
         archive = to_archive(to_script(graph, self.name, note))
         with quiet_jit():

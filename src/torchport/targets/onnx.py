@@ -10,17 +10,18 @@ import contextlib
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
-from .. import cache, machine
-from ..disk import temporary
-from ..errors import ExportError, RunError, UnsupportedByTarget
+from ..errors import ExportError, RunError, UnsupportedByTarget, first_line
 from ..feed import own_settings
+from ..system import cache, machine
 from ..types import Signature, TensorIO, Used
-from .base import GROUP, Arrays, ExportOptions, Runner, Target, plain_io
+from .base import GROUP, Arrays, ExportOptions, Target, plain_io
+from .shared.onnx_quantisers import QUANTISERS, products, strip
+from .shared.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     import onnx
     import onnxruntime
 
-    from ..capture.program import GraphProgram
+    from ..frontend.program import GraphProgram
     from ..types import GraphFile
 
 CPU = "CPUExecutionProvider"
@@ -181,104 +182,13 @@ class Onnx(Target):
         model = onnx.load(entry, load_external_data=False)
         if len(list(entry.parent.glob(f"{entry.name}*"))) == 1:
             model = _slim(model, note)
-        _strip(model)
+        strip(model)
         _restore_inputs(model.graph, graph.signature, names)
         _spell(model.graph, graph.signature)
-        if options.precision in _QUANTISERS:
-            model = _QUANTISERS[options.precision](_products(model), graph, int(options.strength or GROUP))
+        if options.precision in QUANTISERS:
+            model = QUANTISERS[options.precision](products(model), graph, int(options.strength or GROUP))
         entry.write_bytes(model.SerializeToString(deterministic=True))
         return _io(model.graph, graph.signature)
-
-
-def _products(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model with MatMul and Add in place of Gemm, as a layer on rows of a matrix is exported: the quantisers take
-    no other product.
-    """
-    from onnxruntime.quantization.onnx_model import ONNXModel
-
-    changed = ONNXModel(model)
-    changed.replace_gemm_with_matmul()
-    changed.clean_initializers()
-    made: onnx.ModelProto = changed.model
-    return made
-
-
-def _int8_dynamic(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onnx.ModelProto:
-    """Products with constant weights in 8-bit integers; activations get their range anew at every call.
-
-    Seven bits where the CPU has no VNNI: its products of two eight-bit numbers saturate in pairs.
-    """
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    with temporary() as folder:
-        made = folder / "quantised.onnx"
-        quantize_dynamic(
-            model,
-            made,
-            op_types_to_quantize=["MatMul", "Gather", "Attention", "LSTM"],
-            per_channel=True,
-            reduce_range=not any("vnni" in name.lower() for name in machine.describe().instruction_sets),
-            weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True},
-        )
-        return _changed(
-            onnx.load(made), {"DynamicQuantizeLinear", "DequantizeLinear", "DynamicQuantizeLSTM", "QAttention"}, graph
-        )
-
-
-def _int4_weights(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onnx.ModelProto:
-    """Weights of products and tables as 4-bit integers in groups with a scale and a zero each; products with 8-bit
-    activations.
-    """
-    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
-
-    quantizer = MatMulNBitsQuantizer(
-        model, block_size=group, is_symmetric=False, accuracy_level=4, op_types_to_quantize=("MatMul", "Gather")
-    )
-    quantizer.process()
-    return _changed(quantizer.model.model, {"MatMulNBits", "GatherBlockQuantized"}, graph)
-
-
-def _int4_hqq(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onnx.ModelProto:
-    """Weights of products as 4-bit integers in groups, whose zeros are fitted."""
-    from onnxruntime.quantization.matmul_nbits_quantizer import HQQWeightOnlyQuantConfig, MatMulNBitsQuantizer
-
-    quantizer = MatMulNBitsQuantizer(
-        model, algo_config=HQQWeightOnlyQuantConfig(block_size=group, op_types_to_quantize=("MatMul",))
-    )
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="The given NumPy array is not writable", category=UserWarning
-        )  # it only reads it
-        quantizer.process()
-    return _changed(quantizer.model.model, {"MatMulNBits"}, graph)
-
-
-def _changed(model: onnx.ModelProto, operators: set[str], graph: GraphProgram) -> onnx.ModelProto:
-    """The quantised model, where anything in it was quantised.
-
-    Raises:
-        UnsupportedByTarget: the graph has nothing that this quantiser takes.
-    """
-    if not any(node.op_type in operators for node in model.graph.node):
-        raise UnsupportedByTarget(
-            f"ONNX Runtime's quantiser finds nothing to quantise in graph '{graph.name}': it takes products with "
-            "constant weights",
-            "try int8_weights",
-        )
-    _strip(model)
-    return model
-
-
-_QUANTISERS: dict[str, Callable[[onnx.ModelProto, GraphProgram, int], onnx.ModelProto]] = {
-    "int8_dynamic": _int8_dynamic,
-    "int4_weights": _int4_weights,
-    "int4_hqq": _int4_hqq,
-}
-"""ONNX Runtime's own quantisers, by the precision that asks for them; the last argument is how many weights share a
-scale.
-"""
 
 
 _ONLY_BY_TORCHSCRIPT = {"aten.rnn_tanh.input", "aten.rnn_relu.input"}
@@ -289,9 +199,9 @@ def _by_dynamo(graph: GraphProgram, entry: Path) -> list[str]:
     """The exporter's own names of all inputs, in order; it may leave out of the file those that nothing reads."""
     import torch
 
-    from ..capture.binding import program_inputs
-    from ..capture.decompositions import FOR_ONNX, decomposed
-    from ..capture.fold import folded
+    from ..frontend.binding import program_inputs
+    from ..frontend.decompositions import FOR_ONNX, decomposed
+    from ..frontend.fold import folded
 
     exported = decomposed(folded(graph.need_exported(Onnx.name)), FOR_ONNX)
     weight = sum(
@@ -304,7 +214,7 @@ def _by_dynamo(graph: GraphProgram, entry: Path) -> list[str]:
         while innermost.__cause__:
             innermost = innermost.__cause__
         raise UnsupportedByTarget(
-            f"onnx cannot express graph '{graph.name}': {str(innermost).splitlines()[0]}",
+            f"onnx cannot express graph '{graph.name}': {first_line(innermost, kind=False)}",
             "replace that operator, or leave this target out",
         ) from exc
     return [one.name for one in program_inputs(exported)]
@@ -314,7 +224,7 @@ def _by_torchscript(graph: GraphProgram, entry: Path) -> list[str]:
     """As `_by_dynamo`."""
     import torch
 
-    from ..capture.words import only_scripted
+    from ..frontend.words import only_scripted
 
     signature = graph.signature
     names = [f"input.{i}" for i, _ in enumerate(signature.inputs)]
@@ -391,16 +301,6 @@ def _slim(model: onnx.ModelProto, note: Callable[[str], None]) -> onnx.ModelProt
     except Exception as exc:  # it is optional, and fails in as many ways as there are graphs
         note(f"not slimmed: {type(exc).__name__}")
         return model
-
-
-def _strip(message: Any) -> None:
-    """Clear, at every depth of a protobuf message, what holds source paths, stack traces and symbol numbers."""
-    for field, value in message.ListFields():
-        if field.name in ("doc_string", "metadata_props", "value_info"):
-            message.ClearField(field.name)
-        elif field.message_type:
-            for child in [value] if hasattr(value, "ListFields") else value:
-                _strip(child)
 
 
 def _spell(graph: onnx.GraphProto, signature: Signature) -> None:

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import cache, machine
 from ..errors import RunError, UnsupportedByTarget
 from ..feed import own_settings
+from ..system import cache, machine
 from ..types import TensorIO, Used
-from .base import GROUP, Arrays, ExportOptions, Runner, Target, plain_io
+from .base import GROUP, Arrays, ExportOptions, Target, plain_io
+from .shared.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from ..capture.program import GraphProgram
+    from ..frontend.program import GraphProgram
     from ..types import GraphFile
 
 SETTINGS = {"INFERENCE_PRECISION_HINT": ("bf16",), "DYNAMIC_QUANTIZATION_GROUP_SIZE": ("0",)}

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     import torch
 
-    from ..capture.program import GraphProgram
+    from ..frontend.program import GraphProgram
 
 
 class Pt2Runner(TorchRunner):
     """Opens a `.pt2` file without running anything in it, and interprets its graph."""
 
     def _load(self, path: Path) -> torch.nn.Module:
-        from ..capture.safe import load_exported
+        from ..frontend.safe import load_exported
 
         return load_exported(path).module(check_guards=False)  # the signature says what it takes
 
@@ -49,7 +49,7 @@ class Pt2(Target):
         parent: GraphFile | None,
         note: Callable[[str], None],
     ) -> dict[str, TensorIO]:
-        from ..capture.strip import save_exported
+        from ..frontend.strip import save_exported
 
         save_exported(graph.need_exported(self.name), entry)
         return plain_io(graph.signature)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from ..capture.program import GraphProgram
+    from ..frontend.program import GraphProgram
 
 
 class TorchScriptRunner(TorchRunner):
@@ -23,8 +23,8 @@ class TorchScriptRunner(TorchRunner):
     def _load(self, path: Path) -> torch.nn.Module:
         import torch
 
-        from ..capture.safe import load_scripted
-        from ..capture.script import quiet_jit
+        from ..frontend.safe import load_scripted
+        from ..frontend.script import quiet_jit
 
         with quiet_jit():
             return torch.jit.optimize_for_inference(load_scripted(path))
@@ -48,8 +48,8 @@ class TorchScript(Target):
         parent: GraphFile | None,
         note: Callable[[str], None],
     ) -> dict[str, TensorIO]:
-        from ..capture.script import to_archive, to_script
-        from ..disk import write_file
+        from ..frontend.script import to_archive, to_script
+        from ..system.disk import write_file
 
         write_file(entry, to_archive(to_script(graph, self.name, note)))
         return plain_io(graph.signature)

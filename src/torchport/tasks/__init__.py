@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from ..registry import Entry, Registry
-from .base import Item, Session, Task
+from .base import Task
+from .parts import Item, Session
 from .pipeline import Pipeline
 from .plan import Plan
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from .base import Facts
+from .parts import Facts
 
 FOLDER = "assets"
 _KEY = "file"

@@ -11,8 +11,8 @@ import numpy as np
 from ..errors import TorchportError
 from ..feed import is_batched
 from ..types import Signature
-from .base import Values
 from .calls import Call, Calling
+from .parts import Values
 
 if TYPE_CHECKING:
     from .pipeline import OpenGraph, Pipeline

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import RunError
 from ..types import Signature, Step, Value
-from .base import Facts, HostStep, Item, Split, Task, Values
+from .base import Task
+from .parts import Facts, HostStep, Item, Split, Values
 from .shared import text_chain, texts, tokens
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class EmbeddingTask(Task):
         Raises:
             BadInput: the model is no model of token ids.
         """
-        from .shared import text_graphs
+        from .graphs import text_graphs
 
         feed = text_graphs.example_feed([texts.decode(item.read()) for item in items], facts)
         encoder, _ = text_graphs.encoder_of(model, facts, feed)

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import BadInput
 from ..types import Artifact, Signature, Step, TensorSpec
-from .base import Facts, Grade, Graph, HostStep, Item, Settled, Task, TaskGraph, Values
+from .base import Task
+from .parts import Facts, Grade, Graph, HostStep, Item, Settled, TaskGraph, Values
 from .shared import classes, label_scores, picture_chain, picture_facts, pictures
 from .shared.picture_items import SUFFIXES, is_picture, list_items
 
@@ -128,7 +129,7 @@ class ImageClassification(Task):
         """`preprocess` (uint8 [height, width, channels] -> pixels) and `postprocess` (float32 [batch, classes] ->
         scores), where there are such steps.
         """
-        from .shared.resample import Activate
+        from .graphs.resample import Activate
 
         graphs = picture_chain.graphs(facts, items)
         if facts["activation"] != "none":

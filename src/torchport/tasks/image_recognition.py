@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import BadInput, RunError, UsageError
 from ..types import Signature, Step, TensorSpec, Value
-from .base import Facts, HostStep, Item, Split, Task, TaskGraph, Values
+from .base import Task
+from .parts import Facts, HostStep, Item, Split, TaskGraph, Values
 from .shared import ctc, picture_chain, picture_facts, pictures
 from .shared import gallery as galleries
 from .shared.picture_items import SUFFIXES, list_named
@@ -156,15 +157,11 @@ class ImageRecognition(Task):
         """
         if facts["head"] != "embedding":
             return None
-        import torch
-
-        from ..capture.binding import argument_names
         from .shared.enrolment import enrolled, model_hash
 
         made = {**facts, "model": model_hash(model)}
         made["gallery"] = enrolled(model, made, self.name)
-        names = argument_names(model) if isinstance(model, torch.nn.Module) else None
-        examples = picture_chain.feed(items, facts, names or [""], self.name)
+        examples = picture_chain.feed(items, facts, [""], self.name)
         return Split({"model": TaskGraph(model, examples, dims=None)}, made)  # type: ignore[arg-type]  # a program is captured as well
 
     def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
@@ -205,7 +202,7 @@ class ImageRecognition(Task):
 
     def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
         """`preprocess`, and `postprocess` on the model's first output."""
-        from .shared.recognition_graphs import Frames, Unit
+        from .graphs.recognition_graphs import Frames, Unit
 
         shape = [2, *(size if isinstance(size, int) else 8 for size in _output(facts, model).shape[1:])]
         example = np.random.default_rng(0).normal(size=shape).astype(np.float32)

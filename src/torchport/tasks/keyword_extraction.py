@@ -10,8 +10,9 @@ import numpy as np
 
 from ..errors import RunError, UsageError
 from ..types import Signature, Step, Value
-from .base import Driver, Facts, HostStep, Item, Split, Task, Values
+from .base import Task
 from .calls import Call
+from .parts import Driver, Facts, HostStep, Item, Split, Values
 from .shared import keywords, text_chain, texts, tokens
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ class KeywordExtraction(Task):
         Raises:
             BadInput: the model is no model of token ids.
         """
-        from .shared import text_graphs
+        from .graphs import text_graphs
 
         feed = text_graphs.example_feed([texts.decode(item.read()) for item in items], facts)
         encoder, _ = text_graphs.encoder_of(model, facts, feed)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..errors import BadInput, RunError
+from ..errors import BadInput
 from ..types import Levels, Signature, Step, Value
-from .base import Driver, Facts, HostStep, Item, Split, Task, TaskGraph, Values
+from .base import Task
+from .parts import Driver, Facts, HostStep, Item, Split, TaskGraph, Values
 from .shared import boxes, cascade, detection_facts, draw, label_scores, letterbox, picture_facts, pictures
-from .shared.detection_heads import AUTO, CASCADES, HEADS, Head, guess
+from .shared.detection_heads import AUTO, CASCADES, HEADS, guess
 from .shared.detection_items import list_items
-from .shared.picture_chain import MIME, shown
+from .shared.detection_steps import bound, counted, decode, fit, head, input_of, name, place, select
+from .shared.picture_chain import MIME
 from .shared.picture_items import SUFFIXES
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class ObjectDetection(Task):
 
     def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split | None:
         """The three graphs of a cascade; None for any other model."""
-        from .shared import cascade_graphs
+        from .graphs import cascade_graphs
 
         if facts["head"] not in (AUTO, *CASCADES):
             return None
@@ -204,7 +205,7 @@ class ObjectDetection(Task):
                 ),
             )
         outputs = {spec.name: f"model_{spec.name}" if spec.name in _OWN_VALUES else spec.name for spec in model.outputs}
-        read = {own: outputs[spec.name] for own, spec in _head(facts).of(model).items()}
+        read = {own: outputs[spec.name] for own, spec in head(facts).of(model).items()}
         levels = (
             None
             if facts["fit"] == "crop"
@@ -222,7 +223,7 @@ class ObjectDetection(Task):
                 fit="bound",
                 levels=levels,
             ),
-            Step(name="model", graph="model", inputs={_input_of(facts, model): "pixels"}, outputs=outputs),
+            Step(name="model", graph="model", inputs={input_of(facts, model): "pixels"}, outputs=outputs),
             Step(name="boxes", graph="boxes", inputs=read, outputs={"boxes": "boxes", "scores": "scores"}),
             Step(
                 name="select",
@@ -244,10 +245,10 @@ class ObjectDetection(Task):
             return {}
         import torch
 
-        from .shared import detection_graphs, letterbox_graphs
+        from .graphs import detection_graphs, letterbox_graphs
 
-        head, random = _head(facts), np.random.default_rng(0)
-        specs = head.of(model)
+        form, random = head(facts), np.random.default_rng(0)
+        specs = form.of(model)
         dims = {
             name: {axis: size for axis, size in enumerate(spec.shape) if isinstance(size, str)}
             for name, spec in specs.items()
@@ -256,7 +257,7 @@ class ObjectDetection(Task):
             name: random.random([size if isinstance(size, int) else 2 for size in spec.shape], np.float32)
             for name, spec in specs.items()
         }
-        reader: torch.nn.Module = getattr(detection_graphs, head.module)(facts, **head.options).eval()
+        reader: torch.nn.Module = getattr(detection_graphs, form.module)(facts, **form.options).eval()
         sides = {0: "height", 1: "width"}
         image = random.integers(0, 256, (300, 320, picture_facts.channels(facts)), np.uint8)
         graphs = {
@@ -277,7 +278,7 @@ class ObjectDetection(Task):
     @property
     def host(self) -> Mapping[str, HostStep]:
         """`decode`, `fit`, `bound`, `select`, `place`, `name`."""
-        return {"decode": _decode, "fit": _fit, "bound": _bound, "select": _select, "place": _place, "name": _name}
+        return {"decode": decode, "fit": fit, "bound": bound, "select": select, "place": place, "name": name}
 
     @property
     def drivers(self) -> Mapping[str, Driver]:
@@ -304,11 +305,11 @@ class ObjectDetection(Task):
 
     def words(self, result: Mapping[str, Any]) -> str:
         """How many of what: `10 Car, 2 Chicken`."""
-        return _counted(one["label"] for one in result["boxes"]) or "nothing found"
+        return counted(one["label"] for one in result["boxes"]) or "nothing found"
 
     def label_words(self, label: Any, facts: Facts) -> str:
         """How many of what there are."""
-        return _counted(label_scores.label_words(one["index"], facts["labels"]) for one in label) or "nothing"
+        return counted(label_scores.label_words(one["index"], facts["labels"]) for one in label) or "nothing"
 
     def lines(self, result: Mapping[str, Any]) -> list[str]:
         """Each box in a line, the surest first."""
@@ -391,77 +392,3 @@ def _frame(chunk: Any, facts: Facts) -> np.ndarray:
             "push uint8 [height, width, 3] in RGB, or the bytes of a picture",
         )
     return np.asarray(pictures.to_pillow(frame).convert("L"))[:, :, None] if facts["color"] == "L" else frame
-
-
-def _head(facts: Facts) -> Head:
-    return HEADS[facts["head"]]
-
-
-def _input_of(facts: Facts, model: Signature) -> str:
-    wanted = ("batch", picture_facts.channels(facts), *facts["size"])
-    if len(model.inputs) == 1:
-        spec = model.inputs[0]
-        if (
-            spec.dtype == "float32"
-            and len(spec.shape) == 4
-            and all(isinstance(a, str) or a == b for a, b in zip(spec.shape[1:], wanted[1:], strict=True))
-        ):
-            return spec.name
-    raise BadInput(
-        f"the model takes {', '.join(map(shown, model.inputs))}, the facts give float32[{','.join(map(str, wanted))}]",
-        "set size and color to what it was trained with",
-    )
-
-
-def _decode(values: Values, facts: Facts) -> Values:
-    return {"image": pictures.decode(values["raw"], facts["color"])}
-
-
-def _fit(values: Values, facts: Facts) -> Values:
-    return {"pixels": letterbox.to_pixels(values["image"], facts)}
-
-
-def _bound(values: Values, facts: Facts) -> Values:
-    return {"image": letterbox.bounded(values["image"], facts, values["max_shape"]["image"])}
-
-
-def _select(values: Values, facts: Facts) -> Values:
-    scores = np.asarray(values["scores"])[0]
-    if np.isnan(scores).any():
-        raise RunError(
-            "the model answered NaN",
-            "check the weights and the preprocessing facts, or use a variant of a higher precision",
-        )
-    return {
-        "found": boxes.best(
-            np.asarray(values["boxes"])[0], scores, threshold=facts["threshold"], nms=facts["nms"], top=facts["top"]
-        )
-    }
-
-
-def _counted(labels: Iterable[str]) -> str:
-    return ", ".join(f"{count} {label}" for label, count in sorted(Counter(labels).items()))
-
-
-def _place(values: Values, facts: Facts) -> Values:
-    found = np.array(values["found"])
-    found[:, :4] = letterbox.to_picture(found[:, :4], facts, *values["image"].shape[:2])
-    return _name({"found": found}, facts)
-
-
-def _name(values: Values, facts: Facts) -> Values:
-    """Rows of x1, y1, x2, y2, score, class, those with a score, as JSON; `points` go along."""
-    labels, found = facts["labels"], np.asarray(values["found"])
-    listed = []
-    for *box, score, index in found[found[:, 4] > 0].tolist():
-        listed.append(
-            {
-                "index": int(index),
-                "label": labels[int(index)] if labels else str(int(index)),
-                "score": score,
-                "box": box,
-            }
-        )
-    for one, points in zip(listed, values.get("points", ()), strict=False):
-        one["landmarks"] = points.tolist()
-    return {"result": {"boxes": listed}}

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -16,14 +15,16 @@ from PIL import Image
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step, Value
-from .base import Driver, Facts, HostStep, Item, Session, Split, Task, TaskGraph, Values
+from .base import Task
 from .calls import Calling, exhaust, perform
 from .object_detection import ObjectDetection
+from .parts import Driver, Facts, HostStep, Item, Session, Split, TaskGraph, Values
 from .pipeline import Pipeline
 from .plan import Plan
 from .shared import draw, mot, picture_facts, video, video_items
-from .shared.association import Rules, Tracker
+from .shared.association import Tracker
 from .shared.detection_facts import number
+from .shared.tracking_rules import first_frames, jump, numbered, rules
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +49,6 @@ DEFAULTS: Mapping[str, Any] = {
 ALIKE = 0.98
 """Accuracy of one answer held against another, from which both are the same."""
 
-_ANY_DISTANCE = 1e5
 _CHAIN = "detector_steps"
 _THUMBNAIL = 320
 
@@ -148,7 +148,7 @@ class ObjectTracking(Task):
         checked["max_age"] = picture_facts.whole("max_age", picture_facts.parse(facts["max_age"]), least=0)
         checked["min_hits"] = picture_facts.whole("min_hits", picture_facts.parse(facts["min_hits"]))
         checked["wrap"] = picture_facts.choice("wrap", picture_facts.parse(facts["wrap"]), None, "x", "y", "xy")
-        checked["jump"] = _jump(picture_facts.parse(facts["jump"]), checked["labels"])
+        checked["jump"] = jump(picture_facts.parse(facts["jump"]), checked["labels"])
         return checked
 
     def ignored(self, facts: Facts) -> dict[str, str]:
@@ -177,11 +177,11 @@ class ObjectTracking(Task):
 
     def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split | None:
         """The detector's graphs, where it is more than one."""
-        return DETECTION.split(model, facts, _first_frames(items))
+        return DETECTION.split(model, facts, first_frames(items))
 
     def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
         """The detector's input for the first frame of each video."""
-        return DETECTION.feed(_first_frames(items), facts, inputs)
+        return DETECTION.feed(first_frames(items), facts, inputs)
 
     def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
         """track, which drives the detector's graphs frame by frame, and present."""
@@ -203,7 +203,7 @@ class ObjectTracking(Task):
 
     def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
         """The detector's graphs around the model."""
-        return DETECTION.graphs(facts, model, _first_frames(items))
+        return DETECTION.graphs(facts, model, first_frames(items))
 
     @property
     def host(self) -> Mapping[str, HostStep]:
@@ -345,7 +345,7 @@ class _Follower:
     def push(self, frame: np.ndarray) -> Calling[dict[str, Any], dict[str, Any]]:
         """Calls the detector's graphs; returns the tracks of the next frame, presented."""
         if self._tracker is None:
-            self._shape, self._tracker = frame.shape, Tracker(_rules(self._facts), frame.shape[:2])
+            self._shape, self._tracker = frame.shape, Tracker(rules(self._facts), frame.shape[:2])
         elif frame.shape != self._shape:
             raise BadInput(
                 f"the frame is {video.shown(frame.shape)} pixels, those before are {video.shown(self._shape)}",
@@ -357,7 +357,7 @@ class _Follower:
         columns = (np.array([one[name] for one in found]) for name in ("box", "score", "index"))
         identities, rows = self._tracker.update(*columns)
         tracks = [
-            _track(identity, found[row]) for identity, row in zip(identities.tolist(), rows.tolist(), strict=True)
+            numbered(identity, found[row]) for identity, row in zip(identities.tolist(), rows.tolist(), strict=True)
         ]
         self.frames.append({"frame": len(self.frames) + 1, "tracks": tracks})
         return self.frames[-1]
@@ -366,18 +366,6 @@ class _Follower:
         """What `present` tells of the video beside its tracks."""
         height, width = self._shape[:2]
         return {"width": width, "height": height, "rate": round(rate, 3), "notes": notes}
-
-
-def _track(identity: int, found: Mapping[str, Any]) -> dict[str, Any]:
-    """A detection with its number; hundredths of a pixel and ten-thousandths of a score are enough of it."""
-    box = [round(edge, 2) for edge in found["box"]]
-    return {
-        "id": identity,
-        "index": found["index"],
-        "label": found["label"],
-        "score": round(found["score"], 4),
-        "box": box,
-    }
 
 
 def _follow(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
@@ -404,51 +392,3 @@ def _present(values: Values, facts: Facts) -> Values:
 
 def _chain(facts: Facts) -> list[Step]:
     return msgspec.convert(facts[_CHAIN], list[Step])
-
-
-def _rules(facts: Facts) -> Rules:
-    labels = facts["labels"]
-    reach = {
-        labels.index(name) if labels else int(name): _ANY_DISTANCE if most is None else most
-        for name, most in (facts["jump"] or {}).items()
-    }
-    own = {"iou": facts["track_iou"], "iou_low": facts["track_iou_low"], "wrap": facts["wrap"] or "", "jump": reach}
-    return Rules(**own, **{name: facts[name] for name in ("high", "start", "buffer", "max_age", "min_hits")})
-
-
-def _jump(value: Any, labels: Sequence[str] | None) -> dict[str, float | None] | None:
-    if value is None:
-        return None
-    asked = (
-        value
-        if isinstance(value, dict)
-        else dict.fromkeys(map(str, value if isinstance(value, list | tuple) else [value]))
-    )
-    for label, reach in asked.items():
-        if label not in labels if labels else not str(label).isdecimal():
-            raise UsageError(
-                f"jump names '{label}', which is not a label",
-                f"the labels are {', '.join(labels)}" if labels else "without labels, classes are numbers from 0",
-            )
-        if reach is not None and (
-            isinstance(reach, bool) or not isinstance(reach, int | float) or not 0 < reach <= _ANY_DISTANCE
-        ):
-            raise UsageError(
-                f"jump allows '{label}' {reach!r} pixels", 'give a list of labels, or distances, as in {"Ball": 40}'
-            )
-    return {label: reach if reach is None else float(reach) for label, reach in asked.items()}
-
-
-def _first_frames(items: Sequence[Item]) -> list[Item]:
-    return [Item(item.name, partial(_first_frame, item)) for item in items]
-
-
-def _first_frame(item: Item) -> bytes:
-    """The first frame of a video as a picture, for the detector's own reading of its input."""
-    try:
-        frame = next(iter(video.Clip(item.read())))
-    except BadInput as exc:
-        raise BadInput(f"{item.name}: {exc.message}", exc.hint) from exc
-    content = io.BytesIO()
-    Image.fromarray(frame).save(content, "PNG", compress_level=1)
-    return content.getvalue()

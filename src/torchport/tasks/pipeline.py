@@ -11,9 +11,10 @@ import numpy as np
 
 from ..errors import BundleError, RunError, TorchportError
 from ..types import GraphFile, Signature, Step
-from .base import Facts, Grade, Task, Values
+from .base import Task
 from .batching import run_together
 from .calls import Arrays, Call, Calling, exhaust, perform
+from .parts import Facts, Grade, Values
 from .plan import Plan
 
 

@@ -14,7 +14,8 @@ import msgspec
 from ..errors import UsageError
 from ..types import Signature, Step
 from . import assets
-from .base import Facts, Task
+from .base import Task
+from .parts import Facts
 
 
 class PlanRecord(msgspec.Struct, frozen=True):

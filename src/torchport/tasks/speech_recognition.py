@@ -10,8 +10,9 @@ import numpy as np
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step, Value
-from .base import Driver, Facts, HostStep, Item, Session, Split, Task, TaskGraph, Values
+from .base import Task
 from .calls import Calling, exhaust, perform, shown
+from .parts import Driver, Facts, HostStep, Item, Session, Split, TaskGraph, Values
 from .shared import audio, ctc, spoken, tokens, whisper
 from .shared.listening import Hear, Heard, Listener, Listening
 from .shared.recordings import list_recordings
@@ -181,7 +182,7 @@ class SpeechRecognition(Task):
         """`features`: float32 [1, samples of a window] -> log-mel, for a Whisper."""
         if facts["family"] != "whisper":
             return {}
-        from .shared.logmel import LogMel
+        from .graphs.logmel import LogMel
 
         samples = np.zeros((1, facts["window_samples"]), np.float32)
         start = next(audio.windows(audio.blocks(items[0].read(), facts["sampling_rate"]), samples.shape[1]))
@@ -249,8 +250,8 @@ class SpeechRecognition(Task):
 def _split_whisper(model: Any, facts: Facts, samples: np.ndarray) -> Split:
     import torch
 
-    from .shared.logmel import LogMel
-    from .shared.whisper_graphs import DecoderStep, Encoder
+    from .graphs.logmel import LogMel
+    from .graphs.whisper_graphs import DecoderStep, Encoder
 
     if facts["tokenizer"] is None:
         raise UsageError("a Whisper needs its tokenizer", "give --set tokenizer=FOLDER/tokenizer.json")
@@ -284,7 +285,7 @@ def _split_whisper(model: Any, facts: Facts, samples: np.ndarray) -> Split:
 
 
 def _split_ctc(model: torch.nn.Module, facts: Facts, samples: np.ndarray) -> Split:
-    from .shared.ctc_graph import BestPath
+    from .graphs.ctc_graph import BestPath
 
     if facts["vocabulary"] is None:
         raise UsageError(

@@ -11,17 +11,16 @@ import numpy as np
 
 from ..errors import BadInput, RunError, UsageError
 from ..types import Signature, Step, Value
-from .base import Driver, Facts, HostStep, Item, Split, Task, TaskGraph, Values
+from .base import Task
 from .calls import Call, Calling, shown
+from .parts import Driver, Facts, HostStep, Item, Split, TaskGraph, Values
 from .shared import audio, levels, phonemes, texts
 from .shared.picture_facts import choice, parse, whole
+from .shared.speech_facts import MAX_FRAMES, MAX_TOKENS, with_model
 
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
-
-MAX_TOKENS, MAX_FRAMES = 1024, 1024
-"""Bounds of the two dynamic lengths, so that a runtime may plan its memory: 12 seconds of speech at a time."""
 
 
 class Speech(Value, frozen=True):
@@ -182,7 +181,7 @@ class SpeechSynthesis(Task):
         Raises:
             BadInput: the source is no `VitsModel`.
         """
-        from .shared import vits
+        from .graphs import vits
 
         config: Any = getattr(model, "config", None)
         if getattr(config, "model_type", None) != "vits":
@@ -190,7 +189,7 @@ class SpeechSynthesis(Task):
                 f"speech-synthesis takes a VitsModel, this is {type(model).__name__}",
                 "give a Hugging Face folder, or a factory of transformers.VitsModel",
             )
-        facts = _with_model(facts, config)
+        facts = with_model(facts, config)
         ready = vits.prepared(model)
         facts["reach"] = vits.reach(ready)
         text, speech = vits.Text(ready).eval(), vits.Speech(ready).eval()
@@ -277,32 +276,6 @@ def _scale(name: str, value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
         raise UsageError(f"{name} is {value!r}", "it takes a number, 0 or more")
     return float(value)
-
-
-def _with_model(facts: Facts, config: Any) -> Facts:
-    """Facts with the model's own where nobody gave them."""
-    known = {
-        "sample_rate": float(config.sampling_rate),
-        "noise_scale": float(config.noise_scale),
-        "noise_scale_duration": float(config.noise_scale_duration),
-        "length_scale": 1 / float(config.speaking_rate),
-    }
-    made = {**facts, **{name: value for name, value in known.items() if facts[name] is None}}
-    speakers, highest = config.num_speakers if config.num_speakers > 1 else 1, max(facts["symbols"].values())
-    if facts["speaker"] >= speakers:
-        raise UsageError(f"speaker is {facts['speaker']}", f"the model has {speakers}, counted from 0")
-    if highest >= config.vocab_size:
-        raise BadInput(
-            f"the table of symbols goes to {highest}, the model knows {config.vocab_size}",
-            "give the table that the model was trained with",
-        )
-    more = {
-        "hop": int(np.prod(config.upsample_rates)),
-        "draws": bool(config.use_stochastic_duration_prediction),
-        "max_tokens": MAX_TOKENS,
-        "max_frames": MAX_FRAMES,
-    }
-    return {**made, **more, "speakers": speakers}
 
 
 def _decode(values: Values, facts: Facts) -> Values:

@@ -10,9 +10,10 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 
-from ..errors import BadInput, RunError, UsageError
+from ..errors import BadInput, RunError, UsageError, first_line
 from ..types import Artifact, Signature, Step, Value
-from .base import Facts, HostStep, Item, Settled, Task, Values
+from .base import Task
+from .parts import Facts, HostStep, Item, Settled, Values
 
 
 class Tensors(Value, frozen=True):
@@ -246,7 +247,7 @@ def read_tensors(raw: bytes, wanted: Mapping[str, str] | None, where: str) -> di
             named = load(raw)
     except Exception as exc:  # each reader has errors of its own; to the caller they mean one thing
         raise BadInput(
-            f"{where}: neither safetensors, npy nor JSON tensors ({str(exc).splitlines()[0][:100]})",
+            f"{where}: neither safetensors, npy nor JSON tensors ({first_line(exc, kind=False)[:100]})",
             "save it with safetensors.numpy.save_file",
         ) from exc
     if wanted and list(named) == [""]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step
-from .base import Facts, Grade, Graph, HostStep, Item, Settled, Split, Task, Values
+from .base import Task
+from .parts import Facts, Grade, Graph, HostStep, Item, Settled, Split, Values
 from .shared import classes, label_scores, text_chain, texts, tokens
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class TextClassification(Task):
         Raises:
             BadInput: the model is no model of token ids, or it has to be told what the classes are.
         """
-        from .shared import text_graphs
+        from .graphs import text_graphs
 
         feed = text_graphs.example_feed([texts.decode(item.read()) for item in items], facts)
         encoder, answer = text_graphs.encoder_of(model, facts, feed, scored=True)

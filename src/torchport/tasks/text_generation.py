@@ -12,8 +12,9 @@ import numpy as np
 
 from ..errors import BadInput
 from ..types import Signature, Step, Value
-from .base import Driver, Facts, Grade, Graph, HostStep, Item, Split, Task, Values
+from .base import Task
 from .calls import Call, Calling, exhaust, perform, shown
+from .parts import Driver, Facts, Grade, Graph, HostStep, Item, Split, Values
 from .shared import chrf, speaking, texts, tokens
 from .shared.generate import Answers, Rules, Sampling, one_by_one
 
@@ -134,7 +135,7 @@ class TextGeneration(Task):
         """`step`, captured on the first text."""
         import torch
 
-        from .shared import decoders
+        from .graphs import decoders
 
         if not isinstance(model, torch.nn.Module):
             raise BadInput("an exported program has no cache to carry", "give the module it was exported from")

@@ -13,8 +13,9 @@ import numpy as np
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step, Value
-from .base import Driver, Facts, HostStep, Item, Split, Task, Values
+from .base import Task
 from .calls import Call, Calling, shown
+from .parts import Driver, Facts, HostStep, Item, Split, Values
 from .shared import chrf, speaking, texts, tokens
 from .shared.generate import Answers, Sampling, beam_search, one_by_one
 
@@ -161,7 +162,7 @@ class TranslationTask(Task):
         """`encoder` and `step`, captured on the longest part of the first texts."""
         import torch
 
-        from .shared import decoders
+        from .graphs import decoders
 
         if not isinstance(model, torch.nn.Module):
             raise BadInput(

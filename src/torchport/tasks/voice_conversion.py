@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..errors import BadInput, RunError, UsageError
+from ..errors import BadInput, RunError, UsageError, first_line
 from ..types import Signature, Step, Value
-from .base import Facts, HostStep, Item, Split, Task, TaskGraph, Values
+from .base import Task
+from .parts import Facts, HostStep, Item, Split, TaskGraph, Values
 from .shared import audio, levels, spectra
 from .shared.picture_facts import parse, whole
 
@@ -147,7 +148,7 @@ class VoiceConversion(Task):
         """
         import torch
 
-        from .shared.mel_graph import Converter, LogMagnitudes
+        from .graphs.mel_graph import Converter, LogMagnitudes
 
         if not isinstance(model, torch.nn.Module):
             raise BadInput(
@@ -220,7 +221,7 @@ def _check_shape(converter: torch.nn.Module, mel: np.ndarray) -> None:
             made = converter(torch.from_numpy(mel))["converted"]
     except Exception as exc:  # a network fails in ways of its own
         raise BadInput(
-            f"the network does not take float32 {list(mel.shape)}: {str(exc).splitlines()[0][:100]}",
+            f"the network does not take float32 {list(mel.shape)}: {first_line(exc, kind=False)[:100]}",
             "set bands, or give a network of one log-mel spectrogram",
         ) from exc
     if tuple(made.shape) != mel.shape:

@@ -21,10 +21,11 @@ import numpy as np
 
 from ..errors import BadInput, TorchportError
 from ..targets import targets
-from ..targets.base import Arrays, ExportOptions, Runner, Target
+from ..targets.base import Arrays, ExportOptions, Target
+from ..targets.shared.runner import Runner
 
 if TYPE_CHECKING:
-    from ..capture.program import Program
+    from ..frontend.program import Program
     from ..types import Artifact
     from .toys import Toy
 

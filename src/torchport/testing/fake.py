@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from ..capture.program import GraphProgram, Program
 from ..errors import ExportError, RunError
-from ..targets.base import Arrays, ExportOptions, Runner, Target, plain_io
+from ..frontend.program import GraphProgram, Program
+from ..targets.base import Arrays, ExportOptions, Target, plain_io
+from ..targets.shared.runner import Runner
 from ..types import Signature, TensorIO, TensorSpec, Used
 
 if TYPE_CHECKING:

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..bundle import Bundle
-from ..deploy import Outcome, deploy
+from ..deployment.deploy import Outcome, deploy
+from ..deployment.request import Request
 from ..errors import BadInput
+from ..jobs.pack import Wish, repack
 from ..predict import Predictor
-from ..repack import Wish, repack
-from ..request import Request
 from ..tasks import Item, tasks
 from ..types import Candidate
-from ..verify import verify
+from ..verification import verify
 
 if TYPE_CHECKING:
     from .samples import Sample

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..capture.program import Arrays, GraphProgram, Program
+from ..frontend.program import Arrays, GraphProgram, Program
 from ..types import Bound, Signature, TensorSpec
 
 __all__ = ["TOYS", "Toy"]

@@ -10,8 +10,8 @@ import numpy as np
 
 from torchport.errors import BadInput
 from torchport.tasks import Item, Task
-from torchport.tasks.base import Split, TaskGraph
 from torchport.tasks.calls import Call, Calling
+from torchport.tasks.parts import Split, TaskGraph
 from torchport.types import Step, Value
 
 STEPS = 5

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from torchport.tasks.graphs.letterbox_graphs import fitting
 from torchport.tasks.shared import detection_facts, letterbox
-from torchport.tasks.shared.letterbox_graphs import fitting
 
 SIZES = [(30, 40), (64, 48), (1, 1), (1, 300), (200, 17), (97, 131)]
 

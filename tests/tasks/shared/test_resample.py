@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from photos import sized
 
-from torchport.capture.program import GraphProgram, Program
+from torchport.frontend.program import GraphProgram, Program
 from torchport.targets import targets
 from torchport.targets.base import ExportOptions
+from torchport.tasks.graphs.resample import Resample
 from torchport.tasks.shared import picture_facts, resize
-from torchport.tasks.shared.resample import Resample
 from torchport.types import Bound, Signature, TensorSpec
 
 SIZES = [(1, 1), (2, 1), (33, 57), (224, 224), (225, 224), (320, 320), (480, 320), (500, 375), (427, 640), (2, 1000)]

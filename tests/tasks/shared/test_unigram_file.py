@@ -9,8 +9,8 @@ import pytest
 import sentencepiece
 from tokenizers import Tokenizer
 
-from torchport import cache
 from torchport.errors import UsageError
+from torchport.system import cache
 from torchport.tasks.shared import unigram_file
 
 TEXTS = [

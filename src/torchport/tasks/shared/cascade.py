@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from ..base import Facts, Values
 from ..calls import Call, Calling
+from ..parts import Facts, Values
 from . import letterbox, pictures
 from .boxes import suppress
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...errors import BadInput
 from ...types import Signature
-from ..base import Facts, Item, Settled
+from ..parts import Facts, Item, Settled
 from .label_scores import check_items
 
 SHOWN = 8

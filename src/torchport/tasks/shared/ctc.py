@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import UsageError
-from ..base import Facts
 from ..calls import Call, Calling
+from ..parts import Facts
 from .listening import Heard, Segment
 
 LEAST_SAMPLES = 800

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BadInput
-from ..base import Item
+from ..parts import Item
 from .picture_items import SUFFIXES
 
 _HINT = (

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...disk import scratch
 from ...errors import BadInput
-from ..base import Facts
+from ...system.disk import scratch
+from ..parts import Facts
 from . import gallery, picture_chain
 from .picture_items import list_named
 
@@ -24,7 +24,7 @@ def model_hash(model: torch.nn.Module | ExportedProgram) -> str:
     """A hash of the weights: embeddings of two models do not compare."""
     import torch
 
-    from ...capture.weights import state_hash
+    from ...system.tensor_hash import state_hash
 
     state = model.state_dict() if isinstance(model, torch.nn.Module) else model.state_dict
     return str(state_hash({key: value for key, value in state.items() if isinstance(value, torch.Tensor)}))

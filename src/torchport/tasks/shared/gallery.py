@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ...disk import write_file
-from ...errors import BadInput
+from ...errors import BadInput, first_line
+from ...system.disk import write_file
 
 SUFFIX = ".safetensors"
 _BLOCK = 1024
@@ -135,7 +135,7 @@ def _load(path: Path, *_identity: int) -> Gallery:
             raise ValueError("its parts do not fit each other")
     except Exception as exc:  # damaged in whatever way, it is no gallery
         raise BadInput(
-            f"gallery: {path.name} is no gallery ({str(exc).splitlines()[0] if str(exc) else type(exc).__name__})",
+            f"gallery: {path.name} is no gallery ({first_line(exc, kind=False)})",
             "give the file that enrol wrote",
         ) from exc
     return made

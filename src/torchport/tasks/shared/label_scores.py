@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import BadInput, RunError, UsageError
 from ...types import Signature, Value
-from ..base import Item
+from ..parts import Item
 
 AUTO = "auto"
 CLOSE = "closeness"

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import BadInput, UsageError
 from ...types import Levels, Signature, Step, TensorSpec
-from ..base import Facts, HostStep, Item, TaskGraph, Values
+from ..parts import Facts, HostStep, Item, TaskGraph, Values
 from . import picture_facts, pictures, resize
 
 MIME: Mapping[str, str] = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp", "image/bmp": ".bmp"}
@@ -95,7 +95,7 @@ def graphs(facts: Facts, items: Sequence[Item]) -> dict[str, TaskGraph]:
     """`preprocess` (uint8 [height, width, channels] -> pixels), where there is such a step (build half: needs
     torch).
     """
-    from .resample import Resample
+    from ..graphs.resample import Resample
 
     if not _in_graph(facts):
         return {}

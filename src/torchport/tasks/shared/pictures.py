@@ -14,7 +14,7 @@ from typing import NoReturn, cast
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from ...errors import BadInput
+from ...errors import BadInput, first_line
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF", "TGA", "ICO")
 """Formats whose decoder is a library; PostScript, for one, would start a program on a stranger's bytes."""
@@ -103,7 +103,7 @@ def _refuse(exc: Exception) -> NoReturn:
     if isinstance(exc, UnidentifiedImageError):
         raise BadInput("the file is not a picture of a known format", f"give one of {', '.join(FORMATS)}") from exc
     raise BadInput(
-        f"the picture cannot be decoded: {str(exc).splitlines()[0] if str(exc) else type(exc).__name__}",
+        f"the picture cannot be decoded: {first_line(exc, kind=False)}",
         "the file is damaged or cut off: get it again",
     ) from exc
 

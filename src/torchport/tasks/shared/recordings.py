@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from ...errors import BadInput
-from ..base import Item
+from ..parts import Item
 from .audio import SUFFIXES
 from .columns import RECORDING, TRANSCRIPT, column
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import BadInput, UsageError
-from ..base import Facts
 from ..calls import Call
+from ..parts import Facts
 from . import texts, tokens, unigram_file
 from .generate import Rules
 

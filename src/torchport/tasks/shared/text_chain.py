@@ -9,7 +9,7 @@ from typing import Any
 
 from ...errors import UsageError
 from ...types import Step
-from ..base import Facts, Values
+from ..parts import Facts, Values
 from . import texts, tokens
 
 POOLING = ("mean", "cls", "max")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import BadInput
-from ..base import Item
+from ..parts import Item
 from .columns import LABEL, TEXT, column, refuse_pairs
 
 SUFFIXES = (".txt", ".md")

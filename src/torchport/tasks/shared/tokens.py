@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...errors import BadInput, MissingDependency, UsageError
-from ..base import Facts
+from ...errors import BadInput, MissingDependency, UsageError, first_line
+from ..parts import Facts
 
 SIDES = ("right", "left")
 
@@ -185,7 +185,7 @@ def _open(path: Path, mtime_ns: int, size: int, max_length: int, side: str) -> O
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as exc:  # it raises plain Exception
         raise BadInput(
-            f"{path.name} is no tokenizer: {str(exc).splitlines()[0][:100]}",
+            f"{path.name} is no tokenizer: {first_line(exc, kind=False)[:100]}",
             "give a tokenizer.json, as Hugging Face's fast tokenizers are saved",
         ) from exc
     stated = tokenizer.padding

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ... import cache, disk
 from ...errors import MissingDependency, UsageError
+from ...system import cache, disk
 
 SUFFIXES = (".spm", ".model")
 _UNIGRAM = 1

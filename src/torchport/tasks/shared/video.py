@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from ...errors import BadInput, MissingDependency
+from ...errors import BadInput, MissingDependency, first_line
 from . import pictures
 from .picture_items import SUFFIXES as PICTURES
 
@@ -134,7 +134,7 @@ class Clip:
             raise _too_large("more than any picture is allowed to have") from exc
         except Exception as exc:  # on damaged bytes a decoder may fail in any way
             raise BadInput(
-                f"the picture cannot be read: {_first_line(exc)}", "it is damaged or cut off: get it again"
+                f"the picture cannot be read: {first_line(exc, kind=False)}", "it is damaged or cut off: get it again"
             ) from exc
         _allow(*picture.size)
         if count == 1:
@@ -145,7 +145,7 @@ class Clip:
                 picture.seek(number)
                 frame = np.asarray(pictures.flat(picture, "RGB"))
             except Exception as exc:
-                self.notes.append(f"It breaks off in frame {number + 1} of {count}: {_first_line(exc)}.")
+                self.notes.append(f"It breaks off in frame {number + 1} of {count}: {first_line(exc, kind=False)}.")
                 return
             duration = picture.info.get("duration")  # of a WebP known only now
             self.rate = 1000 / duration if duration and not number else self.rate
@@ -189,7 +189,7 @@ class Clip:
             except StopIteration:
                 break
             except (_av().error.FFmpegError, ValueError) as exc:
-                error = f" ({_first_line(exc)})"
+                error = f" ({first_line(exc, kind=False)})"
                 break
             if frame.is_corrupt:
                 damaged += 1
@@ -299,10 +299,6 @@ def _too_large(pixels: str) -> BadInput:
         f"a frame has {pixels} pixels",
         f"at most {MOST_PIXELS / 1e6:.0f} million are taken: make the frames smaller first",
     )
-
-
-def _first_line(exc: Exception) -> str:
-    return str(exc).splitlines()[0] if str(exc) else type(exc).__name__
 
 
 def _av() -> Any:

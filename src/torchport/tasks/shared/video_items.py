@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ...errors import BadInput
-from ..base import Item
+from ..parts import Item
 from . import mot, video
 
 _FRAMES = "img1"

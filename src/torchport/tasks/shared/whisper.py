@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from ...errors import RunError, UsageError
-from ..base import Facts
 from ..calls import Call, Calling
+from ..parts import Facts
 from . import tokens as tokenized
 from . import voice
 from .listening import Heard, Segment

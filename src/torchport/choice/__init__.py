@@ -1,0 +1,1 @@
+"""Which candidate is chosen under a budget, and what the others miss."""

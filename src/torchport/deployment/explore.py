@@ -1,0 +1,356 @@
+"""What a deploy tries: the model captured and compressed, every row exported and held against the model; nothing is
+measured yet.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..choice.limits import answers_short
+from ..compress import Chain, Link, Workshop
+from ..errors import BadInput, MissingDependency, ParityError, RunError, TorchportError, UsageError
+from ..system import cache, isolate
+from ..system.clock import SEARCH_SHARE, Clock
+from ..targets import targets
+from ..targets.base import ExportOptions, Target
+from ..tasks import Item, Task, need_task, task_for, tasks
+from ..types import PLAIN, Artifact, Candidate, Reference
+from ..verification import SIZES
+from ..verification.accuracy import judge
+from .data_split import Parts, check_enough, feeds, split
+from .lower import Lowered, Lowering, chains_of, ordered, rows_of, wanted
+from .prove import Prover, Standard, prove_program, prove_reference
+from .request import Request
+from .rows import INTERRUPTED, OUT_OF_TIME, Rows
+from .search import Look, Search, usable
+
+if TYPE_CHECKING:
+    from ..frontend.program import Program
+    from ..frontend.source import Source
+    from .assemble import Assembled
+    from .prove import Proven
+
+Tell = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class Explored:
+    """What became of every row that was asked for.
+
+    Attributes:
+        standards: chain name -> what its artefacts were held against; `fp32` is the model as trained.
+        test: the items of the test split.
+        candidates: one a row, with parity and accuracy; at least one is ok. After them those that a search left out.
+        answers: candidate id -> one presented result an item.
+        stopped: why not all was tried, in words; empty where all was.
+    """
+
+    assembled: Assembled
+    standards: dict[str, Standard]
+    test: Sequence[Item]
+    lowered: Sequence[Lowered]
+    candidates: list[Candidate]
+    answers: dict[str, list[Any]]
+    stopped: str = ""
+
+    @property
+    def proven(self) -> Proven:
+        """The answers of the model as trained."""
+        return self.standards[PLAIN].proven
+
+    @property
+    def artifacts(self) -> dict[str, Artifact]:
+        """Candidate id -> what lies in its folder."""
+        return {low.wanted.id: low.artifact for low in self.lowered if low.artifact}
+
+
+def explore(request: Request, folder: Path, log: Path, tell: Tell, clock: Clock | None = None) -> Explored:
+    """Capture, compress, export into `folder/<id>`, and hold every artefact against the eager model.
+
+    The model as trained goes first, on every target, and training and the search after it. Where the clock runs out or
+    an interrupt comes when one row is proven, that ends it, and what is proven stands.
+
+    Raises:
+        KeyboardInterrupt: before one row was proven.
+        TorchportError: there is nothing to go on with; see `capture`, `prove_reference` and `need_one`.
+    """
+    clock = clock or Clock()
+    plain = [] if request.searching else wanted(request.targets, request.recipes)
+    assembled = capture(request, tell, log)
+    assembled, parts = divide(request, assembled)
+    standards = {PLAIN: Standard(prove_reference(assembled, lambda item: tell("reference", item)))}
+    with isolate.quiet(log):
+        made = _Made(request, assembled, _workshop(request, assembled, parts, tell, clock), standards)
+
+    def program(chain: Chain) -> Program | TorchportError:
+        with isolate.quiet(log):
+            return made.program(chain)
+
+    rows = Rows(
+        program,
+        Lowering(folder, made.work.feeds, log),
+        Prover(assembled, folder, log),
+        standards,
+        clock,
+        request.limit_s,
+        tell,
+    )
+    out: list[Candidate] = []
+    asked = plain
+    try:
+        if request.searching:
+            rows.take(ordered(rows_of(request.targets, [Chain()])))
+            with isolate.quiet(log):
+                search = Search(made.look, made.work, lambda name: tell("search", name))
+                chains = search.run()
+            out = [made.left_out(look) for look in search.left_out()]
+            asked = rows_of(request.targets, chains)
+        rows.take(ordered(asked))
+    except KeyboardInterrupt:
+        if not rows.proven:
+            raise
+        tell("interrupted", "what is proven so far is measured and written; interrupt again to drop it")
+        rows.stopped = INTERRUPTED
+        rows.take(asked)
+    candidates = [made.sifted(candidate) for candidate in rows.candidates] if request.searching else rows.candidates
+    need_one(candidates, rows.lowered)
+    stopped = rows.stopped or (OUT_OF_TIME if request.searching and made.work.left() <= 0 else "")
+    return Explored(assembled, standards, parts.test, rows.lowered, [*candidates, *out], rows.answers, stopped)
+
+
+def divide(request: Request, assembled: Assembled) -> tuple[Assembled, Parts]:
+    """The items by what they are for: all select where no recipe alters an answer, and nothing is left for a test
+    then.
+    """
+    task, facts, model = (
+        assembled.task,
+        assembled.facts,
+        assembled.program.graphs[assembled.program.weighted[0]].signature,
+    )
+    given = [
+        None if path is None else task.settle(path, task.items(path, facts), facts, model).items
+        for path in (request.calibration, request.test)
+    ]
+    plain = not request.searching and all(chain.plain for chain in chains_of(request.recipes))
+    if plain or assembled.made_up:
+        return assembled, Parts([], assembled.items, given[1] or [])
+    parts = split(assembled.items, *given)
+    return replace(assembled, items=parts.selection), parts
+
+
+def _workshop(request: Request, assembled: Assembled, parts: Parts, tell: Tell, clock: Clock) -> Workshop:
+    """What the recipes may use; calibration items are read only where a chain learns from them."""
+    learning = request.searching or any(chain.needs_data for chain in chains_of(request.recipes))
+    fed, labels = feeds(assembled, parts.calibration) if learning and parts.calibration else ({}, [])
+    return Workshop(
+        assembled.program,
+        fed,
+        labels,
+        request.seed,
+        clock.deadline(SEARCH_SHARE),
+        cache.folder(),
+        lambda text: tell("compress", text),
+    )
+
+
+@dataclass
+class _Made:
+    """Programs as they are made: by name, with what each itself answers in `standards`."""
+
+    request: Request
+    assembled: Assembled
+    work: Workshop
+    standards: dict[str, Standard]
+    programs: dict[str, Program | TorchportError] = field(default_factory=dict)
+
+    def program(self, chain: Chain) -> Program | TorchportError:
+        """A chain's Program, or why there is none; made once."""
+        if chain.name not in self.programs:
+            known = {
+                name: program for name, program in self.programs.items() if not isinstance(program, TorchportError)
+            }
+            try:
+                program = chain.apply(self.assembled.program, self.work, known)
+                if chain.standard not in self.standards:
+                    self.standards[chain.standard] = prove_program(
+                        self.assembled,
+                        program,
+                        self.standards[PLAIN].proven,
+                        quantised=chain.quantised,
+                        tell=self.work.tell,
+                    )
+                self.programs[chain.name] = program
+            except TorchportError as exc:
+                self.programs[chain.name] = exc
+        return self.programs[chain.name]
+
+    def look(self, chain: Chain) -> Look:
+        """Whether the answers of a chain's own Program keep the budget."""
+        program = self.program(chain)
+        return (
+            Look(chain, str(program))
+            if isinstance(program, TorchportError)
+            else Look(chain, self.short(self.answered(chain)))
+        )
+
+    def answered(self, chain: Chain) -> Candidate:
+        """A row for what was never exported, under the name of the eager reference, which answered for it where there
+        is a Program.
+        """
+        base = Candidate(
+            id=f"{reference().name}-{chain.name}", target=reference().name, recipe=chain.name, precision=chain.precision
+        )
+        standard = self.standards.get(chain.standard)
+        if standard is None:
+            return msgspec.structs.replace(base, status="failed")
+        accuracy, agreement = judge(self.assembled.task, standard.proven.answers, self.standards[PLAIN].proven.answers)
+        return msgspec.structs.replace(base, status="rejected", accuracy=accuracy, agreement=agreement)
+
+    def left_out(self, look: Look) -> Candidate:
+        """The row of a chain that goes no further."""
+        row = msgspec.structs.replace(self.answered(look.chain), reason=look.reason)
+        return row if look.tried else msgspec.structs.replace(row, status="absent")
+
+    def short(self, candidate: Candidate) -> str | None:
+        """What a row's answers fall short of the budget by; None where they keep it."""
+        return answers_short(
+            candidate,
+            Reference(latency_ms=None, accuracy=self.standards[PLAIN].proven.accuracy, size_bytes=None),
+            self.request.limits,
+        )
+
+    def sifted(self, candidate: Candidate) -> Candidate:
+        """The row, rejected before it is timed where its answers do not keep the budget."""
+        short = self.short(candidate) if candidate.status == "ok" else None
+        return candidate if short is None else msgspec.structs.replace(candidate, status="rejected", reason=short)
+
+
+def reference() -> Target:
+    """The target that answers for the model as trained."""
+    return next(target for target in map(targets.get, targets.names()) if target.reference)
+
+
+def _see_early(request: Request) -> None:
+    """What can be told of a mistyped path or value at once: PyTorch takes seconds to load.
+
+    Raises:
+        BadInput: there is no such file. UsageError: a value is impossible whatever the source says.
+    """
+    if request.data is not None and not request.data.exists():
+        raise BadInput(
+            f"--data {request.data} does not exist", "check the path; `torchport tasks NAME` says what a task takes"
+        )
+    file, colon, _ = request.source.rpartition(":") if isinstance(request.source, str) else ("", "", "")
+    if colon and file.endswith(".py") and not Path(file).is_file():
+        raise BadInput(f"there is no file '{file}'", "check the path before the colon")
+    task = tasks.get(request.task) if request.task else None
+    try:
+        if task is not None:
+            task.resolve(request.settings, {})
+    except UsageError as exc:
+        said = set(re.findall(r"\w+", exc.message))
+        if task and said & set(request.settings) and not said & (set(task.defaults) - set(request.settings)):
+            raise  # otherwise it may be that only the source has what is missed
+    except TorchportError:
+        pass
+
+
+def capture(request: Request, tell: Tell, log: Path | None = None) -> Assembled:
+    """Source, facts and data become an assembled Program; what the source has to say of itself comes as
+    RuntimeWarnings.
+
+    Args:
+        log: where what PyTorch prints goes; None lets it through.
+
+    Raises:
+        MissingDependency: PyTorch is not installed.
+        TorchportError: see `open_source` and `assemble`.
+    """
+    _see_early(request)
+    try:
+        import torch
+    except ImportError as exc:
+        raise MissingDependency(f"a model is captured with PyTorch: {exc}", "pip install 'torchport[build]'") from exc
+
+    from ..frontend.source import open_source
+    from .assemble import assemble
+
+    # One thread until the timing: children are forked, and a pool of waiting threads does not survive a fork.
+    torch.set_num_threads(1)
+    tell("capture", request.source if isinstance(request.source, str) else type(request.source).__name__)
+    hushed = contextlib.nullcontext if log is None else lambda: isolate.quiet(log)
+    with hushed():
+        source = open_source(request.source, args=request.arguments, weights=request.weights, drop=request.drop)
+    for text in source.notes:
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+    # Made-up tensors are the model's own input, whatever it is for.
+    name = request.task or task_for(source.architecture if request.data is not None or not request.inputs else "")
+    if not request.task and request.data is not None:
+        need_task(source.architecture, name, request.data)
+    check_calibration(request, tasks.get(name), source)
+    with hushed():
+        assembled = assemble(source, tasks.get(name), request.settings, request.data, request.inputs)
+    for graph in assembled.program.graphs.values():
+        if "batch" in graph.said:
+            warnings.warn(graph.said["batch"], RuntimeWarning, stacklevel=2)
+    return assembled
+
+
+def check_calibration(request: Request, task: Task, source: Source) -> None:
+    """Before the model is captured: whether the recipes that learn from data will have enough of it.
+
+    Raises:
+        BadInput: no recipe that was asked for will; see `check_enough`.
+    """
+    chains = [Chain((Link(recipe),)) for recipe in usable()] if request.searching else chains_of(request.recipes)
+    if any(chain.needs_data for chain in chains):
+        facts, _ = task.resolve(request.settings, source.facts)
+        given = [None if path is None else task.items(path, facts) for path in (request.data, request.calibration)]
+        check_enough(chains, *given)
+
+
+def keep_reference(assembled: Assembled, folder: Path) -> Artifact:
+    """The eager model itself, under `reference/`."""
+    (folder / "reference").mkdir()
+    return reference().export(assembled.reference, folder / "reference", ExportOptions())
+
+
+def need_one(candidates: Sequence[Candidate], lowered: Sequence[Lowered]) -> None:
+    """Refuse to go on without a single artefact that answers right, in the words of what went wrong.
+
+    Raises:
+        ParityError: at least one artefact answers otherwise than the model.
+        RunError: artefacts were made, and none runs.
+        TorchportError: nothing could be made; of the kind of the first row that failed, else a MissingDependency.
+    """
+    if any(c.status == "ok" for c in candidates):
+        return
+    reasons = "; ".join(f"{c.id}: {c.reason}" for c in candidates)
+    if any(c.parity is not None and not c.parity for c in candidates):
+        sized = any(c.parity is not None and c.parity.stage == SIZES for c in candidates)
+        bound = (
+            '; a size can be fixed, or bounded, by --input as in "x:float32[batch,3,224,width=32..640/32]"'
+            if sized
+            else ""
+        )
+        raise ParityError(
+            f"no artefact answers like the model ({reasons})", f"the named stage is the first that differs{bound}"
+        )
+    errors = [low.error for low in lowered if low.error]
+    if len(errors) < len(lowered):
+        raise RunError(f"no artefact runs here ({reasons})", "see `torchport doctor`, or try other targets")
+    telling = next((error for error in errors if not isinstance(error, MissingDependency)), errors[0])
+    raise type(telling)(f"nothing could be made ({reasons})", telling.hint)
+
+
+def log_name(output: Path) -> Path:
+    """Where the noise of converters is left when something failed: beside the Bundle."""
+    return output.with_name(f"{output.name}.log")

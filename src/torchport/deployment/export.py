@@ -1,0 +1,71 @@
+"""Convert a model and check every artefact, without measuring or choosing: the files themselves are the result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..bundle import writer
+from ..errors import OutputError
+from ..system import isolate
+from ..system.disk import temporary, writing
+from ..types import CandidateStatus, Value
+from .explore import Tell, explore, log_name
+
+if TYPE_CHECKING:
+    from .request import Request
+
+
+class Exported(Value, frozen=True):
+    """One row of `export --json`; `files` are relative to the output folder."""
+
+    id: str
+    target: str
+    recipe: str
+    status: CandidateStatus
+    files: tuple[str, ...] = ()
+    max_rel: float | None = None
+    reason: str | None = None
+
+
+class ExportDocument(Value, frozen=True):
+    """What `export` prints."""
+
+    folder: str
+    artifacts: tuple[Exported, ...]
+
+
+def export(request: Request, tell: Tell = lambda stage, detail: None) -> list[Exported]:
+    """Write `<output>/<target>-<recipe>/` for every row that answers like the model.
+
+    Raises:
+        OutputError: the output folder exists and is not empty.
+        TorchportError: nothing could be made.
+    """
+    target = request.output
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise OutputError(f"{target.name} exists and is not an empty folder", "choose another -o")
+    with writing(target), isolate.log_file(request.log, log_name(target)) as noise, temporary() as scratch:
+        folder = scratch / "out"
+        candidates = explore(request, folder, noise.path, tell).candidates
+        noise.keep = any(c.status == "failed" for c in candidates)
+        rows = []
+        for c in candidates:
+            place = folder / c.id
+            files = (
+                tuple(sorted(p.relative_to(folder).as_posix() for p in place.rglob("*") if p.is_file()))
+                if c.status == "ok"
+                else ()
+            )
+            rows.append(
+                Exported(
+                    id=c.id,
+                    target=c.target,
+                    recipe=c.recipe,
+                    status=c.status,
+                    files=files,
+                    max_rel=c.parity.max_rel if c.parity else None,
+                    reason=c.reason,
+                )
+            )
+        writer.place_folder(folder, target, {r.id for r in rows if r.files})
+    return rows

@@ -1,0 +1,234 @@
+"""Programs x targets x recipes -> artefacts in a folder, each made in a child process, or the reason why there is
+none.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..compress import Chain, parse, recipes
+from ..errors import MissingDependency, OutputError, TorchportError, UsageError
+from ..system import isolate
+from ..targets import targets
+from ..targets.base import ExportOptions
+from ..types import PLAIN, Artifact
+
+if TYPE_CHECKING:
+    from ..frontend.program import Arrays, Program
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One row to make: a target and a chain of recipes."""
+
+    target: str
+    recipe: Chain
+
+    @property
+    def id(self) -> str:
+        """`<target>-<recipe>`, the row's id in every table."""
+        return f"{self.target}-{self.recipe.name}"
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What became of one row; `error` is None where there is an artefact.
+
+    `same_as` is the id of an earlier row whose files these are, byte for byte: the recipe changed nothing.
+    """
+
+    wanted: Wanted
+    artifact: Artifact | None
+    error: TorchportError | None
+    seconds: float
+    same_as: str | None = None
+
+
+def wanted(names: Sequence[str] | None, recipe_names: Sequence[str] | None) -> list[Wanted]:
+    """The rows for the named targets and recipes; None means every target, every plain recipe.
+
+    Recipes that were named are a row for every target, so that an impossible pair is reported; otherwise a target gets
+    those it offers.
+
+    Raises:
+        UsageError: the reference was named as a candidate.
+    """
+    asked = chains_of(recipe_names)
+    return [
+        Wanted(name, chain)
+        for name, offered in _offers(names).items()
+        for chain in asked
+        if recipe_names is not None or offered is None or chain.precision in offered
+    ]
+
+
+def rows_of(names: Sequence[str] | None, chains: Sequence[Chain]) -> list[Wanted]:
+    """The rows of found chains: every target takes those whose precision it offers."""
+    return [
+        Wanted(name, chain)
+        for name, offered in _offers(names).items()
+        for chain in chains
+        if chain.precision in (offered or (PLAIN,))
+    ]
+
+
+def _offers(names: Sequence[str] | None) -> dict[str, tuple[str, ...] | None]:
+    """The named targets, or all that may be candidates, with the precisions that each offers; None where its package is
+    not installed.
+    """
+    found: dict[str, tuple[str, ...] | None] = {}
+    for name in targets.names() if names is None else names:
+        try:
+            target = targets.get(name)
+        except MissingDependency:
+            found[name] = None
+            continue
+        if not target.reference:
+            found[name] = target.precisions
+        elif names is not None:
+            raise UsageError(
+                f"{name} is what every candidate is held against, not one of them",
+                "leave it out of --targets: it is measured anyway",
+            )
+    return found
+
+
+def chains_of(names: Sequence[str] | None) -> list[Chain]:
+    """The named chains of recipes, or all plain recipes; UsageError for an unknown one."""
+    return [
+        parse(name) for name in dict.fromkeys(names or (name for name in recipes.names() if recipes.get(name).plain))
+    ]
+
+
+def ordered(rows: Sequence[Wanted]) -> list[Wanted]:
+    """The rows in the order in which they are made: quick targets come first and slow ones last, the model as trained
+    comes before its compressed forms, and a row comes before those that start from its artefact."""
+    by_id = {row.id: row for row in rows}
+
+    def rank(row: Wanted) -> tuple[bool, bool, int, int]:
+        plain = row.recipe.name == PLAIN
+        try:
+            target = targets.get(row.target)
+        except MissingDependency:
+            return False, not plain, 1, 0
+        needed = target.needs(row.recipe.precision)
+        parent = by_id.get(f"{needed[0]}-{row.recipe.standard}") if needed else None
+        if parent is None:
+            return target.turn > 1, not plain, target.turn, 0
+        slow, _, turn, depth = rank(parent)
+        return slow or target.turn > 1, not plain, max(turn, target.turn), depth + 1
+
+    return sorted(rows, key=rank)
+
+
+@dataclass
+class Lowering:
+    """Makes artefacts in a folder, row by row.
+
+    Attributes:
+        folder: each row's artefact goes into a folder called by its id.
+        feeds: graph -> calibration feeds, for targets whose quantisers learn from them.
+        log: file that the converters' noise is appended to.
+    """
+
+    folder: Path
+    feeds: Mapping[str, Sequence[Arrays]]
+    log: Path
+    made: dict[str, Lowered] = field(default_factory=dict)
+
+    def row(self, row: Wanted, program: Program | TorchportError, limit_s: float) -> Lowered:
+        """Export one row into `folder/<id>`.
+
+        Args:
+            program: what its chain of recipes made, or why it made none.
+            limit_s: wall-clock limit of one export, in seconds.
+
+        Raises:
+            OutputError: the folder cannot be written.
+        """
+        start = time.perf_counter()
+        try:
+            if isinstance(program, TorchportError):
+                raise program
+            artifact = _one(program, row, self.folder, self.feeds, self.made, self.log, limit_s)
+            same_as = _twin(row, artifact, self.folder, self.made)
+            self.made[row.id] = Lowered(row, artifact, None, time.perf_counter() - start, same_as)
+        except OutputError:
+            raise  # the disk failed, not the target
+        except TorchportError as exc:
+            shutil.rmtree(self.folder / row.id, ignore_errors=True)
+            self.made[row.id] = Lowered(row, None, exc, time.perf_counter() - start)
+        return self.made[row.id]
+
+
+def _twin(row: Wanted, artifact: Artifact, folder: Path, made: Mapping[str, Lowered]) -> str | None:
+    """The id of an earlier row of the same target with the same files. Where the target itself carries the recipe out
+    it may do so by the settings of its session alone, and these count too."""
+    target = targets.get(row.target)
+    settled = any(link.recipe.stage == "target" for link in row.recipe.links)
+
+    def prints(one: Wanted, of: Artifact) -> dict[str, list[object]]:
+        return {
+            name: [
+                settled and graph.session,
+                graph.io,
+                *(target.fingerprint(folder / one.id / file) for file in graph.files),
+            ]
+            for name, graph in of.graphs.items()
+        }
+
+    others = [low for low in made.values() if low.wanted.target == row.target and low.artifact and not low.same_as]
+    mine = prints(row, artifact) if others else {}
+    return next((low.wanted.id for low in others if low.artifact and prints(low.wanted, low.artifact) == mine), None)
+
+
+def _one(
+    program: Program,
+    row: Wanted,
+    folder: Path,
+    feeds: Mapping[str, Sequence[Arrays]],
+    made: Mapping[str, Lowered],
+    log: Path,
+    limit_s: float,
+) -> Artifact:
+    target = targets.get(row.target)
+    state = isolate.call(lambda: target.available(build=True), log=log, what=row.id)
+    if state.status != "ok":
+        raise MissingDependency(f"{row.target}: {state.reason}", targets.install_hint(row.target))
+    place = folder / row.id
+    place.mkdir(parents=True)
+    parent = None
+    needed = target.needs(row.recipe.precision)
+    if needed is not None:
+        other, precision = needed
+        before = made.get(f"{other}-{row.recipe.standard}")
+        if before is not None and before.error is not None:
+            raise before.error  # it would fail again
+        if before is not None and before.artifact is not None:
+            parent = before.artifact
+            shutil.copytree(folder / before.wanted.id, place / "parent")
+        else:
+            (place / "parent").mkdir()
+            options = ExportOptions(recipe=row.recipe.name, precision=precision)
+            parent = isolate.call(
+                targets.get(other).export,
+                program,
+                place / "parent",
+                options,
+                log=log,
+                limit_s=limit_s,
+                what=f"the export to {other}, from which {row.target} starts",
+            )
+    options = ExportOptions(
+        recipe=row.recipe.name, precision=row.recipe.precision, strength=row.recipe.strength, feeds=feeds
+    )
+    artifact = isolate.call(
+        target.export, program, place, options, parent, log=log, limit_s=limit_s, what=f"the export to {row.target}"
+    )
+    shutil.rmtree(place / "parent", ignore_errors=True)
+    return artifact

@@ -1,0 +1,360 @@
+"""While deploying: the reference answers every item, then every artefact is held against it in a child process."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ..errors import BadInput, MissingDependency, ParityError, TorchportError
+from ..system import isolate
+from ..targets import Runner, Target, targets
+from ..tasks import Item, Pipeline, Plan
+from ..types import PLAIN, Artifact, Candidate, Levels, Parity
+from ..verification.accuracy import Answered, answered, judge, mean_grade, results_of
+from ..verification.examine import Allowed, Examined, Known, examine, outputs_of, stages
+from ..verification.parity import Tally, key_of
+from ..verification.spool import Spool
+from ..verification.traces import Trace, trace
+from ..verification.trials import Trial, scale_of, trials
+
+if TYPE_CHECKING:
+    from ..frontend.program import Arrays, Program
+    from .assemble import Assembled
+    from .lower import Lowered
+
+PARITY_ITEMS = 8
+"""Items whose every value is kept for parity; accuracy uses all items."""
+
+LEAST_AGREEMENT = 0.99
+"""Share of the items that an artefact in integers answers as the quantised Program does."""
+
+HOST_TOLERANCE = 1e-5
+HOST_SHARE = 0.005
+"""On which share of the values a host step that rounds may be a level from its graph. Both widen their kernel by the
+same weights, and no pixel of 38 sizes differs; where kernels are not widened, 0.004 % of the values do. A wrong kernel
+or order of passes is off by more levels."""
+
+
+@dataclass(frozen=True)
+class Proven:
+    """The reference's answers.
+
+    Attributes:
+        traces: every value of the first items.
+        answers: one answer an item, None where the item is unreadable (named in `unreadable`).
+        accuracy: the reference's own metric, None where nothing tells how right its answers are.
+        host: host steps held against the graphs that answer alike.
+        outputs: the model graph's outputs for every item; with `scales`, output name -> its greatest value.
+        examples: graph -> a real feed.
+    """
+
+    plan: Plan
+    traces: list[Trace]
+    answers: list[Answered | None]
+    unreadable: Mapping[str, str]
+    accuracy: float | None
+    host: Parity
+    runners: Mapping[str, Runner] = field(repr=False)
+    outputs: Spool = field(repr=False)
+    scales: Mapping[str, float]
+    examples: Mapping[str, Arrays] = field(repr=False)
+
+    @cached_property
+    def trials(self) -> list[Trial]:
+        """What the reference answers where no item leads: other sizes of each graph's free dimensions; edge values
+        where users give tensors.
+        """
+        return [
+            one
+            for name, example in self.examples.items()
+            for one in trials(name, example, self.runners[name], edges=self.plan.task.takes_tensors)
+        ]
+
+    def known(self, trained: Sequence[Trace] = ()) -> Known:
+        """All that an artefact is held against."""
+        return Known(self.traces, self.trials, self.outputs, self.scales, self.runners, trained)
+
+    @property
+    def results(self) -> list[Mapping[str, Any] | None]:
+        """One presented result an item."""
+        return results_of(self.answers)
+
+
+def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven:
+    """Answer every item with the eager model; an unreadable item is left out and named in a RuntimeWarning.
+
+    Raises:
+        BadInput: no item can be read.
+        RunError: the model fails, or answers NaN.
+        ParityError: a host step and the graph that is to answer alike do not.
+    """
+    from ..targets.eager import ModuleRunner
+
+    plan = Plan(assembled.task, assembled.facts, assembled.steps, assembled.graphs)
+    runners: dict[str, Runner] = {name: ModuleRunner(graph) for name, graph in assembled.program.graphs.items()}
+    pipeline = Pipeline(plan, runners)
+    traces: list[Trace] = []
+    answers: list[Answered | None] = []
+    unreadable: dict[str, str] = {}
+    outputs, scales = Spool(), dict[str, float]()
+    for number, item in enumerate(assembled.items):
+        tell(item.name)
+        try:
+            one = trace(plan, item, runners, both=len(traces) < PARITY_ITEMS)
+        except BadInput as exc:
+            unreadable[item.name] = str(exc)
+            answers.append(None)
+            continue
+        answers.append(answered(pipeline, one.host, item))
+        outputs.add(number, given := outputs_of(plan, one.host))
+        scales |= {name: max(scales.get(name, 0.0), scale_of(array)) for name, array in given.items()}
+        if len(traces) < PARITY_ITEMS:
+            traces.append(one)
+    if not traces:
+        raise BadInput(
+            f"none of the {len(assembled.items)} items can be used: "
+            f"{next(iter(unreadable.values()), 'there are none')}",
+            "check --data",
+        )
+    if unreadable:
+        name, why = next(iter(unreadable.items()))
+        warnings.warn(
+            f"{len(unreadable)} of {len(assembled.items)} items cannot be used and are left out ({name}: {why})",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    host = _host_parity(plan, traces, runners)
+    if not host:
+        raise ParityError(
+            f"{host.stage}: {host.reason}",
+            "the exported step would answer otherwise than the host's; report the facts and a picture that shows it",
+        )
+    examples = {name: graph.examples for name, graph in assembled.program.graphs.items()}
+    return Proven(plan, traces, answers, unreadable, mean_grade(answers), host, runners, outputs, scales, examples)
+
+
+@dataclass(frozen=True)
+class Standard:
+    """What the artefacts of one chain of recipes are held against: the answers of its own Program, or of the model as
+    trained.
+
+    Attributes:
+        least_db: `stage/output` -> least ratio of signal to noise, in dB, of an artefact that does this Program's
+        integer
+            arithmetic in its own way: what quantising itself left. Empty where the Program is in floats.
+    """
+
+    proven: Proven
+    least_db: Mapping[str, float] = field(default_factory=dict)
+
+    def allowed(self, target: Target, precision: str) -> dict[str, float]:
+        """`least_db` of an artefact of that precision: where the floats between the integers are settled too
+        (`int8_static+bf16`), it may cost what the target's tolerance for those leaves."""
+        floats = target.tolerance(precision.partition("+")[2])
+        return {
+            key: ratio if floats is None else min(ratio, -20 * math.log10(floats))
+            for key, ratio in self.least_db.items()
+        }
+
+
+def prove_program(
+    assembled: Assembled, program: Program, original: Proven, *, quantised: bool, tell: Callable[[str], None]
+) -> Standard:
+    """Answer every item with a compressed Program.
+
+    Args:
+        original: the answers of the model as trained.
+        quantised: whether the Program computes with integers.
+
+    Raises:
+        RunError: the Program fails, or answers NaN.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the items that cannot be read were named for the original
+        proven = prove_reference(replace(assembled, program=program), tell)
+    if not quantised:
+        return Standard(proven)
+    tally = Tally()
+    for one in original.traces:
+        stages(original.plan, proven.runners, one, tally, math.inf)
+    return Standard(
+        proven, {key_of(output): output.snr_db for output in tally.parity().outputs if output.snr_db is not None}
+    )
+
+
+def _host_parity(plan: Plan, traces: Sequence[Trace], runners: Mapping[str, Runner]) -> Parity:
+    """Each host step against the graph of the same step, on the same inputs; inputs that only `fit` makes fit are left
+    out.
+    """
+    tally = Tally()
+    for step in plan.steps:
+        if step.graph is None or step.host is None:
+            continue
+        levels = step.levels and Levels(size=step.levels.size, share=HOST_SHARE)
+        for one in traces:
+            inputs = {own: one.host[name] for own, name in step.inputs.items()}
+            if step.fit and any(
+                value is not inputs[own]
+                for own, value in plan.task.host[step.fit](
+                    {**inputs, "max_shape": dict.fromkeys(inputs)}, plan.facts
+                ).items()
+            ):
+                continue
+            answered = runners[step.graph].run(inputs)
+            for own, name in step.outputs.items():
+                tally.add(f"{step.name} on the host", own, one.host[name], answered[own], HOST_TOLERANCE, levels)
+    return tally.parity()
+
+
+def golden_traces(proven: Proven, wanted: int | Path) -> list[Trace]:
+    """The traces to keep as golden vectors: the first of the data, or those of a folder of the user's choice."""
+    if isinstance(wanted, int):
+        return proven.traces[:wanted]
+    items = proven.plan.task.items(wanted, proven.plan.facts)
+    return [trace(proven.plan, item, proven.runners, both=True) for item in items]
+
+
+@dataclass(frozen=True)
+class Prover:
+    """Holds artefacts against the model, each in a child process.
+
+    Attributes:
+        folder: where the artefacts lie, each in a folder called by its id.
+        log: file that the runtimes' noise is appended to.
+    """
+
+    assembled: Assembled
+    folder: Path
+    log: Path
+
+    def prove(
+        self, low: Lowered, standards: Mapping[str, Standard], limit_s: float
+    ) -> tuple[Candidate, list[Any] | None]:
+        """A candidate with parity and accuracy; and what its artefact answered, None where it did not.
+
+        Args:
+            standards: chain name -> what its artefacts are held against; `fp32` is what accuracy and agreement are.
+            limit_s: wall-clock limit, in seconds.
+        """
+        row = low.wanted
+        base = Candidate(id=row.id, target=row.target, recipe=row.recipe.name, precision=row.recipe.precision)
+        if low.artifact is None:
+            status = "absent" if isinstance(low.error, MissingDependency) else "failed"
+            return msgspec.structs.replace(base, status=status, reason=str(low.error)), None
+        target, standard, original = targets.get(row.target), standards[row.recipe.standard], standards[PLAIN].proven
+        base = msgspec.structs.replace(base, profiles=target.profiles, notes=low.artifact.notes)
+        if low.same_as:
+            return msgspec.structs.replace(
+                base,
+                status="rejected",
+                same_as=low.same_as,
+                reason=f"same as {low.same_as}: the recipe changed nothing in this file",
+            ), None
+        allowed = Allowed(target.tolerance(low.artifact.precision), standard.allowed(target, low.artifact.precision))
+        own = standard.proven is not original
+        known = standard.proven.known(original.traces if own else [])
+        base = msgspec.structs.replace(base, parity_of=row.recipe.standard if own else None)
+        try:
+            found: Examined = isolate.call(
+                examine,
+                target,
+                low.artifact,
+                self.folder / row.id,
+                original.plan,
+                known,
+                self.assembled.items,
+                allowed,
+                log=self.log,
+                limit_s=limit_s,
+                what=row.id,
+            )
+        except TorchportError as exc:
+            return msgspec.structs.replace(base, status="failed", reason=str(exc)), None
+        base = msgspec.structs.replace(base, distance=found.distance)
+        parity = msgspec.structs.replace(found.parity, made_up=self.assembled.made_up)
+        if parity.ok and standard.least_db:
+            parity = _agreeing(parity, judge(self.assembled.task, found.answers, standard.proven.answers)[1])
+        if not parity.ok:
+            return msgspec.structs.replace(
+                base, status="failed", parity=parity, reason=f"{parity.stage}: {parity.reason}"
+            ), None
+        accuracy, agreement = judge(self.assembled.task, found.answers, original.answers)
+        return msgspec.structs.replace(base, parity=parity, accuracy=accuracy, agreement=agreement), results_of(
+            found.answers
+        )
+
+
+def _agreeing(parity: Parity, agreement: float) -> Parity:
+    """The verdict on integer arithmetic, once the answers were compared with those of the quantised Program."""
+    if agreement >= LEAST_AGREEMENT:
+        return parity
+    return msgspec.structs.replace(
+        parity,
+        ok=False,
+        stage="raw to result",
+        reason=f"answers as the quantised Program on {agreement:.1%} of the items, at least {LEAST_AGREEMENT:.0%} "
+        "asked for",
+    )
+
+
+def answer_test(proven: Proven, items: Sequence[Item]) -> list[Answered | None]:
+    """What the model as trained answers on the test split; None for one that cannot be read."""
+    pipeline = Pipeline(proven.plan, proven.runners)
+    known: list[Answered | None] = []
+    for item in items:
+        try:
+            known.append(answered(pipeline, trace(proven.plan, item, proven.runners, both=False).host, item))
+        except BadInput:
+            known.append(None)
+    return known
+
+
+def prove_test(
+    winners: Mapping[str, tuple[Candidate, Artifact]],
+    proven: Proven,
+    items: Sequence[Item],
+    known: Sequence[Answered | None],
+    folder: Path,
+    *,
+    log: Path,
+    limit_s: float,
+    tell: Callable[[str], None],
+) -> dict[str, Candidate]:
+    """What the winners answer on the test split, beside the model as trained: id -> the candidate with it.
+
+    Args:
+        winners: candidate id -> the candidate and its artefact.
+        known: what `answer_test` found.
+        folder: where the artefacts lie, each in a folder called by its id.
+    """
+    rows = {}
+    for one, artifact in winners.values():
+        tell(one.id)
+        target = targets.get(one.target)
+        try:
+            found: Examined = isolate.call(
+                examine,
+                target,
+                artifact,
+                folder / one.id,
+                proven.plan,
+                Known([]),
+                items,
+                Allowed(None),
+                log=log,
+                limit_s=limit_s,
+                what=one.id,
+            )
+        except TorchportError as exc:
+            rows[one.id] = msgspec.structs.replace(one, notes=(*one.notes, f"not tested: {exc}"))
+            continue
+        test, agreement = judge(proven.plan.task, found.answers, known)
+        rows[one.id] = msgspec.structs.replace(one, test=test, test_agreement=agreement)
+    return rows

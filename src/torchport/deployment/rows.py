@@ -1,0 +1,93 @@
+"""The rows of a deploy, one after the other: each exported and at once held against the model, so that whenever it ends
+something is proven.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..errors import TorchportError
+from ..system.clock import ROWS_SHARE, Clock
+from ..types import Candidate
+from .lower import Lowered, Lowering, Wanted
+from .prove import Prover
+
+if TYPE_CHECKING:
+    from ..compress import Chain
+    from ..frontend.program import Program
+    from .prove import Standard
+
+STAGE = "export and verify"
+"""The stage's name in progress."""
+
+INTERRUPTED = "interrupted before all was tried"
+OUT_OF_TIME = "the time given was up before all was tried"
+
+
+@dataclass
+class Rows:
+    """What became of every row so far.
+
+    Attributes:
+        program: a chain's Program, or why there is none.
+        prover: holds an artefact against the model.
+        lowering: makes an artefact.
+        standards: chain name -> what its artefacts are held against; `program` fills it.
+        stopped: why not every row was tried, in words; empty where every one was.
+    """
+
+    program: Callable[[Chain], Program | TorchportError]
+    lowering: Lowering
+    prover: Prover
+    standards: Mapping[str, Standard]
+    clock: Clock
+    limit_s: float
+    tell: Callable[[str, str], None]
+    lowered: list[Lowered] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
+    answers: dict[str, list[Any]] = field(default_factory=dict)
+    stopped: str = ""
+
+    @property
+    def proven(self) -> bool:
+        """Whether at least one row answers like the model."""
+        return any(c.status == "ok" for c in self.candidates)
+
+    def take(self, rows: Iterable[Wanted]) -> None:
+        """Export and prove each row that was not yet taken. Once the time is up, or it was interrupted, the others are
+        not tried; time only counts when one row is proven."""
+        known = {c.id for c in self.candidates}
+        for row in rows:
+            if row.id in known:
+                continue
+            if self.proven and self.clock.left(ROWS_SHARE) <= 0:
+                self.stopped = self.stopped or OUT_OF_TIME
+            if self.stopped:
+                self.candidates.append(_not_tried(row, self.stopped))
+            else:
+                self._one(row)
+
+    def _one(self, row: Wanted) -> None:
+        limit_s = self.clock.within(self.limit_s) if self.proven else self.limit_s
+        self.tell(STAGE, f"{row.id}: exporting, at most {limit_s:.0f} s")
+        low = self.lowering.row(row, self.program(row.recipe), limit_s)
+        self.tell(STAGE, f"{row.id}: verifying, at most {limit_s:.0f} s")
+        candidate, found = self.prover.prove(low, self.standards, limit_s)
+        self.lowered.append(low)
+        self.candidates.append(candidate)
+        if found is not None:
+            self.answers[candidate.id] = found
+
+
+def _not_tried(row: Wanted, why: str) -> Candidate:
+    chain = row.recipe
+    return Candidate(
+        id=row.id,
+        target=row.target,
+        recipe=chain.name,
+        precision=chain.precision,
+        status="absent",
+        reason=f"not tried: {why}",
+    )

@@ -1,0 +1,170 @@
+"""What answers in place of the model: a graph of an artefact, opened by its runtime."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from ...errors import BadInput, RunError, TorchportError, first_line
+from ...feed import Arrays, Feed, cast, check_feed, is_batched
+from ...types import FixedBatch, GraphFile, Signature, TensorIO, TensorSpec, Used
+
+if TYPE_CHECKING:
+    pass
+
+
+class Runner(abc.ABC):
+    """An opened graph: a context manager that maps named numpy arrays to named numpy arrays.
+
+    `run` may be called by any number of threads. Where the runtime itself takes one call at a time, they take turns.
+
+    Attributes:
+        signature: the graph's inputs and outputs, as captured.
+        used: what really runs, read back from the runtime.
+
+    Class attributes:
+        concurrent: the runtime answers calls of several threads at once; `_run` is then called so.
+    """
+
+    concurrent: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        signature: Signature,
+        graph: GraphFile,
+        folder: Path,
+        *,
+        device: str = "cpu",
+        provider: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.signature = signature
+        self.graph = graph
+        self.device, self.provider, self.threads = device, provider, threads
+        self.used = Used(library="none", version="0")
+        self._turn = contextlib.nullcontext() if self.concurrent else threading.Lock()
+        self._open(folder / graph.entry)
+
+    @abc.abstractmethod
+    def _open(self, path: Path) -> None:
+        """Load the entry file and set `used`."""
+
+    @abc.abstractmethod
+    def _run(self, feed: Arrays) -> Arrays:
+        """Run on arrays keyed by the runtime's names, contiguous, in the runtime's dtypes; answer likewise."""
+
+    def _close(self) -> None:  # noqa: B027 - most runtimes free their memory with the object
+        """Release what `_open` took."""
+
+    def run(self, feed: Feed) -> Arrays:
+        """Answer one call.
+
+        Args:
+            feed: every input of the signature, of its dtype and shape.
+
+        Returns:
+            Every output of the signature, of its dtype.
+
+        Raises:
+            BadInput: an array is missing, unknown, or of the wrong dtype or shape.
+            RunError: the runtime failed on it.
+        """
+        batch = check_feed(self.signature, feed)
+        try:
+            parts = [self._call(part, size) for part, size in self._split(feed, batch)]
+        except TorchportError:
+            raise
+        except Exception as exc:
+            raise RunError(f"{type(self).__name__} failed on {shapes(feed)}: {first_line(exc)}") from exc
+        return parts[0] if len(parts) == 1 else self._joined(parts)
+
+    def close(self) -> None:
+        """Release the runtime's memory, once the call under way is answered; further calls fail."""
+        with self._turn:
+            self._close()
+
+    def __enter__(self) -> Runner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _split(self, feed: Feed, batch: int | None) -> list[tuple[Feed, int | None]]:
+        """Cut a batch that is greater than the artefact takes into calls that it takes."""
+        most = self._greatest_batch()
+        if batch is None or most is None or batch <= most:
+            return [(feed, batch)]
+        batched = {spec.name for spec in self.signature.inputs if is_batched(spec)}
+        return [
+            (
+                {name: array[i : i + most] if name in batched else array for name, array in feed.items()},
+                min(most, batch - i),
+            )
+            for i in range(0, batch, most)
+        ]
+
+    def _joined(self, parts: Sequence[Arrays]) -> Arrays:
+        """The answers to the parts of a batch as one; an output without a batch axis is that of the first part."""
+        batched = {spec.name for spec in self.signature.outputs if is_batched(spec)}
+        return {
+            name: np.concatenate([part[name] for part in parts]) if name in batched else array
+            for name, array in parts[0].items()
+        }
+
+    def _greatest_batch(self) -> int | None:
+        most: list[int] = []
+        for spec in self.signature.inputs:
+            io = self.graph.io[spec.name]
+            if isinstance(io.batch, FixedBatch):
+                most.append(io.batch.fixed[-1])
+            elif io.batch == "dynamic" and io.max_shape:
+                most.append(io.max_shape[0])
+        return min(most, default=None)
+
+    def _call(self, feed: Feed, batch: int | None) -> Arrays:
+        native = {}
+        for spec in self.signature.inputs:
+            io = self.graph.io[spec.name]
+            native[io.name] = self._to_native(spec, io, np.asarray(feed[spec.name]))
+        with self._turn:
+            answered = self._run(native)
+        outputs = {}
+        for spec in self.signature.outputs:
+            io = self.graph.io[spec.name]
+            if io.name not in answered:
+                raise RunError(f"the runtime gave no output '{io.name}'", f"it gave {sorted(answered)}")
+            array = np.asarray(answered[io.name])
+            if io.layout:
+                array = array.transpose(np.argsort(io.layout))
+            if isinstance(io.batch, FixedBatch) and batch is not None:
+                array = array[:batch]
+            outputs[spec.name] = np.asarray(array, dtype=spec.dtype, order="C")
+        return outputs
+
+    def _to_native(self, spec: TensorSpec, io: TensorIO, array: np.ndarray) -> np.ndarray:
+        for axis, most in enumerate(io.max_shape or ()):
+            if array.shape[axis] > most:
+                raise BadInput(
+                    f"'{spec.name}' is {list(array.shape)}, this artefact takes at most {list(io.max_shape or ())}",
+                    "use another variant or a smaller input",
+                )
+        if isinstance(io.batch, FixedBatch):
+            size = next(fixed for fixed in io.batch.fixed if fixed >= array.shape[0])
+            if size > array.shape[0]:
+                array = np.concatenate([array, np.repeat(array[-1:], size - array.shape[0], axis=0)])
+        if io.dtype != array.dtype.name:
+            array = cast(spec.name, array, io.dtype)
+        if io.layout:
+            array = array.transpose(io.layout)
+        return np.asarray(array, order="C")  # ascontiguousarray would make a scalar one-dimensional
+
+
+def shapes(feed: Feed) -> str:
+    """A feed in words: names, dtypes and shapes."""
+    return ", ".join(f"{name} {np.asarray(array).dtype}{list(np.asarray(array).shape)}" for name, array in feed.items())

@@ -1,0 +1,1 @@
+"""The parts of tasks that are PyTorch: graphs around a model, and splits of it. Every file imports torch."""
