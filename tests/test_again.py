@@ -4,6 +4,7 @@ as it was.
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import sys
 from dataclasses import fields, replace
@@ -12,8 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 
+import torchport
 from torchport.cli import app, deploy, main
-from torchport.deployment.again import ARGUMENTS, command, flag_of
+from torchport.deployment.again import command
+from torchport.deployment.options import OPTIONS
 from torchport.deployment.request import Request
 
 
@@ -51,11 +54,27 @@ def everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Request:
     )
 
 
-def test_every_field_is_a_flag_of_deploy() -> None:
+def test_every_field_is_an_option_of_the_table() -> None:
+    assert sorted(option.field for option in OPTIONS) == sorted({one.name for one in fields(Request)} - {"log"})
+
+
+def test_every_option_of_a_verb_is_in_the_table() -> None:
     from typer.main import get_command
 
-    known = {name for option in get_command(app("deploy")).commands["deploy"].params for name in option.opts}  # type: ignore[attr-defined]
-    assert [one.name for one in fields(Request) if one.name not in ARGUMENTS and flag_of(one.name) not in known] == []
+    expected = {"deploy": OPTIONS, "optimize": OPTIONS, "export": [option for option in OPTIONS if option.export]}
+    for name, options in expected.items():
+        taken = get_command(app(name)).commands[name].params  # type: ignore[attr-defined]
+        told = {one.name: one.help for one in taken if one.name not in ("as_json", "verbose")}
+        assert told == {option.field: option.help for option in options}, name
+        flags = {one.name: one.opts[0] for one in taken if one.name in told and one.name != "source"}
+        assert flags == {option.field: option.flag for option in options if option.name != "source"}, name
+
+
+def test_every_option_is_a_parameter_in_python() -> None:
+    ours = ("source", "output", "log", "progress")
+    for function, options in ((torchport.deploy, OPTIONS), (torchport.export, [one for one in OPTIONS if one.export])):
+        names = set(inspect.signature(function).parameters) - set(ours)
+        assert names == {option.field for option in options} - set(ours), function.__name__
 
 
 def test_what_is_typed_again_asks_for_the_same(everything: Request, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +84,8 @@ def test_what_is_typed_again_asks_for_the_same(everything: Request, monkeypatch:
     unlike = [
         one.name
         for one in fields(Request)
-        if one.name not in ARGUMENTS and getattr(everything, one.name) == getattr(Request("x", Path("y")), one.name)
+        if one.name not in ("source", "output", "log")
+        and getattr(everything, one.name) == getattr(Request("x", Path("y")), one.name)
     ]
     assert unlike == [], "a new field: give it a value here that is not its default"
     monkeypatch.setattr(sys, "argv", shlex.split(command(everything)))
@@ -94,4 +114,14 @@ def test_nothing_tells_of_its_makers_folders(tmp_path: Path) -> None:
             settings={"labels": tmp_path / "l.txt"},
         )
     )
-    assert tmp_path.name not in said and "other" not in said and "--weights w.pt --data photos" in said
+    assert tmp_path.name not in said and "other" not in said and "--weights w.pt " in said and "--data photos " in said
+
+
+def test_text_in_python_is_read_as_on_the_command_line(everything: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torchport import api
+
+    texts = {"targets": "onnx,openvino", "recipes": "auto", "time_s": "20m", "golden": "none", "drop": "aux."}
+    with api._asked("net.py:Net", "net.tport", **texts, weights="w.pt", log="log.txt") as request:
+        assert (request.targets, request.recipes) == (["onnx", "openvino"], ["auto"])
+        assert (request.time_s, request.golden, request.drop) == (1200.0, 0, ("aux.",))
+        assert (request.weights, request.log) == (Path("w.pt"), Path("log.txt"))

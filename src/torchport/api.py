@@ -45,13 +45,14 @@ DataLoader; see `tasks.in_memory.written`.
 
 @contextmanager
 def _asked(source: str | torch.nn.Module, output: str | Path, **fields: Any) -> Iterator[Request]:
-    """A Request for the time of one call; paths may be text, times and golden items as on the command line, data in
-    memory.
-    """
-    from .deployment.request import Request, golden
+    """A Request for the time of one call; text is read as on the command line, and data may be in memory."""
+    from .deployment.options import OPTIONS
+    from .deployment.request import Request
 
-    readers = {**dict.fromkeys(("weights", "log"), Path), "golden": golden}
-    given = {name: read(fields[name]) for name, read in readers.items() if isinstance(fields.get(name), str)}
+    given: dict[str, Any] = {"log": Path(fields["log"])} if fields.get("log") is not None else {}
+    for option in OPTIONS:
+        if isinstance(value := fields.get(option.field), str):
+            given[option.field] = option.read((value,) if option.repeated else value)
     with ExitStack() as stack:
         stack.enter_context(torch_settings.kept(source))
         for name in ("data", "calibration", "test"):
@@ -134,6 +135,7 @@ def capture(
     *,
     task: str | None = None,
     weights: str | Path | None = None,
+    drop: Sequence[str] | None = None,
     arguments: Mapping[str, str] | None = None,
     data: Data = None,
     inputs: Sequence[str] | None = None,
@@ -143,7 +145,15 @@ def capture(
     from .deployment.explore import capture as do
 
     with _asked(
-        source, "capture", task=task, weights=weights, arguments=arguments, data=data, inputs=inputs, settings=settings
+        source,
+        "capture",
+        task=task,
+        weights=weights,
+        drop=drop,
+        arguments=arguments,
+        data=data,
+        inputs=inputs,
+        settings=settings,
     ) as request:
         return do(request, lambda stage, row: None)
 
@@ -154,6 +164,7 @@ def export(
     *,
     task: str | None = None,
     weights: str | Path | None = None,
+    drop: Sequence[str] | None = None,
     arguments: Mapping[str, str] | None = None,
     data: Data = None,
     inputs: Sequence[str] | None = None,
@@ -161,6 +172,7 @@ def export(
     targets: Sequence[str] | None = None,
     recipes: Sequence[str] | None = None,
     calibration: Data = None,
+    seed: int | None = None,
     limit_s: float | None = None,
     log: str | Path | None = None,
     progress: Progress = None,
@@ -168,9 +180,10 @@ def export(
     """Convert a model, check every artefact, and write them to a folder."""
     from .deployment.export import export as do
 
-    fields: dict[str, Any] = {"task": task, "weights": weights, "arguments": arguments, "settings": settings}
+    fields: dict[str, Any] = {"task": task, "weights": weights, "drop": drop, "arguments": arguments}
+    fields |= {"settings": settings}
     fields |= {"data": data, "inputs": inputs, "calibration": calibration}
-    fields |= {"targets": targets, "recipes": recipes or ["fp32"], "limit_s": limit_s, "log": log}
+    fields |= {"targets": targets, "recipes": recipes or ["fp32"], "seed": seed, "limit_s": limit_s, "log": log}
     with _asked(source, output, **fields) as request:
         return do(request, _teller(progress))
 
@@ -181,6 +194,7 @@ def deploy(
     *,
     task: str | None = None,
     weights: str | Path | None = None,
+    drop: Sequence[str] | None = None,
     arguments: Mapping[str, str] | None = None,
     data: Data = None,
     inputs: Sequence[str] | None = None,
@@ -219,7 +233,8 @@ def deploy(
     """
     from .deployment.deploy import deploy as do
 
-    fields: dict[str, Any] = {"task": task, "weights": weights, "arguments": arguments, "settings": settings}
+    fields: dict[str, Any] = {"task": task, "weights": weights, "drop": drop, "arguments": arguments}
+    fields |= {"settings": settings}
     fields |= {"data": data, "inputs": inputs, "calibration": calibration, "test": test, "golden": golden}
     fields |= {"targets": targets, "recipes": recipes, "budget": budget, "require_shown": require_shown}
     fields |= {"prefer": prefer, "profile": profile, "seed": seed, "time_s": time_s, "keep": keep}
@@ -234,7 +249,7 @@ def deploy(
 def _searching(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def searched(*args: P.args, **options: P.kwargs) -> R:
-        from .deployment.request import SEARCH
+        from .deployment.options import SEARCH
 
         options["recipes"] = options.get("recipes") or [SEARCH]
         return function(*args, **options)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from .shared import BundlePath, Json, Progress, Quick, Trust, document, note, typed, verb
+from typing import Annotated
+
+import typer
+
+from ..deployment.options import BY_NAME
+from .shared import BundlePath, Json, Progress, Trust, document, note, typed, verb
+
+Quick = Annotated[bool | None, typer.Option("--quick", help=BY_NAME["quick"].help, show_default=False)]
 
 
 @verb

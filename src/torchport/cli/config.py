@@ -17,45 +17,25 @@ Flags win over the file. Paths are relative to the file.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..deployment.options import OPTIONS, pairs
 from ..errors import BadInput, UsageError, did_you_mean
 
 NAME = "torchport.toml"
-KINDS: dict[str, tuple[type, ...]] = {
-    "source": (str,),
-    "weights": (str,),
-    "drop": (list,),
-    "arg": (dict, list),
-    "data": (str,),
-    "input": (list,),
-    "targets": (str, list),
-    "recipes": (str, list),
-    "budget": (str,),
-    "prefer": (str,),
-    "calibration": (str,),
-    "test": (str,),
-    "seed": (int,),
-    "time": (str, int, float),
-    "quick": (bool,),
-    "require_shown": (bool,),
-    "for": (str,),
-    "keep": (str,),
-    "golden": (int, str),
-    "limit": (int, float),
-    "output": (str,),
-}
+KINDS = {option.name: option.kinds for option in OPTIONS if option.in_file}
 KEYS = tuple(KINDS)
 WORDS = {
     bool: "true or false",
     str: "text",
+    Path: "a path",
     list: "a list of texts",
     dict: "a table",
     int: "a whole number",
     float: "a number",
 }
-PATHS = ("weights", "data", "calibration", "test", "output")
 
 
 def load(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -85,15 +65,20 @@ def load(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _require(key: str, value: Any, kinds: tuple[type, ...]) -> None:
-    if not isinstance(value, kinds) or (isinstance(value, list) and not all(isinstance(one, str) for one in value)):
+    taken = tuple(str if kind is Path else kind for kind in kinds)
+    if not isinstance(value, taken) or (isinstance(value, list) and not all(isinstance(one, str) for one in value)):
         raise UsageError(f"{NAME}: {key} is {value!r}", f"it takes {' or '.join(WORDS[kind] for kind in kinds)}")
 
 
-def merge(flags: dict[str, Any], folder: Path) -> tuple[dict[str, Any], str | None, dict[str, Any]]:
-    """Flags over the file: (merged flags, the task's name or None, the task's facts)."""
+def merge(flags: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Option -> what was typed, or else what the file says; of the task's facts, each for itself."""
     table, task = load(folder)
-    merged = {key: flags.get(key) if flags.get(key) not in (None, [], ()) else table.get(key) for key in KEYS}
-    for key in PATHS:
-        if flags.get(key) is None and merged[key] is not None:
-            merged[key] = folder / str(merged[key])
-    return merged, task.get("name"), {key: value for key, value in task.items() if key != "name"}
+    facts = {key: value for key, value in task.items() if key != "name"}
+    stated = {**table, **({"task": task["name"]} if "name" in task else {}), **({"set": facts} if facts else {})}
+    merged = {**stated, **flags}
+    for option in OPTIONS:
+        if option.name in stated and option.name not in flags and Path in option.kinds:
+            merged[option.name] = folder / str(stated[option.name])
+    if "set" in flags:
+        merged["set"] = {**facts, **pairs(flags["set"], "--set")}
+    return merged

@@ -2,105 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from ..deployment.request import KEEP, PREFER
-from ..targets.base import PROFILES
 from . import options
-from .shared import Json, Progress, Quick, RequireShown, Verbose, again, document, leave, note, typed, verb
+from .shared import Progress, again, document, leave, note, typed
 
 if TYPE_CHECKING:
     from ..deployment.deploy import Outcome
     from ..deployment.request import Request
 
-Budget = Annotated[
-    str | None, typer.Option(help='What must hold, as in "accuracy>=99%,latency<=10ms,size<=8MB,memory<=200MB".')
-]
-Prefer = Annotated[
-    str | None,
-    typer.Option(
-        autocompletion=options.of(lambda: PREFER),
-        help="What decides between candidates that keep the budget: latency, size or memory.",
-    ),
-]
-Calibration = Annotated[
-    Path | None,
-    typer.Option(
-        help="The calibration split: data that recipes learn from; a part of a large --data where it is not given."
-    ),
-]
-Test = Annotated[
-    Path | None,
-    typer.Option(
-        help="The test split: data that only what was chosen answers, once; a part of a large --data where it is not "
-        "given."
-    ),
-]
-Seed = Annotated[int | None, typer.Option(help="Of every random choice.")]
-Time = Annotated[
-    str | None,
-    typer.Option(
-        help="Bounds the whole command, as in 20m: what is verified by then is measured and kept, at least one variant."
-    ),
-]
-For = Annotated[
-    str | None,
-    typer.Option(
-        "--for",
-        autocompletion=options.of(lambda: (*PROFILES, "any")),
-        help="Where it will run: python, server, web, android, ios or any.",
-    ),
-]
-Keep = Annotated[
-    str | None, typer.Option(autocompletion=options.of(lambda: KEEP), help="Variants to keep: front, chosen or all.")
-]
-Golden = Annotated[
-    str | None, typer.Option(help="Golden vectors to keep: how many, none, or a folder of inputs to use.")
-]
 
-
-@verb
-def run(
-    source: options.Source = None,
-    weights: options.Weights = None,
-    drop: options.Drop = None,
-    arg: options.Arg = None,
-    task: options.Task = None,
-    set_: options.Set = None,
-    data: options.Data = None,
-    input_: options.Input = None,
-    targets: options.Targets = None,
-    recipes: options.Recipes = None,
-    budget: Budget = None,
-    prefer: Prefer = None,
-    calibration: Calibration = None,
-    test: Test = None,
-    seed: Seed = None,
-    time: Time = None,
-    for_: For = None,
-    keep: Keep = None,
-    golden: Golden = None,
-    limit: options.Limit = None,
-    quick: Quick = None,
-    require_shown: RequireShown = False,
-    output: options.Output = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+@options.taking(options.DEPLOY)
+def run(*, as_json: bool, verbose: bool, **flags: Any) -> None:
     """From a trained model to a chosen, verified Bundle."""
     from ..deployment.request import Request
 
-    flags = {
-        "source": source, "weights": weights, "drop": drop, "arg": arg, "data": data, "input": input_, "targets":
-        targets, "recipes": recipes,
-        "budget": budget, "prefer": prefer, "calibration": calibration, "test": test, "seed": seed, "time": time, "for":
-        for_, "keep": keep, "golden": golden, "limit": limit, "quick": quick, "require_shown": require_shown or None,
-        "output": output,
-    }  # fmt: skip
-    request = Request(**options.resolve(flags, task, set_), log=Path("/dev/stderr") if verbose else None)
+    request = Request(**options.resolve(flags), log=options.log(verbose=verbose))
     outcome = build(request)
     finish(outcome, request, as_json=as_json)
     if outcome.interrupted:

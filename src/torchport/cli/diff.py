@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from ..deployment.options import BY_NAME
 from ..errors import BudgetNotMet
-from .shared import Json, Progress, RequireShown, Trust, document, note, typed, verb
+from .shared import Json, Progress, Trust, document, note, typed, verb
 
 Old = Annotated[Path, typer.Argument(metavar="OLD", help="The Bundle in use.")]
 New = Annotated[Path, typer.Argument(metavar="NEW", help="The Bundle that is to replace it.")]
@@ -25,6 +26,8 @@ Variant = Annotated[
     str,
     typer.Option(help="The id of the variant of both, or OLD_ID,NEW_ID; what each Bundle chose where it is left out."),
 ]
+
+RequireShown = Annotated[bool, typer.Option("--require-shown", help=BY_NAME["require_shown"].help, show_default=False)]
 
 
 @verb

@@ -4,39 +4,22 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from . import options
-from .shared import Json, Progress, Verbose, again, document, leave, note, typed, verb
+from .shared import Progress, again, document, leave, note, typed
 
 
-@verb
-def run(
-    source: options.Source = None,
-    weights: options.Weights = None,
-    drop: options.Drop = None,
-    arg: options.Arg = None,
-    task: options.Task = None,
-    set_: options.Set = None,
-    data: options.Data = None,
-    input_: options.Input = None,
-    targets: options.Targets = None,
-    recipes: options.Recipes = None,
-    limit: options.Limit = None,
-    output: options.Output = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+@options.taking(options.EXPORT)
+def run(*, as_json: bool, verbose: bool, **flags: Any) -> None:
     """Convert a model without choosing: one folder a target, each checked against the model."""
     from ..deployment.export import ExportDocument, export
     from ..deployment.request import Request
     from ..deployment.rows import INTERRUPTED
     from . import tables
 
-    flags = {
-        "source": source, "weights": weights, "drop": drop, "arg": arg, "data": data, "input": input_,
-        "targets": targets, "recipes": recipes or "fp32", "limit": limit, "output": output,
-    }  # fmt: skip
-    request = Request(**options.resolve(flags, task, set_), log=Path("/dev/stderr") if verbose else None)
+    flags["recipes"] = flags["recipes"] or "fp32"
+    request = Request(**options.resolve(flags), log=options.log(verbose=verbose))
     with Progress() as progress:
         rows = export(request, progress.tell)
     stopped = any(row.reason == f"not tried: {INTERRUPTED}" for row in rows)

@@ -11,6 +11,6 @@ from . import deploy
 @functools.wraps(deploy.run)
 def run(*args: Any, **flags: Any) -> None:
     """Every flag of `deploy`; `--recipes` limits the search to what it names."""
-    from ..deployment.request import SEARCH
+    from ..deployment.options import SEARCH
 
     deploy.run(*args, **{**flags, "recipes": flags.get("recipes") or SEARCH})

@@ -9,8 +9,9 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from ..deployment.options import pairs
 from ..types import MOST_THREADS
-from .shared import BundlePath, Json, Trust, document, leave, note, pairs, verb
+from .shared import BundlePath, Json, Trust, document, leave, note, verb
 
 Inputs = Annotated[
     list[Path] | None, typer.Argument(metavar="[INPUT...]", help="Files or folders that the task takes.")

@@ -29,22 +29,6 @@ P = ParamSpec("P")
 CLICK: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 """What typer raises of a call that it cannot read: of its own copy of click, which it does not name in public."""
 
-Quick = Annotated[
-    bool | None,
-    typer.Option(
-        "--quick",
-        help="Time everything for a moment only: sooner done, less sure. TORCHPORT_QUICK=1 stands for it.",
-        show_default=False,
-    ),
-]
-RequireShown = Annotated[
-    bool,
-    typer.Option(
-        "--require-shown",
-        help="Exit code 4 also where the budget is not shown to be kept; without it, 0 means not refuted.",
-        show_default=False,
-    ),
-]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show what converters and runtimes print.")]
 Trust = Annotated[bool, typer.Option("--trust", help="Open variants that can run code of whoever made the Bundle.")]
@@ -211,21 +195,3 @@ def note(line: str) -> None:
 def typed(*words: object) -> str:
     """Words as they are typed in a shell: quoted where they have to be."""
     return shlex.join(map(str, words))
-
-
-def pairs(texts: list[str], flag: str) -> dict[str, str]:
-    """`key=value` texts as a dict; UsageError for anything else."""
-    found = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise UsageError(f"{flag} {text}: not key=value", f"write {flag} key=value")
-        found[key.strip()] = value
-    return found
-
-
-def names(text: str | None) -> list[str] | None:
-    """A comma-separated list; None for `auto` and for nothing."""
-    if text is None or text == "auto":
-        return None
-    return [part.strip() for part in text.split(",") if part.strip()]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from ..deployment.options import task_names
 from . import options
 from .shared import Json, document, verb
 
@@ -13,7 +14,7 @@ Name = Annotated[
     str | None,
     typer.Argument(
         metavar="[NAME]",
-        autocompletion=options.of(options.tasks),
+        autocompletion=options.of(task_names),
         help="A task: what can be set, the data it takes, how it is judged.",
     ),
 ]

@@ -1,4 +1,4 @@
-"""The command line that repeats a deploy, written from the fields of its Request: a new field is a flag of its name."""
+"""The command line that repeats a deploy: the table of options, written with the fields of its Request."""
 
 from __future__ import annotations
 
@@ -9,53 +9,35 @@ from pathlib import Path
 from typing import Any
 
 from ..tasks.parts import written
+from .options import OPTIONS, Option
 from .request import Request
 
-FLAGS = {
-    "arguments": "--arg",
-    "inputs": "--input",
-    "settings": "--set",
-    "profile": "--for",
-    "time_s": "--time",
-    "limit_s": "--limit",
-}
-"""Fields of a Request whose flags have other names."""
-
-REPEATED = ("--input", "--drop")
-"""Flags that are given once a text."""
-
-ARGUMENTS = ("source", "output", "log")
-"""Fields that are no flags: what is deployed, and where to."""
+ARGUMENTS = ("source", "output")
+"""Options that every command has: what is deployed, and where to."""
 
 
 def command(request: Request) -> str:
     """`torchport deploy ...` with everything that was asked for, to be typed where its files are: of a path there is
     the last part, for a report travels, and where its maker keeps files is nobody's business."""
     source = request.source if isinstance(request.source, str) else type(request.source).__name__
+    defaults = {one.name: one.default for one in fields(request)}
     words = ["torchport", "deploy", _named(source)]
-    for one in fields(request):
-        value = getattr(request, one.name)
-        if one.name not in ARGUMENTS and (one.default is MISSING or value != one.default):
-            words += _flag(flag_of(one.name), value)
+    for option in OPTIONS:
+        value, default = getattr(request, option.field), defaults[option.field]
+        if option.name not in ARGUMENTS and (default is MISSING or value != default):
+            words += _flag(option, value)
     return shlex.join([*words, "-o", _named(str(request.output))])
 
 
-def flag_of(field: str) -> str:
-    """The flag that fills a field of a Request."""
-    return FLAGS.get(field, f"--{field.replace('_', '-')}")
-
-
-def _flag(flag: str, value: Any) -> Iterator[str]:
+def _flag(option: Option, value: Any) -> Iterator[str]:
     if isinstance(value, bool):
-        yield from [flag] if value else []
-    elif isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from (flag, f"{key}={_text(one)}")
-    elif flag in REPEATED:
-        for one in value:
-            yield from (flag, one)
+        yield from [option.flag] if value else []
+    elif option.repeated:
+        texts = [f"{key}={_text(one)}" for key, one in value.items()] if isinstance(value, Mapping) else value
+        for text in texts:
+            yield from (option.flag, text)
     elif value is not None:
-        yield from (flag, "none" if flag == "--golden" and value == 0 else _text(value))
+        yield from (option.flag, "none" if option.name == "golden" and value == 0 else _text(value))
 
 
 def _text(value: Any) -> str:

@@ -18,20 +18,10 @@ from ..targets.base import PROFILES
 from ..tasks import tasks
 from ..timing.candidates import quick_by_default
 from ..types import Budget
+from .options import KEEP, PREFER, SEARCH
 
 if TYPE_CHECKING:
     import torch
-
-SEARCH = "auto"
-"""What stands for recipes that are to be searched for."""
-
-PREFER = ("latency", "size", "memory")
-KEEP = ("front", "chosen", "all")
-
-
-def golden(text: str) -> int | Path:
-    """What `--golden` says: how many items, `none` of them, or a folder with them."""
-    return 0 if text == "none" else int(text) if text.isdigit() else Path(text)
 
 
 @dataclass(frozen=True)
