@@ -12,6 +12,7 @@ from torch import nn
 
 from targets.helpers import program_of
 from torchport.frontend.program import Program
+from torchport.system import cache
 from torchport.targets.base import ExportOptions
 from torchport.targets.pt2 import Pt2
 from torchport.types import Artifact, GraphFile, TensorIO
@@ -109,5 +110,13 @@ def test_a_damaged_entry_is_made_again(tmp_path: Path, own: Path, name: str, cha
 def test_nothing_is_kept_where_caching_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCHPORT_CACHE", "off")
     export(program(Scores(2.0)), tmp_path / "first")
+    export(program(Scores(2.0)), tmp_path / "second")
+    assert DONE == ["model", "scores"] * 2
+
+
+def test_a_change_of_the_code_that_converts_converts_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(program(Scores(2.0)), tmp_path / "first")
+    read, changed = cache.digest, {"decompositions.py"}
+    monkeypatch.setattr(cache, "digest", lambda path: "changed" if path.name in changed else read(path))
     export(program(Scores(2.0)), tmp_path / "second")
     assert DONE == ["model", "scores"] * 2

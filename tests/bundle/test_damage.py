@@ -52,6 +52,14 @@ def test_a_broken_rule_is_refused_in_one_line(sound: Path, rule: str) -> None:
     assert str(caught.value).isprintable() and len(str(caught.value)) < 1000 and caught.value.hint
 
 
+def test_a_key_that_stands_twice_is_refused(sound: Path) -> None:
+    manifest = sound / "torchport.json"
+    text = manifest.read_text("utf-8")
+    manifest.write_text(text.replace('"schema":', '"name": "another", "schema":', 1), "utf-8")
+    with pytest.raises(BundleError, match="the key 'name' stands twice"):
+        Bundle(sound)
+
+
 @pytest.mark.parametrize("value", mutations.POOL, ids=lambda value: repr(value)[:20])
 @pytest.mark.parametrize(
     "name", [name for name in tasks.names() if tasks.entries()[name].path.startswith("torchport.")]

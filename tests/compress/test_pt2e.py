@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
+from torch.nn.utils import parametrizations
 
 from torchport.compress import Workshop, parse
 from torchport.compress.layers import tensors
@@ -46,6 +49,23 @@ def test_the_signature_stays_whatever_forward_calls_its_arguments(module):
     assert {name: value.tolist() for name, value in after.items()} == {
         name: value.tolist() for name, value in before.items()
     }
+
+
+@pytest.mark.parametrize("wrap", [parametrizations.spectral_norm, parametrizations.orthogonal])
+def test_weights_that_are_computed_from_others_are_quantised(
+    wrap: Callable[[torch.nn.Module], torch.nn.Module],
+) -> None:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(wrap(torch.nn.Linear(8, 8)), torch.nn.Softplus(), torch.nn.Linear(8, 4)).eval()
+    rows = np.random.default_rng(0).standard_normal((16, 8), dtype=np.float32)
+    graph = capture_graph("model", model, {"": rows[:2]})
+    program = Program({"model": graph})
+    work = Workshop(program, {"model": [{"input": row[None]} for row in rows]}, seed=0)
+    made = parse("int8_static").apply(program, work).graphs["model"]
+    with torch.no_grad():
+        torch.testing.assert_close(
+            made.callable()(torch.tensor(rows[:2])), model(torch.tensor(rows[:2])), atol=0.1, rtol=0
+        )
 
 
 class Tail(torch.nn.Module):

@@ -121,9 +121,9 @@ def test_chance_of_another_generator_is_refused_too(kind: str) -> None:
     ("kind", "named"),
     [
         ("running", r"buffer 'level', at .*test_nature\.py:\d+ in running: self\.level\.mul_"),
-        ("assigned", "buffer 'level'"),
-        ("counted", "attribute 'calls'"),
-        ("remembered", "attribute 'last'"),
+        ("assigned", r"buffer 'level', at .*test_nature\.py:\d+ in assigned: self\.level = "),
+        ("counted", r"attribute 'calls', at .*test_nature\.py:\d+ in counted: self\.calls \+= 1"),
+        ("remembered", r"attribute 'last', at .*test_nature\.py:\d+ in remembered"),
     ],
 )
 def test_answers_that_depend_on_earlier_calls_name_what_is_kept(kind: str, named: str) -> None:

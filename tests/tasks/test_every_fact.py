@@ -66,6 +66,17 @@ def test_every_fact_can_be_set_and_impossible_values_are_refused(name, resolved)
 
 
 @pytest.mark.parametrize("name", tasks.names())
+def test_no_count_is_without_a_bound(name, resolved):
+    task, settings = resolved[name]
+    for fact in set(task.defaults) - FREE - set(FACTS) - {"language", "alphabet"}:
+        try:
+            facts, _ = task.resolve({**settings, fact: "1" + "0" * 18}, {})
+        except UsageError:
+            continue
+        assert isinstance(np.ravel(facts[fact])[0], float), f"{fact}={facts[fact]!r}"
+
+
+@pytest.mark.parametrize("name", tasks.names())
 def test_when_a_bundle_is_opened_a_fact_is_changed_or_refused(name, resolved):
     task, settings = resolved[name]
     facts, _ = task.resolve(settings, {})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 import msgspec
@@ -166,6 +167,7 @@ def decode(raw: bytes, where: str) -> Manifest:
         BundleError: not JSON, not a manifest, or written by a newer torchport.
     """
     try:
+        json.loads(raw, object_pairs_hook=_once)
         version = msgspec.json.decode(raw, type=_Version).schema
     except UNREADABLE as exc:
         raise BundleError(f"{where}: {NAME} is not a manifest ({_said(exc)})", "ask for the Bundle again") from exc
@@ -182,6 +184,14 @@ def decode(raw: bytes, where: str) -> Manifest:
         raise BundleError(
             f"{where}: {NAME} does not follow its schema ({_said(exc)})", "ask for the Bundle again"
         ) from exc
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    """Refuse an object that has a key twice: readers differ on which of the two counts."""
+    keys = [key for key, _ in pairs]
+    if len(set(keys)) != len(keys):
+        twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+        raise ValueError(f"the key '{twice[:60]}' stands twice in one object")
 
 
 def _said(exc: BaseException) -> str:

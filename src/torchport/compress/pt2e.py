@@ -45,8 +45,9 @@ def quantise(program: Program, recipe: str, convert: Callable[[GraphProgram], to
             raise
         except Exception as exc:  # the quantisers raise whatever their passes raise
             raise UnsupportedByTarget(
-                f"{recipe} cannot quantise graph '{graph.name}': {first_line(exc)}",
-                "try another recipe",
+                f"{recipe} cannot quantise graph '{graph.name}': one of the quantiser's passes fails on it "
+                f"({first_line(exc, kind=False) or 'it expects another graph'})",
+                "try another recipe, such as int8_weights, which rounds weights alone",
             ) from exc
 
     return program.changed(one, IMPORTS)
@@ -54,13 +55,28 @@ def quantise(program: Program, recipe: str, convert: Callable[[GraphProgram], to
 
 def opened(graph: GraphProgram, recipe: str) -> GraphModule:
     """A copy of the exported graph's module, to be changed. It checks no guards, which would be captured with what is
-    made of it.
+    made of it. Weights that are computed from others (spectral norm, orthogonal layers) are tensors of their own in it:
+    quantisers look for a tensor.
 
     Raises:
         UnsupportedByTarget: the graph was not exported.
     """
+    import torch
+    from torchao.quantization.pt2e.constant_fold import constant_fold
+
     made: GraphModule = graph.need_exported(recipe).module(check_guards=False)
+    if any(_is_computed(node) for node in made.graph.nodes):
+        with torch.no_grad():
+            constant_fold(made, _is_computed)
     return made
+
+
+def _is_computed(node: Node) -> bool:
+    """Whether a node makes the weight of a product; `constant_fold` asks only of those that no input reaches."""
+    products = ("aten.linear", "aten.conv", "aten.mm", "aten.matmul")
+    return node.op == "call_function" and any(
+        str(user.target).startswith(products) and user.args[1] is node for user in node.users
+    )
 
 
 def x86_quantizer(*, training: bool = False, floats: Collection[str] = ()) -> Any:

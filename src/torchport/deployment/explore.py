@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ..bundle.grammar import NAME, printable
 from ..choice.limits import answers_short
 from ..compress import Chain, Link, Workshop
-from ..errors import BadInput, MissingDependency, ParityError, RunError, TorchportError, UsageError
+from ..errors import BadInput, CaptureError, MissingDependency, ParityError, RunError, TorchportError, UsageError
 from ..system import cache, isolate
 from ..system.clock import SEARCH_SHARE, Clock
 from ..targets import targets
@@ -298,10 +299,27 @@ def capture(request: Request, tell: Tell, log: Path | None = None) -> Assembled:
     check_calibration(request, tasks.get(name), source)
     with hushed():
         assembled = assemble(source, tasks.get(name), request.settings, request.data, request.inputs)
+    need_names(assembled)
     for graph in assembled.program.graphs.values():
         if "batch" in graph.said:
             warnings.warn(graph.said["batch"], RuntimeWarning, stacklevel=2)
     return assembled
+
+
+def need_names(assembled: Assembled) -> None:
+    """See that every input and output has a name that a Bundle may hold, before anything is exported.
+
+    Raises:
+        CaptureError: names the first that has not.
+    """
+    for signature in assembled.graphs.values():
+        for what, specs in (("input", signature.inputs), ("output", signature.outputs)):
+            for spec in specs:
+                if not NAME.fullmatch(spec.name):
+                    raise CaptureError(
+                        f"the model's {what} '{printable(spec.name)[:80]}' has a name that no Bundle may hold",
+                        "name it with letters, digits and . : / @ + = , # % & * [ ] - _, at most 256 of them",
+                    )
 
 
 def check_calibration(request: Request, task: Task, source: Source) -> None:
@@ -346,7 +364,9 @@ def need_one(candidates: Sequence[Candidate], lowered: Sequence[Lowered]) -> Non
         )
     errors = [low.error for low in lowered if low.error]
     if len(errors) < len(lowered):
-        raise RunError(f"no artefact runs here ({reasons})", "see `torchport doctor`, or try other targets")
+        raise RunError(
+            f"no artefact runs here ({reasons})", "try other targets; `torchport doctor` lists what works here"
+        )
     telling = next((error for error in errors if not isinstance(error, MissingDependency)), errors[0])
     raise type(telling)(f"nothing could be made ({reasons})", telling.hint)
 

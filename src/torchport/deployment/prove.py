@@ -18,6 +18,7 @@ from ..targets import Runner, Target, targets
 from ..tasks import Item, Pipeline, Plan
 from ..types import PLAIN, Artifact, Candidate, Levels, Parity
 from ..verification.accuracy import Answered, answered, judge, mean_grade, results_of
+from ..verification.edge_items import edge_trials
 from ..verification.examine import Allowed, Examined, Known, examine, outputs_of, stages
 from ..verification.parity import Tally, key_of
 from ..verification.spool import Spool
@@ -53,6 +54,7 @@ class Proven:
         host: host steps held against the graphs that answer alike.
         outputs: the model graph's outputs for every item; with `scales`, output name -> its greatest value.
         examples: graph -> a real feed.
+        items: the user's items.
     """
 
     plan: Plan
@@ -65,17 +67,19 @@ class Proven:
     outputs: Spool = field(repr=False)
     scales: Mapping[str, float]
     examples: Mapping[str, Arrays] = field(repr=False)
+    items: Sequence[Item] = field(repr=False)
 
     @cached_property
     def trials(self) -> list[Trial]:
         """What the reference answers where no item leads: other sizes of each graph's free dimensions; edge values
-        where users give tensors.
+        where users give tensors, else inputs at the edge of what the task takes.
         """
-        return [
+        sized = [
             one
             for name, example in self.examples.items()
             for one in trials(name, example, self.runners[name], edges=self.plan.task.takes_tensors)
         ]
+        return sized + edge_trials(self.plan, self.items, self.runners, self.examples)
 
     def known(self, trained: Sequence[Trace] = ()) -> Known:
         """All that an artefact is held against."""
@@ -137,7 +141,10 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
             "the exported step would answer otherwise than the host's; report the facts and a picture that shows it",
         )
     examples = {name: graph.examples for name, graph in assembled.program.graphs.items()}
-    return Proven(plan, traces, answers, unreadable, mean_grade(answers), host, runners, outputs, scales, examples)
+    accuracy = mean_grade(answers)
+    return Proven(
+        plan, traces, answers, unreadable, accuracy, host, runners, outputs, scales, examples, assembled.items
+    )
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ..errors import TorchportError
+from ..system import isolate
 from ..system.clock import ROWS_SHARE, Clock
-from ..types import Candidate
+from ..targets import targets
+from ..types import PLAIN, Candidate
+from ..verification.culprit import culprit
 from .lower import Lowered, Lowering, Wanted
 from .prove import Prover
 
@@ -75,10 +80,29 @@ class Rows:
         low = self.lowering.row(row, self.program(row.recipe), limit_s)
         self.tell(STAGE, f"{row.id}: verifying, at most {limit_s:.0f} s")
         candidate, found = self.prover.prove(low, self.standards, limit_s)
+        if candidate.status == "failed":
+            candidate = self._explained(low, candidate, limit_s)
         self.lowered.append(low)
         self.candidates.append(candidate)
         if found is not None:
             self.answers[candidate.id] = found
+
+    def _explained(self, low: Lowered, candidate: Candidate, limit_s: float) -> Candidate:
+        """A failed row whose reason names the operator and the user's line, where they can be told."""
+        program = self.program(low.wanted.recipe)
+        if low.wanted.recipe.name != PLAIN or isinstance(program, TorchportError):
+            return candidate
+        said = candidate.reason or ""
+        stage = candidate.parity.stage if candidate.parity else None
+        told = stage or next((name for name in program.graphs if f"graph '{name}'" in said), None)
+        graph = program.graphs.get(told or "") or program.graphs[program.weighted[0]]
+        self.tell(STAGE, f"{low.wanted.id}: looking for the operator that it fails on")
+        target, log = targets.get(low.wanted.target), self.lowering.log
+        try:
+            found = isolate.call(culprit, target, graph, said, log=log, limit_s=limit_s, what=low.wanted.id)
+        except TorchportError:
+            return candidate
+        return candidate if found is None else msgspec.structs.replace(candidate, reason=f"{said} (operator: {found})")
 
 
 def _not_tried(row: Wanted, why: str) -> Candidate:

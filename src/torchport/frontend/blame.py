@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import linecache
+import re
 import sys
 import sysconfig
 import traceback
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _OURS = Path(__file__).resolve().parents[1]
 _STDLIB = sysconfig.get_paths()["stdlib"]
+_TRACED = re.compile(r'File "([^"]+)", line (\d+), in (\w+)(?:\n[ ]+(.*))?')
 
 
 class Place(NamedTuple):
@@ -102,14 +104,27 @@ def _chain(exc: BaseException) -> Iterator[BaseException]:
 
 def _is_foreign(frame: FrameType) -> bool:
     """Whether a frame is neither torch's nor torchport's nor the standard library's."""
+    file = frame.f_code.co_filename
+    return not (file.startswith("<") or _is_torch(file))  # generated code, the import machinery
+
+
+def _is_torch(file: str) -> bool:
+    """Whether a file is torch's, torchport's or the standard library's."""
     import torch
 
-    file = frame.f_code.co_filename
-    if file.startswith("<"):  # generated code, the import machinery
-        return False
     path = Path(file)
-    return not (
+    return (
         path.is_relative_to(Path(torch.__file__).parent)
         or path.is_relative_to(_OURS)
         or (path.is_relative_to(_STDLIB) and "site-packages" not in path.parts)
     )
+
+
+def line_of_trace(trace: str) -> Place | None:
+    """The last line of the user's own code in a stack trace as torch.export keeps it, else that of a library other than
+    torch."""
+    lines = [found for found in _TRACED.findall(trace) if not (found[0].startswith("<") or _is_torch(found[0]))]
+    own = [found for found in lines if "site-packages" not in found[0]]
+    for file, line, function, text in reversed(own or lines):
+        return Place(shown(file), int(line), function, text.strip())
+    return None

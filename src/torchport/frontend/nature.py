@@ -179,7 +179,7 @@ def _by_state(
             str(place)
             for tensor in _named(call, changed)
             if (place := found.written.get(tensor.untyped_storage().data_ptr()))
-        ]
+        ] or _assigned(call, before, changed)
         decided = f"; it also decides by a tensor's value, at {found.decided[-1]}" if found.decided else ""
         raise CaptureError(
             f"forward changes its {kind} {names}{', at ' + places[0] if places else ''}, so that answers depend on "
@@ -191,6 +191,25 @@ def _by_state(
 def _named(call: Call, names: Sequence[str]) -> list[torch.Tensor]:
     buffers = dict(call.module.named_buffers())
     return [buffers[name] for name in names if name in buffers]
+
+
+def _assigned(call: Call, before: Kept, names: Sequence[str]) -> list[str]:
+    """The lines where forward gives attributes of these names another value, as in `self.level = self.level + x`."""
+    paths = {id(part): path for path, part in call.module.named_modules()}
+    places: dict[str, Place | None] = {}
+    plain = torch.nn.Module.__setattr__
+
+    def assign(module: torch.nn.Module, name: str, value: Any) -> None:
+        places.setdefault(f"{paths.get(id(module), '')}.{name}".lstrip("."), here())
+        plain(module, name, value)
+
+    before.restore()
+    torch.nn.Module.__setattr__ = assign  # type: ignore[assignment,method-assign]
+    try:
+        call.run()
+    finally:
+        torch.nn.Module.__setattr__ = plain  # type: ignore[method-assign]
+    return [str(place) for name in names if (place := places.get(name))]
 
 
 def _by_batch(call: Call, reference: Answer, found: Watched, batched: Sequence[str]) -> str | None:

@@ -33,6 +33,14 @@ if TYPE_CHECKING:
 
 _METHOD = "forward"
 _DELEGATE = "XnnpackBackend"
+_ERRORS = {
+    "0x12": "an operator refuses its inputs",
+    "0x14": "the runtime lacks an operator",
+    "0x21": "the memory planned for the greatest sizes is not to be had",
+    "0x23": "the file is damaged, or of another version",
+}
+"""What the runtime's error codes mean."""
+
 WEIGHTY = 1000
 """Constants that a graph around the model must hold to be given to XNNPACK."""
 
@@ -79,9 +87,19 @@ class ExecuTorchRunner(Runner):
         names = [self.graph.io[spec.name].name for spec in self.signature.outputs]
         return {name: np.asarray(tensor) for name, tensor in zip(names, answer, strict=True)}
 
+    def _said(self, exc: Exception) -> str:
+        return meaning(super()._said(exc))
+
     def _close(self) -> None:
         self._method = self._program = None
         self._opened.discard(self)
+
+
+def meaning(text: str) -> str:
+    """What the runtime says, its error code in words where that is known."""
+    code = re.search(r"error:? (0x:?[0-9a-f]+)", text)
+    said = _ERRORS.get(code[1].replace(":", "")) if code else None
+    return f"{said} ({text})" if said else text
 
 
 class ExecuTorch(Target):

@@ -7,6 +7,7 @@ are the signature's. The runtime's own optimised form of it depends on the CPU, 
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -135,6 +136,11 @@ class OnnxRunner(Runner):
             raise RunError("this ONNX Runtime session is closed")
         return dict(zip(self._outputs, self._runs.run(self._outputs, feed), strict=True))
 
+    def _said(self, exc: Exception) -> str:
+        text = super()._said(exc)
+        found = re.search(r"running (\w+) node\. Name:'[^']*' Status Message: (.*)", text)
+        return f"{found[1]}: {found[2]}" if found else re.sub(r"\w+: \[ONNXRuntimeError\] : \d+ : \w+ : ", "", text)
+
     def _close(self) -> None:
         self._runs = None
 
@@ -214,10 +220,17 @@ def _by_dynamo(graph: GraphProgram, entry: Path) -> list[str]:
         while innermost.__cause__:
             innermost = innermost.__cause__
         raise UnsupportedByTarget(
-            f"onnx cannot express graph '{graph.name}': {first_line(innermost, kind=False)}",
+            f"onnx cannot express graph '{graph.name}': {_said(innermost)}",
             "replace that operator, or leave this target out",
         ) from exc
     return [one.name for one in program_inputs(exported)]
+
+
+def _said(exc: BaseException) -> str:
+    """What the exporter fails on, without its own names for it."""
+    text = first_line(exc, kind=False)
+    missing = re.search(r"No ONNX function found for <OpOverload\(op='([\w.]+)', overload='(\w+)'\)>", text)
+    return f"it has no form of {missing[1]}.{missing[2]}" if missing else text
 
 
 def _by_torchscript(graph: GraphProgram, entry: Path) -> list[str]:

@@ -247,9 +247,12 @@ def _convert(graph: GraphProgram) -> Any:
     try:
         return frontend.convert(model)
     except OpConversionFailure as exc:
-        said = [line.removeprefix("-- ") for line in str(exc).splitlines() if line.startswith("-- ")]
+        said = re.findall(
+            r"^-- (?:No conversion rule found for operations|Conversion is failed for): (.*)$", str(exc), re.M
+        )
+        missing = ", ".join(dict.fromkeys(", ".join(said).replace("::", ".").split(", ")))
         raise UnsupportedByTarget(
-            f"openvino cannot express graph '{graph.name}': {'; '.join(said) or exc}",
+            f"openvino cannot express graph '{graph.name}': it has no form of {missing or exc}",
             "replace that operator, or leave this target out",
         ) from exc
 

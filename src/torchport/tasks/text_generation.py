@@ -112,9 +112,9 @@ class TextGeneration(Task):
             "context": None if facts["context"] is None else tokens.whole("context", facts["context"]),
             "max_new_tokens": tokens.whole("max_new_tokens", facts["max_new_tokens"]),
             "temperature": speaking.number("temperature", facts["temperature"], 0, 100),
-            "top_k": int(speaking.number("top_k", facts["top_k"], 0)),
+            "top_k": int(speaking.number("top_k", facts["top_k"], 0, tokens.MOST)),
             "top_p": speaking.number("top_p", facts["top_p"], 0, 1),
-            "seed": int(speaking.number("seed", facts["seed"], 0)),
+            "seed": int(speaking.number("seed", facts["seed"], 0, 2**53)),
             "stop": [stop] if isinstance(stop, str) else list(map(str, stop)),
             **{name: speaking.token_list(name, facts[name]) for name in ("end", "suppress")},
         }

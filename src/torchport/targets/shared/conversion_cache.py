@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ..base import ExportOptions, Target
 
 _INDEX = "converted.json"
+_CONVERTING = ("frontend", "targets", "targets/shared")
+"""Folders of modules whose code decides what a conversion makes of a graph: folding, decompositions, every exporter."""
 
 
 class Converted(msgspec.Struct, frozen=True):
@@ -163,7 +165,10 @@ def _versions(target: Target) -> list[str]:
 
 
 def _own_code(target: Target) -> str:
-    """A hash of the target's source: one that is being written converts anew; empty where it has none."""
+    """A hash of the code that converts: the target's source, and the modules of this package that rewrite a graph or
+    say how its file is spelled. One that is being written converts anew; empty where the target has no source."""
     with contextlib.suppress(OSError, TypeError):
-        return cache.digest(Path(inspect.getfile(type(target))))
+        own = Path(inspect.getfile(type(target)))
+        ours = sorted(path for folder in _CONVERTING for path in (Path(__file__).parents[2] / folder).glob("*.py"))
+        return hashlib.sha256("".join(cache.digest(path) for path in (own, *ours)).encode()).hexdigest()
     return ""

@@ -62,6 +62,10 @@ class Runner(abc.ABC):
     def _close(self) -> None:  # noqa: B027 - most runtimes free their memory with the object
         """Release what `_open` took."""
 
+    def _said(self, exc: Exception) -> str:
+        """What the runtime failed with, in words for whoever called it."""
+        return first_line(exc)
+
     def run(self, feed: Feed) -> Arrays:
         """Answer one call.
 
@@ -81,7 +85,7 @@ class Runner(abc.ABC):
         except TorchportError:
             raise
         except Exception as exc:
-            raise RunError(f"{type(self).__name__} failed on {shapes(feed)}: {first_line(exc)}") from exc
+            raise RunError(f"{type(self).__name__} failed on {shapes(feed)}: {self._said(exc)}") from exc
         return parts[0] if len(parts) == 1 else self._joined(parts)
 
     def close(self) -> None:

@@ -38,6 +38,9 @@ ABOUT: Mapping[str, str] = {
 GREATEST_SIDE = 4096
 """Bound of `resize` and `crop`: a mistyped size must not ask for gigabytes."""
 
+MOST = 2**30
+"""Greatest value of a whole number that a setting gives, where nothing says less."""
+
 _WORDS: Mapping[str, Any] = {"none": None, "null": None, "true": True, "false": False}
 
 
@@ -113,14 +116,13 @@ def _check_together(facts: Mapping[str, Any], free: bool) -> None:
         raise UsageError("reducing_gap averages pixels, antialias=false does not", "give one of the two")
 
 
-def whole(name: str, value: Any, *, least: int = 1, most: int | None = None) -> int:
+def whole(name: str, value: Any, *, least: int = 1, most: int = MOST) -> int:
     """A whole number within bounds; raises UsageError."""
     is_whole = (
         isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value == int(value)
     )
-    if not is_whole or value < least or (most is not None and value > most):
-        bounds = f"{least} or more" if most is None else f"{least} to {most}"
-        raise UsageError(f"{name} is {value!r}", f"it takes a whole number, {bounds}")
+    if not is_whole or not least <= value <= most:
+        raise UsageError(f"{name} is {value!r}", f"it takes a whole number, {least} to {most}")
     return int(value)
 
 

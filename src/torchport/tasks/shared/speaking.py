@@ -110,6 +110,10 @@ def text_of(ids: Sequence[int], path: Path) -> str:
     return text
 
 
+MOST_TOKENS = 2**24
+"""More than any vocabulary has."""
+
+
 def token_list(name: str, value: Any) -> list[int] | None:
     """A setting that is token ids: a list, or numbers joined by commas; raises UsageError."""
     if value is None:
@@ -119,8 +123,8 @@ def token_list(name: str, value: Any) -> list[int] | None:
         ids = [int(part) for part in parts]
     except (TypeError, ValueError):
         ids = [-1]
-    if any(token < 0 for token in ids):
-        raise UsageError(f"{name}={value} is no list of token ids", f"such as {name}=0 or {name}=2,5")
+    if any(not 0 <= token < MOST_TOKENS for token in ids):
+        raise UsageError(f"{name}={str(value)[:80]} is no list of token ids", f"such as {name}=0 or {name}=2,5")
     return ids
 
 

@@ -39,6 +39,9 @@ CHARACTERS_A_TOKEN = 16
 for blanks.
 """
 
+MOST = 2**20
+"""Greatest number of tokens, words or answers that a setting may ask for; no model here takes as many."""
+
 MARGIN = 16
 """How many tokens beyond `max_length` make sure that the end of what was read does not show in what is kept."""
 
@@ -97,14 +100,14 @@ def check(facts: Facts) -> Facts:
     return facts
 
 
-def whole(name: str, value: Any, least: int = 1) -> int:
-    """A setting that is a whole number from `least` on; raises UsageError."""
+def whole(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
+    """A setting that is a whole number from `least` to `most`; raises UsageError."""
     try:
         number = int(str(value))
     except ValueError:
         number = least - 1
-    if number < least:
-        raise UsageError(f"{name}={value} is no whole number from {least} on", f"such as {name}=8")
+    if not least <= number <= most:
+        raise UsageError(f"{name}={value} is no whole number from {least} to {most}", f"such as {name}=8")
     return number
 
 
