@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from torchport.timing import Ahead, Job, measure, memory, summarise, thread_counts
+from torchport.timing import ForkServer, Job, ahead, measure, memory, summarise, thread_counts
 from torchport.types import Artifact, GraphFile, Signature, TensorIO, TensorSpec
 
 PLUGIN = """
@@ -209,12 +209,26 @@ def test_summary_of_raw_times():
     assert summarise([[2.0, 2.0], [2.0]]).noise == 0.0
 
 
-def test_a_process_started_ahead_is_taken_once_and_by_its_target_only(job):
-    with Ahead("actor") as ahead:
-        assert ahead.take("onnx") is None
-        found = measure([job("answer"), job("answer", 2)], rounds=2, seconds=0.01, ahead=ahead)
+def test_jobs_of_a_runtime_are_forked_from_the_process_that_imported_it(job):
+    with ForkServer("actor") as server:
+        found = measure([job("answer"), job("answer", 2)], rounds=2, seconds=0.01, ahead=server)
         assert all(one.timing is not None for one in found.values())
-        assert ahead.take("actor") is None
-    with Ahead("no such target") as ahead:
-        assert ahead.take("no such target") is None
-        assert measure([job("answer")], rounds=1, seconds=0.01, ahead=ahead)["answer", 1].timing is not None
+        again = measure([job("answer")], rounds=2, seconds=0.01, ahead=server)["answer", 1]
+        assert again.timing is not None and again.used is not None
+        crashed = measure([job("crash"), job("answer")], rounds=1, seconds=0.01, ahead=server)
+        assert "crashed (SIGKILL)" in crashed["crash", 1].error
+        assert crashed["answer", 1].timing is not None
+
+
+def test_where_the_runtime_cannot_be_imported_ahead_a_fresh_process_says_why(job):
+    with ForkServer("actor") as server:
+        server.__exit__()
+        assert measure([job("answer")], rounds=1, seconds=0.01, ahead=server)["answer", 1].timing is not None
+
+
+def test_without_fork_every_job_has_a_fresh_process(job, monkeypatch):
+    monkeypatch.setenv("TORCHPORT_START", "spawn")
+    with ahead("actor") as server:
+        assert server is None
+        found = measure([job("answer"), job("answer", 2)], rounds=1, seconds=0.01, ahead=server)
+        assert all(one.timing is not None for one in found.values())

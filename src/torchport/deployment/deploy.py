@@ -14,7 +14,7 @@ from ..errors import BudgetNotMet
 from ..figures import choice_summary, choice_table
 from ..system import isolate, machine
 from ..system.clock import FULL_TIMING_S, Clock
-from ..timing import Ahead
+from ..timing import ahead
 from ..timing.candidates import Pace, doubts, measure_all
 from ..types import Artifact, Candidate, Choice, Reference
 from ..verification.accuracy import Answered, mean_grade
@@ -73,7 +73,7 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
     with (
         writer.staging(request.output) as folder,
         isolate.log_file(request.log, log_name(request.output)) as noise,
-        Ahead(reference_target().name) as ahead,
+        ahead(reference_target().name) as server,
     ):
         tried = explore(request, folder / "variants", noise.path, tell, clock)
         with isolate.quiet(noise.path):
@@ -85,7 +85,7 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
             request.quick or bool(tried.stopped) or clock.left() < FULL_TIMING_S,
             request.searching,
             clock.timing(request.limit_s),
-            ahead,
+            server,
         )
         candidates, eager, tried = timed(tried, reference, folder, pace, tell)
         need_one(candidates, tried.lowered)

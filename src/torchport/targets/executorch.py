@@ -60,21 +60,22 @@ class ExecuTorchRunner(Runner):
         if self.device != "cpu" or self.provider not in (None, "xnnpack"):
             raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", "it runs on cpu, by xnnpack")
         runtime = _runtime()
-        from executorch.extension.pybindings import portable_lib
-
         data = path.read_bytes()  # from memory: the native reader does not take every file name
         with quiet(None):  # it tells of its threads, and of its search for the kind of CPU
-            if self.threads not in (None, portable_lib._threadpool_get_thread_count()) and not self._opened:
-                portable_lib._unsafe_reset_threadpool(self.threads)
-            self._program: Any = runtime.load_program(data)  # holds the memory that its method reads
-            self._method: Any = self._program.load_method(_METHOD)
+            if self.threads not in (None, runtime._threadpool_get_thread_count()) and not self._opened:
+                runtime._unsafe_reset_threadpool(self.threads)
+            program = runtime._load_program_from_buffer(
+                data, program_verification=runtime.Verification.InternalConsistency
+            )
+            self._held: Any = (data, program)  # the memory that the method reads
+            self._method: Any = program.load_method(_METHOD)
         self._opened.add(self)
         self.used = Used(
             library="executorch",
             version=importlib.metadata.version("executorch"),
             provider="xnnpack" if _DELEGATE.encode() in data else "portable",
             precision="fp32",
-            threads=portable_lib._threadpool_get_thread_count(),
+            threads=runtime._threadpool_get_thread_count(),
             instruction_set=torch.backends.cpu.get_cpu_capability(),
         )
 
@@ -83,7 +84,7 @@ class ExecuTorchRunner(Runner):
 
         if self._method is None:
             raise RunError(f"{type(self).__name__} is closed")
-        answer = self._method.execute([torch.tensor(array) for array in feed.values()])
+        answer = self._method([torch.tensor(array) for array in feed.values()])
         names = [self.graph.io[spec.name].name for spec in self.signature.outputs]
         return {name: np.asarray(tensor) for name, tensor in zip(names, answer, strict=True)}
 
@@ -91,7 +92,7 @@ class ExecuTorchRunner(Runner):
         return meaning(super()._said(exc))
 
     def _close(self) -> None:
-        self._method = self._program = None
+        self._method = self._held = None
         self._opened.discard(self)
 
 
@@ -325,7 +326,7 @@ def _require_kernels(plan: Any, graph: str) -> None:
         UnsupportedByTarget: names those that it has not (loading the file would only say error 0x14).
     """
     wanted = {f"{op.name}.{op.overload}" if op.overload else op.name for op in plan.operators}
-    missing = sorted(wanted - set(_runtime().operator_registry.operator_names))
+    missing = sorted(wanted - set(_runtime()._get_operator_names()))
     if missing:
         raise _unsupported(missing, graph)
 
@@ -354,8 +355,11 @@ def _quietly() -> Iterator[None]:
 
 
 def _runtime() -> Any:
-    """ExecuTorch's runtime: one for the process."""
+    """ExecuTorch's runtime, one for the process: the native library alone. `executorch.runtime` wraps the same calls,
+    and imports the converter with the whole compiler of PyTorch for it, 4 s of processor time.
+    """
     with _quietly():
-        from executorch.runtime import Runtime
+        import torch  # noqa: F401 - the library links to it
+        from executorch.extension.pybindings import _C
 
-        return Runtime.get()
+        return _C

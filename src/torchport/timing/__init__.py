@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from .interleave import Ahead, Job, Measurement, measure, summarise, thread_counts
+from .fork_server import ForkServer, ahead
+from .interleave import Job, Measurement, measure, summarise, thread_counts
 
-__all__ = ["Ahead", "Job", "Measurement", "measure", "summarise", "thread_counts"]
+__all__ = ["ForkServer", "Job", "Measurement", "ahead", "measure", "summarise", "thread_counts"]

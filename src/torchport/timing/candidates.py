@@ -21,7 +21,7 @@ from ..stats import EQUAL_FILES
 from ..system.disk import temporary
 from ..system.machine import describe, usable_cores
 from ..types import Artifact, Bound, Candidate, Reference, Signature
-from . import Ahead, Job, Measurement, measure, summarise, thread_counts
+from . import ForkServer, Job, Measurement, measure, summarise, thread_counts
 
 if TYPE_CHECKING:
     from ..deployment.prove import Proven
@@ -71,14 +71,14 @@ class Pace:
         quick: a moment each.
         short: a moment each first, after which what is clearly beaten is left out.
         limit_s: wall-clock limit of one answer of a timing process, in seconds.
-        ahead: a timing process that has its runtime imported.
+        ahead: a fork server whose runtime is imported already.
         counts: numbers of threads to try; None is what the cores suggest.
     """
 
     quick: bool = False
     short: bool = False
     limit_s: float = LIMIT_S
-    ahead: Ahead | None = None
+    ahead: ForkServer | None = None
     counts: tuple[int, ...] | None = None
 
 

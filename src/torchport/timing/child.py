@@ -40,9 +40,6 @@ class Child:
 
     def obey(self, command: protocol.Command) -> protocol.Answer:
         """Do what was asked."""
-        if isinstance(command, protocol.Import):
-            targets.get(command.target).load_library()
-            return protocol.Ready()
         if isinstance(command, protocol.Prepare):
             return self._prepare(command)
         if isinstance(command, protocol.Open):

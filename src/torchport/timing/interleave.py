@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -18,40 +19,42 @@ from ..errors import RunError
 from ..tasks.plan import PlanRecord
 from ..types import Artifact, Signature, Timing, Used
 from . import memory, protocol
+from .fork_server import ForkServer, able, module_of
 from .process import Process
 
 Key = tuple[str, int | None]
 
 
-class Ahead:
-    """A timing process that imports a runtime while other work is done; a context manager, which ends it where nobody
-    took it.
+class Servers:
+    """The fork servers of one measurement: one for each runtime that several jobs need, or that was started ahead.
+
+    A context manager, which ends those that it started.
     """
 
-    def __init__(self, target: str) -> None:
-        self._target = target
-        self._process: Process | None = None
+    def __init__(self, jobs: Sequence[Job], ahead: ForkServer | None) -> None:
+        self._needed = Counter(module_of(job.target) for job in jobs) if able() else Counter[str]()
+        self._ahead = ahead
+        self._started: dict[str, ForkServer] = {} if ahead is None else {ahead.module: ahead}
 
-    def __enter__(self) -> Ahead:
-        self._process = Process(limit_s=LIMIT_S)
-        self._process.tell(protocol.Import(self._target))
+    def start(self, job: Job, limit_s: float, log: Path | None) -> Process:
+        """A process for a job: forked where its runtime is imported already, else a fresh one, which can say what is
+        wrong with it.
+        """
+        module = module_of(job.target)
+        if module and module not in self._started and self._needed[module] > 1:
+            self._started[module] = ForkServer(job.target)
+        if module in self._started:
+            with suppress(RunError):
+                return Process(limit_s=limit_s, log=log, server=self._started[module])
+        return Process(limit_s=limit_s, log=log)
+
+    def __enter__(self) -> Servers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            self._process.__exit__(None, None, None)
-
-    def take(self, target: str) -> Process | None:
-        """The process, once, for a job of that target; None where it failed or is taken."""
-        if target != self._target or self._process is None:
-            return None
-        process, self._process = self._process, None
-        try:
-            process.hear(protocol.Ready, "importing the runtime")
-        except RunError:
-            process.__exit__(None, None, None)
-            return None
-        return process
+        for server in self._started.values():
+            if server is not self._ahead:
+                server.__exit__()
 
 
 LIMIT_S = 120.0
@@ -144,7 +147,7 @@ def measure(
     most_s: float = 60.0,
     progress: Callable[[str], None] | None = None,
     log: Path | None = None,
-    ahead: Ahead | None = None,
+    ahead: ForkServer | None = None,
 ) -> dict[Key, Measurement]:
     """Time and weigh every job in a process of its own.
 
@@ -159,7 +162,7 @@ def measure(
         most_s: time for all rounds of a group, in seconds.
         progress: called with what begins, in words.
         log: file that what the runtimes print is appended to.
-        ahead: a process that one of the jobs may take.
+        ahead: a server whose runtime is imported already.
 
     Returns:
         One Measurement a job, by `(id, threads)`. A job that fails, crashes or hangs carries an error; the others go
@@ -170,14 +173,9 @@ def measure(
     pending = list(jobs)
     assert len({job.key for job in pending}) == len(pending), "jobs differ in id or threads"
     while pending:
-        with ExitStack() as stack:
-            group = _prepare(
-                pending[:_MOST_OPEN],
-                found,
-                stack,
-                tell,
-                lambda job: (ahead and ahead.take(job.target)) or Process(limit_s=limit_s, log=log),
-            )
+        # the servers outlive their children, whose ends they tell
+        with Servers(pending[:_MOST_OPEN], ahead) as servers, ExitStack() as stack:
+            group = _prepare(pending[:_MOST_OPEN], found, stack, tell, lambda job: servers.start(job, limit_s, log))
             ready = _open(group, found, tell)
             _time(ready, found, rounds, seconds, most_s, tell)
         pending = [job for job in pending if job.key not in found]

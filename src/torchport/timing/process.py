@@ -15,6 +15,7 @@ from typing import TypeVar
 
 from ..errors import RunError
 from . import protocol
+from .fork_server import Forked, ForkServer
 
 _SPIN_S = 0.05
 
@@ -30,12 +31,22 @@ class Process:
     Args:
         limit_s: wall-clock limit of one answer, in seconds; a child that takes longer is killed.
         log: file that what the runtime printed is appended to when the child ends.
+        server: forks the child, its runtime imported; None starts a fresh interpreter.
     """
 
-    def __init__(self, *, limit_s: float, log: Path | None = None) -> None:
+    def __init__(self, *, limit_s: float, log: Path | None = None, server: ForkServer | None = None) -> None:
         self._limit_s, self._log = limit_s, log
         self._noise = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        self._child = subprocess.Popen(
+        try:
+            self._child: Forked | subprocess.Popen[bytes] = (
+                self._fresh() if server is None else server.fork(self._noise, limit_s)
+            )
+        except BaseException:
+            self._noise.close()
+            raise
+
+    def _fresh(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             # -P: modules that lie in the working folder by accident are not imported
             [sys.executable, "-P", "-m", f"{__package__}.child"],
             stdin=subprocess.PIPE,

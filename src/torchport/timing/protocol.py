@@ -11,12 +11,6 @@ from ..tasks.plan import PlanRecord
 from ..types import Artifact, Signature, Used
 
 
-class Import(msgspec.Struct, frozen=True, tag=True):
-    """Import a runtime before anything else is known. Answered by Ready."""
-
-    target: str
-
-
 class Prepare(msgspec.Struct, frozen=True, tag=True):
     """Import the runtime and read the input: a graph's feed (safetensors), or with a chain the raw bytes of an item.
     Answered by Ready.
@@ -72,7 +66,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     error: str
 
 
-Command = Import | Prepare | Open | Turn
+Command = Prepare | Open | Turn
 Answer = Ready | Opened | Times | Failed
 
 _encoder = msgspec.json.Encoder()
