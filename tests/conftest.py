@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 from hypothesis import settings
 
 from torchport.system import cache
+from torchport.testing import millisecond
+from torchport.timing import interleave, timed_by
 
 settings.register_profile(
     "any machine", deadline=None
@@ -25,6 +28,9 @@ sys.path += [
     str(BENCHMARKS),
 ]  # the real models, as `import whisper_tiny_en`, and what the scenarios share
 
+LONG = "TORCHPORT_LONG"
+"""Environment variable: 1 runs the tests marked `long` too."""
+
 # pytest applies these after `filterwarnings = error`, so a warning has to match one to be let through.
 KNOWN_NOISE = (
     # torch.export deep-copies its own tree specs
@@ -35,10 +41,16 @@ KNOWN_NOISE = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests first, so that workers who take a file at a time end together."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is long, unless it is asked for; files with the most slow tests first, so that workers who take a
+    file at a time end together.
+    """
+    if os.environ.get(LONG, "0") in ("", "0"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
     for item in items:
         for rule in KNOWN_NOISE:
             item.add_marker(pytest.mark.filterwarnings(rule))
@@ -59,15 +71,17 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
         yield folder
 
 
-@pytest.fixture(scope="module")
-def untimed() -> Iterator[None]:
-    """A deploy in this module takes everything for equally fast: timing is most of a small one, and few tests are about
-    it.
+@pytest.fixture(autouse=True, scope="session")
+def everything_takes_a_millisecond() -> Iterator[None]:
+    """A deploy of the tests takes everything for equally fast: timing is most of a small one, and few tests are about
+    it; those ask for `timed`.
     """
-    from torchport.timing import Measurement
-    from torchport.types import Timing
+    with timed_by(millisecond):
+        yield
 
-    one = Measurement(timing=Timing(median=1.0, p90=1.0, noise=0.0, rounds=((1.0,),)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("torchport.timing.candidates.measure", lambda jobs, **_: {job.key: one for job in jobs})
+
+@pytest.fixture(scope="module")
+def timed() -> Iterator[None]:
+    """Within this module everything is timed, in processes of its own."""
+    with timed_by(interleave.measure):
         yield

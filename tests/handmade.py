@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from torchport.bundle import Golden, Manifest, TaskRecord, Variant, writer
-from torchport.registry import Entry
 from torchport.targets import Target, targets
 from torchport.targets.base import ExportOptions
 from torchport.tasks import Item, Plan, tasks
@@ -20,11 +19,13 @@ from torchport.verification import traces
 ROWS = np.random.default_rng(2).standard_normal((3, 4)).astype(np.float32)
 
 
-def known(patch: pytest.MonkeyPatch, *made: Target) -> None:
-    """Let the registry know these targets for as long as the patch holds."""
-    for target in made:
-        patch.setitem(targets._table, target.name, Entry("", None, "made for a test"))
-        patch.setitem(targets._made, target.name, target)
+@contextmanager
+def known(*made: Target) -> Iterator[None]:
+    """Within the block the registry knows these targets."""
+    with ExitStack() as stack:
+        for target in made:
+            stack.enter_context(targets.using(target.name, target))
+        yield
 
 
 def bundle(

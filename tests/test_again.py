@@ -90,7 +90,7 @@ def test_what_is_typed_again_asks_for_the_same(everything: Request, monkeypatch:
     assert unlike == [], "a new field: give it a value here that is not its default"
     monkeypatch.setattr(sys, "argv", shlex.split(command(everything)))
     with pytest.raises(SystemExit) as left:
-        main()
+        main(ends=False)
     assert left.value.code == 0
     settings = {"mean": "0.5,0.25,0.125", "labels": "labels.txt", "antialias": "false", "reducing_gap": "none"}
     assert asked == [replace(everything, settings=settings)]

@@ -76,7 +76,7 @@ def settings_now(net: torch.nn.Module) -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory, untimed: None) -> tuple[Outcome, list[str], Path]:
+def deployed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, list[str], Path]:
     """A module in training mode, deployed from a DataLoader, with the caller's settings as nobody else sets them."""
     from torch.utils.data import DataLoader, TensorDataset
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,8 @@ from torchport.documents import DiffDocument
 from torchport.errors import BadInput, BundleError, MissingDependency, RunError, UsageError
 from torchport.tasks import tasks
 from torchport.testing import FakeTarget
-from torchport.timing import Measurement, summarise
+from torchport.timing import Job, Measurement, summarise, timed_by
+from torchport.timing.interleave import Key
 
 MEGABYTE = 10**6
 
@@ -55,13 +56,17 @@ class Absent(FakeTarget):
 
 
 @pytest.fixture(autouse=True)
-def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    known(monkeypatch, FakeTarget(), Wrong(), Large(), Absent())
+def fakes() -> Iterator[None]:
+    with known(FakeTarget(), Wrong(), Large(), Absent()):
+        yield
 
 
 @pytest.fixture
-def times(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+def times() -> Iterator[Callable[..., None]]:
     """Says what will be measured of `old` and `new`: milliseconds a run, and bytes of memory."""
+
+    runs: Iterator[tuple[float, float]]
+    weight = dict[str, int]()
 
     def say(
         *,
@@ -70,20 +75,18 @@ def times(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         old_memory: int = 50 * MEGABYTE,
         new_memory: int = 50 * MEGABYTE,
     ) -> None:
+        nonlocal runs
         runs = itertools.cycle(zip(old, new, strict=True))
+        weight.update(old=old_memory, new=new_memory)
 
-        def measured(jobs, **_):
-            one = dict(zip(("old", "new"), next(runs), strict=True))
-            weight = {"old": old_memory, "new": new_memory}
-            assert {job.id for job in jobs} == {"old", "new"}, "both are timed in one run"
-            return {
-                job.key: Measurement(timing=summarise([[one[job.id]]]), memory_bytes=weight[job.id]) for job in jobs
-            }
-
-        monkeypatch.setattr(diff, "measure", measured)
+    def measured(jobs: Sequence[Job], /, **_: object) -> dict[Key, Measurement]:
+        one = dict(zip(("old", "new"), next(runs), strict=True))
+        assert {job.id for job in jobs} == {"old", "new"}, "both are timed in one run"
+        return {job.key: Measurement(timing=summarise([[one[job.id]]]), memory_bytes=weight[job.id]) for job in jobs}
 
     say()
-    return say
+    with timed_by(measured):
+        yield say
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.command import UNTIMED
+import warm
 from doc_blocks import RUN, Block, BlockError, commands, compare, parse, run
 
 ROOT = Path(__file__).parents[1]
@@ -225,25 +226,25 @@ def test_a_translation_uses_the_words_of_the_field(page):
 
 
 @pytest.fixture
-def untimed_command(tmp_path_factory):
-    """A folder with a `torchport` that takes every artefact to answer in a millisecond: no example is about timing, the
-    README's pages are.
+def quick_command(tmp_path_factory):
+    """A folder with a `torchport` that is warm already, see `warm`, and takes every artefact to answer in a
+    millisecond: no example is about timing. The README's commands are typed as they stand.
     """
     folder = tmp_path_factory.mktemp("bin")
-    (folder / "torchport").write_text(f"#!{sys.executable}\n{UNTIMED}")
+    (folder / "torchport").write_text(f'#!/bin/sh\nexec {shlex.join(warm.command())} "$@"\n')
     (folder / "torchport").chmod(0o755)
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_every_block_of_a_page_runs(page, tmp_path, untimed_command):
+def test_every_block_of_a_page_runs(page, tmp_path, quick_command):
     example = page.parent.parent == ROOT / "examples"
     if example:
         shutil.copytree(page.parent, tmp_path, dirs_exist_ok=True)
     for part in parse(page.read_text("utf-8")):
         if isinstance(part, Block):
-            run(part, tmp_path, untimed_command if example else None)
+            run(part, tmp_path, quick_command if example else None)
         else:
             SAMPLES[part](tmp_path)
 

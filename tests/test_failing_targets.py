@@ -7,6 +7,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,13 +23,12 @@ from torchport.deployment.deploy import Outcome
 from torchport.errors import BudgetNotMet, ExportError, MissingDependency, ParityError, RunError, UsageError, status_of
 from torchport.targets import targets
 from torchport.targets.base import Arrays, Availability, ExportOptions
-from torchport.testing import FakeTarget
+from torchport.testing import FakeTarget, millisecond
 from torchport.testing.fake import FakeRunner
-from torchport.timing import Measurement, measure
-from torchport.timing.interleave import Job
-from torchport.types import Candidate, Timing
-
-QUICK = Timing(median=1.0, p90=1.0, noise=0.0, rounds=((1.0,),))
+from torchport.timing import Job, Measurement, timed_by
+from torchport.timing.candidates import EAGER
+from torchport.timing.interleave import Key, measure
+from torchport.types import Candidate
 
 
 class Line(torch.nn.Module):
@@ -110,9 +110,9 @@ def crashing(at: str) -> FakeTarget:
 
 
 @pytest.fixture(autouse=True)
-def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    known(
-        monkeypatch,
+def fakes() -> Iterator[None]:
+    """And a timer: the children that time would not know targets that were registered in this process."""
+    made = (
         FakeTarget(),
         Liar(),
         NoNumber(),
@@ -122,12 +122,8 @@ def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
         Absent(),
         *map(crashing, ("export", "open", "run", "hang")),
     )
-
-    def timed(jobs: list[Job], **_: Any) -> dict[tuple[str, int | None], Measurement]:
-        """The children that time would not know targets that were registered in this process."""
-        return {job.key: Measurement(timing=QUICK) for job in jobs}
-
-    monkeypatch.setattr("torchport.timing.candidates.measure", timed)
+    with known(*made), timed_by(millisecond):
+        yield
 
 
 def deploy(output: Path, *names: str, **options: Any) -> Outcome:
@@ -217,17 +213,13 @@ def test_nothing_for_the_profile_says_so(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["net.tport.report.html"]
 
 
-def test_what_cannot_be_timed_is_never_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def untimed(jobs: list[Job], **_: Any) -> dict[tuple[str, int | None], Measurement]:
-        return {
-            job.key: Measurement(timing=QUICK)
-            if job.target == "eager"
-            else Measurement(error="crashed (SIGSEGV) while timed")
-            for job in jobs
-        }
+def test_what_cannot_be_timed_is_never_chosen(tmp_path: Path) -> None:
+    def crashing(jobs: Sequence[Job], /, **_: object) -> dict[Key, Measurement]:
+        crashed = Measurement(error="crashed (SIGSEGV) while timed")
+        return {key: one if key[0] == EAGER else crashed for key, one in millisecond(jobs).items()}
 
-    monkeypatch.setattr("torchport.timing.candidates.measure", untimed)
-    with pytest.raises(RunError, match=r"no artefact runs here \(fake-fp32: crashed \(SIGSEGV\) while timed\)"):
+    said = r"no artefact runs here \(fake-fp32: crashed \(SIGSEGV\) while timed\)"
+    with timed_by(crashing), pytest.raises(RunError, match=said):
         deploy(tmp_path / "net.tport", "fake")
     assert not (tmp_path / "net.tport").exists()
 

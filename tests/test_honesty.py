@@ -44,7 +44,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Request]:
 
 
 @pytest.fixture(scope="module")
-def made(asked: Callable[..., Request], untimed: None) -> Outcome:
+def made(asked: Callable[..., Request]) -> Outcome:
     return deploy(asked("net.tport", recipes=RECIPES, keep="all"))
 
 
@@ -76,7 +76,7 @@ def test_without_a_budget_nothing_is_reported_as_met(made: Outcome) -> None:
     assert made.choice.met == "not shown"
 
 
-def test_what_is_not_shown_is_no_bundle_where_that_was_required(asked: Callable[..., Request], untimed: None) -> None:
+def test_what_is_not_shown_is_no_bundle_where_that_was_required(asked: Callable[..., Request]) -> None:
     outcome = deploy(asked("shown.tport", recipes=["fp32"], require_shown=True))
     assert outcome.bundle is None and outcome.report.is_file() and outcome.choice.chosen == "onnx-fp32"
     error = outcome.not_met()

@@ -136,6 +136,16 @@ def test_the_run_half_imports_no_runtime_as_it_is_imported():
     assert offenders == []
 
 
+def test_the_list_of_what_imports_torch_names_what_is_there_and_does():
+    """A group counts where one of its modules imports something heavy, or another group, as it is imported."""
+    heavy = [
+        module
+        for module in MODULES
+        if any(name.partition(".")[0] in HEAVY or belongs(name, BUILD) for name in imported(module, inside=False))
+    ]
+    assert [group for group in BUILD if not any(belongs(module, (group,)) for module in heavy)] == []
+
+
 def test_a_stage_names_no_plug_in():
     known = {*targets.names(), *tasks.names(), *recipes.names()}
     offenders = [

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from torchport.timing import Job, Measurement, candidates, summarise
-from torchport.timing.candidates import EAGER, Opened, Workload, time_all
+from torchport.timing import Job, Measurement, candidates, summarise, timed_by
+from torchport.timing.candidates import EAGER, Opened, Pace, Workload, time_all
 from torchport.types import Artifact, Signature
 
 WORK = Workload("model", Signature(inputs=(), outputs=()), Path("feed"))
@@ -30,14 +30,13 @@ class Machine:
 
 
 @pytest.fixture
-def timed(monkeypatch: pytest.MonkeyPatch):
+def timed():
     def run(quick: bool = False, **ms: list[float]) -> tuple[dict[str, Measurement], list[list[str]]]:
         machine = Machine(**ms)
-        monkeypatch.setattr(candidates, "measure", machine.measure)
-        monkeypatch.setattr(candidates, "thread_counts", lambda usable: [1])
         artifact = Artifact(target="fake", recipe="fp32", precision="fp32", graphs={})
         opened = [Opened(name, artifact, Path("folder"), () if name == EAGER else ("python",)) for name in ms]
-        found = time_all(opened, WORK, lambda words: None, quick=quick)
+        with timed_by(machine.measure):
+            found = time_all(opened, WORK, lambda words: None, pace=Pace(quick, counts=(1,)))
         return {name: by_threads[1] for name, by_threads in found.items()}, machine.runs
 
     return run

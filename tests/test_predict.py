@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from torchport.errors import BadInput, BundleError, MissingDependency, OutputErr
 from torchport.jobs.bench import bench
 from torchport.predict import Predictor, expand, save_arrays
 from torchport.targets.base import Availability
-from torchport.testing import FakeTarget
-from torchport.timing import Measurement
-from torchport.timing.candidates import Opened
+from torchport.testing import FakeTarget, millisecond
+from torchport.timing import Job, Measurement, timed_by
+from torchport.timing.interleave import Key
 from torchport.types import Artifact
 from torchport.verification import verify
 
@@ -48,8 +48,9 @@ class Absent(FakeTarget):
 
 
 @pytest.fixture(autouse=True)
-def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    known(monkeypatch, FakeTarget(), Slow(), Code(), Absent())
+def fakes() -> Iterator[None]:
+    with known(FakeTarget(), Slow(), Code(), Absent()):
+        yield
 
 
 @pytest.fixture
@@ -165,14 +166,13 @@ def test_the_reference_of_a_bundle_from_elsewhere_is_not_run(tmp_path: Path, mon
     )
     timed: list[str] = []
 
-    def time_all(opened: list[Opened], *_: object, **how: object) -> dict[str, dict[int, Measurement]]:
-        timed.extend(one.id for one in opened)
-        return {one.id: {1: Measurement(error="not timed")} for one in opened}
+    def listing(jobs: Sequence[Job], /, **_: object) -> dict[Key, Measurement]:
+        timed.extend(job.id for job in jobs)
+        return millisecond(jobs)
 
-    monkeypatch.setattr("torchport.jobs.bench.time_all", time_all)
     for trusted in (False, True):
-        with Bundle(path) as opened:
-            bench(opened, trusted=trusted)
+        with Bundle(path) as opened, timed_by(listing):
+            bench(opened, trusted=trusted, quick=True)
     assert timed == ["fake-fp32", "fake-fp32", "reference"]
 
 

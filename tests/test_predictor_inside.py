@@ -5,6 +5,7 @@ refused.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -36,8 +37,9 @@ class Absent(FakeTarget):
 
 
 @pytest.fixture(autouse=True)
-def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
-    known(monkeypatch, FakeTarget(), Off(), Absent())
+def fakes() -> Iterator[None]:
+    with known(FakeTarget(), Off(), Absent()):
+        yield
 
 
 def test_named_tensors_go_in_and_come_out(tmp_path: Path) -> None:

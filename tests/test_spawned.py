@@ -118,7 +118,7 @@ def test_a_captured_program_is_exported_there_as_here(toy: str, tmp_path: Path) 
     assert io == other_io and all(np.array_equal(here[key], there[key]) for key in here)
 
 
-def test_a_whole_deploy_of_a_users_file_with_integers_of_its_own(tmp_path: Path, untimed: None) -> None:
+def test_a_whole_deploy_of_a_users_file_with_integers_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "spawned_net.py").write_text(NET)
     save_file(
         {"x": np.random.default_rng(0).standard_normal((96, 10), dtype=np.float32)}, str(tmp_path / "x.safetensors")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 
-import pytest
-
 from torchport.cli import VERBS
 from torchport.compress import recipes
-from torchport.registry import Registry
+from torchport.registry import Entry
 from torchport.targets import targets
 from torchport.tasks import tasks
 
@@ -24,6 +21,8 @@ FILES = [
     *sorted((ROOT / "benchmarks").rglob("*.py")),
     ROOT / "scripts" / "generate-docs",
 ]
+SOURCE = {path: path.read_text("utf-8") for path in FILES}
+TREES = {path: ast.parse(source) for path, source in SOURCE.items()}
 REGISTRIES = {"targets": targets, "tasks": tasks, "recipes": recipes}
 
 MOST_LINES, MOST_FUNCTION_LINES, MOST_PARAMETERS = 400, 60, 8
@@ -44,35 +43,44 @@ def parameters(function: Function) -> int:
     return len([name for name in named if name not in ("self", "cls")])
 
 
-@pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_files_and_functions_stay_small(path):
-    source = path.read_text("utf-8")
-    tree = ast.parse(source)
-    assert len(source.splitlines()) <= MOST_LINES
-    assert [
-        f"{f.name}, line {f.lineno}"
-        for f in functions(tree)
-        if (f.end_lineno or f.lineno) - f.lineno + 1 > MOST_FUNCTION_LINES
-    ] == []
+def at(path: Path, function: Function) -> str:
+    return f"{name_of(path)}:{function.lineno}: {function.name}"
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in SOURCES if path.parent.name != "cli" and path.name != "api.py"], ids=name_of
-)
-def test_a_function_takes_at_most_eight_parameters(path):
+def none(offenders: Iterable[str]) -> None:
+    """Fails with all of them, a line each."""
+    found = list(offenders)
+    assert not found, "\n".join(["", *found])
+
+
+def test_files_stay_small():
+    lines = {path: len(source.splitlines()) for path, source in SOURCE.items()}
+    none(f"{name_of(path)}: {count} lines" for path, count in lines.items() if count > MOST_LINES)
+
+
+def test_functions_stay_small():
+    none(
+        at(path, function)
+        for path, tree in TREES.items()
+        for function in functions(tree)
+        if (function.end_lineno or function.lineno) - function.lineno + 1 > MOST_FUNCTION_LINES
+    )
+
+
+def test_a_function_takes_at_most_eight_parameters():
     """Not the verbs of the command line and of Python, whose parameters are the options."""
-    assert [
-        f"{f.name}, line {f.lineno}"
-        for f in functions(ast.parse(path.read_text("utf-8")))
-        if parameters(f) > MOST_PARAMETERS
-    ] == []
+    none(
+        at(path, function)
+        for path in SOURCES
+        if path.parent.name != "cli" and path.name != "api.py"
+        for function in functions(TREES[path])
+        if parameters(function) > MOST_PARAMETERS
+    )
 
 
-@cache
 def documented_methods() -> set[str]:
     """Names of methods that some class of ours documents: an override need not repeat what its base says."""
-    trees = [ast.parse(path.read_text("utf-8")) for path in SOURCES]
-    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    classes = [node for path in SOURCES for node in ast.walk(TREES[path]) if isinstance(node, ast.ClassDef)]
     return {
         member.name
         for one in classes
@@ -98,23 +106,26 @@ def undocumented(tree: ast.Module, inherited: set[str]) -> Iterator[str]:
                     yield f"{node.name}.{member.name}"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=name_of)
-def test_public_names_have_docstrings(path):
-    assert list(undocumented(ast.parse(path.read_text("utf-8")), documented_methods())) == []
+def test_public_names_have_docstrings():
+    inherited = documented_methods()
+    none(f"{name_of(path)}: {name}" for path in SOURCES for name in undocumented(TREES[path], inherited))
 
 
-@pytest.mark.parametrize("registry", REGISTRIES.values(), ids=REGISTRIES)
-def test_tables_are_sorted_and_their_rows_exist(registry: Registry):
-    rows = {name: entry for name, entry in registry.entries().items() if entry.path.startswith("torchport.")}
-    assert list(rows) == sorted(rows)
-    for name, entry in rows.items():
-        assert entry.about, f"{name} says nothing about itself"
-        module, _, attribute = entry.path.partition(":")
-        path = ROOT / "src" / Path(*module.split(".")).with_suffix(".py")
-        assert any(
-            isinstance(node, ast.ClassDef) and node.name == attribute
-            for node in ast.parse(path.read_text("utf-8")).body
-        ), f"{name}: no {entry.path}"
+def test_tables_are_sorted_and_say_what_each_row_is_for():
+    for kind, registry in REGISTRIES.items():
+        rows = [(name, row) for name, row in registry.entries().items() if row.path.startswith("torchport.")]
+        assert [name for name, _ in rows] == sorted(name for name, _ in rows), kind
+        assert [name for name, row in rows if not row.about] == [], kind
+
+
+def test_every_row_names_a_class_that_is_there():
+    def missing(row: Entry) -> bool:
+        module, _, attribute = row.path.partition(":")
+        tree = TREES[ROOT / "src" / Path(*module.split(".")).with_suffix(".py")]
+        return not any(isinstance(node, ast.ClassDef) and node.name == attribute for node in tree.body)
+
+    rows = [row for registry in REGISTRIES.values() for row in registry.entries().values()]
+    none(row.path for row in rows if row.path.startswith("torchport.") and missing(row))
 
 
 def test_the_folder_of_targets_is_the_support_matrix():

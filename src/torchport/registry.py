@@ -8,7 +8,8 @@ Outsiders add theirs by an entry point in the group `torchport.<kind>`, for inst
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -90,6 +91,20 @@ class Registry(Generic[T]):
             f"{type(thing).__module__}:{type(thing).__qualname__}", None, (type(thing).__doc__ or "").split("\n")[0]
         )
         self._made[name] = thing
+
+    @contextmanager
+    def using(self, name: str, thing: T) -> Iterator[T]:
+        """Within the block, that name stands for this instance; afterwards for what it stood for before."""
+        before, made = self._table.get(name), self._made.get(name)
+        self.register(name, thing)
+        try:
+            yield thing
+        finally:
+            del self._table[name], self._made[name]
+            if before is not None:
+                self._table[name] = before
+            if made is not None:
+                self._made[name] = made
 
 
 @cache

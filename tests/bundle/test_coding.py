@@ -43,10 +43,10 @@ class Roomy(FakeTarget):
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("TORCHPORT_CACHE", str(tmp_path / "cache"))
-    known(monkeypatch, Roomy())
-    return tmp_path / "cache"
+    with known(Roomy()):
+        yield tmp_path / "cache"
 
 
 @pytest.fixture

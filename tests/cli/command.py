@@ -1,5 +1,5 @@
-"""One call of the command line as a person types it: in a child process, or within this one where that is all the
-same.
+"""One call of the command line as a person types it: in a process that is warm already, in one of its own, or within
+this one where that is all the same.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import warm
 from torchport.cli import main, shared
 
 PICTURES = ("--task", "image-classification", "--set", "resize=32", "--set", "crop=32", "--set", "labels=Namen.txt")
@@ -33,29 +34,32 @@ class Ran:
 
 
 UNTIMED = """
-import torchport.timing.candidates
-from torchport.timing import Measurement
 from torchport.cli import main
-from torchport.types import Timing
-millisecond = Measurement(timing=Timing(median=1.0, p90=1.0, noise=0.0, rounds=((1.0,),)))
-torchport.timing.candidates.measure = lambda jobs, **how: {job.key: millisecond for job in jobs}
-main()
+from torchport.testing import millisecond
+main(timer=millisecond)
 """
 """The command line, but every artefact takes a millisecond: timing is most of a small deploy, and few tests are about
 it.
 """
 
 
-def start(*, timed: bool) -> list[str]:
-    """How a child process of the command line begins."""
-    return [sys.executable, *(["-m", "torchport"] if timed else ["-c", UNTIMED])]
+def start(*, timed: bool = False, fresh: bool = False) -> list[str]:
+    """What to type for the command line: as people have it if `timed`; a process of its own if `fresh`."""
+    if timed:
+        return [sys.executable, "-m", "torchport"]
+    return [sys.executable, "-c", UNTIMED] if fresh else warm.command()
 
 
 def torchport(
-    *args: object, cwd: Path, env: Mapping[str, str] | None = None, timeout: float = 300, timed: bool = False
+    *args: object,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+    timed: bool = False,
+    fresh: bool = False,
 ) -> Ran:
-    """One call with --json, in a child process; exactly as typed if `timed`."""
-    command = [*start(timed=timed), *map(str, args), "--json"]
+    """One call with --json; everything takes a millisecond unless it is `timed`, see `start`."""
+    command = [*start(timed=timed, fresh=fresh), *map(str, args), "--json"]
     done = subprocess.run(
         command,
         cwd=cwd,
@@ -80,7 +84,7 @@ def within(*args: object, cwd: Path) -> Ran:
         patch.setattr(sys, "argv", ["torchport", *map(str, args), "--json"])
         patch.setattr(shared, "_printed", [])
         with pytest.raises(SystemExit) as left:
-            main()
+            main(ends=False)
     return Ran(int(left.value.code or 0), parsed(out.getvalue()), err.getvalue())
 
 

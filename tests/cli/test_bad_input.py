@@ -223,7 +223,7 @@ def test_places_that_cannot_be_written(net: Path, output: str) -> None:
 
 
 def test_two_deploys_at_once_leave_one_whole_bundle(net: Path) -> None:
-    command = [*start(timed=False), "deploy", "net.py:Net", *ROWS, "--golden", "none", "-o", "twice.tport", "--json"]
+    command = [*start(), "deploy", "net.py:Net", *ROWS, "--golden", "none", "-o", "twice.tport", "--json"]
     runs = [
         subprocess.Popen(command, cwd=net, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
     ]

@@ -129,10 +129,8 @@ def test_a_budget_nothing_meets(place: Path) -> None:
 
 HELD = """
 import sys, time
-from torchport.timing import candidates
-from torchport.timing import Measurement
 from torchport.cli import main
-from torchport.types import Timing
+from torchport.testing import millisecond
 from torchport.deployment.prove import Prover
 
 where, calls = sys.argv.pop(1), []
@@ -146,14 +144,14 @@ def hold(stage):
 
 def timed(jobs, **how):
     hold("measure")
-    return {job.key: Measurement(timing=Timing(median=1.0, p90=1.0, noise=0.0, rounds=((1.0,),))) for job in jobs}
+    return millisecond(jobs)
 
 def proven(self, *args, prove=Prover.prove):
     hold("prove")
     return prove(self, *args)
 
-candidates.measure, Prover.prove = timed, proven
-main()
+Prover.prove = proven
+main(timer=timed)
 """
 """The command line, held until it is interrupted: where the first timing begins, or as the second row is proven."""
 

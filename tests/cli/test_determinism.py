@@ -44,6 +44,7 @@ def pair(place: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, P
             "-o",
             near / "net.tport",
             cwd=cwd,
+            fresh=True,  # with a seed of its own for hashes
         )
         assert ran.code == 0, ran.err
         made.append(folder / "net.tport")
@@ -154,7 +155,7 @@ def test_nothing_tells_of_the_maker_or_the_data(pair: tuple[Path, Path], which: 
     assert rows[0, :2].tobytes() in golden  # what is searched for would be found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_real_network_too(tmp_path: Path) -> None:
     from torchport.jobs import demo
 
@@ -199,6 +200,7 @@ def test_a_real_network_too(tmp_path: Path) -> None:
             "net.tport",
             cwd=folder,
             env=env,
+            fresh=True,
         )
         assert ran.code == 0, ran.err
         made.append(folder / "net.tport")

@@ -33,7 +33,7 @@ WIDTHS = {"80": "80", "120": "120", "200": "200", "pipe": ""}
 def verb(*words: str) -> None:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit) as left:
         patch.setattr(sys, "argv", ["torchport", *words])
-        main()
+        main(ends=False)
     assert not left.value.code
 
 

@@ -33,7 +33,6 @@ def folder(place: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.usefixtures("untimed")
 def test_what_was_taken_is_said_and_repeated(folder: Path) -> None:
     ran = within(
         "deploy",

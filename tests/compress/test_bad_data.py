@@ -14,8 +14,6 @@ from PIL import Image
 import torchport
 from torchport.errors import BadInput, TorchportError
 
-pytestmark = pytest.mark.usefixtures("untimed")
-
 SETTINGS = {"resize": [8, 8], "mean": 0.5, "std": 0.5, "labels": ["dark", "light"]}
 
 

@@ -16,8 +16,6 @@ import torchport
 from torchport.bundle import Bundle
 from torchport.errors import BadInput, TorchportError
 
-pytestmark = pytest.mark.usefixtures("untimed")
-
 RECIPES = ["fp32", "int8_weights", "int8_dynamic", "int4_weights"]
 
 

@@ -53,7 +53,13 @@ def program(photos: np.ndarray) -> Program:
     return Program({"model": GraphProgram("model", SIGNATURE, {"pixels": photos[:2]}, exported, module)})
 
 
-@pytest.mark.parametrize("name", targets.names())
+SHORT = ("eager", "onnx", "openvino", "pt2")
+"""Targets of `make test`; the others answer toys there, and the real network in `make long`."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in targets.names()]
+)
 def test_parity_and_batches(name: str, program: Program, photos: np.ndarray, tmp_path: Path) -> None:
     state = targets.get(name).available(build=True)
     if state.status != "ok":

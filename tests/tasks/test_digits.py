@@ -9,7 +9,7 @@ import torchport
 
 @pytest.mark.slow
 @pytest.mark.parametrize("factory", ["embedder", "reader"])
-def test_digits_are_recognised_as_by_the_eager_network(factory, tmp_path, untimed):
+def test_digits_are_recognised_as_by_the_eager_network(factory, tmp_path):
     import digits
 
     if factory == "embedder" and not digits.sheet():

@@ -16,7 +16,7 @@ TASK = tasks.get("embedding")
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory, untimed):
+def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("embedding")
     sample = sample_of("embedding", folder)
     torchport.deploy(
@@ -87,7 +87,7 @@ def test_a_hugging_face_folder_states_its_facts():
 
 
 @pytest.mark.slow
-def test_sentences_that_mean_the_same_are_near(tmp_path, untimed):
+def test_sentences_that_mean_the_same_are_near(tmp_path):
     import minilm
 
     torch.set_num_threads(1)

@@ -19,7 +19,7 @@ from torchport.testing.samples import _words, speech_recognition
 
 transformers = pytest.importorskip("transformers")
 
-pytestmark = [pytest.mark.filterwarnings("ignore:::transformers"), pytest.mark.usefixtures("untimed")]
+pytestmark = pytest.mark.filterwarnings("ignore:::transformers")
 LABELS = {
     "id2label": dict(enumerate(_words.TOPICS)),
     "label2id": {topic: number for number, topic in enumerate(_words.TOPICS)},
@@ -54,7 +54,7 @@ def roberta() -> Any:
 
 
 @pytest.mark.parametrize("make", [bert, distilbert, roberta])
-def test_classifiers(make, tmp_path, untimed):
+def test_classifiers(make, tmp_path):
     place = tmp_path / "tiny"
     model = folder_of(make, place)
     with deployed(place, texts(place), "text-classification", max_length=32) as predictor, torch.no_grad():
@@ -65,7 +65,7 @@ def test_classifiers(make, tmp_path, untimed):
             )
 
 
-def test_pictures(tmp_path, untimed):
+def test_pictures(tmp_path):
     place = tmp_path / "tiny"
     sizes = {
         "hidden_size": 16,
@@ -100,7 +100,7 @@ def test_pictures(tmp_path, untimed):
     np.testing.assert_allclose([got[topic] for topic in _words.TOPICS], wanted, atol=1e-4)
 
 
-def test_whisper(tmp_path, untimed):
+def test_whisper(tmp_path):
     place = tmp_path / "tiny"
     folder_of(speech_recognition.whisper, place)
     speech_recognition.tokenizer_file(place / "tokenizer.json")
@@ -111,7 +111,7 @@ def test_whisper(tmp_path, untimed):
     assert re.fullmatch(f"(({'|'.join(speech_recognition.WORDS)})\\s*)+", text)
 
 
-def test_wav2vec2(tmp_path, untimed):
+def test_wav2vec2(tmp_path):
     place = tmp_path / "tiny"
     sizes = {
         "hidden_size": 16,

@@ -71,7 +71,7 @@ def llama() -> Any:
 
 
 @pytest.mark.parametrize("make", [marian, bart, t5])
-def test_encoder_decoders_greedy_and_by_beams(make, tmp_path, untimed):
+def test_encoder_decoders_greedy_and_by_beams(make, tmp_path):
     place = tmp_path / "tiny"
     model = folder_of(make, place)
     with (
@@ -94,7 +94,7 @@ def test_encoder_decoders_greedy_and_by_beams(make, tmp_path, untimed):
 
 
 @pytest.mark.parametrize("make", [gpt2, llama])
-def test_causal_models(make, tmp_path, untimed):
+def test_causal_models(make, tmp_path):
     place = tmp_path / "tiny"
     model = folder_of(make, place)
     with deployed(place, texts(place), "text-generation", TARGETS, max_new_tokens=NEW) as predictor:

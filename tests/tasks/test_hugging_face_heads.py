@@ -5,6 +5,7 @@ pipeline.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,26 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+SHORT = (
+    "single label",
+    "regression of several",
+    "named labels",
+    "lower case is the tokenizer's own",
+    "positions behind the padding",
+    "padding token of the model",
+    "plain",
+    "multi-label",
+    "another factor",
+    "shortest edge and crop",
+)
+"""The kinds whose reading differs most; the others are long."""
+
+
+def kinds(names: Iterable[str]) -> list[Any]:
+    return [pytest.param(name, marks=() if name in SHORT else pytest.mark.long) for name in names]
+
+
+@pytest.mark.parametrize("kind", kinds(KINDS))
 def test_scores_of_texts_are_those_of_the_pipeline(kind, tmp_path):
     make, tokenizer, config = KINDS[kind]
     place = folder(tmp_path / "tiny", make, tokenizer, **config)
@@ -189,7 +209,7 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("kind", PICTURES)
+@pytest.mark.parametrize("kind", kinds(PICTURES))
 def test_scores_of_pictures_are_those_of_the_pipeline(kind, tmp_path):
     prepared, config = PICTURES[kind]
     sizes = {

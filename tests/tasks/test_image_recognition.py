@@ -141,7 +141,7 @@ def deploy(folder: Path, **changed: object) -> torchport.Outcome:
     )
 
 
-def test_a_gallery_must_be_labelled_and_of_two_at_least(tmp_path, untimed):
+def test_a_gallery_must_be_labelled_and_of_two_at_least(tmp_path):
     for name, files, said in (
         ("unlabelled", ["a.png", "b.png"], "has no label"),
         ("lonely", ["me/a.png", "me/b.png"], "shows 1 label"),
@@ -159,7 +159,7 @@ def test_a_gallery_must_be_labelled_and_of_two_at_least(tmp_path, untimed):
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory, untimed):
+def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("colors")
     made = sample(folder)
     path = folder / "colors.tport"

@@ -19,7 +19,7 @@ TASK = tasks.get("keyword-extraction")
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory, untimed):
+def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("keywords")
     sample = sample_of("keyword-extraction", folder)
     torchport.deploy(

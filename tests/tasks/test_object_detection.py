@@ -24,8 +24,6 @@ from torchport.tasks.shared.detection_heads import HEADS, guess
 from torchport.testing.samples.object_detection import SQUARES, Squares, draw, sample
 from torchport.types import Signature, TensorSpec
 
-pytestmark = pytest.mark.usefixtures("untimed")
-
 TASK = ObjectDetection()
 
 

@@ -18,8 +18,6 @@ from torchport.tasks.object_tracking import Tracks
 from torchport.tasks.shared import mot, video
 from torchport.testing.samples.object_tracking import SETTINGS, Squares, frame, places, sample, truth
 
-pytestmark = pytest.mark.usefixtures("untimed")
-
 TASK = tasks.get("object-tracking")
 
 

@@ -13,7 +13,6 @@ import torchport
 from torchport.bundle import Bundle
 from torchport.errors import BadInput, BundleError, UsageError
 from torchport.predict import Predictor
-from torchport.registry import Entry
 from torchport.tasks import tasks
 from torchport.verification import verify
 
@@ -33,17 +32,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def known():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(tasks._table, "counter", Entry("", None, "made for a test"))
         patch.syspath_prepend(PLUGIN)
         patch.setenv("PYTHONPATH", str(PLUGIN), prepend=os.pathsep)  # timing happens in processes that know of no patch
         from counter_task import Counter
 
-        patch.setitem(tasks._made, "counter", Counter())
-        yield
+        with tasks.using("counter", Counter()):
+            yield
 
 
 @pytest.fixture(scope="module")
-def bundle(place: Path, known: None) -> Path:
+def bundle(place: Path, known: None, timed: None) -> Path:
     import torch
     from torch import nn
 

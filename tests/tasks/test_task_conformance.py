@@ -12,8 +12,6 @@ from torchport.tasks import tasks
 from torchport.testing import samples
 from torchport.testing.task_conformance import TaskCase, task_checks
 
-pytestmark = pytest.mark.usefixtures("untimed")
-
 
 def test_every_task_has_a_sample():
     assert samples.names() == tasks.names()

@@ -25,7 +25,7 @@ def words(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def bundles(tmp_path_factory, untimed):
+def bundles(tmp_path_factory):
     """Bundles of the sample: with its head, and with the encoder alone and three described classes."""
     folder = tmp_path_factory.mktemp("text")
     sample = sample_of("text-classification", folder)
@@ -211,7 +211,7 @@ def test_results_are_compared_and_shown():
 
 
 @pytest.mark.slow
-def test_film_reviews_are_judged_as_by_plain_pytorch(tmp_path, untimed):
+def test_film_reviews_are_judged_as_by_plain_pytorch(tmp_path):
     import minilm
 
     torch.set_num_threads(1)

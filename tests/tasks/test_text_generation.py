@@ -25,7 +25,7 @@ DRAWN = {"temperature": 4.0, "suppress": [sample.END]}
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory, untimed):
+def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("generation")
     made = sample_of("text-generation", folder)
     torchport.deploy(
@@ -217,7 +217,7 @@ def test_results_are_compared_and_shown():
 
 
 @pytest.mark.slow
-def test_news_goes_on_as_transformers_writes_it(tmp_path, untimed):
+def test_news_goes_on_as_transformers_writes_it(tmp_path):
     import gpt2_bbc
 
     torch.set_num_threads(1)

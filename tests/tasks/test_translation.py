@@ -20,7 +20,7 @@ TASK = tasks.get("translation")
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory, untimed):
+def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("translation")
     made = sample_of("translation", folder)
     torchport.deploy(
@@ -236,7 +236,7 @@ def test_results_are_compared_and_shown():
 
 
 @pytest.mark.slow
-def test_sentences_are_translated_as_by_plain_pytorch(tmp_path, untimed):
+def test_sentences_are_translated_as_by_plain_pytorch(tmp_path):
     import marian
     import sentencepiece
 

@@ -60,6 +60,8 @@ SIGNATURE = Signature(
     inputs=(TensorSpec(name="x", dtype="float32", shape=(1, 3)),),
     outputs=(TensorSpec(name="y", dtype="float32", shape=(1, 3)),),
 )
+pytestmark = pytest.mark.usefixtures("timed")
+
 LINUX = Path("/proc/self/clear_refs").exists()
 
 

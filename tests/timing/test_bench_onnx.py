@@ -13,6 +13,7 @@ from torchport.types import Artifact, GraphFile, Signature, TensorSpec
 onnx = pytest.importorskip("onnx")
 
 
+@pytest.mark.usefixtures("timed")
 def test_onnx_runtime_is_timed_with_the_threads_asked_for(tmp_path):
     weights = np.random.default_rng(0).normal(size=(256, 256)).astype(np.float32)
     graph = onnx.helper.make_graph(

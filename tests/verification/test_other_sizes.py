@@ -19,8 +19,6 @@ from torchport.errors import ParityError
 from torchport.frontend import decompositions
 from torchport.types import Candidate
 
-pytestmark = pytest.mark.usefixtures("untimed")
-
 
 class Pooled(torch.nn.Module):
     """PyTorch's exporter writes the windows of these pools with the example's size in them."""

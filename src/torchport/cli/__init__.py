@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..timing import Timer
 
 VERBS = {
     "bench": "time every variant of a Bundle here",
@@ -57,8 +60,34 @@ def _not_called() -> None:
     """Stands for a verb that is only listed."""
 
 
-def main() -> None:
-    """The entry point of the `torchport` command."""
+def main(*, ends: bool = True, timer: Timer | None = None) -> None:
+    """The entry point of the `torchport` command.
+
+    Args:
+        ends: whether the process ends with the call, without the interpreter's teardown: some runtimes crash or wait in
+            theirs when the answer is long out. Without it SystemExit is raised, for a process that goes on.
+        timer: times in place of the processes that do.
+    """
+    from .terminal import Left
+
+    try:
+        if timer is None:
+            _main()
+        else:
+            from ..timing import timed_by
+
+            with timed_by(timer):
+                _main()
+    except Left as left:
+        if not ends:
+            raise
+        from ..system.disk import sweep
+
+        sweep()
+        os._exit(left.exit_code)
+
+
+def _main() -> None:
     from . import terminal
 
     terminal.prepare()

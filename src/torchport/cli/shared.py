@@ -22,7 +22,7 @@ import typer
 from ..errors import BadInput, OutputError, TorchportError, UsageError, did_you_mean, status_of
 from ..system.disk import FULL
 from .progress import Progress as Progress
-from .terminal import raw
+from .terminal import Left, raw
 
 P = ParamSpec("P")
 
@@ -154,14 +154,8 @@ def flushed(code: int) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """Exit without the interpreter's teardown: some runtimes crash or wait in theirs when the answer is long out."""
-    code = flushed(code)
-    if "pytest" in sys.modules:
-        raise SystemExit(code)
-    disk = sys.modules.get("torchport.system.disk")
-    if disk is not None:
-        disk.sweep()
-    os._exit(code)
+    """Exit once all that was printed is written; `main` says whether that ends the process."""
+    raise Left(flushed(code))
 
 
 _printed: list[bool] = []

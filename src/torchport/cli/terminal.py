@@ -1,5 +1,5 @@
 """Standard output and error as they must be before anything is printed: open, and safe to print a stranger's words
-on.
+on; and the end of a call that printed everything.
 """
 
 from __future__ import annotations
@@ -39,6 +39,14 @@ class Plain:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.raw, name)
+
+
+class Left(SystemExit):
+    """The exit of a call of which everything is printed and written: nothing of the process is needed any more."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__(exit_code)
+        self.exit_code = exit_code
 
 
 def prepare() -> None:

@@ -1,5 +1,5 @@
-"""For tests, ours and other people's: toy models that know their answers, a fake target, the conformance suite of
-targets.
+"""For tests, ours and other people's: toy models that know their answers, a fake target, a timer that times nothing,
+the conformance suite of targets.
 
 `toys` needs torch; `FakeTarget` and the checks do not until they are used.
 """
@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from .conformance import Case, expected_failure, required, target_checks
 from .fake import FakeTarget, fake_program
+from .timing import millisecond
 
-__all__ = ["Case", "FakeTarget", "expected_failure", "fake_program", "required", "target_checks"]
+__all__ = ["Case", "FakeTarget", "expected_failure", "fake_program", "millisecond", "required", "target_checks"]

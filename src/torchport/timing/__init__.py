@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .fork_server import ForkServer, ahead
-from .interleave import Job, Measurement, measure, summarise, thread_counts
+from .fork_server import ForkServer
+from .interleave import Job, Measurement, summarise, thread_counts
+from .timer import Timer, ahead, measure, timed_by
 
-__all__ = ["ForkServer", "Job", "Measurement", "ahead", "measure", "summarise", "thread_counts"]
+__all__ = ["ForkServer", "Job", "Measurement", "Timer", "ahead", "measure", "summarise", "thread_counts", "timed_by"]
