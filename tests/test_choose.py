@@ -228,18 +228,18 @@ def test_a_recorded_decision_is_taken_anew():
 
 
 def test_slower_than_its_float_form_is_never_picked_for_speed():
-    # The smaller variant would win the tie with b, were it not beaten by its own float form.
+    # The smaller variant would win the tie with b, were it not beaten by its own floating-point parent.
     rows = row("a-fp32", 10.0), row("a-int8", 10.3, size=5_000_000), row("b-fp32", 10.3, noise=0.04)
     choice = decide(*rows)
     assert choice.chosen == "a-fp32"
-    assert by_id(choice)["a-int8"].reason == "no faster than its float form a-fp32 (10.3 ms against 10 ms)"
-    assert "no faster than their float form on this machine: a-int8" in choice.why
+    assert by_id(choice)["a-int8"].reason == "no faster than its floating-point parent a-fp32 (10.3 ms against 10 ms)"
+    assert "no faster than their floating-point parents on this machine: a-int8" in choice.why
     assert "a-int8" in choice.front
 
 
 def test_clearly_slower_than_its_float_form_is_called_slower():
     assert by_id(decide(row("a-fp32", 10.0), row("a-int8", 12.0)))["a-int8"].reason.startswith(
-        "slower than its float form a-fp32"
+        "slower than its floating-point parent a-fp32"
     )
 
 

@@ -41,7 +41,7 @@ def judge(row: Row, *, timed: bool) -> list[str]:
     """What the row falls short of, in words; nothing where it holds. A point without a bar is only reported.
 
     Args:
-        timed: whether the figures count; a handful of items, and what is taught for a minute, say little about them.
+        timed: whether the figures count; a handful of items, and what is trained for a minute, say little about them.
     """
     bar = BARS.get((row.model, row.point))
     if bar is None:

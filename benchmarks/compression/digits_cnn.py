@@ -1,4 +1,4 @@
-"""A convolutional network on handwritten digits: thinned, taught again and quantised; 4,000 digits calibrate and
+"""A convolutional network on handwritten digits: pruned, distilled and quantised; 4,000 digits calibrate and
 choose, 1,000 test.
 """
 

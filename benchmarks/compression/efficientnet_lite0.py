@@ -1,8 +1,8 @@
-"""EfficientNet-Lite0 on solar cells: thinned, taught again by its own answers, quantised; chosen on 200 photos, tested
+"""EfficientNet-Lite0 on solar cells: pruned, distilled, quantised; chosen on 200 photos, tested
 on 723 others.
 
-It is taught on the 1,300 photos that the model was trained on and on the 401 that experts were not sure of; those have
-no label.
+It is distilled on the 1,300 photos that the model was trained on and on the 401 that experts were not sure of; those
+have no label.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def deploy(source: Any, folder: str | Path, **options: Any) -> Deployed:
 
 
 def on_test_split(model: str, made: Deployed, points: Sequence[str]) -> list[Row]:
-    """Rows from what the winners answered on the items that chose nothing."""
+    """Rows from what the winners answered on the test split."""
     _front(model, made)
     rows = []
     for point in points:

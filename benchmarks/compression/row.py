@@ -20,7 +20,7 @@ class Row:
         loss: how much worse it is, in the metric's own unit; `loss_upper` is the upper end of the paired 95 % interval.
         agreement: share of the test items answered as the fp32 model does.
         smaller, faster: ratios of bytes on disk and of median latency; above 1 is better than fp32.
-        test_split: whether the items chose nothing and were answered once.
+        test_split: whether the items are a test split, answered once.
         seconds: of the deploy.
         notes: figures beyond the table, by name.
     """

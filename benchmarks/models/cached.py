@@ -48,7 +48,7 @@ def cached(make: Callable[[Path], None], *files: Path, key: Sequence[str] = ()) 
 
 
 def quick() -> bool:
-    """Whether models are taught for seconds only, as the tests ask: there it counts whether both sides answer alike,
+    """Whether models are trained for seconds only, as the tests ask: there it counts whether both sides answer alike,
     not how well. It belongs to the key of what depends on it."""
     return bool(os.environ.get("TORCHPORT_QUICK"))
 

@@ -3,7 +3,7 @@ reviews.
 
 Identical is the same class. Eager is transformers' tokenizer and model in batches of 16 in the order of the data, each
 padded to its longest text, cut at 128 tokens, which is its fastest size here; deployed is `Predictor.predict_many`.
-An article fills the 128 tokens, so that there both sides do the same products of matrices, near what a core can do at
+An article fills the 128 tokens, so that there both sides do the same matrix multiplications, near what a core can do at
 all (`of the core's arithmetic`: what the tokens need, over PyTorch's best matrix product in that time); a sentence does
 not, and what is saved is padding. See docs/decisions/0010-four-times-eager-on-texts.md.
 """
@@ -27,7 +27,7 @@ from torchport.predict import Predictor
 TARGETS = ("executorch", "onnx", "openvino", "torchscript")
 BATCH = 32
 VERIFIED = 200
-"""Texts that the heads were taught on, which variants are verified on: the figures of the row are of those held back.
+"""Texts that the heads were trained on, which variants are verified on: the figures of the row are of those held back.
 """
 
 NEARLY = {**EXACT, "budget": "agreement>=99.5%"}
@@ -38,8 +38,8 @@ def rows(short: bool) -> list[Row]:
     """A row for each of the two heads; with `short`, for the first."""
     torch.set_num_threads(1)
     many = 24 if short else None
-    taught, items = minilm.news_split()
-    news = _row("news", "BBC news, 890 articles", minilm.TOPICS, taught[:many], items[:many], short)
+    trained, items = minilm.news_split()
+    news = _row("news", "BBC news, 890 articles", minilm.TOPICS, trained[:many], items[:many], short)
     return (
         [news]
         if short
@@ -51,7 +51,7 @@ def _row(
     head: str,
     data: str,
     labels: Sequence[str],
-    taught: list[minilm.Labelled],
+    trained: list[minilm.Labelled],
     items: list[minilm.Labelled],
     short: bool,
 ) -> Row:
@@ -59,7 +59,7 @@ def _row(
     raws: list[Any] = [text.encode() for text in texts]
     model = getattr(minilm, head)()
     with tempfile.TemporaryDirectory() as folder:
-        table = minilm.table(taught[:VERIFIED], labels, Path(folder) / "items.csv")
+        table = minilm.table(trained[:VERIFIED], labels, Path(folder) / "items.csv")
         settings = {"tokenizer": str(minilm.folder()), "labels": list(labels), "max_length": minilm.LENGTH, "pad_to": 1}
         outcome = torchport.deploy(
             f"{minilm.__file__}:{head}",
@@ -109,8 +109,8 @@ def _row(
 
 
 def _arithmetic(model: minilm.Classifier, texts: Sequence[str]) -> float:
-    """Floating-point operations that the texts' own tokens need: a product with every weight, and attention among them;
-    no padding.
+    """Floating-point operations that the texts' own tokens need: a multiplication with every weight, and attention
+    among them; no padding.
     """
     layers: Any = model.encoder.encoder
     weights = sum(weight.numel() for weight in layers.parameters() if weight.dim() == 2)
@@ -120,7 +120,7 @@ def _arithmetic(model: minilm.Classifier, texts: Sequence[str]) -> float:
 
 
 def _core() -> float:
-    """Floating-point operations a second of PyTorch's own product of matrices of the model's size, on one core: the
+    """Floating-point operations a second of PyTorch's own matrix multiplication of the model's size, on one core: the
     best of twenty.
     """
     a, b = torch.rand(2048, 384), torch.rand(384, 1536)

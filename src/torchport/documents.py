@@ -219,7 +219,8 @@ class DiffDocument(Value, frozen=True):
 
     `accuracy_change` is NEW minus OLD on `items` items, `interval` its 95 % interval, item by item; `agreement` is the
     share of items answered alike. `broken` tells, by axis, what the budget is broken by. `speed` is NEW's beside OLD's:
-    not shown where they differ by no more than equal files do. `warnings` say what makes the figures less sure.
+    not shown where they differ by no more than two timings of one file. `warnings` say what makes the figures less
+    sure.
     """
 
     task: str

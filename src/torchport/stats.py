@@ -17,7 +17,7 @@ faster or slower for as long as it lives. What differs by less is not called fas
 
 
 def told_apart(one_ms: float, other_ms: float, noise: float) -> bool:
-    """Whether two medians differ by more than equal files do.
+    """Whether two medians differ by more than two timings of one file.
 
     Args:
         one_ms, other_ms: milliseconds, greater than 0.

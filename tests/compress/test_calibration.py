@@ -1,4 +1,4 @@
-"""How ranges of integers are found: channels equalised first, without altering an answer in floats, and the calibrator
+"""How ranges of integers are found: channels equalised first, without altering an answer in float32, and the calibrator
 that measures best.
 """
 
@@ -149,7 +149,7 @@ def test_the_calibrator_is_the_one_that_measures_best(feeds):
 
 
 def away(made: nn.Module, net: nn.Module, feeds: list[Arrays]) -> float:
-    """How far answers are from those in floats, as a share."""
+    """How far answers are from those in float32, as a share."""
     with torch.no_grad():
         found, wanted = (torch.cat([one(*call) for call in calls(feeds)]) for one in (made, net))
     return float((found - wanted).norm() / wanted.norm())

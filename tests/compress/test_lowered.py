@@ -65,7 +65,7 @@ def test_every_recipe_is_smaller_and_answers(made):
 
 
 def test_what_is_fitted_to_calibration_data(tmp_path):
-    """Brain floats between integers, which OpenVINO reads from an ONNX file that is made for it where `onnx` is not
+    """bfloat16 between integers, which OpenVINO reads from an ONNX file that is made for it where `onnx` is not
     among the targets; AWQ and GPTQ.
     """
     recipes = [

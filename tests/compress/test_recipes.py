@@ -161,7 +161,7 @@ def test_a_layer_that_cannot_bear_integers_stays_in_floats(program, feeds):
         net.first.weight[:, 0].mul_(0.002)
     odd, told = captured(net, uneven), list[str]()
     found = parse("int8_mixed").apply(odd, Workshop(odd, {"model": uneven}, tell=told.append))
-    assert told[-1] == "int8_mixed: 1 of 3 layers of graph 'model' stay floats: conv2d"
+    assert told[-1] == "int8_mixed: 1 of 3 layers of graph 'model' stay in float32: conv2d"
     assert {name: value.dtype for name, value in weights(found).items()}["first.weight"] == torch.float32
     assert (
         sum(

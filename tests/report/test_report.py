@@ -125,7 +125,7 @@ def test_what_was_answered_on_items_that_chose_nothing_stands_beside():
 
 def test_parity_names_the_outputs_that_fail_and_where():
     page = Page(render(sample())).text
-    section = page[page.index("Parity, output by output") : page.index("What the task was told")]
+    section = page[page.index("Parity, output by output") : page.index("Facts of the task")]
     assert "pt2-fp32 model output_0 2.0e-02 1.0e-04 31 dB 20 fails" in section
     assert "output_0 differs by 2e-02, allowed is 1e-04" in section
     assert "onnx-fp32 preprocess pixels 0 1.0e-04 118 dB 20 holds" in section

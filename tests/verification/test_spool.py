@@ -27,7 +27,7 @@ def test_arrays_come_back_as_they_were(array: np.ndarray) -> None:
     assert 3 in spool and 1 not in spool
     [(name, kept, other)] = spool.beside(3, {"y": np.asarray(array)})
     assert name == "y" and kept.dtype == other.dtype and np.array_equal(kept, other) and kept.shape == other.shape
-    assert list(spool.beside(1, {})) == [] and spool.thinned is None
+    assert list(spool.beside(1, {})) == [] and spool.sampled_from is None
 
 
 def test_beyond_its_size_a_spool_keeps_a_sample() -> None:
@@ -36,7 +36,7 @@ def test_beyond_its_size_a_spool_keeps_a_sample() -> None:
     spool.add(0, {"y": np.ones(10)})
     spool.add(1, {"y": large})
     [(_, kept, other)] = spool.beside(1, {"y": large})
-    assert SAMPLE <= kept.size < large.size and np.array_equal(kept, other) and spool.thinned == 1
+    assert SAMPLE <= kept.size < large.size and np.array_equal(kept, other) and spool.sampled_from == 1
     [(_, kept, other)] = spool.beside(1, {"y": large[:50]})
     assert kept.shape != other.shape
 

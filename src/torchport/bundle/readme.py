@@ -124,7 +124,7 @@ def _limits(manifest: Manifest) -> list[str]:
 
 def _measured(one: Accuracy) -> str:
     low, high = (100 * bound for bound in one.interval)
-    held = "on the data it was chosen with" if one.labelled else "with the original model's answers"
+    held = "on the data that it was chosen on" if one.labelled else "with the original model's answers"
     return (
         f"{printable(one.metric)} of the chosen variant: {percent(one.value)} {held}, {one.items} items; {low:+.1f} to "
         f"{high:+.1f} points beside the original (95 % interval)."

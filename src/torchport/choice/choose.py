@@ -28,7 +28,7 @@ def choose(
 
     A candidate is rejected when parity failed or a measured figure breaks the budget. Of the others the one with the
     lowest median latency wins; those within the stated noise of it (at most 3 %) tie, and the smallest of them wins,
-    then the first by id. One that is slower than its own float form, where that fits too, is never picked.
+    then the first by id. One that is slower than its own floating-point parent, where that fits too, is never picked.
 
     What barely keeps the budget on the validation split may break it on the test split. Where a candidate with `test`
     does, it is rejected, and only those go on that the validation split shows to keep the budget, by the 95 % interval,
@@ -141,7 +141,7 @@ def _rank(race: Sequence[Candidate], prefer: str) -> list[Candidate]:
 
 
 def _parent(candidate: Candidate, judged: Sequence[Candidate]) -> Candidate | None:
-    """The float form of a variant, where it keeps the budget too and is faster."""
+    """The floating-point parent of a variant, where it keeps the budget too and is faster."""
     shape = candidate.id.removeprefix(f"{candidate.target}-{candidate.recipe}")
     for other in judged:
         if (
@@ -210,7 +210,7 @@ def _why(
     said += [_speed(winner, _ms(c), _noise(c), c.id) for c in race[1:] if c not in tied]
     slower = [c.id for c in judged if c.status == "ok" and prefer not in _LEAST and _parent(c, judged) is not None]
     if slower:
-        said.append(f"no faster than their float form on this machine: {', '.join(slower)}")
+        said.append(f"no faster than their floating-point parents on this machine: {', '.join(slower)}")
     if refuted:
         said.append(
             "kept the budget on the validation split and broke it on the test split, so that only what is shown to "
@@ -222,7 +222,7 @@ def _why(
 def _speed(winner: Candidate, other_ms: float, noise: float, name: str) -> str:
     ratio = other_ms / _ms(winner)
     if not stats.told_apart(_ms(winner), other_ms, max(_noise(winner), noise)):
-        return f"as fast as {name} ({milliseconds(other_ms)}) within what equal files differ by"
+        return f"as fast as {name} ({milliseconds(other_ms)}): the difference is within the timing noise of one file"
     return f"{ratio:.3g}x faster than {name}" if ratio >= 1 else f"{1 / ratio:.3g}x slower than {name}"
 
 
@@ -260,7 +260,7 @@ def _lost(
     elif parent is not None:
         verb = "slower" if _apart(candidate, parent) else "no faster"
         reason = (
-            f"{verb} than its float form {parent.id} ({milliseconds(_ms(candidate))} against "
+            f"{verb} than its floating-point parent {parent.id} ({milliseconds(_ms(candidate))} against "
             f"{milliseconds(_ms(parent))})"
         )
     elif candidate not in race:
@@ -272,7 +272,7 @@ def _lost(
     elif candidate in _tied(race):
         reason = f"tied with {winner.id} within the noise ({times}), which is {_tie_break(winner, candidate)}"
     elif not _apart(candidate, winner):
-        reason = f"not shown to be as fast as {winner.id} ({times}), nor to be slower: equal files differ by as much"
+        reason = f"not told apart from {winner.id} ({times}): the difference is within the timing noise of one file"
     else:
         reason = f"{_ms(candidate) / _ms(winner):.3g}x the time of {winner.id} ({times})"
     return replace(candidate, reason=reason)

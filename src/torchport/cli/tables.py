@@ -16,7 +16,7 @@ from .layout import Column, columns_of, pairs, table
 
 SHOWN_ANSWERS = 20
 
-_SPEED = {"faster": "faster", "slower": "slower", "not shown": "no more than equal files differ by"}
+_SPEED = {"faster": "faster", "slower": "slower", "not shown": "within the timing noise of one file"}
 
 
 def show(columns: Sequence[Column], rows: Sequence[Sequence[str]], note: Column | None = None) -> None:

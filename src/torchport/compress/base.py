@@ -96,8 +96,8 @@ class Recipe(abc.ABC):
         usual: the strength that goes without saying and is part of no name; where it is None, that is the middle one,
         and is named. plain: part of every deploy that names no recipes.
         searched: whether the search tries it by itself.
-        joins: whether its precision is that of what stays in floats, and so can follow a recipe that makes integers.
-        recovery: name of the recipe that wins back what this one loses, where there is one; the two are searched
+        joins: whether its precision is that of what stays in float32, and so can follow a recipe that makes integers.
+        recovery: name of the recipe that recovers what this one loses, where there is one; the two are searched
         together.
     """
 
@@ -116,7 +116,7 @@ class Recipe(abc.ABC):
 
     @property
     def integers(self) -> bool:
-        """Whether it makes integers, of weights at least; what it leaves in floats can be settled besides."""
+        """Whether it makes integers, of weights at least; what it leaves in float32 can be settled besides."""
         return (self.precision or "").startswith("int")
 
     @abc.abstractmethod

@@ -1,4 +1,4 @@
-"""`bf16`: products in bfloat16, by the targets and on the CPUs that have them."""
+"""`bf16`: matrix multiplications in bfloat16, by the targets and on the CPUs that have them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from .base import TargetRecipe
 
 
 class Bf16(TargetRecipe):
-    """Brain-float arithmetic: the runtime rounds weights and activations as it multiplies them."""
+    """bfloat16 arithmetic: the runtime rounds weights and activations as it multiplies them."""
 
     name = "bf16"
     about = "arithmetic in bfloat16 where the CPU has it, weights stored in 16 bits: half the size"

@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 
 class Bf16Stateless(TargetRecipe):
-    """Brain-float arithmetic where nothing is fed back."""
+    """bfloat16 arithmetic where nothing is fed back."""
 
     name = "bf16_stateless"
-    about = "arithmetic in bfloat16 but in graphs that carry a state, such as a decoder's step, where rounding adds up"
+    about = (
+        "arithmetic in bfloat16, except in graphs that carry a state, such as a decoder's step, where rounding adds up"
+    )
     precision = "bf16"
 
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:

@@ -1,6 +1,6 @@
-"""`bn_reestimate`: the means and variances of batch normalisation taken anew from the calibration data.
+"""`bn_reestimate`: the means and variances of batch normalisation estimated again from the calibration data.
 
-A thinned or factorised network feeds its normalisation layers other activations than those that their statistics were
+A pruned or factorised network feeds its normalisation layers other activations than those that their statistics were
 gathered on; taking them again costs one pass forward and no training (Li et al. 2017, "Revisiting batch normalization
 for practical domain adaptation").
 """
@@ -22,9 +22,9 @@ class BnReestimate(ModuleRecipe):
     """The running statistics of every batch normalisation, over all calibration feeds."""
 
     name = "bn_reestimate"
-    about = "means and variances of batch normalisation taken anew after compression: no training, no labels"
+    about = "means and variances of batch normalisation estimated again after compression: no training, no labels"
     needs_data = True
-    searched = False  # by itself it has nothing to win back
+    searched = False  # by itself it has nothing to recover
 
     def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
         """The module with other statistics.

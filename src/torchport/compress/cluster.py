@@ -26,7 +26,10 @@ class Cluster(ModuleRecipe):
     """A few values a layer."""
 
     name = "cluster"
-    about = "each layer's weights rounded to a few shared values: as fast and as large, a smaller download"
+    about = (
+        "weight clustering: each layer's weights rounded to a few shared values: as fast and as large, a smaller "
+        "download"
+    )
     strengths = (256, 128, 64, 32, 16, 8)
     searched = False  # neither the size on disk nor the time is less
 

@@ -1,7 +1,7 @@
-"""`distil@epochs`: a compressed model taught to answer as the original does, on the calibration data; labels help where
-there are any.
+"""`distil@epochs`: a compressed model trained to answer as the original does, on the calibration data; labels help
+where there are any.
 
-Knowledge distillation (Hinton et al. 2015): nothing but inputs is needed, and what is won back is likeness to the
+Knowledge distillation (Hinton et al. 2015): nothing but inputs is needed, and what is recovered is likeness to the
 original itself.
 """
 
@@ -21,10 +21,10 @@ class Distil(ModuleRecipe):
     """Every weighted graph trained against the same graph of the original."""
 
     name = "distil"
-    about = "what compression lost, won back: the smaller model learns to answer as the original does"
+    about = "knowledge distillation: the smaller model learns to answer as the original does, and recovers what it lost"
     strengths = (2, 4, 8, 12, 16, 24, 40)
     needs_data = True
-    searched = False  # by itself it has nothing to win back
+    searched = False  # by itself it has nothing to recover
 
     def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
         """The module, trained for up to so many epochs; raises BadInput where there are too few calibration items."""

@@ -5,7 +5,7 @@ it: cross-layer equalisation (Nagel et al. 2019, "Data-free quantization through
 correction", section 4.1). It holds wherever what lies between scales with its input: nothing, ReLU and its leaky kin,
 pooling. Activations are rounded a tensor at a time here and weights a channel at a time, so it is activations' ranges
 that are balanced against weights', as in SmoothQuant (Xiao et al. 2023), which does the same
-for products. The numbers are powers of two: the answers in floats stay as they were to the last bit.
+for matrix multiplications. The numbers are powers of two: the answers in float32 stay as they were to the last bit.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from .base import TargetRecipe
 
 
 class Int4Weights(TargetRecipe):
-    """4-bit weights in groups: each target's own quantiser and its own products."""
+    """4-bit weights in groups: each target's own quantiser and its own matrix multiplications."""
 
     name = "int4_weights"
     about = (

@@ -1,7 +1,7 @@
-"""`int8_mixed`: as `int8_static`, but the layers that cannot bear it stay in floats.
+"""`int8_mixed`: as `int8_static`, but the layers that are most sensitive to it stay in float32.
 
-Each layer is rounded alone while all others are floats, and those stay floats that alter the outputs far more than the
-middle layer does:
+Each layer is rounded alone while all others are in float32, and those stay in float32 that alter the outputs far more
+than the middle layer does:
 the partial quantisation of Wu et al. 2020 ("Integer Quantization for Deep Learning Inference", section 5.2).
 """
 
@@ -26,10 +26,10 @@ class Int8Mixed(Int8Static):
     """8-bit weights and activations, and floats where a layer proves sensitive."""
 
     name = "int8_mixed"
-    about = "as int8_static, with those layers in floats that alter the answers most when they are rounded"
+    about = "as int8_static, with those layers in float32 that alter the answers most when they are rounded"
 
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
-        """The same graphs with most of their products quantised.
+        """The same graphs with most of their matrix multiplications quantised.
 
         Raises:
             UnsupportedByTarget: a graph was not exported, or cannot be quantised; or no layer stands out.
@@ -45,7 +45,7 @@ class Int8Mixed(Int8Static):
             floats = sensitive(change)
             kept.extend(floats)
             work.tell(
-                f"int8_mixed: {len(floats)} of {len(change)} layers of graph '{graph.name}' stay floats: "
+                f"int8_mixed: {len(floats)} of {len(change)} layers of graph '{graph.name}' stay in float32: "
                 f"{', '.join(floats) or 'none'}"
             )
             return quantised(model, calls, calibrator, floats=floats)
@@ -68,7 +68,7 @@ def _changes(model: GraphModule, calls: Sequence[Sequence[torch.Tensor]]) -> dic
     import torch
 
     class Alone(torch.fx.Interpreter):
-        """The model in floats, but for what one layer is given."""
+        """The model in float32, but for what one layer is given."""
 
         def __init__(self, layer: Node | None = None) -> None:
             super().__init__(model, garbage_collect_values=False)  # what rounds is looked at once more

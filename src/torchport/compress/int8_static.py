@@ -1,9 +1,10 @@
 """`int8_static`: weights and activations as 8-bit integers, their ranges found on the calibration data.
 
-The nodes to quantise are those that torchao's quantiser for x86 names (convolutions and products with what follows
-them); ranges, SmoothQuant for products (Xiao et al. 2023) and the correction of biases (Nagel et al. 2019) are nncf's,
-on the exported graph, whose channels are equalised first. How ranges are read from the calibration data is tried: no
-way is the best for every model.
+The nodes to quantise are those that torchao's quantiser for x86 names (convolutions and matrix multiplications with
+what follows them); ranges, SmoothQuant for matrix multiplications (Xiao et al. 2023) and the correction of biases
+(Nagel et al. 2019) are nncf's, on the exported graph, whose channels are equalised first. How ranges are read from the
+calibration data is
+tried: no way is the best for every model.
 """
 
 from __future__ import annotations
@@ -38,14 +39,17 @@ class Int8Static(Recipe):
     """Per channel for weights, per tensor for activations."""
 
     name = "int8_static"
-    about = "weights and activations as 8-bit integers, ranges found on calibration data: a quarter of the size"
+    about = (
+        "static quantisation: weights and activations as 8-bit integers, ranges found on calibration data: a quarter "
+        "of the size"
+    )
     stage = "program"
     precision = "int8_static"
     modules = ("nncf", "torchao")
     needs_data = True
 
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
-        """The same graphs with quantised products.
+        """The same graphs with quantised matrix multiplications.
 
         Raises:
             UnsupportedByTarget: a graph was not exported, or cannot be quantised.
@@ -83,10 +87,10 @@ def begun(graph: GraphProgram, work: Workshop, recipe: str) -> tuple[GraphModule
 
 
 def best_calibrator(model: GraphModule, calls: Sequence[Call], tell: Callable[[str], None]) -> str:
-    """The one of `CALIBRATORS` that leaves the answers nearest to those in floats.
+    """The one of `CALIBRATORS` that leaves the answers nearest to those in float32.
 
     Args:
-        model: in floats; stays as it is.
+        model: in float32; stays as it is.
         calls: at least one; the first `TRIED` find ranges and the last `JUDGED` judge them.
         tell: hears which it is, and how far each is.
     """
@@ -104,20 +108,23 @@ def best_calibrator(model: GraphModule, calls: Sequence[Call], tell: Callable[[s
         wanted = [model(*call) for call in judging]
         found = {calibrator: distance(calibrator) for calibrator in CALIBRATORS}
     best = min(CALIBRATORS, key=found.__getitem__)
-    tell(f"{best}; answers are from those in floats: {', '.join(f'{name} {away:.3g}' for name, away in found.items())}")
+    tell(
+        f"{best}; distance of the answers from those in float32: "
+        f"{', '.join(f'{name} {away:.3g}' for name, away in found.items())}"
+    )
     return best
 
 
 def quantised(
     model: GraphModule, calls: Sequence[Call], calibrator: str, *, floats: Collection[str] = (), probed: bool = False
 ) -> GraphModule:
-    """An exported graph's module with its products in integers.
+    """An exported graph's module with its matrix multiplications in integers.
 
     Args:
         model: without dead code; stays as it is.
         calls: what ranges are found on; the first `MOST_FEEDS` are used.
         calibrator: of `CALIBRATORS`.
-        floats: names of the nodes whose products stay floats.
+        floats: names of the nodes that stay in float32.
         probed: weights are rounded at every call, and biases and tables stay as they were, so that each rounding can be
         taken out again.
     """
@@ -128,14 +135,14 @@ def quantised(
     from .pt2e import x86_quantizer
 
     shown = calls[:MOST_FEEDS]
-    products = any("linear" in str(node.target) or "mm" in str(node.target) for node in model.graph.nodes)
+    matmuls = any("linear" in str(node.target) or "mm" in str(node.target) for node in model.graph.nodes)
     made: GraphModule = quantize_pt2e(
         model,
         x86_quantizer(floats=floats),
         nncf.Dataset(shown),
         subset_size=len(shown),
         fast_bias_correction=None if probed else True,
-        smooth_quant=products,
+        smooth_quant=matmuls,
         do_copy=True,
         fold_quantize=not probed,
         activations_range_estimator_params=getattr(RangeEstimatorParametersSet, calibrator),

@@ -1,4 +1,4 @@
-"""`int8_weights`: weights as 8-bit integers with one scale a channel; activations and arithmetic stay floats.
+"""`int8_weights`: weights as 8-bit integers with one scale a channel; activations and arithmetic stay in float32.
 
 It needs no data, and makes no runtime slower: one that cannot multiply integers by floats unpacks them when it opens
 the file.
@@ -22,7 +22,7 @@ class Int8Weights(Recipe):
 
     name = "int8_weights"
     about = (
-        "weights as 8-bit integers, one scale a channel; arithmetic in floats: a quarter of the size, no data needed"
+        "weights as 8-bit integers, one scale a channel; arithmetic in float32: a quarter of the size, no data needed"
     )
     stage = "program"
     precision = "int8_weights"

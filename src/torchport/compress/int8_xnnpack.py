@@ -1,9 +1,9 @@
 """`int8_xnnpack`: weights and activations as signed 8-bit integers, the way that XNNPACK's kernels for phones take
 them.
 
-The nodes to quantise are those that ExecuTorch's quantiser for XNNPACK names: convolutions and products with what
-follows them, and the sums and means between them, so that a whole network stays in integers. Channels are equalised
-first; ranges are found by histograms over the calibration data.
+The nodes to quantise are those that ExecuTorch's quantiser for XNNPACK names: convolutions and matrix multiplications
+with what follows them, and the sums and means between them, so that a whole network stays in integers. Channels are
+equalised first; ranges are found by histograms over the calibration data.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Truncated singular value decomposition of the weight as a matrix [outputs, inputs x kernel] (Denton et al. 2014): a
 linear layer becomes two, a convolution one to few channels and one of a single pixel back to all. Layers on which the
-answer hangs most stay whole. What was lost is won back by `distil` after it.
+answer depends most stay whole. What was lost is recovered by `distil` after it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class LowRank(ModuleRecipe):
     """Two thin layers in place of each one that can spare it."""
 
     name = "low_rank"
-    about = "each layer's weights as a product of two thin matrices: a smaller file, fewer multiplications"
+    about = "low-rank factorisation: each layer's weights as two small matrices; a smaller file, fewer multiplications"
     strengths = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
     needs_data = True
     searched = False  # thinning whole channels has kept more for the same time wherever both were tried

@@ -3,7 +3,7 @@
 Structured pruning: what is left is an ordinary smaller network, faster on every runtime. The channels of all layers
 compete: those go whose weights, with all that depends on them (Fang et al. 2023, DepGraph), matter least to the answer:
 sum of w**2 F, with the diagonal F of the Fisher information on calibration data (LeCun et al. 1989, Optimal Brain
-Damage; Theis et al. 2018). So a layer on which the answer hangs stays nearly whole. What was lost is won back by
+Damage; Theis et al. 2018). So a layer on which the answer depends stays nearly whole. What was lost is recovered by
 `distil` after it.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..frontend.program import GraphProgram
 
 ROUND_TO = 8
-"""Channels are kept in multiples of this, which vector units take at once; layers of fewer are thinned to multiples of
+"""Channels are kept in multiples of this, which vector units take at once; layers of fewer are pruned to multiples of
 a quarter of it.
 """
 
@@ -37,7 +37,7 @@ class Prune(ModuleRecipe):
     """A share of all channels, from the layers that can spare them."""
 
     name = "prune"
-    about = "whole channels taken out, that share of all: those on which the answer hangs least"
+    about = "structured pruning: that share of all channels removed, those on which the answer depends least"
     modules = ("torch_pruning",)
     strengths = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
     needs_data = True
@@ -60,7 +60,7 @@ class Prune(ModuleRecipe):
             told = _fisher(module, feeds, work.seed)
         except RuntimeError as exc:  # an operator without a derivative, or answers that are no numbers
             raise UnsupportedByTarget(
-                f"prune: graph '{graph.name}' does not tell on which weights it hangs: {_where(module, (), exc)}",
+                f"prune: graph '{graph.name}' does not tell on which weights it depends: {_where(module, (), exc)}",
                 "leave it out",
             ) from exc
         for parameter, information in told.items():

@@ -80,7 +80,8 @@ def _is_computed(node: Node) -> bool:
 
 
 def x86_quantizer(*, training: bool = False, floats: Collection[str] = ()) -> Any:
-    """torchao's quantiser for x86: 8 bits for convolutions and products with what follows them, weights per channel.
+    """torchao's quantiser for x86: 8 bits for convolutions and matrix multiplications with what follows them, weights
+    per channel.
 
     Args:
         floats: names of the nodes that it leaves alone.
@@ -100,9 +101,9 @@ def x86_quantizer(*, training: bool = False, floats: Collection[str] = ()) -> An
 
 
 def _name_sources(model: GraphModule, floats: Collection[str]) -> None:
-    """Note at every node which layer it stands for, but at those that are to stay floats. torchao's quantiser for x86
-    looks for layers in notes that only strict export leaves, and leaves every convolution of any other graph in floats
-    without a word."""
+    """Note at every node which layer it stands for, but at those that are to stay in float32. torchao's quantiser for
+    x86 looks for layers in notes that only strict export leaves, and leaves every convolution of any other graph in
+    float32 without a word."""
     from torch import nn, ops
 
     aten = ops.aten

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class Qat(Recipe):
-    """What `int8_static` lost, won back by training."""
+    """What `int8_static` lost, recovered by quantisation-aware training."""
 
     name = "qat"
-    about = "8-bit weights and activations, trained with the rounding in place: what int8_static loses, won back"
+    about = "quantisation-aware training: 8-bit weights and activations, trained with the rounding in place"
     stage = "program"
     precision = "int8_static"
     modules = ("torchao",)

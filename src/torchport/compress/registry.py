@@ -12,78 +12,86 @@ recipes: Registry[Recipe] = Registry(
     {
         "bf16": Entry("torchport.compress.bf16:Bf16", "build", "arithmetic in bfloat16, where the CPU has it"),
         "bf16_stateless": Entry(
-            "torchport.compress.bf16_stateless:Bf16Stateless", "build", "bf16 but in graphs that carry a state"
+            "torchport.compress.bf16_stateless:Bf16Stateless", "build", "bf16, except in graphs that carry a state"
         ),
         "bn_reestimate": Entry(
-            "torchport.compress.bn_reestimate:BnReestimate", "build", "statistics of batch normalisation taken anew"
+            "torchport.compress.bn_reestimate:BnReestimate", "build", "batch-normalisation statistics estimated again"
         ),
         "cluster": Entry(
-            "torchport.compress.cluster:Cluster", "build", "a few shared values a layer: a smaller download"
+            "torchport.compress.cluster:Cluster",
+            "build",
+            "weight clustering, a few shared values a layer: a smaller download",
         ),
         "distil": Entry(
             "torchport.compress.distil:Distil",
             "compress",
-            "what compression lost, won back from the original's answers",
+            "knowledge distillation: training on the original's answers recovers what compression lost",
         ),
         "fp16": Entry("torchport.compress.fp16:Fp16", "build", "weights as 16-bit floats: half the size"),
         "fp32": Entry("torchport.compress.fp32:Fp32", "build", "as trained"),
         "int4_awq": Entry(
             "torchport.compress.int4_awq:Int4Awq",
             "compress",
-            "4-bit weights in groups, fitted to calibration data, by the runtime's own quantiser",
+            "AWQ: 4-bit weights in groups, fitted to calibration data, by the runtime's own quantiser",
         ),
         "int4_gptq": Entry(
             "torchport.compress.int4_gptq:Int4Gptq",
             "compress",
-            "4-bit weights in groups, rounded one by one to fit calibration data, by the runtime's own quantiser",
+            "GPTQ: 4-bit weights in groups, rounded one by one to fit calibration data, by the runtime's own quantiser",
         ),
         "int4_hqq": Entry(
             "torchport.compress.int4_hqq:Int4Hqq",
             "compress",
-            "4-bit weights in groups with fitted zeros, by the runtime's own quantiser",
+            "HQQ: 4-bit weights in groups with fitted zero points, by the runtime's own quantiser",
         ),
         "int4_weights": Entry(
             "torchport.compress.int4_weights:Int4Weights",
             "compress",
-            "weights as 4-bit integers in groups, by the runtime's own quantiser",
+            "4-bit weights in groups, by the runtime's own quantiser",
         ),
         "int8_dynamic": Entry(
             "torchport.compress.int8_dynamic:Int8Dynamic",
             "compress",
-            "8-bit weights, activations rounded at every call, by the runtime's own quantiser",
+            "dynamic quantisation: 8-bit weights, activations quantised at every call, by the runtime's own quantiser",
         ),
         "int8_mixed": Entry(
             "torchport.compress.int8_mixed:Int8Mixed",
             "compress",
-            "as int8_static, but layers that prove sensitive stay floats",
+            "as int8_static, but the layers most sensitive to it stay in float32",
         ),
         "int8_static": Entry(
             "torchport.compress.int8_static:Int8Static",
             "compress",
-            "8-bit weights and activations, ranges from calibration data",
+            "static quantisation: 8-bit weights and activations, ranges from calibration data",
         ),
         "int8_weights": Entry(
             "torchport.compress.int8_weights:Int8Weights",
             "compress",
-            "weights as 8-bit integers, a scale a channel; arithmetic in floats",
+            "8-bit weights, a scale a channel; arithmetic in float32",
         ),
         "int8_xnnpack": Entry(
             "torchport.compress.int8_xnnpack:Int8Xnnpack",
             "executorch",
-            "8-bit weights and activations as XNNPACK on phones takes them, ranges from calibration data",
+            "static quantisation for XNNPACK on phones: 8-bit weights and activations, ranges from calibration data",
         ),
-        "low_rank": Entry("torchport.compress.low_rank:LowRank", "build", "two thin layers in place of one"),
-        "prune": Entry("torchport.compress.prune:Prune", "compress", "whole channels taken out"),
+        "low_rank": Entry(
+            "torchport.compress.low_rank:LowRank", "build", "low-rank factorisation: two small layers in place of one"
+        ),
+        "prune": Entry("torchport.compress.prune:Prune", "compress", "structured pruning: whole channels removed"),
         "qat": Entry(
             "torchport.compress.qat:Qat",
             "compress",
-            "8-bit weights and activations, trained with the rounding in place",
+            "quantisation-aware training: 8-bit weights and activations, trained with the rounding in place",
         ),
         "sparse": Entry(
-            "torchport.compress.sparse:Sparse", "build", "the smallest weights at zero: a smaller download"
+            "torchport.compress.sparse:Sparse",
+            "build",
+            "unstructured pruning, the smallest weights at zero: a smaller download",
         ),
         "sparse_2_4": Entry(
-            "torchport.compress.sparse_2_4:Sparse24", "build", "two of every four weights at zero: a smaller download"
+            "torchport.compress.sparse_2_4:Sparse24",
+            "build",
+            "2:4 sparsity, two of every four weights at zero: a smaller download",
         ),
     },
 )

@@ -21,7 +21,9 @@ class Sparse(ModuleRecipe):
     """Zeros in place of the weights nearest to zero."""
 
     name = "sparse"
-    about = "the smallest weights of each layer set to zero: as fast and as large, a smaller download"
+    about = (
+        "unstructured pruning: the smallest weights of each layer set to zero: as fast and as large, a smaller download"
+    )
     strengths = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
     searched = False  # neither the size on disk nor the time is less
     recovery = "distil"

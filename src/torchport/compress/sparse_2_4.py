@@ -34,10 +34,10 @@ class Sparse24(ModuleRecipe):
         """The module; layers whose rows are no multiple of four stay as they are. Raises UnsupportedByTarget where it
         has no layer with weights.
         """
-        return changed_weights(module, graph, self.name, _thinned)
+        return changed_weights(module, graph, self.name, _two_of_four)
 
 
-def _thinned(weight: torch.Tensor) -> torch.Tensor:
+def _two_of_four(weight: torch.Tensor) -> torch.Tensor:
     import torch
 
     rows = weight.movedim(1, -1).contiguous()  # the input channels last: those are summed over, and lie in fours

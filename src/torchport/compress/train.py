@@ -27,8 +27,9 @@ HELD_BACK = 0.1
 
 RATE = 2e-3
 """Greatest learning rate of AdamW, for a student that knows nothing any more: one that is 1 or more away from its
-teacher. One that is nearer has more to lose, and is taught at this times the square of its distance: EfficientNet-Lite0
-without 45 % of its channels starts 0.4 away, and after 8 epochs at 8e-4 is still 0.086 away, after 6 at 2e-4 only
+teacher. One that is nearer has more to lose, and is trained at this times the square of its distance:
+EfficientNet-Lite0 without 45 % of its channels starts 0.4 away, and after 8 epochs at 8e-4 is still 0.086 away, after 6
+at 2e-4 only
 0.073."""
 
 GENTLE = 0.1
@@ -59,12 +60,13 @@ LABELS = 0.25
 def train(
     graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe: str, *, epochs: int, mixed: bool
 ) -> torch.nn.Module:
-    """The student, taught to answer as the graph's module in `work.teacher` does, on the calibration feeds.
+    """The student, trained to answer as the graph's module in `work.teacher` does, on the calibration feeds.
 
     Feeds of one shape are batched; pictures (float tensors of four dimensions) are mirrored, turned over, shifted and
     mixed, and the teacher answers the altered ones (Beyer et al. 2022). Labels count a quarter, on unaltered pictures.
-    What is judged and kept is a running mean of the weights. The student is taught as it will answer: nothing drops
-    out, and batch normalisation keeps the statistics that it was given first, those of the feeds where they bring it
+    What is judged and kept is a running mean of the weights. The student is trained in the form in which it will run:
+    nothing drops out, and batch normalisation keeps the statistics that it was given first, those of the feeds where
+    they bring it
     nearer: those of a batch of altered pictures hide most of what was learnt. Every epoch is kept in `work.store`, so
     that an interrupted run goes on; the deadline ends it early. Deterministic by `work.seed`.
 

@@ -155,7 +155,7 @@ class Standard:
     Attributes:
         least_db: `stage/output` -> least ratio of signal to noise, in dB, of an artefact that does this Program's
         integer
-            arithmetic in its own way: what quantising itself left. Empty where the Program is in floats.
+            arithmetic in its own way: what quantising itself left. Empty where the Program is floating-point.
     """
 
     proven: Proven

@@ -21,7 +21,7 @@ EN = {
     "wins": "{id} is chosen",
     "faster": "{times} times as fast as eager PyTorch",
     "slower": "{times} times as slow as eager PyTorch",
-    "alike": "as fast as eager PyTorch within what equal files differ by",
+    "alike": "as fast as eager PyTorch, within the timing noise of one file",
     "own_reference": "compared with the model after {recipe}",
     "from_trained": "{distance} to the model as trained",
     "accuracy_of": "{metric} {value} on {items} items",
@@ -55,12 +55,12 @@ EN = {
     "otherwise.",
     "rests_no_latency": "No latency was measured.",
     "rests_made_up": "Parity was checked on made-up inputs only: it says nothing about real ones.",
-    "rests_assumed": "Proved against torchport's reading of the model; assumed, because nobody stated it: {names}.",
+    "rests_assumed": "Verified against torchport's reading of the model; assumed, because nobody stated it: {names}.",
     "rests_stated": "Every fact of the task was stated by the user or carried by the model.",
     "rests_old_reference": "The eager latency was measured when the Bundle was made, not now.",
     # The candidates
     "candidates": "Candidates",
-    "candidates_about": "One row a target and recipe, measured on this machine. Sizes in decimal megabytes; below the "
+    "candidates_about": "One row a target and recipe, measured on this machine. Sizes in decimal units; below the "
     "accuracy: the 95 % interval of the difference to eager PyTorch, item by item.",
     "status": "Status",
     "size": "Size",
@@ -122,7 +122,7 @@ EN = {
     "right": "right",
     "wrong": "wrong",
     # Facts
-    "facts": "What the task was told",
+    "facts": "Facts of the task",
     "facts_assumed": "Assumed, because neither the user nor the model stated it: {names}. If one is wrong, accuracy "
     "falls on every target alike; state it with --set.",
     # Environment

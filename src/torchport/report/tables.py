@@ -69,7 +69,7 @@ def parity(data: ReportData, say: Say) -> Html | None:
 
 
 def facts(data: ReportData, say: Say) -> Html:
-    """What the task was told, and which of it is a guess."""
+    """The facts of the task, and which of them were assumed."""
     guess = el("p", say("facts_assumed", names=", ".join(data.assumed)), class_="warn") if data.assumed else None
     return el("section", el("h2", say("facts")), guess, el("ul", *(el("li", line) for line in data.facts)))
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 def kept(source: Any = None) -> Iterator[None]:
     """Run a block after which everything is as it was before, however the block ends.
 
-    These come back: the number of threads, the gradient mode, the default dtype, the precision of float32 products, the
-    flags of deterministic algorithms, and the random state of PyTorch, numpy and `random`; of a module also which parts
-    train and which parameters ask for gradients.
+    These come back: the number of threads, the gradient mode, the default dtype, the precision of float32 matrix
+    multiplications, the flags of deterministic algorithms, and the random state of PyTorch, numpy and `random`; of a
+    module also which parts train and which parameters ask for gradients.
     """
     restore = [
         _random(),

@@ -191,7 +191,8 @@ def xnnpack_quantizer(*, dynamic: bool = False) -> Any:
     """ExecuTorch's quantiser for XNNPACK: signed 8-bit integers, weights symmetric and per channel.
 
     Args:
-        dynamic: activations are rounded as they come, of products only; else every range is to be found on data.
+        dynamic: activations are rounded as they come, of matrix multiplications only; else every range is to be found
+        on data.
     """
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
         XNNPACKQuantizer,
@@ -236,7 +237,7 @@ def xnnpack_quantizer(*, dynamic: bool = False) -> Any:
 
 
 def _rounding(module: torch.fx.GraphModule, inputs: tuple[torch.Tensor, ...]) -> torch.nn.Module:
-    """The module with 8-bit weights, whose products round what they multiply as it comes.
+    """The module with 8-bit weights, whose matrix multiplications round what they multiply as it comes.
 
     Raises:
         UnsupportedByTarget: there is no such product.
@@ -246,7 +247,7 @@ def _rounding(module: torch.fx.GraphModule, inputs: tuple[torch.Tensor, ...]) ->
     made = observed(module, xnnpack_quantizer(dynamic=True), [inputs])
     if not any("quantize" in str(node.target) for node in made.graph.nodes):
         raise UnsupportedByTarget(
-            "XNNPACK's quantiser finds nothing to quantise: it takes products with constant weights",
+            "XNNPACK's quantiser finds nothing to quantise: it takes matrix multiplications with constant weights",
             "leave this target out",
         )
     return made

@@ -21,7 +21,7 @@ from ..feed import own_settings
 from ..system import cache, machine
 from ..types import Signature, TensorIO, Used
 from .base import GROUP, Arrays, ExportOptions, Target, plain_io
-from .shared.onnx_quantisers import QUANTISERS, products, strip
+from .shared.onnx_quantisers import QUANTISERS, matmuls, strip
 from .shared.runner import Runner
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Onnx(Target):
         _restore_inputs(model.graph, graph.signature, names)
         _spell(model.graph, graph.signature)
         if options.precision in QUANTISERS:
-            model = QUANTISERS[options.precision](products(model), graph, int(options.strength or GROUP))
+            model = QUANTISERS[options.precision](matmuls(model), graph, int(options.strength or GROUP))
         entry.write_bytes(model.SerializeToString(deterministic=True))
         return _io(model.graph, graph.signature)
 

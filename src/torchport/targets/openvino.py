@@ -136,8 +136,8 @@ class OpenVino(Target):
     runner = OpenVinoRunner
 
     def needs(self, precision: str) -> tuple[str, str] | None:
-        """Integers come through ONNX, whose quantised products OpenVINO reads; its PyTorch frontend does not know
-        PT2E's.
+        """Integers come through ONNX, whose quantised matrix multiplications OpenVINO reads; its PyTorch frontend does
+        not know PT2E's.
         """
         integers = precision.partition("+")[0]
         return ("onnx", integers) if integers in ("int8_weights", "int8_static") else None
@@ -208,7 +208,7 @@ def _compressed(model: Any, mode: str, options: dict[str, Any], group: int, feed
 
 
 def _widths(model: Any) -> list[int]:
-    """The lengths of the rows that the model's products sum over."""
+    """The lengths of the rows that the model's matrix multiplications sum over."""
     return [
         node.input_value(1).get_shape()[-1]
         for node in model.get_ops()

@@ -52,8 +52,8 @@ class ObjectDetection(Task):
     """A picture of any size -> labelled boxes in its pixels.
 
     A network ends with one of the heads of `shared.detection_heads`; a module with `pnet`, `rnet`
-    and `onet` is a cascade and becomes three graphs. Doubles of a class are dropped on the host, or with `--in-graph`
-    by a graph.
+    and `onet` is a cascade and becomes three graphs. Overlapping boxes of a class are suppressed (NMS) on the host, or
+    with `--in-graph` by a graph.
     """
 
     name = "object-detection"

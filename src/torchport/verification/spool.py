@@ -33,14 +33,14 @@ class Spool:
     The file is removed with the object.
 
     Attributes:
-        thinned: the first item of which a sample was kept, not all numbers; None where all were.
+        sampled_from: the first item of which a sample was kept, not all numbers; None where all were.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         folder = scratch()
         self.path = folder / "outputs.bin"
         self.path.touch()
-        self.thinned: int | None = None
+        self.sampled_from: int | None = None
         self._most, self._size = most_bytes, 0
         self._slots: dict[int, dict[str, _Slot]] = {}
         weakref.finalize(self, shutil.rmtree, folder, True)
@@ -56,7 +56,7 @@ class Spool:
                 stride = 1
                 if self._size + array.nbytes > self._most:
                     stride = max(1, array.size // SAMPLE)
-                    self.thinned = item if self.thinned is None else self.thinned
+                    self.sampled_from = item if self.sampled_from is None else self.sampled_from
                 flat = np.ascontiguousarray(array).reshape(-1)[::stride]
                 file.write(np.ascontiguousarray(flat).data)
                 slots[name] = _Slot(
@@ -66,7 +66,7 @@ class Spool:
         self._slots[item] = slots
 
     def beside(self, item: int, arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-        """Name, kept array and other array for what is kept of an item; flat and thinned alike where a sample was
+        """Name, kept array and other array for what is kept of an item; flat and sampled_from alike where a sample was
         kept.
         """
         for name, slot in self._slots.get(item, {}).items():

@@ -26,7 +26,7 @@ def strip(message: Any) -> None:
                 strip(child)
 
 
-def products(model: onnx.ModelProto) -> onnx.ModelProto:
+def matmuls(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with MatMul and Add in place of Gemm, as a layer on rows of a matrix is exported: the quantisers take
     no other product.
     """
@@ -40,9 +40,9 @@ def products(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def int8_dynamic(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onnx.ModelProto:
-    """Products with constant weights in 8-bit integers; activations get their range anew at every call.
+    """Matrix multiplications with constant weights in 8-bit integers; activations get their range anew at every call.
 
-    Seven bits where the CPU has no VNNI: its products of two eight-bit numbers saturate in pairs.
+    Seven bits where the CPU has no VNNI: sums of two 8-bit products saturate.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -64,8 +64,8 @@ def int8_dynamic(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onn
 
 
 def int4_weights(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onnx.ModelProto:
-    """Weights of products and tables as 4-bit integers in groups with a scale and a zero each; products with 8-bit
-    activations.
+    """Weights of matrix multiplications and embedding tables as 4-bit integers in groups with a scale and a zero each;
+    matrix multiplications with 8-bit activations.
     """
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
@@ -77,7 +77,7 @@ def int4_weights(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onn
 
 
 def int4_hqq(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onnx.ModelProto:
-    """Weights of products as 4-bit integers in groups, whose zeros are fitted."""
+    """Weights of matrix multiplications as 4-bit integers in groups, whose zeros are fitted."""
     from onnxruntime.quantization.matmul_nbits_quantizer import HQQWeightOnlyQuantConfig, MatMulNBitsQuantizer
 
     quantizer = MatMulNBitsQuantizer(
@@ -99,7 +99,8 @@ def changed(model: onnx.ModelProto, operators: set[str], graph: GraphProgram) ->
     """
     if not any(node.op_type in operators for node in model.graph.node):
         raise UnsupportedByTarget(
-            f"ONNX Runtime's quantiser finds nothing to quantise in graph '{graph.name}': it takes products with "
+            f"ONNX Runtime's quantiser finds nothing to quantise in graph '{graph.name}': it takes matrix "
+            f"multiplications with "
             "constant weights",
             "try int8_weights",
         )

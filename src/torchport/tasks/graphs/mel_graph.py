@@ -1,5 +1,5 @@
-"""The log-mel front end of `spectra.log_mel` as a torch module: the Fourier transform is a product of matrices, so that
-every target has it.
+"""The log-mel front end of `spectra.log_mel` as a torch module: the Fourier transform is a matrix multiplication, so
+that every target has it.
 """
 
 from __future__ import annotations

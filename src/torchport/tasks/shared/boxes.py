@@ -58,7 +58,7 @@ def best(boxes: np.ndarray, scores: np.ndarray, *, threshold: float, nms: float 
     """The answers among all that a network proposes: the `top` highest scores above the threshold, after non-maximum
     suppression.
 
-    Doubles are looked for among those `top` only, so that a graph of a fixed size can do the same
+    Overlaps are looked for among those `top` only, so that a graph of a fixed size can do the same
     (`detection_graphs.Best`).
 
     Args:

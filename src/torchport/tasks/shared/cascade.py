@@ -5,9 +5,9 @@ The order of things, its roundings and its constants are those of facenet-pytorc
 
 1. `pnet` looks at the picture in a pyramid of sizes, `factor` apart, from 12 / `min_size` down to a shortest side of
 12. Each of its
-   outputs stands for 12 x 12 pixels, 2 apart. Doubles go by an overlap of 0.5 within a size, then 0.7 over all; boxes
-   are moved by the network's answer, and made square.
-2. `rnet` looks at each box, resized to 24 x 24: least score, doubles by 0.7, moved, squared.
+   outputs stands for 12 x 12 pixels, 2 apart. Overlapping boxes are suppressed: by an overlap of 0.5 within a size,
+   then 0.7 over all; boxes are moved by the network's answer, and made square.
+2. `rnet` looks at each box, resized to 24 x 24: least score, suppression by 0.7, moved, squared.
 3. `onet` does so at 48 x 48, and answers five points (eyes, nose, corners of the mouth); non-maximum suppression at 0.7
 of the smaller box.
 
