@@ -26,11 +26,10 @@ HELD_BACK = 0.1
 """Share of the calibration feeds that training does not see: the epoch that answers them best is taken."""
 
 RATE = 2e-3
-"""Greatest learning rate of AdamW, for a student that knows nothing any more: one that is 1 or more away from its
-teacher. One that is nearer has more to lose, and is trained at this times the square of its distance:
-EfficientNet-Lite0 without 45 % of its channels starts 0.4 away, and after 8 epochs at 8e-4 is still 0.086 away, after 6
-at 2e-4 only
-0.073."""
+"""Greatest learning rate of AdamW: that of a student at a distance of 1 or more from its teacher. A nearer one has more
+to lose and gets this times the square of its distance. EfficientNet-Lite0 without 45 % of its channels starts at 0.4:
+after
+8 epochs at 8e-4 it is still at 0.086, after 6 at 2e-4 at 0.073."""
 
 GENTLE = 0.1
 """Least share of that rate, for a student that has lost next to nothing."""
@@ -65,10 +64,9 @@ def train(
     Feeds of one shape are batched; pictures (float tensors of four dimensions) are mirrored, turned over, shifted and
     mixed, and the teacher answers the altered ones (Beyer et al. 2022). Labels count a quarter, on unaltered pictures.
     What is judged and kept is a running mean of the weights. The student is trained in the form in which it will run:
-    nothing drops out, and batch normalisation keeps the statistics that it was given first, those of the feeds where
-    they bring it
-    nearer: those of a batch of altered pictures hide most of what was learnt. Every epoch is kept in `work.store`, so
-    that an interrupted run goes on; the deadline ends it early. Deterministic by `work.seed`.
+    nothing drops out, and batch normalisation keeps the statistics that it was given first (those of the feeds where
+    they bring it nearer), for those of a batch of altered pictures hide most of what was learnt. Every epoch is kept in
+    `work.store`, so that an interrupted run goes on; the deadline ends it early. Deterministic by `work.seed`.
 
     Args:
         graph: whose signature names the feeds.

@@ -42,7 +42,7 @@ def matmuls(model: onnx.ModelProto) -> onnx.ModelProto:
 def int8_dynamic(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onnx.ModelProto:
     """Matrix multiplications with constant weights in 8-bit integers; activations get their range anew at every call.
 
-    Seven bits where the CPU has no VNNI: sums of two 8-bit products saturate.
+    Seven bits where the CPU has no VNNI: the sum of two products of 8 bits saturates.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
