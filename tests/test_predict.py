@@ -17,9 +17,10 @@ from safetensors.numpy import load_file, save_file
 
 from handmade import ROWS, bundle, known
 from torchport.bundle import Bundle, Manifest, trust, writer
+from torchport.cli.files import expand, save_arrays
 from torchport.errors import BadInput, BundleError, MissingDependency, OutputError, RunError
 from torchport.jobs.bench import bench
-from torchport.predict import Predictor, expand, save_arrays
+from torchport.predict import Predictor
 from torchport.targets.base import Availability
 from torchport.testing import FakeTarget, millisecond
 from torchport.timing import Job, Measurement, timed_by

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from .targets.shared.survey import Findings, TargetsDocument
-from .types import Accuracy, Candidate, CandidateStatus, Choice, Distance, Met, Parity, Reference, Timing, Value
+from .types import (
+    Accuracy,
+    Candidate,
+    CandidateStatus,
+    Choice,
+    Distance,
+    FailedAt,
+    Met,
+    Parity,
+    Reference,
+    Timing,
+    Value,
+)
 
 if TYPE_CHECKING:
     from .tasks import Task
@@ -56,7 +68,8 @@ class CandidateRow(Value, frozen=True):
     items answered as by the reference; `test` and `test_agreement` are on the test split, of winners only; `reason`
     says why the row was not chosen. `same_as` names the row whose files these are, byte for byte. `parity_of` is the
     chain of recipes whose own Program `parity` is held against, null the model as trained; `distance` is then how far
-    the row is from that.
+    the row is from that. `failed_at` is the stage at which a failed row failed. An `unverified` row was made here and
+    can only be verified on another machine.
     """
 
     id: str
@@ -81,6 +94,7 @@ class CandidateRow(Value, frozen=True):
     same_as: str | None = None
     parity_of: str | None = None
     distance: Distance | None = None
+    failed_at: FailedAt | None = None
 
 
 class ReferenceRow(Value, frozen=True):
@@ -349,30 +363,15 @@ def schema(name: str) -> dict[str, Any]:
 
 
 def _candidate(one: Candidate) -> CandidateRow:
-    return CandidateRow(
-        id=one.id,
-        target=one.target,
-        recipe=one.recipe,
-        precision=one.precision,
-        threads=one.threads,
-        by_threads={threads: latency(timing) for threads, timing in one.by_threads.items()},
-        profiles=one.profiles,
-        size_bytes=one.size_bytes,
-        download_bytes=one.download_bytes,
-        memory_bytes=one.memory_bytes,
-        latency_ms=latency(one.latency_ms) if one.latency_ms else None,
-        accuracy=_accuracy(one.accuracy),
-        agreement=one.agreement,
-        parity=_parity(one.parity) if one.parity is not None else None,
-        status=one.status,
-        reason=one.reason,
-        notes=one.notes,
-        test=_accuracy(one.test),
-        test_agreement=one.test_agreement,
-        same_as=one.same_as,
-        parity_of=one.parity_of,
-        distance=one.distance,
-    )
+    same = {name: getattr(one, name) for name in CandidateRow.__struct_fields__}
+    shown = {
+        "by_threads": {threads: latency(timing) for threads, timing in one.by_threads.items()},
+        "latency_ms": latency(one.latency_ms) if one.latency_ms else None,
+        "accuracy": _accuracy(one.accuracy),
+        "parity": _parity(one.parity) if one.parity is not None else None,
+        "test": _accuracy(one.test),
+    }
+    return CandidateRow(**{**same, **shown})
 
 
 def _accuracy(one: Accuracy | None) -> AccuracyRow | None:

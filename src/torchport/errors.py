@@ -21,8 +21,9 @@ never a TorchportError: it ends the command with exit code 1.
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "UnsupportedByTarget",
     "UsageError",
     "WeightsError",
+    "at",
     "did_you_mean",
     "plain",
     "status_of",
@@ -55,7 +57,12 @@ class TorchportError(Exception):
         message: what happened and where, in one line.
         hint: the next step, in one line; empty when the message already says it.
         lines: what is to be read or pasted below it, a line each.
+
+    Attributes:
+        failed_at: the stage of a deploy that it ended, one of `types.FailedAt`; None where nobody said, see `at`.
     """
+
+    failed_at: str | None = None
 
     def __init__(self, message: str, hint: str = "", lines: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -71,8 +78,19 @@ class TorchportError(Exception):
     def __str__(self) -> str:
         return "\n    ".join((self.line, *self.lines))
 
-    def __reduce__(self) -> tuple[type[TorchportError], tuple[str, str, tuple[str, ...]]]:
-        return type(self), (self.message, self.hint, self.lines)
+    def __reduce__(self) -> tuple[type[TorchportError], tuple[str, str, tuple[str, ...]], dict[str, str | None]]:
+        return type(self), (self.message, self.hint, self.lines), {"failed_at": self.failed_at}
+
+
+@contextlib.contextmanager
+def at(stage: str) -> Iterator[None]:
+    """Mark what leaves the block with the stage of a deploy that failed, unless an inner block said so already."""
+    try:
+        yield
+    except Exception as exc:
+        if getattr(exc, "failed_at", None) is None:
+            exc.failed_at = stage  # type: ignore[attr-defined]
+        raise
 
 
 class UsageError(TorchportError):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ast
+import operator
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -32,6 +34,46 @@ def cast(name: str, array: np.ndarray, dtype: str) -> np.ndarray:
 def is_batched(spec: TensorSpec) -> bool:
     """Whether a tensor's first dimension counts independent items."""
     return bool(spec.shape) and spec.shape[0] == "batch"
+
+
+def length(dim: int | str, sizes: Mapping[str, int]) -> int | None:
+    """The length of an axis by its entry in a shape: a number, a dimension, or an expression of dimensions such as
+    `(length - 9)//4 + 1`; None where the sizes do not tell.
+    """
+    if isinstance(dim, int):
+        return dim
+    if dim in sizes:
+        return sizes[dim]
+    try:
+        return _value(ast.parse(dim, mode="eval").body, sizes)
+    except (SyntaxError, KeyError, TypeError, ArithmeticError, RecursionError, MemoryError):
+        return None
+
+
+_BINARY: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+_CALLS: dict[str, Callable[[int, int], int]] = {"Max": max, "Min": min, "Mod": operator.mod}
+
+
+def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
+    """An expression of whole numbers and names; raises KeyError or TypeError where it is anything else."""
+    match node:
+        case ast.Constant(value=int() as value):
+            return value
+        case ast.Name(id=name):
+            return sizes[name]
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value(operand, sizes)
+        case ast.BinOp(left=left, op=op, right=right):
+            return _BINARY[type(op)](_value(left, sizes), _value(right, sizes))
+        case ast.Call(func=ast.Name(id=name), args=[left, right], keywords=[]):
+            return _CALLS[name](_value(left, sizes), _value(right, sizes))
+    raise TypeError(f"{type(node).__name__} is no length")
 
 
 def check_feed(signature: Signature, feed: Feed) -> int | None:

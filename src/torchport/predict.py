@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .bundle import Bundle, Variant, trust
-from .errors import BadInput, BundleError, MissingDependency, RunError, TorchportError, UsageError
+from .errors import (
+    BundleError,
+    MissingDependency,
+    RunError,
+    TorchportError,
+    UnsupportedByTarget,
+    UsageError,
+)
 from .targets import Runner, targets
+from .targets.shared import here
 from .tasks import Pipeline, Plan, Session, tasks
 from .tasks.batching import answer_many
 from .tasks.in_memory import raw_of
@@ -52,7 +62,8 @@ class Predictor:
     Raises:
         BundleError: the Bundle is damaged, or has no such variant.
         MissingDependency: the variant's runtime is not installed.
-        RunError: the runtime has no such device or provider.
+        RunError: the runtime has no such device or provider, or the variant was built for other machines.
+        UnsupportedByTarget: the variant has not all the graphs that `in_graph` asks for.
         UsageError: an override that there is not, that has no effect, or of an impossible value.
     """
 
@@ -70,13 +81,13 @@ class Predictor:
     ) -> None:
         if threads is not None and not 1 <= threads <= MOST_THREADS:
             raise UsageError(f"{threads} threads", f"give 1 to {MOST_THREADS}, or None for the measured best")
-        self._overrides = dict(overrides or {})
+        self._overrides, self._in_graph = dict(overrides or {}), in_graph
         self.refused: dict[str, TorchportError] = {}
         self._stack = ExitStack()
         self.bundle = self._stack.enter_context(Bundle(bundle))
         try:
             self.variant = self._select(variant, profile, trust)
-            self.pipeline = self._open(threads or self.variant.threads, device, in_graph)
+            self.pipeline = self._open(threads or self.variant.threads, device)
         except BaseException:
             self._stack.close()
             raise
@@ -166,6 +177,21 @@ class Predictor:
 
         return check_pipeline(self.pipeline, self.bundle, self.variant, most)
 
+    def with_facts(self, **facts: Any) -> Predictor:
+        """The same with some facts changed, as `overrides` would: for one request. It shares the opened graphs, and
+        answers for as long as this Predictor is open; closing it closes nothing.
+
+        Raises:
+            UsageError: a fact that there is not, that has no effect, that cannot be changed, or of an impossible value.
+        """
+        plan = self.pipeline.plan
+        changed = replace(plan, facts=plan.task.override(plan.facts, facts, in_graph=self._in_graph))
+        other = copy.copy(self)
+        other._stack = ExitStack()
+        other._overrides = {**self._overrides, **facts}
+        other.pipeline = replace(self.pipeline, plan=changed)
+        return other
+
     def session(self) -> Session:
         """A stream of input (frames, chunks of speech) to push piece by piece.
 
@@ -240,7 +266,8 @@ class Predictor:
         best = manifest.chosen_for.get(profile) or manifest.chosen
         speed = {c.id: c.latency_ms.median for c in manifest.evidence.candidates if c.latency_ms}
         order = sorted(
-            manifest.variants, key=lambda v: (v.id != best, profile not in v.profiles, speed.get(v.id, np.inf), v.id)
+            manifest.variants,
+            key=lambda v: (v.id != best, not v.verified, profile not in v.profiles, speed.get(v.id, np.inf), v.id),
         )
         refused = self.refused
         for variant in order:
@@ -260,24 +287,32 @@ class Predictor:
                 f"no variant of {manifest.name} runs here untrusted ({_reasons(refused)})",
                 "add --trust if you trust its maker",
             )
-        raise MissingDependency(
-            f"no variant of {manifest.name} runs here ({_reasons(refused)})", "install one of the named packages"
-        )
+        if any(isinstance(exc, MissingDependency) for exc in refused.values()):
+            raise MissingDependency(
+                f"no variant of {manifest.name} runs here ({_reasons(refused)})", "install one of the named packages"
+            )
+        raise type(next(iter(refused.values())))(f"no variant of {manifest.name} runs here ({_reasons(refused)})")
 
     def _require(self, variant: Variant, trusted: bool) -> None:
-        """Raise what keeps the variant from being used: no trust, no runtime, or a runtime that does not load."""
+        """Raise what keeps the variant from being used: no trust, no runtime, a runtime that does not load, another
+        machine, or graphs that it lacks.
+        """
         target = targets.need(variant.artifact.target)
         trust.require(self.bundle, target, variant.id, trusted)
-        state = target.available()
-        if state.status != "ok":
-            raise MissingDependency(f"{state.reason}", targets.install_hint(target.name))
+        here.require(target, variant.artifact)
+        if self._in_graph:
+            for name, why in variant.artifact.declined.items():
+                raise UnsupportedByTarget(
+                    f"{variant.id} has no graph '{name}': {why}",
+                    "leave out --in-graph, so that the host answers for it, or use another variant",
+                )
 
-    def _open(self, threads: int | None, device: str, in_graph: bool) -> Pipeline:
+    def _open(self, threads: int | None, device: str) -> Pipeline:
         manifest, variant = self.bundle.manifest, self.variant
         task, facts = tasks.need(manifest.task.name), self.bundle.facts()
-        facts = task.override(facts, self._overrides, in_graph=in_graph) if self._overrides else facts
+        facts = task.override(facts, self._overrides, in_graph=self._in_graph) if self._overrides else facts
         plan = Plan(task, facts, manifest.steps, manifest.graphs)
-        needed = plan.needed(in_graph=in_graph)
+        needed = plan.needed(in_graph=self._in_graph)
         folder = self.bundle.variant_folder(variant, needed)
         target = targets.need(variant.artifact.target)
         place, _, provider = device.partition("/")
@@ -294,7 +329,7 @@ class Predictor:
             )
             runners[name] = self._stack.enter_context(runner)
             LOG.debug("%s: %s opened by %s", manifest.name, name, runner.used)
-        return Pipeline(plan, runners, in_graph)
+        return Pipeline(plan, runners, self._in_graph)
 
 
 def _whole(values: dict[str, Any]) -> dict[str, Any]:
@@ -310,88 +345,3 @@ def _whole(values: dict[str, Any]) -> dict[str, Any]:
 
 def _reasons(refused: Mapping[str, TorchportError]) -> str:
     return "; ".join(f"{name}: {exc}" for name, exc in refused.items())
-
-
-def read(path: str | Path, by: Callable[[Path], bytes] = Path.read_bytes) -> bytes:
-    """The bytes of an input, as a task reads it; BadInput says why there are none."""
-    try:
-        return by(Path(path))
-    except OSError as exc:
-        raise BadInput(f"{path}: {exc.strerror or exc}", "give a file that exists and can be read") from exc
-
-
-def expand(
-    inputs: Sequence[Path], suffixes: Sequence[str], whole: Callable[[Path], bool] = lambda folder: False
-) -> list[Path]:
-    """Files as they are; a folder as itself where it is one input, else as its files with one of the suffixes and such
-    folders, sorted.
-
-    Args:
-        whole: whether a folder is one input.
-
-    Raises:
-        BadInput: a folder holds nothing that the task takes.
-    """
-    found: list[Path] = []
-    for path in inputs:
-        if not path.is_dir() or whole(path):
-            found.append(path)
-            continue
-        folders = {p for p in path.rglob("*") if p.is_dir() and whole(p)}
-        inside = sorted(folders | {p for p in path.rglob("*") if p.is_file() and p.suffix.lower() in suffixes})
-        inside = [p for p in inside if folders.isdisjoint(p.parents)]
-        if not inside:
-            raise BadInput(f"{path}: no file with {', '.join(suffixes)} inside", "give files, or another folder")
-        found += inside
-    return found
-
-
-class Drawer:
-    """Writes what answers look like beside their JSON: one input to the named file, several into the named folder.
-
-    Raises (on `write`):
-        BadInput: the answer is nothing to draw.
-        OutputError: the file cannot be written.
-    """
-
-    def __init__(self, target: Path, inputs: int) -> None:
-        self._target = target
-        self._as_file = inputs == 1 and bool(target.suffix) and not target.is_dir()
-        self._taken: set[Path] = set()
-
-    def write(self, name: str, drawn: Mapping[str, bytes]) -> list[Path]:
-        """The files written for the input of that name."""
-        from .system.disk import write_file
-
-        if not drawn:
-            raise BadInput(
-                "there is nothing to save but the JSON answer", "use --json, or --save-outputs for the raw tensors"
-            )
-        if self._as_file and self._target.suffix not in drawn and len(drawn) == 1:
-            raise BadInput(
-                f"the answer is a {next(iter(drawn))} file, not {self._target.suffix}",
-                f"write --save {self._target.with_suffix(next(iter(drawn))).name}",
-            )
-        paths = []
-        for suffix, content in drawn.items():
-            path = self._target.with_suffix(suffix) if self._as_file else self._free(Path(name).stem, suffix)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_file(path, content)
-            paths.append(path)
-        return paths
-
-    def _free(self, stem: str, suffix: str) -> Path:
-        path, number = self._target / f"{stem}{suffix}", 2
-        while path in self._taken:
-            path, number = self._target / f"{stem}-{number}{suffix}", number + 1
-        self._taken.add(path)
-        return path
-
-
-def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write arrays as safetensors, whole or not at all."""
-    from safetensors.numpy import save
-
-    from .system.disk import write_file
-
-    write_file(path, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))

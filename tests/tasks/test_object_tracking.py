@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import torchport
+from torchport.cli.files import expand
 from torchport.errors import BadInput, UsageError
-from torchport.predict import expand
 from torchport.tasks import tasks
 from torchport.tasks.object_tracking import Tracks
 from torchport.tasks.shared import mot, video

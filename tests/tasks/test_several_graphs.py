@@ -145,7 +145,7 @@ def test_parts_of_an_answer_come_before_the_whole(bundle: Path) -> None:
 
 
 def test_what_is_drawn_is_saved_under_the_inputs_name(bundle: Path, tmp_path: Path) -> None:
-    from torchport.predict import Drawer
+    from torchport.cli.files import Drawer
 
     with Predictor(bundle) as predictor:
         drawn = predictor.drawn(predictor.values(b"a b"))

@@ -17,6 +17,8 @@ MOST = {
     "golden items": 100_000,
     "axes": 16,
     "layers of lists": 32,
+    "names of machines": 64,
+    "sizes of an axis": 64,
 }
 """The greatest number of each."""
 

@@ -10,8 +10,11 @@ import msgspec
 from ..errors import BundleError
 from ..types import PLAIN, Artifact, Candidate, Met, Reference, Signature, Step, Value
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of the manifest written here; every older one stays readable."""
+
+STATELESS = 4
+"""The schema from which on steps have no `state`; that of driven graphs stays."""
 
 NAME = "torchport.json"
 
@@ -74,6 +77,7 @@ class Variant(Value, frozen=True):
         tolerance: greatest `max_rel` of a graph from the same tensor; null where the runtime computes with integers.
         least_db: for those, `stage/output` -> least ratio of signal to noise, in dB.
         golden: the recipe of the golden vectors that it is held against.
+        verified: whether it was held against them when the Bundle was made; one that runs elsewhere only was not.
     """
 
     id: str
@@ -84,6 +88,7 @@ class Variant(Value, frozen=True):
     profiles: tuple[str, ...] = ()
     executes_code: bool = False
     threads: int | None = None
+    verified: bool = True
 
 
 class Golden(Value, frozen=True):
@@ -179,7 +184,7 @@ def decode(raw: bytes, where: str) -> Manifest:
             "pip install --upgrade torchport",
         )
     try:
-        return msgspec.json.decode(raw, type=Manifest)
+        return msgspec.json.decode(raw, type=Manifest) if version >= STATELESS else _older(raw)
     except UNREADABLE as exc:
         raise BundleError(
             f"{where}: {NAME} does not follow its schema ({_said(exc)})", "ask for the Bundle again"
@@ -192,6 +197,16 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
     if len(set(keys)) != len(keys):
         twice = next(key for number, key in enumerate(keys) if key in keys[:number])
         raise ValueError(f"the key '{twice[:60]}' stands twice in one object")
+
+
+def _older(raw: bytes) -> Manifest:
+    """A manifest whose steps still have `state`, which no task ever filled and nothing carried."""
+    found = msgspec.json.decode(raw)
+    steps = found.get("steps") if isinstance(found, dict) else None
+    for step in steps if isinstance(steps, list) else ():
+        if isinstance(step, dict) and step.pop("state", {}) != {}:
+            raise ValueError("a step carries a state from call to call, which no task does")
+    return msgspec.convert(found, Manifest)
 
 
 def _said(exc: BaseException) -> str:

@@ -175,17 +175,13 @@ class Bundle:
             BundleError: such a file is missing or damaged, a fact has a value that it cannot have, or a step is none of
             the task's. MissingDependency: the task is not known here.
         """
-        from ..tasks import assets, tasks
+        from ..tasks import assets, plan, tasks
 
         task = tasks.need(self.manifest.task.name)
-        for step in self.manifest.steps:
-            known = task.drivers if step.drives else task.host
-            for host in (step.host, step.fit):
-                if host is not None and host not in (task.host if host == step.fit else known):
-                    raise BundleError(
-                        f"{self.name}: task {task.name} has no host step '{host}'",
-                        "upgrade torchport: the Bundle was made by another version",
-                    )
+        try:
+            plan.host_steps(task, self.manifest.steps)
+        except BundleError as exc:
+            raise BundleError(f"{self.name}: {exc.message}", exc.hint) from exc
         try:
             return task.recorded(assets.attach(self.manifest.task.facts, self.file))
         except UsageError as exc:

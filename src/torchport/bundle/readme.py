@@ -26,7 +26,7 @@ def text(manifest: Manifest) -> str:
         f"```\npip install {_install(manifest)}\ntorchport predict {shlex.quote(f'{manifest.name}.tport')} "
         "YOUR_INPUT\n```",
         *_programs(manifest),
-        "## The chain\n\n" + "\n".join(f"{i}. {_step(step)}" for i, step in enumerate(manifest.steps, 1)),
+        "## The chain\n\n" + "\n".join(f"{i}. {line}" for i, line in enumerate(map(_step, manifest.steps), 1)),
         "## Graphs\n\n" + "\n\n".join(_graph(name, signature) for name, signature in manifest.graphs.items()),
         "## Variants\n\n| id | target | recipe | runs on |\n|---|---|---|---|\n"
         + "\n".join(
@@ -34,6 +34,7 @@ def text(manifest: Manifest) -> str:
             f"{', '.join(v.profiles) or 'where torch is installed'} |"
             for v in manifest.variants
         ),
+        *_apart(manifest),
         f"Chosen: `{manifest.chosen}`. Budget: {printable(manifest.budget, barred='`|')}; shown to hold: "
         f"{manifest.met}.",
         "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(manifest)),
@@ -79,6 +80,23 @@ def _programs(manifest: Manifest) -> list[str]:
         parts.append(f"Save this as `{file}` in this folder, then `{command} {file} YOUR_INPUT`:")
         parts.append(f"```{language}\n{program}```")
     return parts
+
+
+def _apart(manifest: Manifest) -> list[str]:
+    """What a client has to know of single variants: graphs that are not there, machines that they were built for."""
+    lines = []
+    for variant in manifest.variants:
+        made = variant.artifact
+        lines += [
+            f"- `{variant.id}` has no graph `{graph}` ({printable(why)}): the host step of that name answers for it."
+            for graph, why in made.declined.items()
+        ]
+        if (only := made.built_for) is not None:
+            names = [*only.systems, *only.architectures, *only.instruction_sets]
+            lines.append(f"- `{variant.id}` runs on {', '.join(names) or 'any machine'} only.")
+        if not variant.verified:
+            lines.append(f"- `{variant.id}` was made on another machine than it runs on, and is not verified.")
+    return ["\n".join(lines)] if lines else []
 
 
 def _step(step: Step) -> str:

@@ -35,7 +35,7 @@ def choose(
     and the model as trained: picking the next best until one passes would leave the pick to chance again.
 
     Args:
-        candidates: every row of the table except the reference; those `failed` or `absent` pass through.
+        candidates: every row of the table except the reference; those `failed`, `absent` or `unverified` pass through.
         reference: what accuracy is held against.
         budget: an axis that it limits and that was not measured makes `met` "not shown".
         profile: one of `targets.base.PROFILES`, or `any`.
@@ -349,7 +349,7 @@ def _needed(items: int | None) -> str:
 
 def _nothing(judged: Sequence[Candidate], profile: str) -> str:
     """Why nothing is left: every candidate with its reason, those of other profiles counted."""
-    here = [c for c in judged if _runs(c, profile) or c.status in ("failed", "absent")]
+    here = [c for c in judged if _runs(c, profile) or c.status in ("failed", "absent", "unverified")]
     said = [f"{c.id} {c.status}: {c.reason}" for c in here]
     elsewhere = len(judged) - len(here)
     if elsewhere:

@@ -53,7 +53,7 @@ def _latency(candidate: Candidate) -> float | None:
 
 def judged(candidate: Candidate, reference: Reference, budget: Budget) -> Candidate:
     """The candidate as `ok`, or as `rejected` with every reason; one that is none stays as it is."""
-    if candidate.status in ("failed", "absent") or candidate.same_as:
+    if candidate.status in ("failed", "absent", "unverified") or candidate.same_as:
         return candidate
     reasons = [words for _, words in all_missed(candidate, reference, budget).values()]
     return replace(candidate, status="rejected" if reasons else "ok", reason="; ".join(reasons) or None)

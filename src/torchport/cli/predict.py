@@ -11,6 +11,7 @@ import typer
 
 from ..deployment.options import pairs
 from ..types import MOST_THREADS
+from .files import Drawer, expand, save_arrays
 from .shared import BundlePath, Json, Trust, document, leave, note, verb
 
 Inputs = Annotated[
@@ -61,7 +62,7 @@ def run(
     """Answer pictures, texts, recordings, tensors or other raw inputs with a Bundle."""
     from .. import documents
     from ..errors import UsageError
-    from ..predict import Drawer, Predictor, expand, save_arrays
+    from ..predict import Predictor
 
     if not inputs and not text:
         raise UsageError("there is no INPUT", 'name files or folders, or write --text "..."')

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedByTarget
+from ..types import PLAIN
 from .base import TargetRecipe, Workshop
 
 if TYPE_CHECKING:
@@ -27,16 +28,15 @@ class Bf16Stateless(TargetRecipe):
     precision = "bf16"
 
     def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
-        """The Program, with its stateless graphs alone to be rounded.
+        """The Program, with the graphs that carry a state kept in fp32.
 
         Raises:
             UnsupportedByTarget: no graph carries a state, or every one does.
         """
-        rounded = tuple(name for name in program.weighted if name not in program.stateful)
-        if not rounded or rounded == program.weighted:
+        kept = [name for name in program.weighted if name in program.stateful]
+        if not kept or len(kept) == len(program.weighted):
             raise UnsupportedByTarget(
-                f"bf16_stateless: {'every' if not rounded else 'no'} graph of the model carries a state from call to "
-                "call",
+                f"bf16_stateless: {'every' if kept else 'no'} graph of the model carries a state from call to call",
                 "use bf16",
             )
-        return replace(program, weighted=rounded)
+        return replace(program, precisions={**program.precisions, **dict.fromkeys(kept, PLAIN)})

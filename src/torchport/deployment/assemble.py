@@ -18,7 +18,7 @@ from ..frontend.fused import refuse_two_answers
 from ..frontend.inputs import made_up, parse
 from ..frontend.ladder import capture_graph
 from ..frontend.program import GraphProgram, Program
-from ..tasks import Item, Task
+from ..tasks import Item, Task, plan
 from ..tasks.parts import Facts, Settled, Split, TaskGraph
 from ..types import Bound, Signature, Step
 
@@ -60,7 +60,7 @@ class Assembled:
         """The eager reference: the graph that carries the weights; where a host step drives graphs, or the source is
         several, all that the chain runs.
         """
-        alone = self.program.weighted == ("model",) and not any(step.drives for step in self.steps)
+        alone = self.program.weighted == ("model",) and not plan.driven(self.steps)
         names = self.program.weighted if alone else tuple(self.program.graphs)
         return replace(self.program, graphs={name: self.program.graphs[name] for name in names}, source={})
 
@@ -227,12 +227,13 @@ def _program(
     graphs: Mapping[str, GraphProgram], steps: Sequence[Step], source: Source, weighted: Container[str]
 ) -> Program:
     """The graphs that the steps run, in their order; `weighted` are the names of those with the source's weights."""
-    used = dict.fromkeys(name for step in steps for name in step.graphs)
+    used = plan.used(steps)
     return Program(
         {name: graphs[name] for name in used},
         source=source.provenance,
         weighted=tuple(name for name in used if name in weighted),
-        stateful=tuple(name for name in used if any(step.graphs.get(name) for step in steps)),
+        stateful=plan.stateful(steps),
+        optional=tuple(name for name in plan.optional(steps) if name not in weighted),
     )
 
 

@@ -211,7 +211,7 @@ class _Made:
         )
         standard = self.standards.get(chain.standard)
         if standard is None:
-            return msgspec.structs.replace(base, status="failed")
+            return msgspec.structs.replace(base, status="failed", failed_at="quantise")
         accuracy, agreement = judge(self.assembled.task, standard.proven.answers, self.standards[PLAIN].proven.answers)
         return msgspec.structs.replace(base, status="rejected", accuracy=accuracy, agreement=agreement)
 

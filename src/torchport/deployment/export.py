@@ -8,7 +8,7 @@ from ..bundle import writer
 from ..errors import OutputError
 from ..system import isolate
 from ..system.disk import temporary, writing
-from ..types import CandidateStatus, Value
+from ..types import CandidateStatus, FailedAt, Value
 from .explore import Tell, explore, log_name
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ class Exported(Value, frozen=True):
     files: tuple[str, ...] = ()
     max_rel: float | None = None
     reason: str | None = None
+    failed_at: FailedAt | None = None
 
 
 class ExportDocument(Value, frozen=True):
@@ -53,7 +54,7 @@ def export(request: Request, tell: Tell = lambda stage, detail: None) -> list[Ex
             place = folder / c.id
             files = (
                 tuple(sorted(p.relative_to(folder).as_posix() for p in place.rglob("*") if p.is_file()))
-                if c.status == "ok"
+                if c.status in ("ok", "unverified")
                 else ()
             )
             rows.append(
@@ -65,6 +66,7 @@ def export(request: Request, tell: Tell = lambda stage, detail: None) -> list[Ex
                     files=files,
                     max_rel=c.parity.max_rel if c.parity else None,
                     reason=c.reason,
+                    failed_at=c.failed_at,
                 )
             )
         writer.place_folder(folder, target, {r.id for r in rows if r.files})

@@ -6,16 +6,17 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..compress import Chain, parse, recipes
-from ..errors import MissingDependency, OutputError, TorchportError, UsageError
+from ..errors import ExportError, MissingDependency, OutputError, TorchportError, UsageError, at
 from ..system import isolate
 from ..targets import targets
-from ..targets.base import ExportOptions
+from ..targets.base import ExportOptions, Target
+from ..targets.shared.parents import Exporter
 from ..types import PLAIN, Artifact
 
 if TYPE_CHECKING:
@@ -110,18 +111,32 @@ def ordered(rows: Sequence[Wanted]) -> list[Wanted]:
     comes before its compressed forms, and a row comes before those that start from its artefact."""
     by_id = {row.id: row for row in rows}
 
-    def rank(row: Wanted) -> tuple[bool, bool, int, int]:
-        plain = row.recipe.name == PLAIN
+    def parents(row: Wanted) -> Iterator[Wanted]:
+        """The rows that this one starts from, whether it does so itself or through targets that are no rows."""
+        name, precision, seen = row.target, row.recipe.precision, set[str]()
+        while name not in seen:
+            seen.add(name)
+            try:
+                needed = targets.get(name).needs(precision)
+            except MissingDependency:
+                return
+            if needed is None:
+                return
+            name, precision = needed
+            parent = by_id.get(f"{name}-{row.recipe.standard}")
+            if parent is not None and parent is not row:
+                yield parent
+
+    def turn(row: Wanted) -> int:
         try:
-            target = targets.get(row.target)
+            return targets.get(row.target).turn
         except MissingDependency:
-            return False, not plain, 1, 0
-        needed = target.needs(row.recipe.precision)
-        parent = by_id.get(f"{needed[0]}-{row.recipe.standard}") if needed else None
-        if parent is None:
-            return target.turn > 1, not plain, target.turn, 0
-        slow, _, turn, depth = rank(parent)
-        return slow or target.turn > 1, not plain, max(turn, target.turn), depth + 1
+            return 1
+
+    def rank(row: Wanted) -> tuple[bool, bool, int, int]:
+        line = list(parents(row))
+        last = max(turn(one) for one in (row, *line))
+        return last > 1, row.recipe.name != PLAIN, last, len(line)
 
     return sorted(rows, key=rank)
 
@@ -154,8 +169,10 @@ class Lowering:
         start = time.perf_counter()
         try:
             if isinstance(program, TorchportError):
-                raise program
-            artifact = _one(program, row, self.folder, self.feeds, self.made, self.log, limit_s)
+                with at("quantise"):
+                    raise program
+            with at("export"):
+                artifact = _one(program, row, self.folder, self.feeds, self.made, self.log, limit_s)
             same_as = _twin(row, artifact, self.folder, self.made)
             self.made[row.id] = Lowered(row, artifact, None, time.perf_counter() - start, same_as)
         except OutputError:
@@ -199,36 +216,24 @@ def _one(
     target = targets.get(row.target)
     place = folder / row.id
     place.mkdir(parents=True)
-    parent = None
-    needed = target.needs(row.recipe.precision)
-    if needed is not None:
-        other, precision = needed
-        before = made.get(f"{other}-{row.recipe.standard}")
-        if before is not None and before.error is not None:
-            raise before.error  # it would fail again
-        if before is not None and before.artifact is not None:
-            parent = before.artifact
-            shutil.copytree(folder / before.wanted.id, place / "parent")
-        else:
-            (place / "parent").mkdir()
-            options = ExportOptions(recipe=row.recipe.name, precision=precision)
-            parent = isolate.call(
-                targets.get(other).export,
-                program,
-                place / "parent",
-                options,
-                log=log,
-                limit_s=limit_s,
-                what=f"the export to {other}, from which {row.target} starts",
-            )
+
+    def run(one: Target, for_whom: str | None, *arguments: Any) -> Artifact:
+        what = f"the export to {one.name}" + (f", from which {for_whom} starts" if for_whom else "")
+        return isolate.call(one.export, *arguments, log=log, limit_s=limit_s, what=what)
+
+    def ready(name: str, precision: str, into: Path) -> Artifact | None:
+        before = made.get(f"{name}-{row.recipe.standard}")
+        if before is None or (before.artifact is not None and before.artifact.precision != precision):
+            return None
+        if before.artifact is None:
+            raise before.error or ExportError(f"{before.wanted.id} was not made")  # it would fail again
+        shutil.copytree(folder / before.wanted.id, into, dirs_exist_ok=True)
+        return before.artifact
+
     options = ExportOptions(
         recipe=row.recipe.name, precision=row.recipe.precision, strength=row.recipe.strength, feeds=feeds
     )
     try:  # the export looks for the converter itself: one child imports it, once
-        artifact = isolate.call(
-            target.export, program, place, options, parent, log=log, limit_s=limit_s, what=f"the export to {row.target}"
-        )
+        return Exporter(run, ready).export(target, program, place, options)
     except MissingDependency as exc:
         raise MissingDependency(exc.message, targets.install_hint(row.target)) from exc
-    shutil.rmtree(place / "parent", ignore_errors=True)
-    return artifact

@@ -16,7 +16,7 @@ from ..errors import BadInput, MissingDependency, ParityError, TorchportError
 from ..system import isolate
 from ..targets import Runner, Target, targets
 from ..tasks import Item, Pipeline, Plan
-from ..types import PLAIN, Artifact, Candidate, Levels, Parity
+from ..types import PLAIN, Artifact, Candidate, FailedAt, Levels, Parity, Step
 from ..verification.accuracy import Answered, answered, judge, mean_grade, results_of
 from ..verification.edge_items import edge_trials
 from ..verification.examine import Allowed, Examined, Known, examine, outputs_of, stages
@@ -201,23 +201,23 @@ def _host_parity(plan: Plan, traces: Sequence[Trace], runners: Mapping[str, Runn
     out.
     """
     tally = Tally()
-    for step in plan.steps:
-        if step.graph is None or step.host is None:
-            continue
-        levels = step.levels and Levels(size=step.levels.size, share=HOST_SHARE)
-        for one in traces:
-            inputs = {own: one.host[name] for own, name in step.inputs.items()}
-            if step.fit and any(
-                value is not inputs[own]
-                for own, value in plan.task.host[step.fit](
-                    {**inputs, "max_shape": dict.fromkeys(inputs)}, plan.facts
-                ).items()
-            ):
+    for one in traces:
+        for step, inputs in plan.fed(one.host, runners):
+            if step.host is None or _fitted(plan, step, inputs):
                 continue
-            answered = runners[step.graph].run(inputs)
+            levels = step.levels and Levels(size=step.levels.size, share=HOST_SHARE)
+            answered = runners[step.graph or ""].run(inputs)
             for own, name in step.outputs.items():
                 tally.add(f"{step.name} on the host", own, one.host[name], answered[own], HOST_TOLERANCE, levels)
     return tally.parity()
+
+
+def _fitted(plan: Plan, step: Step, inputs: Mapping[str, Any]) -> bool:
+    """Whether the step's `fit` changes these inputs where nothing bounds them."""
+    if step.fit is None:
+        return False
+    fitted = plan.task.host[step.fit]({**inputs, "max_shape": dict.fromkeys(inputs)}, plan.facts)
+    return any(value is not inputs[own] for own, value in fitted.items())
 
 
 def golden_traces(proven: Proven, wanted: int | Path) -> list[Trace]:
@@ -253,8 +253,9 @@ class Prover:
         row = low.wanted
         base = Candidate(id=row.id, target=row.target, recipe=row.recipe.name, precision=row.recipe.precision)
         if low.artifact is None:
-            status = "absent" if isinstance(low.error, MissingDependency) else "failed"
-            return msgspec.structs.replace(base, status=status, reason=str(low.error)), None
+            if isinstance(low.error, MissingDependency):
+                return msgspec.structs.replace(base, status="absent", reason=str(low.error)), None
+            return _failed(base, str(low.error), _stage(low.error, "export")), None
         target, standard, original = targets.get(row.target), standards[row.recipe.standard], standards[PLAIN].proven
         base = msgspec.structs.replace(base, profiles=target.profiles, notes=low.artifact.notes)
         if low.same_as:
@@ -264,6 +265,9 @@ class Prover:
                 same_as=low.same_as,
                 reason=f"same as {low.same_as}: the recipe changed nothing in this file",
             ), None
+        if (elsewhere := target.fits(low.artifact)) is not None:
+            why = f"made here, not verified: {elsewhere}"
+            return msgspec.structs.replace(base, status="unverified", reason=why), None
         allowed = Allowed(target.tolerance(low.artifact.precision), standard.allowed(target, low.artifact.precision))
         own = standard.proven is not original
         known = standard.proven.known(original.traces if own else [])
@@ -283,19 +287,28 @@ class Prover:
                 what=row.id,
             )
         except TorchportError as exc:
-            return msgspec.structs.replace(base, status="failed", reason=str(exc)), None
+            return _failed(base, str(exc), _stage(exc, "run")), None
         base = msgspec.structs.replace(base, distance=found.distance)
         parity = msgspec.structs.replace(found.parity, made_up=self.assembled.made_up)
         if parity.ok and standard.least_db:
             parity = _agreeing(parity, judge(self.assembled.task, found.answers, standard.proven.answers)[1])
         if not parity.ok:
-            return msgspec.structs.replace(
-                base, status="failed", parity=parity, reason=f"{parity.stage}: {parity.reason}"
-            ), None
+            base = msgspec.structs.replace(base, parity=parity)
+            return _failed(base, f"{parity.stage}: {parity.reason}", "mismatch"), None
         accuracy, agreement = judge(self.assembled.task, found.answers, original.answers)
         return msgspec.structs.replace(base, parity=parity, accuracy=accuracy, agreement=agreement), results_of(
             found.answers
         )
+
+
+def _failed(row: Candidate, reason: str, stage: FailedAt) -> Candidate:
+    return msgspec.structs.replace(row, status="failed", reason=reason, failed_at=stage)
+
+
+def _stage(error: TorchportError | None, otherwise: FailedAt) -> FailedAt:
+    """The stage that an error says it ended, see `errors.at`."""
+    said: FailedAt = msgspec.convert(error.failed_at if error and error.failed_at else otherwise, FailedAt)
+    return said
 
 
 def _agreeing(parity: Parity, agreement: float) -> Parity:

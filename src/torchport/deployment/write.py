@@ -72,12 +72,12 @@ def fill(made: Made, folder: Path) -> Manifest:
 
 def keep(choice: Choice, policy: str) -> list[str]:
     """Ids to keep: `chosen` the winners, `front` also the Pareto front and full-precision variants that run anywhere,
-    `all` what answers right.
+    `all` what answers right, and what only another machine can verify.
     """
     sound = [c for c in choice.candidates if c.status in ("chosen", "ok", "rejected") and c.parity]
     winners = {choice.chosen, *choice.chosen_for.values()}
     if policy == "all":
-        return [c.id for c in sound]
+        return [c.id for c in choice.candidates if c in sound or c.status == "unverified"]
     if policy == "chosen":
         return [c.id for c in sound if c.id in winners]
     return [c.id for c in sound if c.id in winners or c.id in choice.front or _portable(c)]
@@ -147,6 +147,7 @@ def _variant(candidate: Candidate, made: Made) -> Variant:
         profiles=candidate.profiles,
         executes_code=target.executes_code,
         threads=candidate.threads,
+        verified=candidate.status != "unverified",
     )
 
 
@@ -186,7 +187,11 @@ def versions(made: Made) -> dict[str, str]:
 def report(made: Made, path: Path) -> None:
     """Write the HTML report."""
     assembled, choice = made.tried.assembled, made.choice
-    skipped = [Skipped(what=c.id, why=c.reason or "") for c in choice.candidates if c.status in ("absent", "failed")]
+    skipped = [
+        Skipped(what=c.id, why=c.reason or "")
+        for c in choice.candidates
+        if c.status in ("absent", "failed", "unverified")
+    ]
     skipped += [Skipped(what=name, why=why) for name, why in made.tried.proven.unreadable.items()]
     data = ReportData(
         title=made.request.output.name.removesuffix(".tport"),

@@ -100,6 +100,8 @@ class Program:
         recipe: the recipe that made it; `fp32` as captured.
         weighted: names of the graphs that carry the source's weights, which recipes act on; the others are the task's
         own. stateful: names of the graphs that are handed their own outputs of the call before.
+        optional: names of the graphs that the host can answer for, so that a target may decline them.
+        precisions: graph -> its precision, where that is not the recipe's.
     """
 
     graphs: Mapping[str, GraphProgram]
@@ -108,6 +110,8 @@ class Program:
     recipe: str = "fp32"
     weighted: tuple[str, ...] = ("model",)
     stateful: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    precisions: Mapping[str, str] = field(default_factory=dict)
 
     def changed(self, change: Callable[[GraphProgram], GraphProgram], imports: Iterable[str] = ()) -> Program:
         """A Program whose weighted graphs `change` made anew; `imports` join those that its artefacts need."""

@@ -9,10 +9,11 @@ import msgspec
 from ..bundle import Bundle, trust
 from ..choice import budget as budgets
 from ..choice.choose import choose
-from ..errors import MissingDependency, TorchportError
+from ..errors import TorchportError
 from ..system import machine
 from ..system.disk import temporary
 from ..targets import targets
+from ..targets.shared import here
 from ..timing.candidates import EAGER, Opened, doubts, eager_reference, quick_by_default, time_all, timed, workload
 from ..types import Candidate, Choice, Reference
 from ..verification import golden_of
@@ -86,8 +87,7 @@ def _open(bundle: Bundle, trusted: bool) -> tuple[dict[str, Candidate], list[Ope
         try:
             target = targets.need(variant.artifact.target)
             trust.require(bundle, target, variant.id, trusted)
-            if target.available().status != "ok":
-                raise MissingDependency(f"{target.available().reason}", targets.install_hint(target.name))
+            here.require(target, variant.artifact)
         except TorchportError as exc:
             absent[variant.id] = msgspec.structs.replace(
                 base, status="absent", reason=str(exc), latency_ms=None, by_threads={}, memory_bytes=None
@@ -115,8 +115,7 @@ def _reference(bundle: Bundle, trusted: bool) -> Opened | None:
     try:
         target = targets.need(artifact.target)
         trust.require(bundle, target, EAGER, trusted)
-        if target.available().status != "ok":
-            return None
+        here.require(target, artifact)
     except TorchportError:
         return None
     return Opened(EAGER, artifact, bundle.reference_folder())

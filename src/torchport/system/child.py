@@ -31,7 +31,9 @@ def answered(work: Callable[[], Any], log: Path | None) -> tuple[bool, Any]:
         else:
             traceback.print_exc()
         line = next((x.strip() for x in str(exc).splitlines() if x.strip()), "")
-        return False, ExportError(f"{type(exc).__name__}: {plain(line)}"[:300])
+        failed = ExportError(f"{type(exc).__name__}: {plain(line)}"[:300])
+        failed.failed_at = getattr(exc, "failed_at", None)
+        return False, failed
 
 
 def die_with_parent() -> None:

@@ -13,7 +13,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from ..types import Value
+from ..types import BuiltFor, Value
 
 # The instruction sets that decide how fast a network runs here, by the names that Linux and macOS give their flags.
 _INSTRUCTION_SETS = {
@@ -110,6 +110,31 @@ def describe() -> Machine:
         os=_system(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
     )
+
+
+_SAME = {"arm64": "aarch64", "amd64": "x86_64"}
+
+
+def system() -> str:
+    """This system, by the names of `BuiltFor`: `linux`, `darwin`, `windows`, `android`, `ios`."""
+    return {"iphoneos": "ios", "ipados": "ios"}.get(platform.system().lower(), platform.system().lower())
+
+
+def lacks(built_for: BuiltFor | None) -> str | None:
+    """What this machine lacks of those that an artefact was built for, in words; None where it lacks nothing."""
+    if built_for is None:
+        return None
+    here = describe()
+    if built_for.systems and system() not in built_for.systems:
+        return f"it runs on {' and '.join(built_for.systems)}, this is {system()}"
+    if built_for.architectures and _known(here.architecture) not in map(_known, built_for.architectures):
+        return f"it was built for {' and '.join(built_for.architectures)}, this is {here.architecture}"
+    missing = sorted(set(built_for.instruction_sets) - set(here.instruction_sets))
+    return f"it was built for a CPU with {', '.join(missing)}, which this one lacks" if missing else None
+
+
+def _known(architecture: str) -> str:
+    return _SAME.get(architecture.lower(), architecture.lower())
 
 
 def usable_cores(root: Path = Path("/")) -> int:

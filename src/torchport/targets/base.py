@@ -13,13 +13,17 @@ import importlib
 import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from ..errors import ExportError, MissingDependency, RunError, TorchportError, first_line
+import msgspec
+
+from ..errors import ExportError, MissingDependency, RunError, TorchportError, UnsupportedByTarget, first_line
 from ..feed import Arrays, Feed, check_feed, is_batched
+from ..system import machine
 from ..system.disk import FULL, full
-from ..types import IMPORTS, PLAIN, Artifact, GraphFile, Signature, TensorIO
+from ..types import IMPORTS, PLAIN, Artifact, BuiltFor, GraphFile, Signature, TensorIO
 from .shared.runner import Runner
 
 if TYPE_CHECKING:
@@ -85,11 +89,14 @@ class Target(abc.ABC):
         library: the distribution (`packages[0]`) and import name (`module`) of the runtime.
         precisions: what a recipe may ask for.
         tolerances: greatest `max_rel` of the model graph from the same tensor, by `(precision, device)`; none for
-        integers. profiles: where artefacts of this target can run; `python` and `server` only if torch is not needed.
-        reference: what others are compared with, never a candidate; turn: when its rows are made, from 0 (converts in
-        seconds) to 2 (may take minutes). executes_code: opening or running a file of a stranger may run the stranger's
-        code. xfail: conformance check, `check_parity` or for one toy `check_export[scripted]` -> why it is expected to
-        fail (strict).
+            integers.
+        profiles: where artefacts of this target can run; `python` and `server` only if torch is not needed.
+        reference: what others are compared with, never a candidate.
+        turn: when its rows are made, from 0 (converts in seconds) to 2 (may take minutes).
+        executes_code: opening or running a file of a stranger may run the stranger's code.
+        systems: where the runtime works at all, by the names of `BuiltFor`; empty is everywhere.
+        xfail: conformance check -> why it is expected to fail (strict): `check_parity`, for one toy
+            `check_export[scripted]`, for one precision `check_parity[int8_static]`.
     """
 
     name: ClassVar[str]
@@ -103,6 +110,7 @@ class Target(abc.ABC):
     reference: ClassVar[bool] = False
     turn: ClassVar[int] = 1
     executes_code: ClassVar[bool] = False
+    systems: ClassVar[tuple[str, ...]] = ()
     xfail: ClassVar[Mapping[str, str]] = {}
     runner: ClassVar[type[Runner]]
 
@@ -141,6 +149,14 @@ class Target(abc.ABC):
         """Settings of the runtime's session that a graph of that precision is to be opened with."""
         return {}
 
+    def built_for(self, options: ExportOptions) -> BuiltFor | None:
+        """The machines that can run what `export` makes here; None is any that has the runtime."""
+        return BuiltFor(systems=self.systems) if self.systems else None
+
+    def fits(self, artifact: Artifact) -> str | None:
+        """Why this machine cannot run an artefact, in words; None where nothing is known against it."""
+        return machine.lacks(artifact.built_for)
+
     def tolerance(self, precision: str, device: str = "cpu") -> float | None:
         """Greatest allowed `max_rel` of the model graph from the same input; None for a runtime's own integers, judged
         by noise and answers.
@@ -152,11 +168,13 @@ class Target(abc.ABC):
     ) -> Artifact:
         """Convert every graph of a Program and write it into a folder.
 
+        A graph that the target cannot express is left out, and the artefact says why, where the host answers for it.
+
         Args:
             program: what was captured.
             folder: where to write; it exists. With a parent it holds the parent's files under `parent/`.
             options: recipe, precision and bounds.
-            parent: the artefact of the target named by `needs`.
+            parent: the artefact of the target named by `needs`; see `shared.parents.Exporter`.
 
         Raises:
             UnsupportedByTarget: this target cannot express the model or recipe.
@@ -164,30 +182,47 @@ class Target(abc.ABC):
             OutputError: the disk is full.
             MissingDependency: the converter is not installed.
         """
-        from .shared.conversion_cache import once
-
         state = self.available(build=True)
         if state.status != "ok":
             raise MissingDependency(f"{self.name}: {state.reason}", "see `torchport doctor`")
         if options.precision not in self.precisions:
             raise ExportError(f"{self.name} has no {options.precision}", f"it offers {', '.join(self.precisions)}")
-        graphs, notes = dict[str, GraphFile](), list[str]()
-        for name, graph in program.graphs.items():
-            before = parent.graphs[name] if parent else None
-            if name in program.weighted:
-                graphs[name], said = self.convert(graph, folder, options, before)
-            else:
-                graphs[name], said = once(self, graph, folder, replace(options, precision=PLAIN), before)
+        graphs, declined, notes = dict[str, GraphFile](), dict[str, str](), list[str]()
+        for name in program.graphs:
+            try:
+                graphs[name], said = self._made(program, name, folder, options, parent)
+            except UnsupportedByTarget as exc:
+                if name not in program.optional:
+                    raise
+                declined[name] = exc.message
+                said = [f"no graph {name}, which the host answers for: {exc.message}"]
             notes += said
         return Artifact(
             target=self.name,
             recipe=options.recipe,
             precision=options.precision,
             graphs=graphs,
+            declined=declined,
             imports=tuple(program.imports) if self.module == "torch" else (),
             requires={package: _version(package) for package in self.packages},
+            built_for=self.built_for(options),
             notes=tuple(dict.fromkeys(notes)),
         )
+
+    def _made(
+        self, program: Program, name: str, folder: Path, options: ExportOptions, parent: Artifact | None
+    ) -> tuple[GraphFile, Sequence[str]]:
+        """One graph's files, in the precision that is its own; a graph around the model may come from the cache."""
+        from .shared.conversion_cache import once
+
+        if parent is not None and name in parent.declined:
+            raise UnsupportedByTarget(parent.declined[name])
+        weighted = name in program.weighted
+        precision = program.precisions.get(name, options.precision if weighted else PLAIN)
+        own = replace(options, precision=precision)
+        before = parent.graphs[name] if parent else None
+        graph, notes = (self.convert if weighted else partial(once, self))(program.graphs[name], folder, own, before)
+        return msgspec.structs.replace(graph, precision=precision), notes
 
     def convert(
         self, graph: GraphProgram, folder: Path, options: ExportOptions, parent: GraphFile | None
@@ -202,10 +237,12 @@ class Target(abc.ABC):
         except Exception as exc:
             if isinstance(exc, OSError) and exc.errno in FULL:
                 raise full(entry) from exc
-            raise ExportError(
+            failed = ExportError(
                 f"{self.name} could not convert graph '{graph.name}': {first_line(exc)}",
                 "see the log, or try another target",
-            ) from exc
+            )
+            failed.failed_at = getattr(exc, "failed_at", None)
+            raise failed from exc
         files = sorted(set(_files(folder)) - before | {entry.name})
         return GraphFile(entry=entry.name, files=tuple(files), io=io, session=self.session(options.precision)), notes
 
@@ -244,8 +281,16 @@ class Target(abc.ABC):
 
         Raises:
             MissingDependency: the runtime is not installed.
-            RunError: the runtime refuses the file.
+            RunError: the runtime refuses the file, or this machine is none that it was built for.
+            UnsupportedByTarget: the artefact has no such graph.
         """
+        if graph in artifact.declined:
+            raise UnsupportedByTarget(
+                f"{self.name} has no graph '{graph}': {artifact.declined[graph]}",
+                "use its host step, or another variant",
+            )
+        if (why := self.fits(artifact)) is not None:
+            raise RunError(f"{artifact.graphs[graph].entry} cannot run here: {why}", "use another variant")
         try:
             for module in (*(name for name in artifact.imports if name in IMPORTS), self.module):
                 importlib.import_module(module)

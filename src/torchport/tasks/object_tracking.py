@@ -15,12 +15,12 @@ from PIL import Image
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step, Value
+from . import plan
 from .base import Task
 from .calls import Calling, exhaust, perform
 from .object_detection import ObjectDetection
 from .parts import Driver, Facts, HostStep, Item, Session, Split, TaskGraph, Values
 from .pipeline import Pipeline
-from .plan import Plan
 from .shared import draw, mot, picture_facts, video, video_items
 from .shared.association import Tracker
 from .shared.detection_facts import number
@@ -160,8 +160,7 @@ class ObjectTracking(Task):
         every frame.
         """
         facts = DETECTION.bind(facts, model)
-        chain = [step for step in DETECTION.steps(facts, model) if "raw" not in step.inputs.values()]
-        return {**facts, _CHAIN: msgspec.to_builtins(chain)}
+        return {**facts, _CHAIN: msgspec.to_builtins(plan.from_decoded(DETECTION.steps(facts, model)))}
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """The user's videos; see `shared.video_items.list_items`."""
@@ -185,11 +184,7 @@ class ObjectTracking(Task):
 
     def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
         """track, which drives the detector's graphs frame by frame, and present."""
-        drives: dict[str, dict[str, str]] = {}
-        for step in _chain(facts):
-            drives.update(step.drives)
-            if step.graph is not None and step.host is None:
-                drives[step.graph] = step.state
+        drives = plan.drives(_chain(facts))
         made = {"tracks": "tracks", "frames": "frames", "clip": "clip"}
         return (
             Step(name="track", host="track", drives=drives, inputs={"raw": "raw"}, outputs=made),
@@ -338,7 +333,7 @@ class _Follower:
     def __init__(self, facts: Facts) -> None:
         self.frames: list[dict[str, Any]] = []
         self._facts = facts
-        self._detector = Pipeline(Plan(DETECTION, facts, tuple(_chain(facts)), {}), {})
+        self._detector = Pipeline(plan.Plan(DETECTION, facts, tuple(_chain(facts)), {}), {})
         self._tracker: Tracker | None = None
         self._shape: tuple[int, ...] = ()
 
@@ -391,4 +386,8 @@ def _present(values: Values, facts: Facts) -> Values:
 
 
 def _chain(facts: Facts) -> list[Step]:
-    return msgspec.convert(facts[_CHAIN], list[Step])
+    older = ("state",)  # a field of steps before schema 4, always empty
+    return [
+        msgspec.convert({name: value for name, value in one.items() if name not in older}, Step)
+        for one in facts[_CHAIN]
+    ]

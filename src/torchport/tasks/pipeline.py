@@ -9,13 +9,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import BundleError, RunError, TorchportError
-from ..types import GraphFile, Signature, Step
+from ..errors import RunError, TorchportError
+from ..types import GraphFile, Signature, Step, TensorIO, TensorSpec
 from .base import Task
 from .batching import run_together
 from .calls import Arrays, Call, Calling, exhaust, perform
 from .parts import Facts, Grade, Values
 from .plan import Plan
+
+_BEYOND = 1 << 50
+"""An axis without a bound, beside one that has one."""
 
 
 class OpenGraph(Protocol):
@@ -46,7 +49,7 @@ class Pipeline:
 
     Attributes:
         runners: graph name -> the opened graph; those of `plan.needed(in_graph=in_graph)` at least.
-        in_graph: where a step names both a graph and a host step, take the graph.
+        in_graph: where a step names both a graph and a host step, take the graph where it is opened.
         watch: called after every call of a graph.
 
     Raises:
@@ -60,7 +63,7 @@ class Pipeline:
     _host: Mapping[str, Callable[..., Any]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_host", _resolved(self.plan))
+        object.__setattr__(self, "_host", self.plan.host_steps())
 
     @property
     def task(self) -> Task:
@@ -73,8 +76,10 @@ class Pipeline:
         return self.plan.facts
 
     def uses_graph(self, step: Step) -> bool:
-        """Whether this pipeline answers the step with its exported graph."""
-        return step.graph is not None and (step.host is None or self.in_graph)
+        """Whether this pipeline answers the step with its exported graph: not where the artefact has none and the host
+        answers for it.
+        """
+        return step.graph is not None and (step.host is None or (self.in_graph and step.graph in self.runners))
 
     def answer(self, raw: bytes) -> Values:
         """Every value from `raw` to `result`, by the names in the steps' wiring.
@@ -107,21 +112,12 @@ class Pipeline:
         Yields:
             Calls of graphs, and what drivers have to show before the answer is complete, as JSON-able dicts.
         """
-        steps = self.plan.steps
-        names = [step.name for step in steps]
-        first = names.index(start) if start is not None else 0
-        end = names.index(stop) if stop is not None else len(steps)
-        for number in range(first, end):
-            yield from self._take(steps[number], values)
+        for number in self.plan.span(start, stop):
+            yield from self._take(self.plan.steps[number], values)
             if lean:
-                self._forget(values, number)
+                for name in values.keys() - self.plan.read_after(number):
+                    del values[name]
         return values
-
-    def _forget(self, values: Values, number: int) -> None:
-        """Drop the values that no step after step `number` reads, `result` excepted."""
-        read = {name for step in self.plan.steps[number + 1 :] for name in step.inputs.values()} | {"result"}
-        for name in [name for name in values if name not in read]:
-            del values[name]
 
     def grade(self, values: Mapping[str, Any], label: Any) -> Grade | None:
         """How right an answer is, by the task's metric; None where nothing tells."""
@@ -188,19 +184,11 @@ class Pipeline:
         opened = self.runners.get(step.graph or "")
         if step.fit is None or opened is None:
             return inputs
-        bound = {spec.name: opened.graph.io[spec.name].max_shape for spec in opened.signature.inputs}
+        bound = {spec.name: _max_shape(opened.graph.io[spec.name], spec) for spec in opened.signature.inputs}
         return self.task.host[step.fit]({**inputs, "max_shape": bound}, self.facts)
 
 
-def _resolved(plan: Plan) -> dict[str, Callable[..., Any]]:
-    """Step name -> its host step, for every step that names one."""
-    host, drivers = plan.task.host, plan.task.drivers
-    found = {}
-    for step in plan.steps:
-        for name, table in ((step.host, drivers if step.drives else host), (step.fit, host)):
-            if name is not None and name not in table:
-                hint = "upgrade torchport: the Bundle was made by another version"
-                raise BundleError(f"task {plan.task.name} has no host step '{name}'", hint)
-        if step.host is not None:
-            found[step.name] = (drivers if step.drives else host)[step.host]
-    return found
+def _max_shape(io: TensorIO, spec: TensorSpec) -> tuple[int, ...] | None:
+    """The greatest size per axis that an artefact takes; None where it sets no bound."""
+    bounds = [io.greatest(axis) for axis in range(len(spec.shape))]
+    return tuple(_BEYOND if bound is None else bound for bound in bounds) if any(bounds) else None

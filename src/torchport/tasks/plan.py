@@ -4,15 +4,15 @@ opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ..errors import UsageError
-from ..types import Signature, Step
+from ..errors import BundleError, UsageError
+from ..types import Levels, Signature, Step
 from . import assets
 from .base import Task
 from .parts import Facts
@@ -35,7 +35,7 @@ class PlanRecord(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Plan:
-    """A chain without opened graphs.
+    """A chain without opened graphs. This module alone goes through the steps of a chain.
 
     Attributes:
         steps: from `raw` to `result`.
@@ -55,7 +55,7 @@ class Plan:
     @property
     def names(self) -> str:
         """The steps' names in their order, with commas between."""
-        return ", ".join(step.name for step in self.steps)
+        return ", ".join(names(self.steps))
 
     @property
     def graph_steps(self) -> tuple[Step, ...]:
@@ -65,11 +65,41 @@ class Plan:
     @property
     def driven(self) -> tuple[str, ...]:
         """Names of the graphs that host steps call themselves."""
-        return tuple(dict.fromkeys(name for step in self.steps for name in step.drives))
+        return driven(self.steps)
+
+    @property
+    def levels(self) -> dict[str, Levels]:
+        """Graph -> how its answers are compared, where its step rounds to levels."""
+        return {step.graph: step.levels for step in self.steps if step.graph and step.levels}
+
+    def span(self, start: str | None = None, stop: str | None = None) -> range:
+        """Numbers of the steps from `start` on, before `stop`; None is the first step, and beyond the last."""
+        known = names(self.steps)
+        first = known.index(start) if start is not None else 0
+        return range(first, known.index(stop) if stop is not None else len(known))
+
+    def read_after(self, number: int) -> set[str]:
+        """Names of the values that steps after that number read, and `result`."""
+        return {name for step in self.steps[number + 1 :] for name in step.inputs.values()} | {"result"}
 
     def step_of(self, graph: str) -> Step | None:
         """The step that is answered by a graph; None where a host step drives it."""
         return next((step for step in self.steps if step.graph == graph), None)
+
+    def fed(self, values: Mapping[str, Any], graphs: Collection[str]) -> Iterator[tuple[Step, dict[str, Any]]]:
+        """Each step that is answered by one of these graphs, with the graph's feed out of the chain's values."""
+        for step in self.graph_steps:
+            if step.graph in graphs:
+                yield step, {own: values[name] for own, name in step.inputs.items()}
+
+    def feed(self, graph: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """A graph's feed out of the chain's values; empty where a host step drives it."""
+        return next((feed for _, feed in self.fed(values, (graph,))), {})
+
+    def outputs(self, graph: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What a graph answered, by its own names, out of the chain's values; empty where a host step drives it."""
+        made = self.step_of(graph)
+        return {own: values[name] for own, name in made.outputs.items()} if made else {}
 
     def model_outputs(self) -> dict[str, str]:
         """Output name -> value, of the steps that carry weights: the graph `model`, or what else runs graphs."""
@@ -96,27 +126,30 @@ class Plan:
         Raises:
             UsageError: there is no such step.
         """
-        if all(step.name != start for step in self.steps):
+        if start not in names(self.steps):
             raise UsageError(f"the chain has no step '{start}'", f"it has {self.names}")
-        first = next(i for i, step in enumerate(self.steps) if step.name == start)
         known, lacking = set(values), dict[str, None]()
-        for step in self.steps[first:]:
+        for step in self.steps[self.span(start).start :]:
             lacking.update(dict.fromkeys(name for name in step.inputs.values() if name not in known))
             known |= set(step.outputs.values())
         return list(lacking)
 
     def needed(self, *, in_graph: bool = False) -> list[str]:
         """Names of the graphs that the chain runs, in the order of its steps."""
-        names: dict[str, None] = {}
+        found: dict[str, None] = {}
         for step in self.steps:
             if step.graph is not None and (step.host is None or in_graph):
-                names[step.graph] = None
-            names.update(dict.fromkeys(step.drives))
-        return list(names)
+                found[step.graph] = None
+            found.update(dict.fromkeys(step.drives))
+        return list(found)
 
     def has_choice(self) -> bool:
         """Whether any step can be answered by the host and by a graph."""
         return any(step.host for step in self.graph_steps)
+
+    def host_steps(self) -> dict[str, Callable[..., Any]]:
+        """Step name -> its host step, for every step that names one; see `host_steps`."""
+        return host_steps(self.task, self.steps)
 
     def to_record(self) -> PlanRecord:
         """The plan as JSON; files that facts name are given by their paths."""
@@ -130,3 +163,77 @@ class Plan:
         """The plan that a record describes; `task_of` gives the task of a name."""
         facts = assets.attach(record.facts, lambda name: Path(record.files[name]))
         return cls(task_of(record.task), facts, record.steps, record.signatures)
+
+
+def names(steps: Iterable[Step]) -> list[str]:
+    """The steps' names in their order."""
+    return [step.name for step in steps]
+
+
+def driven(steps: Iterable[Step]) -> tuple[str, ...]:
+    """Names of the graphs that host steps call themselves."""
+    return tuple(dict.fromkeys(name for step in steps for name in step.drives))
+
+
+def used(steps: Iterable[Step]) -> tuple[str, ...]:
+    """Names of all graphs that a chain may run, in the order of its steps."""
+    return tuple(dict.fromkeys(name for step in steps for name in step.graphs))
+
+
+def stateful(steps: Sequence[Step]) -> tuple[str, ...]:
+    """Names of the graphs that are handed their own outputs of the call before."""
+    return tuple(name for name in used(steps) if any(step.graphs.get(name) for step in steps))
+
+
+def optional(steps: Sequence[Step]) -> tuple[str, ...]:
+    """Names of the graphs that an artefact may lack: the host answers for them wherever they stand."""
+    needed = {*driven(steps), *(step.graph for step in steps if step.host is None)}
+    return tuple(name for name in used(steps) if name not in needed)
+
+
+def made(steps: Iterable[Step]) -> set[str]:
+    """Names of the values that the steps make."""
+    return {name for step in steps for name in step.outputs.values()}
+
+
+def from_decoded(steps: Iterable[Step]) -> list[Step]:
+    """The steps that do not read the raw input: a chain to go on with where the input is decoded already."""
+    return [step for step in steps if "raw" not in step.inputs.values()]
+
+
+def drives(steps: Iterable[Step]) -> dict[str, dict[str, str]]:
+    """Graph -> its carried state, of all graphs that a driver calls who takes these steps itself."""
+    found: dict[str, dict[str, str]] = {}
+    for step in steps:
+        found |= step.drives
+        if step.graph is not None and step.host is None:
+            found[step.graph] = {}
+    return found
+
+
+def visit(steps: Iterable[Step], look: Callable[[Step, set[str]], None]) -> set[str]:
+    """Show each step in turn, with the names of the values that are there before it; the names at the end."""
+    known = {"raw"}
+    for step in steps:
+        look(step, known)
+        known |= {*step.outputs.values()}
+    return known
+
+
+def host_steps(task: Task, steps: Iterable[Step]) -> dict[str, Callable[..., Any]]:
+    """Step name -> its host step, for every step that names one.
+
+    Raises:
+        BundleError: a step names a host step that the task does not have.
+    """
+    host, drivers = task.host, task.drivers
+    found = {}
+    for step in steps:
+        own: Mapping[str, Callable[..., Any]] = drivers if step.drives else host
+        for name, table in ((step.host, own), (step.fit, host)):
+            if name is not None and name not in table:
+                hint = "upgrade torchport: the Bundle was made by another version"
+                raise BundleError(f"task {task.name} has no host step '{name}'", hint)
+        if step.host is not None:
+            found[step.name] = own[step.host]
+    return found

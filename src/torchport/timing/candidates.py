@@ -238,7 +238,7 @@ def timed(candidate: Candidate, by_threads: Mapping[int, Measurement]) -> Candid
     good = {threads: m for threads, m in by_threads.items() if m.timing is not None}
     if not good:
         reason = next((m.error for m in by_threads.values() if m.error), "not timed")
-        return msgspec.structs.replace(candidate, status="failed", reason=reason)
+        return msgspec.structs.replace(candidate, status="failed", reason=reason, failed_at="run")
     best = min(good, key=lambda threads: good[threads].timing.median)  # type: ignore[union-attr]
     chosen = good[best]
     return msgspec.structs.replace(
@@ -324,8 +324,7 @@ def eager_reference(by_threads: Mapping[int, Measurement], accuracy: float | Non
 def _eager_ms(proven: Proven) -> float:
     """The least time of a few calls of the model as trained, here and now, in milliseconds."""
     plan, one, times = proven.plan, proven.traces[0], list[float]()
-    step = next(step for step in plan.steps if step.graph == plan.main)
-    feed = {own: one.host[name] for own, name in step.inputs.items()}
+    feed = plan.feed(plan.main, one.host)
     for _ in range(5):
         start = time.perf_counter()
         proven.runners[plan.main].run(feed)

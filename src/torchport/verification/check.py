@@ -6,25 +6,36 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from msgspec.structs import replace
+
 from ..bundle import Bundle, Variant, trust
-from ..errors import BundleError, MissingDependency, TorchportError
+from ..errors import BundleError, TorchportError
 from ..system import isolate
 from ..targets import targets
+from ..targets.shared import here
 from ..tasks import Pipeline, Plan, tasks
-from ..types import PLAIN, Parity, Value
+from ..tasks.plan import made
+from ..types import PLAIN, FailedAt, Parity, Value
 from .examine import CHAIN_TOLERANCE, Allowed, Examined, Known, examine
 from .parity import Tally
 from .traces import Trace, load
 
 
 class VariantVerdict(Value, frozen=True):
-    """One row of `verify --json`."""
+    """One row of `verify --json`.
+
+    Attributes:
+        declined: graph that the variant lacks -> why; the host step alone answers for it.
+        failed_at: where a failed row failed.
+    """
 
     id: str
     status: Literal["ok", "failed", "absent"]
     max_rel: float | None = None
     snr_db: float | None = None
     reason: str | None = None
+    declined: dict[str, str] = {}
+    failed_at: FailedAt | None = None
 
 
 class Verdict(Value, frozen=True):
@@ -51,7 +62,7 @@ def golden_of(bundle: Bundle, recipe: str = PLAIN) -> list[Trace]:
         if golden.recipe == recipe
         for one in load(bundle.file(golden.path), golden.items, golden.labels)
     ]
-    wanted = {name for step in bundle.manifest.steps for name in step.outputs.values()}
+    wanted = made(bundle.manifest.steps)
     for one in found:
         if missing := sorted(wanted - one.host.keys()):
             raise BundleError(
@@ -90,7 +101,7 @@ def check_pipeline(pipeline: Pipeline, bundle: Bundle, variant: Variant, most: i
     for one in golden_of(bundle, variant.golden)[:most]:
         reference = one.graph if pipeline.in_graph else one.host
         values = pipeline.answer(reference["raw"])
-        for step in pipeline.plan.graph_steps:
+        for step, _ in pipeline.plan.fed(values, pipeline.runners):
             for own, name in step.outputs.items() if pipeline.uses_graph(step) else ():
                 tally.add(step.name, own, reference[name], values[name], tolerance, step.levels)
         if variant.tolerance is not None and not pipeline.task.agree(values["result"], reference["result"]):
@@ -103,30 +114,26 @@ def check_pipeline(pipeline: Pipeline, bundle: Bundle, variant: Variant, most: i
 
 
 def _row(bundle: Bundle, variant: Variant, plan: Plan, golden: list[Trace], trusted: bool) -> VariantVerdict:
+    row = VariantVerdict(id=variant.id, status="ok", declined=variant.artifact.declined)
     try:
         target = targets.need(variant.artifact.target)
         trust.require(bundle, target, variant.id, trusted)
         state = isolate.call(target.available, what=f"loading {target.name}")
-        if state.status != "ok":
-            raise MissingDependency(f"{state.reason}", targets.install_hint(target.name))
+        here.require(target, variant.artifact, state)
     except TorchportError as exc:
-        return VariantVerdict(id=variant.id, status="absent", reason=str(exc))
+        return replace(row, status="absent", reason=str(exc))
     folder = bundle.variant_folder(variant, variant.artifact.graphs)
     try:
         examined: Examined = isolate.call(_examine, variant, folder, plan, golden, what=variant.id)
     except TorchportError as exc:
-        return VariantVerdict(id=variant.id, status="failed", reason=str(exc))
-    parity = examined.parity
+        return replace(row, status="failed", reason=str(exc), failed_at=exc.failed_at or "run")
     if not golden:
-        return VariantVerdict(id=variant.id, status="ok", reason="opens; no golden vectors were kept to compare with")
-    reason = None if parity.ok else f"{parity.stage}: {parity.reason}"
-    return VariantVerdict(
-        id=variant.id,
-        status="ok" if parity.ok else "failed",
-        max_rel=parity.max_rel,
-        snr_db=parity.snr_db,
-        reason=reason,
-    )
+        return replace(row, reason="opens; no golden vectors were kept to compare with")
+    parity = examined.parity
+    row = replace(row, max_rel=parity.max_rel, snr_db=parity.snr_db)
+    if parity.ok:
+        return row
+    return replace(row, status="failed", reason=f"{parity.stage}: {parity.reason}", failed_at="mismatch")
 
 
 def _examine(variant: Variant, folder: Path, plan: Plan, golden: list[Trace]) -> Examined:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import BadInput, RunError, TorchportError
+from ..errors import BadInput, RunError, TorchportError, at
 from ..targets import Runner, Target
 from ..targets.base import is_batched
 from ..tasks import Item, Pipeline, Plan
@@ -118,23 +118,18 @@ def examine(
     """
     tolerance, traces = allowed.max_rel, known.traces
     with ExitStack() as stack:
-        runners = {
-            name: stack.enter_context(target.open(artifact, folder, plan.signatures[name], name))
-            for name in artifact.graphs
-        }
+        with at("open"):
+            runners = {
+                name: stack.enter_context(target.open(artifact, folder, plan.signatures[name], name))
+                for name in artifact.graphs
+            }
         tally = Tally()
         failed: tuple[str, str] | None = None
         for one in traces:
             stages(plan, runners, one, tally, tolerance)
             failed = failed or _chain(plan, runners, one, tally, max(tolerance, CHAIN_TOLERANCE))
-        for step in plan.steps:
-            if step.graph:
-                _batches(
-                    runners[step.graph],
-                    [{own: one.graph[name] for own, name in step.inputs.items()} for one in traces],
-                    tally,
-                    tolerance,
-                )
+        for graph in [name for name in runners if name not in plan.driven]:
+            _batches(runners[graph], [plan.feed(graph, one.graph) for one in traces], tally, tolerance)
         for graph in dict.fromkeys(call.graph for one in traces for call in one.calls):
             first = [next((call.feed for call in one.calls if call.graph == graph), None) for one in traces]
             _batches(runners[graph], [feed for feed in first if feed is not None], tally, tolerance)
@@ -168,11 +163,10 @@ def _verdict(tally: Tally, failed: tuple[str, str] | None, allowed: Allowed) -> 
 def stages(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float) -> None:
     """Each exported graph from the reference's own inputs."""
     pipeline = Pipeline(plan, runners, in_graph=True)
-    for step in plan.steps:
-        if step.graph:
-            values = {name: one.graph[name] for name in step.inputs.values()}
-            pipeline.take(step, values)
-            _compare(step, one.graph, values, tally, step.name, tolerance)
+    for step, _ in plan.fed(one.graph, runners):
+        values = {name: one.graph[name] for name in step.inputs.values()}
+        pipeline.take(step, values)
+        _compare(step, one.graph, values, tally, step.name, tolerance)
     for call in one.calls:
         for name, got in runners[call.graph].run(call.feed).items():
             tally.add(call.graph, name, call.outputs[name], got, tolerance)
@@ -181,14 +175,14 @@ def stages(plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, 
 def _chain(
     plan: Plan, runners: Mapping[str, Runner], one: Trace, tally: Tally, tolerance: float
 ) -> tuple[str, str] | None:
+    reference = one.graph if runners.keys() >= {*plan.needed(in_graph=True)} else one.host
     try:
-        values = Pipeline(plan, runners, in_graph=True).answer(one.graph["raw"])
+        values = Pipeline(plan, runners, in_graph=True).answer(reference["raw"])
     except RunError as exc:  # such as NaN that a host step refuses
         return "raw to result", f"{exc.message} on {one.name}"
-    for step in plan.steps:
-        if step.graph == "model":
-            _compare(step, one.graph, values, tally, "raw to model", tolerance)
-    if math.isfinite(tolerance) and not plan.task.agree(values["result"], one.graph["result"]):
+    if (model := plan.step_of("model")) is not None:
+        _compare(model, reference, values, tally, "raw to model", tolerance)
+    if math.isfinite(tolerance) and not plan.task.agree(values["result"], reference["result"]):
         return "raw to result", f"another answer than the reference on {one.name}"
     return None
 
@@ -229,7 +223,7 @@ def try_all(
 
     An artefact that refuses a size (BadInput) is bounded, and says so to whoever asks for it.
     """
-    levels = {step.graph: step.levels for step in plan.steps if step.graph and step.levels}
+    levels = plan.levels
     usual: dict[tuple[str, str], float] = {}
     for one in known.trials:
         if one.graph not in runners or (one.precise and tolerance > PRECISE):
@@ -282,9 +276,7 @@ def _answer(
     except TorchportError as exc:
         return None, (EVERY, f"{exc.message} on {item.name}") if answerable and math.isfinite(tolerance) else None
     if known.outputs is not None:
-        feed = {
-            own: values[name] for step in plan.steps if step.graph == plan.main for own, name in step.inputs.items()
-        }
+        feed = plan.feed(plan.main, values)
         for name, reference, got in known.outputs.beside(number, outputs_of(plan, values)):
             excused = partial(known.shaky, plan.main, name, feed, feed)
             tally.add_alone(
@@ -301,9 +293,4 @@ def _answer(
 
 def outputs_of(plan: Plan, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """What the graph that stands for the model answered, by its own names; empty where a host step drives it."""
-    return {
-        own: np.asarray(values[name])
-        for step in plan.steps
-        if step.graph == plan.main
-        for own, name in step.outputs.items()
-    }
+    return {own: np.asarray(value) for own, value in plan.outputs(plan.main, values).items()}

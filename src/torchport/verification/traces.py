@@ -76,7 +76,7 @@ def _copy(arrays: Mapping[str, np.ndarray]) -> Arrays:
 
 
 def _finite(plan: Plan, values: Mapping[str, Any], where: str) -> None:
-    for step in plan.graph_steps:
+    for step, _ in plan.fed(values, plan.signatures):
         for own, name in step.outputs.items():
             array = values[name]
             if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():

@@ -7,16 +7,14 @@ import contextlib
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from ...errors import BadInput, RunError, TorchportError, first_line
-from ...feed import Arrays, Feed, cast, check_feed, is_batched
-from ...types import FixedBatch, GraphFile, Signature, TensorIO, TensorSpec, Used
-
-if TYPE_CHECKING:
-    pass
+from ...errors import RunError, TorchportError, first_line
+from ...feed import Arrays, Feed, check_feed, is_batched
+from ...types import GraphFile, Signature, Used
+from .adapt import from_native, greatest_batch, sizes_of, to_native
 
 
 class Runner(abc.ABC):
@@ -81,7 +79,7 @@ class Runner(abc.ABC):
         """
         batch = check_feed(self.signature, feed)
         try:
-            parts = [self._call(part, size) for part, size in self._split(feed, batch)]
+            parts = [self._call(part) for part in self._split(feed, batch)]
         except TorchportError:
             raise
         except Exception as exc:
@@ -99,17 +97,14 @@ class Runner(abc.ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _split(self, feed: Feed, batch: int | None) -> list[tuple[Feed, int | None]]:
+    def _split(self, feed: Feed, batch: int | None) -> list[Feed]:
         """Cut a batch that is greater than the artefact takes into calls that it takes."""
-        most = self._greatest_batch()
+        most = greatest_batch(self.signature.inputs, self.graph.io)
         if batch is None or most is None or batch <= most:
-            return [(feed, batch)]
+            return [feed]
         batched = {spec.name for spec in self.signature.inputs if is_batched(spec)}
         return [
-            (
-                {name: array[i : i + most] if name in batched else array for name, array in feed.items()},
-                min(most, batch - i),
-            )
+            {name: array[i : i + most] if name in batched else array for name, array in feed.items()}
             for i in range(0, batch, most)
         ]
 
@@ -121,52 +116,20 @@ class Runner(abc.ABC):
             for name, array in parts[0].items()
         }
 
-    def _greatest_batch(self) -> int | None:
-        most: list[int] = []
-        for spec in self.signature.inputs:
-            io = self.graph.io[spec.name]
-            if isinstance(io.batch, FixedBatch):
-                most.append(io.batch.fixed[-1])
-            elif io.batch == "dynamic" and io.max_shape:
-                most.append(io.max_shape[0])
-        return min(most, default=None)
-
-    def _call(self, feed: Feed, batch: int | None) -> Arrays:
+    def _call(self, feed: Feed) -> Arrays:
         native = {}
         for spec in self.signature.inputs:
             io = self.graph.io[spec.name]
-            native[io.name] = self._to_native(spec, io, np.asarray(feed[spec.name]))
+            native[io.name] = to_native(spec, io, np.asarray(feed[spec.name]))
         with self._turn:
             answered = self._run(native)
-        outputs = {}
+        sizes, outputs = sizes_of(self.signature, feed), {}
         for spec in self.signature.outputs:
             io = self.graph.io[spec.name]
             if io.name not in answered:
                 raise RunError(f"the runtime gave no output '{io.name}'", f"it gave {sorted(answered)}")
-            array = np.asarray(answered[io.name])
-            if io.layout:
-                array = array.transpose(np.argsort(io.layout))
-            if isinstance(io.batch, FixedBatch) and batch is not None:
-                array = array[:batch]
-            outputs[spec.name] = np.asarray(array, dtype=spec.dtype, order="C")
+            outputs[spec.name] = from_native(spec, io, np.asarray(answered[io.name]), sizes)
         return outputs
-
-    def _to_native(self, spec: TensorSpec, io: TensorIO, array: np.ndarray) -> np.ndarray:
-        for axis, most in enumerate(io.max_shape or ()):
-            if array.shape[axis] > most:
-                raise BadInput(
-                    f"'{spec.name}' is {list(array.shape)}, this artefact takes at most {list(io.max_shape or ())}",
-                    "use another variant or a smaller input",
-                )
-        if isinstance(io.batch, FixedBatch):
-            size = next(fixed for fixed in io.batch.fixed if fixed >= array.shape[0])
-            if size > array.shape[0]:
-                array = np.concatenate([array, np.repeat(array[-1:], size - array.shape[0], axis=0)])
-        if io.dtype != array.dtype.name:
-            array = cast(spec.name, array, io.dtype)
-        if io.layout:
-            array = array.transpose(io.layout)
-        return np.asarray(array, order="C")  # ascontiguousarray would make a scalar one-dimensional
 
 
 def shapes(feed: Feed) -> str:

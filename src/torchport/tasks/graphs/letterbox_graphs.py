@@ -126,9 +126,9 @@ class Stretch(Crop):
         width = torch.ones_like(size)
         weights = self._kernel(distance, width)
         first, last = (1 - index).clamp(min=0), (index + 2 - size).clamp(min=0)
-        for step in (1, 2) if self.bicubic else (1,):
+        for away in (1, 2) if self.bicubic else (1,):
             weights = (
-                weights + first * self._kernel(distance - step, width) + last * self._kernel(distance + step, width)
+                weights + first * self._kernel(distance - away, width) + last * self._kernel(distance + away, width)
             )
         return weights
 

@@ -42,4 +42,8 @@ def find(artifacts: Mapping[str, Artifact]) -> OnnxFiles | None:
 
 
 def _takes_no_single(graph: GraphFile) -> bool:
-    return any(isinstance(io.batch, FixedBatch) and 1 not in io.batch.fixed for io in graph.io.values())
+    """Whether one item has to be adapted before the file takes it."""
+    return any(
+        (isinstance(io.batch, FixedBatch) and 1 not in io.batch.fixed) or io.batch == "dropped" or io.sizes
+        for io in graph.io.values()
+    )
