@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -13,6 +13,27 @@ from .types import Signature, TensorSpec
 
 Feed = Mapping[str, np.ndarray]
 Arrays = dict[str, np.ndarray]
+
+
+def made_up(specs: Sequence[TensorSpec], size: Callable[[str], int], *, seed: int = 0, below: int = 8) -> Arrays:
+    """Seeded arrays that fit: normal floats, integers from 0 on, fair coins for booleans.
+
+    Args:
+        size: of a dynamic dimension, by its name.
+        below: integers stay below this, so that they can serve as indices into small tables.
+
+    Returns:
+        One array an input, of its dtype; the same for the same arguments on every machine.
+    """
+    rng = np.random.default_rng(seed)
+
+    def values(dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+        if dtype.kind == "f":
+            return np.asarray(rng.standard_normal(shape)).astype(dtype)
+        return np.asarray(rng.integers(0, 2 if dtype.kind == "b" else below, shape)).astype(dtype)
+
+    shapes = {spec.name: tuple(d if isinstance(d, int) else size(d) for d in spec.shape) for spec in specs}
+    return {spec.name: values(np.dtype(spec.dtype), shapes[spec.name]) for spec in specs}
 
 
 def cast(name: str, array: np.ndarray, dtype: str) -> np.ndarray:

@@ -106,7 +106,7 @@ def _pruned(
     import torch
     import torch_pruning
 
-    from .pt2e import quiet
+    from ..system.noise import quiet
 
     names = {layer: name for name, layer in module.named_modules()}
     made = copy.deepcopy(module)

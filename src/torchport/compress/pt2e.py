@@ -5,9 +5,7 @@ converts.
 from __future__ import annotations
 
 import operator
-import warnings
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +14,7 @@ from ..errors import TorchportError, UnsupportedByTarget, first_line
 from ..frontend.binding import argument_names
 from ..frontend.ladder import capture_graph
 from ..frontend.program import GraphProgram, Program
+from ..system.noise import quiet
 from ..types import IMPORTS
 
 if TYPE_CHECKING:
@@ -153,10 +152,7 @@ def recapture(graph: GraphProgram, module: torch.nn.Module) -> GraphProgram:
         CaptureError: it cannot be captured any more; names the layer.
     """
     signature = graph.signature
-    dims = {
-        spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
-        for spec in signature.inputs
-    }
+    dims = {spec.name: spec.free for spec in signature.inputs}
     examples = {spec.name: np.asarray(graph.examples[spec.name]) for spec in signature.inputs}
     if not set(argument_names(module) or ()) >= set(
         examples
@@ -203,11 +199,3 @@ def weights(model: GraphModule) -> Iterator[tuple[Node, Node, torch.Tensor]]:
         users = [user for user in node.users if user.op == "call_function"]
         if isinstance(value, torch.Tensor) and value.is_floating_point() and value.dim() >= 2 and users:
             yield node, users[0], value
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep back torchao's warnings to its own developers."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

@@ -14,6 +14,7 @@ from ..errors import BudgetNotMet
 from ..figures import choice_summary, choice_table
 from ..system import isolate, machine
 from ..system.clock import FULL_TIMING_S, Clock
+from ..system.noise import redirected
 from ..timing import ahead
 from ..timing.candidates import Pace, doubts, measure_all
 from ..types import Artifact, Candidate, Choice, Reference
@@ -76,7 +77,7 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
         ahead(reference_target().name) as server,
     ):
         tried = explore(request, folder / "variants", noise.path, tell, clock)
-        with isolate.quiet(noise.path):
+        with redirected(noise.path):
             reference = keep_reference(tried.assembled, folder)
         writer.check_space(folder, request.output)
         busy = machine.busy()

@@ -18,8 +18,9 @@ from ..bundle.grammar import NAME, printable
 from ..choice.limits import answers_short
 from ..compress import Chain, Link, Workshop
 from ..errors import BadInput, CaptureError, MissingDependency, ParityError, RunError, TorchportError, UsageError
-from ..system import cache, isolate
+from ..system import cache
 from ..system.clock import SEARCH_SHARE, Clock
+from ..system.noise import redirected
 from ..targets import targets
 from ..targets.base import ExportOptions, Target
 from ..tasks import Item, Task, need_task, task_for, tasks
@@ -88,11 +89,11 @@ def explore(request: Request, folder: Path, log: Path, tell: Tell, clock: Clock 
     assembled = capture(request, tell, log)
     assembled, parts = divide(request, assembled)
     standards = {PLAIN: Standard(prove_reference(assembled, lambda item: tell("reference", item)))}
-    with isolate.quiet(log):
+    with redirected(log):
         made = _Made(request, assembled, _workshop(request, assembled, parts, tell, clock), standards)
 
     def program(chain: Chain) -> Program | TorchportError:
-        with isolate.quiet(log):
+        with redirected(log):
             return made.program(chain)
 
     rows = Rows(
@@ -109,7 +110,7 @@ def explore(request: Request, folder: Path, log: Path, tell: Tell, clock: Clock 
     try:
         if request.searching:
             rows.take(ordered(rows_of(request.targets, [Chain()])))
-            with isolate.quiet(log):
+            with redirected(log):
                 search = Search(made.look, made.work, lambda name: tell("search", name))
                 chains = search.run()
             out = [made.left_out(look) for look in search.left_out()]
@@ -287,7 +288,7 @@ def capture(request: Request, tell: Tell, log: Path | None = None) -> Assembled:
     # One thread until the timing: children are forked, and a pool of waiting threads does not survive a fork.
     torch.set_num_threads(1)
     tell("capture", request.source if isinstance(request.source, str) else type(request.source).__name__)
-    hushed = contextlib.nullcontext if log is None else lambda: isolate.quiet(log)
+    hushed = contextlib.nullcontext if log is None else lambda: redirected(log)
     with hushed():
         source = open_source(request.source, args=request.arguments, weights=request.weights, drop=request.drop)
     for text in source.notes:

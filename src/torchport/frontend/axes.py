@@ -96,9 +96,7 @@ def of_items(
     if said:
         for i, one in shapes.items():
             _fits(said, one, specs.bounds, items[i].name)
-        dims: Dims | None = {
-            name: {axis: dim for axis, dim in enumerate(said[name].shape) if isinstance(dim, str)} for name in first
-        }
+        dims: Dims | None = {name: said[name].free for name in first}
     else:
         dims = _varying(list(shapes.values()))
     usable = _alike(shapes, dims) if data.is_dir() else _readable(reader, items, next(iter(seen)))

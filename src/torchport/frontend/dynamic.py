@@ -186,10 +186,7 @@ def settle(reading: Reading, run: Runs, model: Runs, feed: Mapping[str, np.ndarr
     run at 1 all the same.
     """
     signature = reading.signature
-    dims = {
-        spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
-        for spec in signature.inputs
-    }
+    dims = {spec.name: spec.free for spec in signature.inputs}
     settled = {}
     for name, bound in signature.dims.items():
         asked = bounds.get(name, Bound())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadInput, CaptureError, MissingDependency, WeightsError, first_line
+from ..system.noise import quiet
 from . import facts
 from .processors import Processors, open_processors, tokenizer_file
 from .safe import weights_only
@@ -170,8 +170,7 @@ def _load(kind: Any, folder: Path, with_weights: bool) -> torch.nn.Module:
 
     try:
         # Whatever reads the checkpoint inside, it may rebuild tensors only.
-        with weights_only(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with weights_only(), quiet():
             config = _config(kind, folder)
             if not with_weights:
                 module: torch.nn.Module = kind(config)

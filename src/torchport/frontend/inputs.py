@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .. import feed
 from ..errors import UsageError
 from ..types import Bound, TensorSpec
 
@@ -33,8 +34,6 @@ DTYPES = ("bool", "uint8", "int8", "int16", "int32", "int64", "float16", "float3
 DYNAMIC_SIZE = 12
 """Size of a made-up dynamic dimension other than the batch; smaller where it is bounded."""
 
-LARGEST_INTEGER = 8
-"""Made-up integers stay below this, so that they can serve as indices into small tables."""
 
 _SPEC = re.compile(r"\s*(?P<name>[A-Za-z_]\w*(\.\w+)*)\s*:\s*(?P<dtype>\w+)\s*\[(?P<dims>[^\]]*)\]\s*")
 _NAMED = re.compile(r"(?P<name>[A-Za-z_]\w*)\s*(<=\s*(?P<max>\d+))?")
@@ -77,7 +76,7 @@ def parse(texts: Sequence[str]) -> InputSpecs:
             for axis, part in enumerate(parts)
         )
         tensors.append(TensorSpec(name=match["name"], dtype=match["dtype"], shape=shape))
-    dims = {spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for spec in tensors}
+    dims = {spec.name: spec.free for spec in tensors}
     return InputSpecs(tuple(tensors), dims, bounds)
 
 
@@ -108,28 +107,16 @@ def _dim(part: str, text: str, unnamed: str, bounds: dict[str, Bound]) -> int | 
 
 
 def made_up(specs: InputSpecs, *, seed: int = 0, batch: int = 2) -> dict[str, np.ndarray]:
-    """Seeded examples: normal floats, integers in 0..7, fair coins for booleans.
+    """Seeded examples, as `feed.made_up` makes them.
 
     Args:
         batch: size of the dynamic dimension called `batch`.
-
-    Returns:
-        One array an input, of its dtype; the same for the same arguments on every machine.
     """
-    rng = np.random.default_rng(seed)
 
-    def size(dim: int | str) -> int:
-        if isinstance(dim, int):
-            return dim
+    def size(dim: str) -> int:
         bound = specs.bounds.get(dim, Bound())
         return bound.nearest(
             batch if dim == "batch" else max(DYNAMIC_SIZE, 2 * bound.multiple, 2 * bound.min if bound.min > 1 else 1)
         )
 
-    return {spec.name: _values(rng, np.dtype(spec.dtype), tuple(map(size, spec.shape))) for spec in specs.tensors}
-
-
-def _values(rng: np.random.Generator, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    if dtype.kind == "f":
-        return np.asarray(rng.standard_normal(shape)).astype(dtype)
-    return np.asarray(rng.integers(0, 2 if dtype.kind == "b" else LARGEST_INTEGER, shape)).astype(dtype)
+    return feed.made_up(specs.tensors, size, seed=seed)

@@ -9,6 +9,7 @@ Tracing freezes Python decisions silently: it counts only where torch saw none t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import CaptureError
+from ..system.noise import quiet
 from ..types import Bound
 from . import dynamic, words
 from .binding import Call, bind, plain, positional, program_inputs
 from .dynamic import BATCH, GROUP, Bounds, Dims, Reading, Runs
 from .program import Arrays, GraphProgram, flatten_outputs
-from .rungs import _checked, _export, _quiet, _run_eagerly, _runner, _script, _trace, _where, _why_fixed
+from .rungs import _checked, _export, _run_eagerly, _runner, _script, _trace, _where, _why_fixed
 
 if TYPE_CHECKING:
     import torch
@@ -174,7 +176,11 @@ class _Climb:
 
         for rung in rungs:
             try:
-                with kept(self.call.module), exporting(), _quiet():  # a rung that fails must not show in the next
+                with (
+                    kept(self.call.module),
+                    exporting(),
+                    quiet(below=logging.CRITICAL, printed=True),
+                ):  # a rung that fails must not show in the next
                     return way(rung)
             except Exception as exc:  # torch.export raises whatever the model's code and its own parts raise
                 self.said[rung] = words.said_by(exc)
@@ -255,15 +261,12 @@ def _from_program(
             f"the program takes {', '.join(names)}; there is {', '.join(given)}", "name the inputs as the program does"
         )
     feed = {key: _fitted(given[key], one.value, key) for key, one in zip(names, program_inputs(program), strict=True)}
-    with _quiet():
+    with quiet(below=logging.CRITICAL, printed=True):
         call = Call(program.module(check_guards=False), feed)
     outputs = list(flatten_outputs(_run_eagerly(call)))
     reading = dynamic.of_program(program, dims, feed, outputs)
     signature, said = _checked(reading, call, dims, {}, program)
-    free = {
-        spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
-        for spec in signature.inputs
-    }
+    free = {spec.name: spec.free for spec in signature.inputs}
     joined = _examined(call, free)[1] if examined else None
     program = _plainly_sized(program, call, free)
     graph = GraphProgram(
@@ -287,7 +290,7 @@ def _plainly_sized(program: ExportedProgram, call: Call, free: Dims) -> Exported
     if all(isinstance(size, int) or size.is_Symbol for size in sizes):
         return program
     try:
-        with _quiet():
+        with quiet(below=logging.CRITICAL, printed=True):
             plain = _export(call, free, {}, strict=False)
             dynamic.hold(flatten_outputs(_runner(plain)(call.feed)), call.run, call.feed, "the examples")
     except Exception:  # torch.export raises whatever its own parts raise

@@ -9,10 +9,7 @@ without code of the folder, and asked.
 from __future__ import annotations
 
 import json
-import logging
-import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,10 +18,9 @@ import numpy as np
 
 from ..errors import BadInput
 from ..system import disk
+from ..system.noise import quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..tasks import Item
 
 COMPARED = 8
@@ -106,8 +102,7 @@ def tokenizer_file(tokenizer: Any, folder: Path, *, lowercase: bool = False) -> 
     made.no_padding()
     text = made.to_str()
     if own.is_file():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             same = Tokenizer.from_file(str(own))
         same.no_truncation()
         same.no_padding()
@@ -126,26 +121,12 @@ def _opened(kind: str, folder: Path) -> Any:
     import transformers
 
     try:
-        with _silent():
+        with quiet(loggers=("transformers",)):
             return getattr(transformers, kind).from_pretrained(folder, **_OFFLINE)
     except (
         Exception
     ):  # a folder of another library's, a missing package, an unknown class: its JSON files are read as they are
         return None
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Hold back what transformers says to its own users."""
-    logger = logging.getLogger("transformers")
-    before = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(before)
 
 
 def _pictures_apart(processor: Any, raw: bytes, facts: Mapping[str, Any]) -> list[str]:
@@ -155,7 +136,7 @@ def _pictures_apart(processor: Any, raw: bytes, facts: Mapping[str, Any]) -> lis
     ours = resize.to_pixels(image, facts)[0]
     kind = type(processor).__name__
     try:
-        with _silent():
+        with quiet(loggers=("transformers",)):
             theirs = np.asarray(processor(pictures.to_pillow(image), return_tensors="np")["pixel_values"])[0]
     except Exception:  # a processor that takes more than a picture
         return []
@@ -178,7 +159,7 @@ def _tokens_apart(tokenizer: Any, raw: bytes, facts: Mapping[str, Any]) -> list[
     from ..tasks.shared import texts, tokens
 
     text = texts.decode(raw)
-    with _silent():
+    with quiet(loggers=("transformers",)):
         theirs = list(tokenizer(text, truncation=True, max_length=facts["max_length"])["input_ids"])
     ours = tokens.ids(text, dict(facts))
     if ours == theirs:

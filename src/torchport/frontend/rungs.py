@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import CaptureError, TorchportError, first_line
+from ..system.noise import quiet
 from ..types import Bound, Signature
 from . import dynamic, words
 from .binding import Call, program_inputs, tensors
@@ -27,8 +25,7 @@ if TYPE_CHECKING:
 
 def _run_eagerly(call: Call) -> Any:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             return call.run()
     except TorchportError:
         raise
@@ -143,20 +140,3 @@ def _why_fixed(call: Call, dims: Dims, dim: str, size: int, program: ExportedPro
 def _where(exc: BaseException, call: Call) -> str:
     module, place = module_of(exc, call.module), place_of(exc)
     return (f" in module {module}" if module else "") + (f", at {place}" if place else "")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What torch writes while it captures is for its developers; what matters comes as an exception."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import io
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import numpy as np
 import torch
 
 from ..errors import UnsupportedByTarget
+from ..system.noise import quiet
 from ..types import Bound
 from .program import flatten_outputs
 
@@ -87,10 +87,11 @@ def quiet_jit() -> Iterator[None]:
     """TorchScript is deprecated upstream, its tracer warns of every branch, and its compiler reads what a module
     deprecates: known here, and checked for.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.filterwarnings("ignore", message=r".*(torch\.jit\.|Lite Interpreter)", category=DeprecationWarning)
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # type: ignore[attr-defined]
+    with quiet(
+        (".*", FutureWarning),
+        (r".*(torch\.jit\.|Lite Interpreter)", DeprecationWarning),
+        (".*", torch.jit.TracerWarning),  # type: ignore[attr-defined]
+    ):
         yield
 
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import copy
 import io
 import re
-import warnings
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from ..system.disk import write_file
+from ..system.noise import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -57,10 +57,7 @@ def save_exported(program: ExportedProgram, path: Path) -> None:
     import torch
 
     buffer = io.BytesIO()  # torch.export.save would write the file's name into the archive
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="No complete tensor found"
-        )  # of views of one storage: right for weights on the CPU, as these are
+    with quiet(("No complete tensor found", Warning)):  # of views of one storage: right for weights on the CPU
         torch.export.save(scrub(program), buffer)
     write_file(path, buffer.getbuffer())
 

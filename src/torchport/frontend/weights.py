@@ -7,13 +7,13 @@ from __future__ import annotations
 import fnmatch
 import inspect
 import re
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsafeFile, UsageError, WeightsError, first_line
+from ..system.noise import quiet
 from .blame import place_of
 from .matching import COUNTER, Match, Places, described, lacking, listed, narrowed, tied
 
@@ -165,8 +165,7 @@ class _Loader:
             how["assign"] = True
             state |= {name: state[name].to(self.own[name].dtype) for name in state if name in self.own}
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with quiet():
                 said = self.module.load_state_dict(state, **how)
         except RuntimeError as exc:
             misshaped = [f"{name}: [{have}] for [{want}]" for name, have, want in _MISSHAPED.findall(str(exc))]

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import ExportError, TorchportError, UsageError
-from .child import answered, die_with_parent
+from .child import answered, die_with_parent, exit_name
 from .disk import temporary
+from .noise import redirected
 
 R = TypeVar("R")
 
@@ -80,7 +81,7 @@ def _spawned(
 
 def _crashed(what: str, code: int | None, log: Path | None) -> ExportError:
     return ExportError(
-        f"{what} crashed ({_exit_name(code)})", f"its last words are in {log.name}" if log else "run again with -v"
+        f"{what} crashed ({exit_name(code)})", f"its last words are in {log.name}" if log else "run again with -v"
     )
 
 
@@ -125,20 +126,13 @@ def _child(pipe: Any, function: Callable[..., Any], args: tuple[Any, ...], log: 
         )  # OpenMP's thread pool does not survive a fork: without it nothing waits for its threads
 
     def work() -> Any:
-        with quiet(log):
+        with redirected(log):
             return function(*args)
 
     answer = answered(work, log)
     pipe.send(answer)
     pipe.close()
     os._exit(0)
-
-
-def _exit_name(code: int | None) -> str:
-    if code is not None and code < 0:
-        with contextlib.suppress(ValueError):
-            return signal.Signals(-code).name
-    return f"exit {code}"
 
 
 class Log:
@@ -172,23 +166,3 @@ def log_file(wanted: Path | None, kept: Path) -> Iterator[Log]:
             if log.keep and wanted is None and log.path.is_file() and log.path.stat().st_size and kept.parent.is_dir():
                 with contextlib.suppress(OSError):  # without it the error itself is still told
                     shutil.copyfile(log.path, kept)
-
-
-@contextlib.contextmanager
-def quiet(log: Path | None) -> Iterator[None]:
-    """Send what native code writes to file descriptors 1 and 2 into a file (or nowhere)."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
-    sink = os.open(log or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.dup2(sink, 1)
-        os.dup2(sink, 2)
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.dup2(kept[0], 1)
-        os.dup2(kept[1], 2)
-        for fd in (*kept, sink):
-            os.close(fd)

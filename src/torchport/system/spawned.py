@@ -20,6 +20,7 @@ from typing import Any
 
 from ..errors import ExportError
 from .disk import temporary
+from .noise import quiet
 
 _CALL, _ANSWER, _PATHS = "call.pickle", "answer.pickle", "paths.json"
 
@@ -48,7 +49,7 @@ def call(
             environment = {
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(
-                    [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+                    [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
                 ),
             }
             child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=noise, stderr=noise, env=environment)
@@ -149,8 +150,7 @@ def _reduced_module(module: Any, torch: Any, pickler: type) -> Any:
 
 def _saved(save: Callable[[io.BytesIO], None]) -> bytes:
     out = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         save(out)
     return out.getvalue()
 

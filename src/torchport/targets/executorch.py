@@ -9,8 +9,6 @@ from __future__ import annotations
 import importlib.metadata
 import io
 import re
-import warnings
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakSet
@@ -18,13 +16,13 @@ from weakref import WeakSet
 import numpy as np
 
 from ..errors import RunError, UnsupportedByTarget, first_line
-from ..system.isolate import quiet
+from ..system.noise import quiet, redirected
 from ..types import GraphFile, Signature, TensorIO, Used
 from .base import Arrays, Availability, ExportOptions, Target, plain_io
 from .shared.runner import Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import torch
     from torch.export import ExportedProgram
@@ -61,7 +59,7 @@ class ExecuTorchRunner(Runner):
             raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", "it runs on cpu, by xnnpack")
         runtime = _runtime()
         data = path.read_bytes()  # from memory: the native reader does not take every file name
-        with quiet(None):  # it tells of its threads, and of its search for the kind of CPU
+        with redirected(None):  # it tells of its threads, and of its search for the kind of CPU
             if self.threads not in (None, runtime._threadpool_get_thread_count()) and not self._opened:
                 runtime._unsafe_reset_threadpool(self.threads)
             program = runtime._load_program_from_buffer(
@@ -143,7 +141,7 @@ class ExecuTorch(Target):
 
         from ..system.disk import write_file
 
-        with _quietly():
+        with quiet(), redirected(None):
             from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
             from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
             from executorch.exir import to_edge_transform_and_lower
@@ -278,10 +276,7 @@ def bound(
     if exported.constants:  # operators in place on them do not survive a second export, a decomposed program has none
         exported = exported.run_decompositions({})
     module = exported.module(check_guards=False)
-    dims = {
-        spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
-        for spec in graph.signature.inputs
-    }
+    dims = {spec.name: spec.free for spec in graph.signature.inputs}
     most = _greatest(graph.signature, options)
     feed = graph.examples
     for dim, size in sizes(feed, dims).items():
@@ -347,19 +342,11 @@ def _max_shapes(plan: Any, signature: Signature) -> dict[str, tuple[int, ...]]:
     return planned
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Its import and its passes use what Python and torch deprecate, dozens of times a graph, and print besides."""
-    with warnings.catch_warnings(), quiet(None):
-        warnings.simplefilter("ignore")
-        yield
-
-
 def _runtime() -> Any:
     """ExecuTorch's runtime, one for the process: the native library alone. `executorch.runtime` wraps the same calls,
     and imports the converter with the whole compiler of PyTorch for it, 4 s of processor time.
     """
-    with _quietly():
+    with quiet(), redirected(None):
         import torch  # noqa: F401 - the library links to it
         from executorch.extension.pybindings import _C
 

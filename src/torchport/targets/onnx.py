@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,14 +18,13 @@ import numpy as np
 from ..errors import ExportError, RunError, UnsupportedByTarget, first_line
 from ..feed import own_settings
 from ..system import cache, machine
+from ..system.noise import LEAF_SPEC, quiet
 from ..types import Signature, TensorIO, Used
 from .base import GROUP, Arrays, ExportOptions, Target, plain_io
 from .shared.onnx_quantisers import QUANTISERS, matmuls, strip
 from .shared.runner import Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import onnx
     import onnxruntime
 
@@ -34,6 +32,13 @@ if TYPE_CHECKING:
     from ..types import GraphFile
 
 CPU = "CPUExecutionProvider"
+
+DEPRECATED = (
+    LEAF_SPEC,
+    ("You are using the legacy TorchScript-based ONNX export", DeprecationWarning),
+    ("The feature will be removed", DeprecationWarning),
+)
+"""What the exporters say to their own developers."""
 
 SETTINGS = {"session.disable_quant_qdq": ("1",)}
 """What a Bundle may set of a session."""
@@ -175,7 +180,7 @@ class Onnx(Target):
         import onnx
         import torch
 
-        with _quiet():
+        with quiet(*DEPRECATED, loggers=("torch.onnx",)):  # it lists torchvision's operators as missing
             if (
                 graph.exported is None
                 or isinstance(graph.module, torch.jit.ScriptModule)
@@ -253,9 +258,7 @@ def _by_torchscript(graph: GraphProgram, entry: Path) -> list[str]:
             dynamo=False,
             input_names=names,
             output_names=[f"output.{i}" for i, _ in enumerate(signature.outputs)],
-            dynamic_axes={
-                name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)} for name, spec in specs
-            },
+            dynamic_axes={name: spec.free for name, spec in specs},
         )
     except (torch.onnx.OnnxExporterError, RuntimeError) as exc:
         why, hint = only_scripted(graph.said, exc)
@@ -279,30 +282,6 @@ def _restore_inputs(graph: onnx.GraphProto, signature: Signature, names: Sequenc
     ]
     del graph.input[:]
     graph.input.extend(made)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back what the exporters say to their own developers."""
-    import logging
-
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # it lists torchvision's operators as missing
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated", category=FutureWarning
-        )
-        warnings.filterwarnings(
-            "ignore", message="You are using the legacy TorchScript-based ONNX export", category=DeprecationWarning
-        )
-        warnings.filterwarnings(
-            "ignore", message="The feature will be removed", category=DeprecationWarning, module=r"torch\.onnx"
-        )
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
 
 
 def _slim(model: onnx.ModelProto, note: Callable[[str], None]) -> onnx.ModelProto:

@@ -7,6 +7,7 @@ records its parameters in the file.
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,13 @@ import numpy as np
 from ..errors import RunError, UnsupportedByTarget
 from ..feed import own_settings
 from ..system import cache, machine
+from ..system.noise import LEAF_SPEC, quiet
 from ..types import TensorIO, Used
 from .base import GROUP, Arrays, ExportOptions, Target, plain_io
 from .shared.runner import Runner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from ..frontend.program import GraphProgram
     from ..types import GraphFile
@@ -160,7 +162,7 @@ class OpenVino(Target):
         import openvino as ov
         from openvino._offline_transformations import apply_fused_names_cleanup, apply_moc_transformations
 
-        with _quiet():
+        with quiet(LEAF_SPEC, below=logging.WARNING):  # of operators that this PyTorch does not have
             model = _convert(graph) if parent is None else ov.Core().read_model(entry.parent / "parent" / parent.entry)
         # Folded here once, EfficientNet-Lite0 opens in half the time that folding it on every opening takes.
         apply_moc_transformations(model, cf=False, smart_reshape=True)
@@ -273,23 +275,3 @@ def _renumbered(xml: str, keep: set[str]) -> str:
         return f"{found[1]}{stem}" if counts[stem] == 1 else f"{found[1]}{stem}#{counts[stem]}"
 
     return _LAYER_NAME.sub(rename, xml)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep back the frontend's warnings about operators that this PyTorch does not have."""
-    import logging
-    import warnings
-
-    root, handler, disabled = logging.getLogger(), logging.NullHandler(), logging.root.manager.disable
-    root.addHandler(handler)  # `logging.warning` would otherwise add a handler of its own, for good
-    logging.disable(logging.WARNING)
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated", category=FutureWarning
-        )
-        try:
-            yield
-        finally:
-            logging.disable(disabled)
-            root.removeHandler(handler)

@@ -249,10 +249,7 @@ class ObjectDetection(Task):
 
         form, random = head(facts), np.random.default_rng(0)
         specs = form.of(model)
-        dims = {
-            name: {axis: size for axis, size in enumerate(spec.shape) if isinstance(size, str)}
-            for name, spec in specs.items()
-        }
+        dims = {name: spec.free for name, spec in specs.items()}
         feeds = {
             name: random.random([size if isinstance(size, int) else 2 for size in spec.shape], np.float32)
             for name, spec in specs.items()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from .. import feed
 from ..choice.screening import worth_measuring
 from ..errors import BadInput
 from ..stats import EQUAL_FILES
@@ -137,16 +138,11 @@ def workload(plan: Plan, one: Trace | None, folder: Path) -> Workload:
 
 def made_up(signature: Signature) -> dict[str, np.ndarray]:
     """Seeded arrays that fit a signature, every dynamic dimension at its smallest sensible size."""
-    rng = np.random.default_rng(0)
-    feed = {}
-    for spec in signature.inputs:
-        shape = [
-            d if isinstance(d, int) else signature.dims.get(d, Bound()).nearest(1 if d == "batch" else 16)
-            for d in spec.shape
-        ]
-        kind = np.dtype(spec.dtype).kind
-        feed[spec.name] = (rng.standard_normal(shape) if kind == "f" else rng.integers(0, 2, shape)).astype(spec.dtype)
-    return feed
+
+    def size(dim: str) -> int:
+        return signature.dims.get(dim, Bound()).nearest(1 if dim == "batch" else 16)
+
+    return feed.made_up(signature.inputs, size, below=2)
 
 
 def time_all(

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from ..errors import RunError
+from ..system.child import exit_name
 from . import protocol
 from .fork_server import Forked, ForkServer
 
@@ -98,9 +99,7 @@ class Process:
         text = self._child.stdout.readline()
         timer.cancel()
         if not text:
-            how = (
-                f"no answer in {self._limit_s:g} s" if late.is_set() else f"crashed ({_exit_name(self._child.wait())})"
-            )
+            how = f"no answer in {self._limit_s:g} s" if late.is_set() else f"crashed ({exit_name(self._child.wait())})"
             raise RunError(f"{how} while {doing}", self._last_words())
         answer = protocol.answer(text)
         if isinstance(answer, protocol.Failed):
@@ -132,8 +131,3 @@ class Process:
         lines = [line.strip() for line in self._noise.read().decode("utf-8", "replace").splitlines()]
         said = next((line for line in reversed(lines) if line), "")
         return f"it said: {said[:200]}" if said else ""
-
-
-def _exit_name(code: int) -> str:
-    known = {-number.value: number.name for number in signal.Signals}
-    return known.get(code, f"exit {code}")

@@ -20,6 +20,11 @@ class TensorSpec(Value, frozen=True):
     dtype: str
     shape: tuple[int | str, ...]
 
+    @property
+    def free(self) -> dict[int, str]:
+        """Axis -> name of each dynamic dimension."""
+        return {axis: size for axis, size in enumerate(self.shape) if isinstance(size, str)}
+
 
 class Bound(Value, frozen=True):
     """The sizes of a dynamic dimension: from `min` to `max`, both included (None is no end), where they are multiples

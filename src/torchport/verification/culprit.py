@@ -138,10 +138,7 @@ def _beginning(graph: GraphProgram, module: Any, at: int) -> GraphProgram:
     made.output(tuple(known[node] for node in left))
     inputs = [node.target for node in nodes if node.op == "placeholder"]
     renamed = dict(zip((spec.name for spec in graph.signature.inputs), inputs, strict=True))
-    dims = {
-        renamed[spec.name]: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
-        for spec in graph.signature.inputs
-    }
+    dims = {renamed[spec.name]: spec.free for spec in graph.signature.inputs}
     examples = {renamed[name]: array for name, array in graph.examples.items()}
     return capture_graph(
         graph.name,

@@ -178,10 +178,7 @@ def other_sizes(bound: Bound, size: int) -> list[int]:
 
 def _other_sizes(signature: Signature, example: Arrays) -> list[_Wanted]:
     """Each free dimension at other sizes, then several at once."""
-    dims = {
-        spec.name: {axis: dim for axis, dim in enumerate(spec.shape) if isinstance(dim, str)}
-        for spec in signature.inputs
-    }
+    dims = {spec.name: spec.free for spec in signature.inputs}
     held = {dim: example[name].shape[axis] for name, axes in dims.items() for axis, dim in axes.items()}
     choices = {dim: other_sizes(signature.dims.get(dim, Bound()), size) for dim, size in held.items()}
     first = [{dim: size} for dim, sizes in choices.items() for size in sizes[:2]]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UnsupportedByTarget
 from ...system import machine
 from ...system.disk import temporary
+from ...system.noise import quiet
 
 if TYPE_CHECKING:
     import onnx
@@ -83,10 +83,7 @@ def int4_hqq(model: onnx.ModelProto, graph: GraphProgram, group: int) -> onnx.Mo
     quantizer = MatMulNBitsQuantizer(
         model, algo_config=HQQWeightOnlyQuantConfig(block_size=group, op_types_to_quantize=("MatMul",))
     )
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message="The given NumPy array is not writable", category=UserWarning
-        )  # it only reads it
+    with quiet(("The given NumPy array is not writable", UserWarning)):  # it only reads it
         quantizer.process()
     return changed(quantizer.model.model, {"MatMulNBits"}, graph)
 

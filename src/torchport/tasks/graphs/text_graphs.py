@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 
 from ...errors import BadInput, first_line
+from ...system.noise import quiet
 from ..parts import Facts, Split, TaskGraph
 from ..shared import tokens
 
@@ -181,8 +181,7 @@ def _pool(hidden: torch.Tensor, mask: torch.Tensor, pooling: str) -> torch.Tenso
 
 def _answer(encoder: Encoder, feed: tokens.Tokens) -> torch.Tensor:
     try:
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with torch.no_grad(), quiet():
             answer: torch.Tensor = encoder(*map(torch.from_numpy, feed))
     except Exception as exc:  # the code of a stranger's model
         text = first_line(exc, kind=False)

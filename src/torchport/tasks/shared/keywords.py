@@ -7,13 +7,13 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from ...errors import MissingDependency
+from ...system.noise import quiet
 
 LANGUAGES = ("de", "en", "es", "fr", "it", "nl", "pt", "ru", "zh")
 """Languages with a list of stop words, `data/stopwords/<language>.txt`."""
@@ -158,8 +158,7 @@ def _jieba() -> Any:
     share.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # its regular expressions and pkg_resources
+        with quiet():  # its regular expressions and pkg_resources
             import jieba
     except ImportError as exc:
         raise MissingDependency(f"Chinese is segmented with jieba: {exc}", "pip install 'torchport[text]'") from exc
