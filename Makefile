@@ -9,12 +9,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINS := pyproject.toml constraints.txt benchmarks/packages.txt
 BUNDLE := build/demo/efficientnet-lite0.tport
 WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The first interpreter of the path that really runs and is new enough; override with `make PYTHON=...`.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,\
 	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 
-.PHONY: help setup demo test check bench bars tasks compression damage sizes wheel clean
+.PHONY: help setup demo test quick long lint check installed bench bars tasks compression damage sizes wheel clean
 
 help:  ## list the goals
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -24,11 +25,21 @@ setup: .venv/dev.stamp  ## the environment in .venv, with everything that tests 
 demo: .venv/demo.stamp  ## EfficientNet-Lite0 to a verified, benchmarked Bundle in build/demo, and a photo named with it
 	$(BIN)/torchport demo
 
-test: .venv/dev.stamp  ## every test, warnings as errors
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+test: .venv/dev.stamp  ## every test but the long ones, warnings as errors
+	$(PYTEST)
 
-check: .venv/dev.stamp  ## lint, format, types, layers, style, generated documentation
-	scripts/check
+quick: .venv/dev.stamp  ## the tests of tests/quick.txt, which need no PyTorch and see none
+	PYTHONPATH=tests/without_torch $(PYTEST) -m "not slow" @tests/quick.txt
+
+long: .venv/dev.stamp  ## the tests that `make test` leaves out, for they seldom tell what shorter ones do not
+	TORCHPORT_LONG=1 $(PYTEST) -m long
+
+lint: .venv/dev.stamp  ## linter, formatter, strict types
+	scripts/lint
+
+check: lint  ## lint, and the tests of the house rules: layers, imports, style, generated documentation
+	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_imports.py tests/test_style.py
+	$(BIN)/python scripts/generate-docs --check
 
 bench: $(BUNDLE)/torchport.json  ## time every variant of the demo's Bundle on this machine
 	$(BIN)/torchport bench $(BUNDLE)
@@ -47,6 +58,9 @@ damage: .venv/dev.stamp  ## 3,000 damaged Bundles under every verb: no traceback
 
 sizes: .venv/dev.stamp  ## small modules with free axes and masks on every target, in build/sizes.json
 	$(BIN)/python benchmarks/sizes
+
+installed: .venv/bin/python  ## the wheel in an empty environment, which answers the Bundles of earlier versions
+	scripts/installed
 
 wheel: .venv/bin/python  ## the wheel in dist/
 	$(PIP) wheel --no-deps --wheel-dir dist .

@@ -5,6 +5,7 @@ installed.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,17 @@ def test_the_public_names_are_all_there():
 def test_the_run_half_imports_without_pytorch_or_any_runtime_but_the_base_one():
     modules = [module for module in MODULES if module != "__main__" and not belongs(module, BUILD)]
     assert json.loads(child(f"BLOCKED = {BLOCKED!r}\nMODULES = {modules!r}\n{IMPORT_ALL}")) == {}
+
+
+def test_what_make_quick_runs_is_collected_without_pytorch():
+    root = Path(__file__).parents[1]
+    env = {**os.environ, "PYTHONPATH": str(root / "tests" / "without_torch")}
+    for words, says in (
+        (["-c", "import importlib.util; print(importlib.util.find_spec('torch'))"], "None"),
+        (["-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "@tests/quick.txt"], "tests collected"),
+    ):
+        done = subprocess.run([sys.executable, *words], cwd=root, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode == 0 and says in done.stdout, done.stdout[-2000:]
 
 
 def test_blocking_blocks():

@@ -19,6 +19,7 @@ FILES = [
     *SOURCES,
     *sorted((ROOT / "tests").rglob("*.py")),
     *sorted((ROOT / "benchmarks").rglob("*.py")),
+    ROOT / "scripts" / "answers-as-then",
     ROOT / "scripts" / "generate-docs",
 ]
 SOURCE = {path: path.read_text("utf-8") for path in FILES}

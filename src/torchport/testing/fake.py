@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from ..errors import ExportError, RunError
-from ..frontend.program import GraphProgram, Program
+from ..frontend.program import Converted, GraphProgram, Program
 from ..targets.base import Arrays, ExportOptions, Target, plain_io
 from ..targets.shared.runner import Runner
 from ..types import Signature, TensorIO, TensorSpec, Used
@@ -28,11 +28,19 @@ SIGNATURE = Signature(
 )
 
 
+class FakeGraph(GraphProgram):
+    """A graph of no framework: converting it needs no PyTorch."""
+
+    def lowered_by(self, export: Callable[..., Converted], *more: Any) -> Converted:
+        """`export(self, *more)`, and nothing around it."""
+        return export(self, *more)
+
+
 def fake_program(batch: int = 2) -> Program:
     """A Program with a signature and examples only, for FakeTarget: `x` float32[batch, 4] -> `y` float32[batch, 3]."""
     examples = {"x": np.random.default_rng(0).standard_normal((batch, 4)).astype(np.float32)}
     return Program(
-        graphs={"model": GraphProgram(name="model", signature=SIGNATURE, examples=examples)}, source={"kind": "fake"}
+        graphs={"model": FakeGraph(name="model", signature=SIGNATURE, examples=examples)}, source={"kind": "fake"}
     )
 
 
