@@ -259,7 +259,7 @@ def test_the_document_survives_its_json(old: Path, tmp_path: Path, times) -> Non
     ],
 )
 def test_terms_beside_an_old_one(text: str, ratios: dict[str, float], limits: dict[str, float]) -> None:
-    asked = budget.parse_beside(text)
+    asked = budget.parse_relative(text)
     assert asked.ratios == pytest.approx(ratios)
     for name, value in limits.items():
         assert getattr(asked.limits, name) == value
@@ -280,4 +280,4 @@ def test_terms_beside_an_old_one(text: str, ratios: dict[str, float], limits: di
 )
 def test_terms_that_cannot_be_read(text: str) -> None:
     with pytest.raises(UsageError):
-        budget.parse_beside(text)
+        budget.parse_relative(text)

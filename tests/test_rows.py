@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from torchport.compress import parse
-from torchport.deployment.lower import Lowered, Wanted, ordered
+from torchport.deployment.lower import LoweringJob, LoweringResult, ordered
 from torchport.deployment.rows import OUT_OF_TIME, Rows
 from torchport.errors import ExportError
 from torchport.system.clock import AT_LEAST_S, Clock
@@ -17,9 +17,9 @@ from torchport.timing.candidates import doubts, eager_reference
 from torchport.types import Artifact, Candidate
 
 
-def row(text: str) -> Wanted:
+def row(text: str) -> LoweringJob:
     target, _, recipe = text.partition("-")
-    return Wanted(target, parse(recipe or "fp32"))
+    return LoweringJob(target, parse(recipe or "fp32"))
 
 
 def test_quick_targets_and_the_model_as_trained_go_first_and_parents_before_what_starts_from_them() -> None:
@@ -38,16 +38,16 @@ class Work:
     def __init__(self, failing: int) -> None:
         self.failing, self.limits = failing, list[float]()
 
-    def row(self, row: Wanted, program: Any, limit_s: float) -> Lowered:
+    def row(self, row: LoweringJob, program: Any, limit_s: float) -> LoweringResult:
         self.limits.append(limit_s)
         artifact = Artifact(target=row.target, recipe=row.recipe.name, precision="fp32", graphs={})
         return (
-            Lowered(row, artifact, None, 0.0)
+            LoweringResult(row, artifact, None, 0.0)
             if len(self.limits) > self.failing
-            else Lowered(row, None, ExportError("no"), 0.0)
+            else LoweringResult(row, None, ExportError("no"), 0.0)
         )
 
-    def prove(self, low: Lowered, standards: Any, limit_s: float) -> tuple[Candidate, list[Any] | None]:
+    def prove(self, low: LoweringResult, baselines: Any, limit_s: float) -> tuple[Candidate, list[Any] | None]:
         status = "ok" if low.artifact else "failed"
         return Candidate(
             id=low.wanted.id, target=low.wanted.target, recipe="fp32", precision="fp32", status=status

@@ -9,8 +9,8 @@ import pytest
 
 from test_choose import row
 from torchport.choice.screening import CLEARLY_SLOWER, worth_measuring
-from torchport.compress import Chain, Workshop, recipes
-from torchport.deployment.search import Look, Search
+from torchport.compress import Chain, RecipeContext, recipes
+from torchport.deployment.search import Evaluation, Search
 from torchport.frontend.program import Program
 
 FEEDS = {"model": [{"x": np.zeros(1, np.float32)}]}
@@ -19,11 +19,11 @@ FEEDS = {"model": [{"x": np.zeros(1, np.float32)}]}
 def search(keeps, feeds=FEEDS, deadline=None):
     asked = []
 
-    def look(chain: Chain) -> Look:
+    def look(chain: Chain) -> Evaluation:
         asked.append(chain.name)
-        return Look(chain, None if keeps(chain) else "too far from the model")
+        return Evaluation(chain, None if keeps(chain) else "too far from the model")
 
-    return Search(look, Workshop(Program({}), feeds, deadline=deadline), lambda name: None), asked
+    return Search(look, RecipeContext(Program({}), feeds, deadline=deadline), lambda name: None), asked
 
 
 def strength(chain: Chain) -> float:

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-Tell = Callable[[str, str], None]
-Progress = bool | Tell | None
+ProgressCallback = Callable[[str, str], None]
+Progress = bool | ProgressCallback | None
 """True prints a line a stage and row on standard error, False nothing; None is True in a notebook; a function is called
 with stage and row.
 """
@@ -77,7 +77,7 @@ def _on_disk(data: Data, task: str | None, source: str | torch.nn.Module, stack:
     return written(data, folder, task=task, inputs=names)
 
 
-def _teller(progress: Progress) -> Tell:
+def _teller(progress: Progress) -> ProgressCallback:
     if callable(progress):
         return progress
     return _lines() if progress or (progress is None and _in_notebook()) else lambda stage, row: None

@@ -19,7 +19,7 @@ from safetensors.numpy import save
 from handmade import ROWS, bundle, known
 from torchport.bundle import Bundle, coding
 from torchport.errors import BundleError, MissingDependency, OutputError
-from torchport.jobs.pack import Wish, repack, sizes
+from torchport.jobs.pack import PackOptions, repack, sizes
 from torchport.predict import Predictor
 from torchport.system import cache
 from torchport.testing import FakeTarget
@@ -57,7 +57,7 @@ def plain(tmp_path: Path, own_cache: Path) -> Path:
 @pytest.fixture
 def coded(plain: Path, tmp_path: Path) -> Path:
     with Bundle(plain) as opened:
-        repack(opened, tmp_path / "net é 猫.tport", Wish(smallest=True))
+        repack(opened, tmp_path / "net é 猫.tport", PackOptions(smallest=True))
     return tmp_path / "net é 猫.tport"
 
 
@@ -119,7 +119,7 @@ def test_it_is_decoded_once(coded: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_one_file_reads_alike_and_equal_bundles_give_equal_bytes(plain: Path, coded: Path, tmp_path: Path) -> None:
     for name in ("a.tport", "b.tport"):
         with Bundle(plain) as opened:
-            repack(opened, tmp_path / name, Wish(as_zip=True, smallest=True))
+            repack(opened, tmp_path / name, PackOptions(as_zip=True, smallest=True))
     assert (tmp_path / "a.tport").read_bytes() == (tmp_path / "b.tport").read_bytes()
     assert answer(tmp_path / "a.tport") == answer(coded)
     with Bundle(tmp_path / "a.tport") as opened:
@@ -128,7 +128,7 @@ def test_one_file_reads_alike_and_equal_bundles_give_equal_bytes(plain: Path, co
 
 def test_packing_it_again_decodes_it(plain: Path, coded: Path, tmp_path: Path) -> None:
     with Bundle(coded) as opened:
-        repack(opened, tmp_path / "again.tport", Wish())
+        repack(opened, tmp_path / "again.tport", PackOptions())
     again = contents(tmp_path / "again.tport")
     assert {name: digest for name, digest in contents(plain).items() if "/" in name} == {
         name: digest for name, digest in again.items() if "/" in name
@@ -286,5 +286,5 @@ def test_what_is_missing_is_the_install_line(
     with pytest.raises(MissingDependency, match=r"pip install 'torchport\[smallest\]'"):
         answer(coded)
     with pytest.raises(MissingDependency, match=r"pip install 'torchport\[smallest\]'"), Bundle(plain) as opened:
-        repack(opened, tmp_path / "new.tport", Wish(smallest=True))
+        repack(opened, tmp_path / "new.tport", PackOptions(smallest=True))
     assert not (tmp_path / "new.tport").exists()

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from torchport.compress import Workshop, parse, recipes
+from torchport.compress import RecipeContext, parse, recipes
 from torchport.errors import MissingDependency, UsageError
 from torchport.frontend.program import Program
 
@@ -55,9 +55,9 @@ def test_what_makes_no_sense_is_refused_with_the_next_step(text, said):
 
 
 def test_an_artefact_is_held_against_the_program_it_was_lowered_from():
-    assert parse("prune@0.5+distil@8+int8_dynamic").standard == "prune@0.5+distil@8"
-    assert parse("int8_dynamic").standard == "fp32"
-    assert parse("int8_weights").standard == "int8_weights"
+    assert parse("prune@0.5+distil@8+int8_dynamic").baseline == "prune@0.5+distil@8"
+    assert parse("int8_dynamic").baseline == "fp32"
+    assert parse("int8_weights").baseline == "int8_weights"
 
 
 def test_integers_in_the_program_are_told_from_those_of_a_target():
@@ -67,13 +67,13 @@ def test_integers_in_the_program_are_told_from_those_of_a_target():
 
 
 def test_what_stays_in_floats_can_be_settled_besides():
-    for name, standard in (
+    for name, baseline in (
         ("int8_static+bf16", "int8_static"),
         ("int8_weights+bf16", "int8_weights"),
         ("int8_dynamic+bf16", "fp32"),
     ):
         chain = parse(name)
-        assert (chain.precision, chain.standard) == (name, standard)
+        assert (chain.precision, chain.baseline) == (name, baseline)
 
 
 def test_the_usual_strength_goes_without_saying():
@@ -102,5 +102,5 @@ def test_a_package_that_is_not_there_is_named_with_what_installs_it(name, monkey
     with pytest.raises(
         MissingDependency, match=f"^{name}: {', '.join(recipes.get(name).modules)} not installed"
     ) as caught:
-        parse(name).apply(program, Workshop(program))
+        parse(name).apply(program, RecipeContext(program))
     assert caught.value.hint == recipes.install_hint(name)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchport.compress import Workshop, recipes
+from torchport.compress import RecipeContext, recipes
 from torchport.errors import UnsupportedByTarget
 from torchport.frontend.ladder import capture_graph
 from torchport.frontend.program import Program
@@ -52,7 +52,7 @@ def pruned(module: torch.nn.Module) -> torch.nn.Module:
     feeds = [{"x": np.random.default_rng(i).standard_normal((1, 8)).astype(np.float32)} for i in range(16)]
     graph = capture_graph("model", module.eval(), {"x": np.concatenate([feed["x"] for feed in feeds[:2]])})
     program = Program(graphs={"model": graph})
-    made = recipes.get("prune").apply(program, Workshop(program, {"model": feeds}), 0.5).graphs["model"]
+    made = recipes.get("prune").apply(program, RecipeContext(program, {"model": feeds}), 0.5).graphs["model"]
     assert made.signature == graph.signature
     assert made.module is not None
     return made.module

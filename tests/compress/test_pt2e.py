@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn.utils import parametrizations
 
-from torchport.compress import Workshop, parse
+from torchport.compress import RecipeContext, parse
 from torchport.compress.layers import tensors
 from torchport.compress.pt2e import recapture
 from torchport.frontend.ladder import capture_graph
@@ -60,7 +60,7 @@ def test_weights_that_are_computed_from_others_are_quantised(
     rows = np.random.default_rng(0).standard_normal((16, 8), dtype=np.float32)
     graph = capture_graph("model", model, {"": rows[:2]})
     program = Program({"model": graph})
-    work = Workshop(program, {"model": [{"input": row[None]} for row in rows]}, seed=0)
+    work = RecipeContext(program, {"model": [{"input": row[None]} for row in rows]}, seed=0)
     made = parse("int8_static").apply(program, work).graphs["model"]
     with torch.no_grad():
         torch.testing.assert_close(
@@ -87,7 +87,7 @@ def test_what_is_quantised_takes_every_size_that_its_signature_names():
         "step", Tail().eval(), {"state": np.ones((1, 5, 16), np.float32)}, dims={"state": {1: "past"}}
     )
     program = Program({"step": graph}, weighted=("step",))
-    made = parse("int8_weights").apply(program, Workshop(program)).graphs["step"]
+    made = parse("int8_weights").apply(program, RecipeContext(program)).graphs["step"]
     assert made.signature.dims["past"].min == 1
     for size in (1, 2, 3, 9):
         state = torch.linspace(-1, 1, size * 16).reshape(1, size, 16)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchport.compress import Workshop, parse
+from torchport.compress import RecipeContext, parse
 from torchport.errors import BadInput, UnsupportedByTarget
 from torchport.frontend.ladder import capture_graph
 from torchport.frontend.program import Program
@@ -51,7 +51,7 @@ def captured(net: Net, feeds: list[dict[str, np.ndarray]]) -> Program:
 
 
 def made(chain: str, program: Program, feeds: list[dict[str, np.ndarray]]) -> Program:
-    return parse(chain).apply(program, Workshop(program, {"model": feeds}))
+    return parse(chain).apply(program, RecipeContext(program, {"model": feeds}))
 
 
 def answers(program: Program, feeds: list[dict[str, np.ndarray]]) -> np.ndarray:
@@ -119,7 +119,7 @@ def test_statistics_of_other_activations_are_taken_anew(program, feeds):
         shifted.norm.running_mean.add_(3)
         shifted.norm.running_var.mul_(9)
     broken = captured(shifted, feeds)
-    mended = parse("bn_reestimate").apply(broken, Workshop(program, {"model": feeds}))
+    mended = parse("bn_reestimate").apply(broken, RecipeContext(program, {"model": feeds}))
     assert far(mended, program, feeds) < 0.2 * far(broken, program, feeds)
 
 
@@ -160,7 +160,7 @@ def test_a_layer_that_cannot_bear_integers_stays_in_floats(program, feeds):
     with torch.no_grad():
         net.first.weight[:, 0].mul_(0.002)
     odd, told = captured(net, uneven), list[str]()
-    found = parse("int8_mixed").apply(odd, Workshop(odd, {"model": uneven}, tell=told.append))
+    found = parse("int8_mixed").apply(odd, RecipeContext(odd, {"model": uneven}, tell=told.append))
     assert told[-1] == "int8_mixed: 1 of 3 layers of graph 'model' stay in float32: conv2d"
     assert {name: value.dtype for name, value in weights(found).items()}["first.weight"] == torch.float32
     assert (
@@ -207,7 +207,7 @@ def test_what_is_looked_up_stays_whole_numbers(feeds):
     places = Program({"model": capture_graph("model", Places().eval(), some[0])})
     found = (
         parse("int8_xnnpack")
-        .apply(places, Workshop(places, {"model": some}))
+        .apply(places, RecipeContext(places, {"model": some}))
         .graphs["model"]
         .need_exported("this test")
     )
@@ -221,7 +221,7 @@ def test_what_is_looked_up_stays_whole_numbers(feeds):
 def test_training_is_given_up_only_once_the_rate_falls(program, feeds):
     """A student that is its teacher has nothing to win: six epochs past the middle say so, none before it."""
     told: list[str] = []
-    parse("distil@24").apply(program, Workshop(program, {"model": feeds}, tell=told.append))
+    parse("distil@24").apply(program, RecipeContext(program, {"model": feeds}, tell=told.append))
     assert sum("epoch" in said for said in told) == 18 and "epoch 18 of 24" in told[-1]
 
 
@@ -250,7 +250,7 @@ def test_altered_pictures_leave_the_statistics_of_batch_normalisation_alone(prog
     with torch.no_grad():
         net.norm.running_mean.add_(3)
     broken = captured(net, feeds)
-    taught = parse("distil@2").apply(broken, Workshop(program, {"model": feeds}))
+    taught = parse("distil@2").apply(broken, RecipeContext(program, {"model": feeds}))
     mean = taught.graphs["model"].module.norm.running_mean
     torch.testing.assert_close(mean, program.graphs["model"].module.norm.running_mean, atol=0.2, rtol=0)
 
@@ -305,13 +305,13 @@ class Step(torch.nn.Module):
 def test_graphs_that_carry_a_state_are_left_in_floats(program):
     step = capture_graph("step", Step().eval(), {"state": np.zeros((1, 4), np.float32)})
     both = Program({**program.graphs, "step": step}, weighted=("model", "step"), stateful=("step",))
-    assert parse("bf16_stateless").apply(both, Workshop(both)).weighted == ("model",)
+    assert parse("bf16_stateless").apply(both, RecipeContext(both)).weighted == ("model",)
     for other, said in (
         (program, "no graph"),
         (Program({"step": step}, weighted=("step",), stateful=("step",)), "every graph"),
     ):
         with pytest.raises(UnsupportedByTarget, match=said):
-            parse("bf16_stateless").apply(other, Workshop(other))
+            parse("bf16_stateless").apply(other, RecipeContext(other))
 
 
 def test_rows_of_a_table_are_rounded_and_only_those_looked_up(feeds):
@@ -336,7 +336,7 @@ def test_rows_of_a_table_are_rounded_and_only_those_looked_up(feeds):
             )
         }
     )
-    found = parse("int8_static").apply(words, Workshop(words, {"model": some}))
+    found = parse("int8_static").apply(words, RecipeContext(words, {"model": some}))
     exported = found.graphs["model"].need_exported("this test")
     assert not any("embedding" in str(node.target) for node in exported.graph.nodes)
     assert not any(

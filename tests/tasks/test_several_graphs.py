@@ -115,10 +115,10 @@ def test_a_file_among_the_facts_goes_along(bundle: Path, place: Path, tmp_path: 
         assert opened.facts()["words"] == bundle / "assets/words.txt"
     assert str(place) not in (bundle / "torchport.json").read_text("utf-8")
     zipped = tmp_path / "one.tport"
-    from torchport.jobs.pack import Wish, repack
+    from torchport.jobs.pack import PackOptions, repack
 
     with Bundle(bundle) as opened:
-        repack(opened, zipped, Wish(as_zip=True))
+        repack(opened, zipped, PackOptions(as_zip=True))
     with Predictor(zipped) as predictor:
         assert predictor.predict(b"a b c")["digits"]
     (bundle / "assets/words.txt").write_text("a b c e d")

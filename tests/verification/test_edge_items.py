@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from torchport.deployment.explore import capture
-from torchport.deployment.prove import Proven, prove_reference
+from torchport.deployment.prove import ReferenceAnswers, prove_reference
 from torchport.deployment.request import Request
 from torchport.testing.samples import sample_of
 from torchport.verification.trials import EDGES, Trial
 
 
-def proven(task: str, folder: Path) -> Proven:
+def proven(task: str, folder: Path) -> ReferenceAnswers:
     one = sample_of(task, folder)
     request = Request(one.source, folder / "x.tport", task, data=one.data, settings=one.settings)
     return prove_reference(capture(request, lambda stage, detail: None), lambda item: None)
 
 
-def edges(found: Proven, graph: str) -> dict[str, Trial]:
+def edges(found: ReferenceAnswers, graph: str) -> dict[str, Trial]:
     return {one.what: one for one in found.trials if one.stage == EDGES and one.graph == graph}
 
 

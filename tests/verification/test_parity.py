@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from torchport.deployment.prove import Standard
+from torchport.deployment.prove import Baseline
 from torchport.targets import targets
 from torchport.types import Levels, Parity
 from torchport.verification.parity import Tally
@@ -77,12 +77,12 @@ def test_the_worst_item_counts() -> None:
 
 
 def test_brain_floats_between_integers_may_cost_what_brain_floats_cost():
-    target, standard = (
+    target, baseline = (
         targets.get("openvino"),
-        Standard(proven=None, least_db={"model/fine": 45.0, "model/coarse": 18.0}),
+        Baseline(proven=None, least_db={"model/fine": 45.0, "model/coarse": 18.0}),
     )
-    assert standard.allowed(target, "int8_static") == standard.least_db
-    assert standard.allowed(target, "int8_static+bf16") == {
+    assert baseline.allowed(target, "int8_static") == baseline.least_db
+    assert baseline.allowed(target, "int8_static+bf16") == {
         "model/fine": pytest.approx(26.0, abs=0.1),
         "model/coarse": 18.0,
     }

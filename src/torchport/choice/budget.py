@@ -46,7 +46,7 @@ def parse(text: str) -> Budget:
 
 
 @dataclass(frozen=True)
-class Beside:
+class RelativeBudget:
     """What a new Bundle must keep beside an old one.
 
     Attributes:
@@ -60,7 +60,7 @@ class Beside:
     text: str
 
 
-def parse_beside(text: str) -> Beside:
+def parse_relative(text: str) -> RelativeBudget:
     """Read a budget that may also speak of an old one's figures: `latency<=105%` of it, or `latency<=+5%` on top of it,
     which is the same.
 
@@ -79,7 +79,7 @@ def parse_beside(text: str) -> Beside:
         ratios[axis] = ratio
     rest = [term for term in terms if term not in found]
     limits = parse(",".join(rest)) if rest else default()
-    return Beside(limits, ratios, ",".join([limits.text, *(re.sub(r"\s+", "", term) for term in found)]))
+    return RelativeBudget(limits, ratios, ",".join([limits.text, *(re.sub(r"\s+", "", term) for term in found)]))
 
 
 def default() -> Budget:

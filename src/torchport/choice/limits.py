@@ -134,7 +134,7 @@ def _parity_words(parity: Parity) -> str:
     return f"parity failed{where}: {parity.reason or f'differs from the reference by {parity.max_rel:.2g}'}"
 
 
-def answers_short(candidate: Candidate, reference: Reference, budget: Budget) -> str | None:
+def shortfall(candidate: Candidate, reference: Reference, budget: Budget) -> str | None:
     """What a candidate's answers, before it is timed, fall short of the budget by, in words; None where they keep
     it.
     """

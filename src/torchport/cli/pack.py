@@ -43,15 +43,17 @@ def run(
     from .. import figures
     from ..bundle import Bundle
     from ..documents import PackDocument
-    from ..jobs.pack import Wish, repack, sizes
+    from ..jobs.pack import PackOptions, repack, sizes
     from . import tables
 
     if golden is not None and golden != "none" and not golden.isdigit():
         raise UsageError(f"--golden {golden}: neither a number nor none", "write --golden 2 or --golden none")
     count = None if golden is None else 0 if golden == "none" else int(golden)
-    wish = Wish(for_, keep if keep in ("chosen", "front", "all") else tuple(keep.split(",")), count, as_zip, smallest)
+    options = PackOptions(
+        for_, keep if keep in ("chosen", "front", "all") else tuple(keep.split(",")), count, as_zip, smallest
+    )
     with Bundle(bundle) as opened:
-        manifest = repack(opened, output, wish)
+        manifest = repack(opened, output, options)
     size, decoded, rows = (
         sum(entry.size for entry in manifest.files),
         sum(entry.content_size for entry in manifest.files),

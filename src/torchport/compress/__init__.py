@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .base import Recipe, Workshop
+from .base import Recipe, RecipeContext
 from .chain import Chain, Link, parse
 from .registry import recipes
 
-__all__ = ["Chain", "Link", "Recipe", "Workshop", "parse", "recipes"]
+__all__ = ["Chain", "Link", "Recipe", "RecipeContext", "parse", "recipes"]

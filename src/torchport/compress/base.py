@@ -44,7 +44,7 @@ def too_few(recipe: str, items: int, given: str = "") -> str:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class RecipeContext:
     """What recipes may use beside the Program.
 
     Attributes:
@@ -120,7 +120,7 @@ class Recipe(abc.ABC):
         return (self.precision or "").startswith("int")
 
     @abc.abstractmethod
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
         """The compressed Program, with the same signatures; graphs other than `program.weighted` pass unchanged.
 
         Raises:
@@ -134,7 +134,7 @@ class ModuleRecipe(Recipe):
 
     stage = "module"
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
         """The same graphs of changed modules.
 
         Raises:
@@ -149,7 +149,9 @@ class ModuleRecipe(Recipe):
         )
 
     @abc.abstractmethod
-    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+    def changed(
+        self, module: torch.nn.Module, graph: GraphProgram, work: RecipeContext, strength: float
+    ) -> torch.nn.Module:
         """The changed module.
 
         Args:
@@ -167,7 +169,7 @@ class TargetRecipe(Recipe):
 
     stage = "target"
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
         """The Program itself.
 
         Raises:

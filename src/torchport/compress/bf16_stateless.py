@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedByTarget
 from ..types import PLAIN
-from .base import TargetRecipe, Workshop
+from .base import RecipeContext, TargetRecipe
 
 if TYPE_CHECKING:
     from ..frontend.program import Program
@@ -27,7 +27,7 @@ class Bf16Stateless(TargetRecipe):
     )
     precision = "bf16"
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
         """The Program, with the graphs that carry a state kept in fp32.
 
         Raises:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import UnsupportedByTarget
-from .base import ModuleRecipe, Workshop
+from .base import ModuleRecipe, RecipeContext
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,9 @@ class BnReestimate(ModuleRecipe):
     needs_data = True
     searched = False  # by itself it has nothing to recover
 
-    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+    def changed(
+        self, module: torch.nn.Module, graph: GraphProgram, work: RecipeContext, strength: float
+    ) -> torch.nn.Module:
         """The module with other statistics.
 
         Raises:

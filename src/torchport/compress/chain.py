@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import MissingDependency, UsageError
 from ..types import PLAIN
-from .base import Recipe, Workshop
+from .base import Recipe, RecipeContext
 from .registry import recipes
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Chain:
         return all(link.recipe.plain for link in self.links)
 
     @property
-    def standard(self) -> str:
+    def baseline(self) -> str:
         """The name of the chain whose Program its artefacts are held against: without what only the target does."""
         return Chain(tuple(link for link in self.links if link.recipe.stage != "target")).name
 
@@ -79,7 +79,7 @@ class Chain:
         """Whether the Program itself holds integers, which runtimes multiply each in their own way."""
         return any(link.recipe.stage == "program" and link.recipe.precision for link in self.links)
 
-    def apply(self, program: Program, work: Workshop, made: Mapping[str, Program] | None = None) -> Program:
+    def apply(self, program: Program, work: RecipeContext, made: Mapping[str, Program] | None = None) -> Program:
         """The compressed Program, from the longest beginning of the chain that was made already.
 
         Args:

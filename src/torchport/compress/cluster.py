@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .base import ModuleRecipe, Workshop
+from .base import ModuleRecipe, RecipeContext
 from .layers import changed_weights
 
 if TYPE_CHECKING:
@@ -33,7 +33,9 @@ class Cluster(ModuleRecipe):
     strengths = (256, 128, 64, 32, 16, 8)
     searched = False  # neither the size on disk nor the time is less
 
-    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+    def changed(
+        self, module: torch.nn.Module, graph: GraphProgram, work: RecipeContext, strength: float
+    ) -> torch.nn.Module:
         """The module with so many different weights a layer; raises UnsupportedByTarget where it has no layer with
         weights.
         """

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import ModuleRecipe, Workshop
+from .base import ModuleRecipe, RecipeContext
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +26,9 @@ class Distil(ModuleRecipe):
     needs_data = True
     searched = False  # by itself it has nothing to recover
 
-    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+    def changed(
+        self, module: torch.nn.Module, graph: GraphProgram, work: RecipeContext, strength: float
+    ) -> torch.nn.Module:
         """The module, trained for up to so many epochs; raises BadInput where there are too few calibration items."""
         from .train import train
 

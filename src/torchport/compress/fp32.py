@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Recipe, Workshop
+from .base import Recipe, RecipeContext
 
 if TYPE_CHECKING:
     from ..frontend.program import Program
@@ -19,6 +19,6 @@ class Fp32(Recipe):
     precision = "fp32"
     plain = True
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
         """The Program itself."""
         return program

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsupportedByTarget
-from .base import Workshop
+from .base import RecipeContext
 from .int8_static import Int8Static, begun, quantised
 from .sensitivity import PROBES, difference, sensitive
 
@@ -28,7 +28,7 @@ class Int8Mixed(Int8Static):
     name = "int8_mixed"
     about = "as int8_static, with those layers in float32 that alter the answers most when they are rounded"
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
         """The same graphs with most of their matrix multiplications quantised.
 
         Raises:

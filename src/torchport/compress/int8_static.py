@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from .base import Recipe, Workshop
+from .base import Recipe, RecipeContext
 from .layers import FEWEST
 from .pt2e import weights
 
@@ -48,7 +48,7 @@ class Int8Static(Recipe):
     modules = ("nncf", "torchao")
     needs_data = True
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
         """The same graphs with quantised matrix multiplications.
 
         Raises:
@@ -63,7 +63,7 @@ class Int8Static(Recipe):
         return quantise(program, self.name, one)
 
 
-def begun(graph: GraphProgram, work: Workshop, recipe: str) -> tuple[GraphModule, list[Call], str]:
+def begun(graph: GraphProgram, work: RecipeContext, recipe: str) -> tuple[GraphModule, list[Call], str]:
     """What `quantised` takes: the exported graph's module with its channels equalised, the calibration calls, and the
     best calibrator for both.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Recipe, Workshop
+from .base import Recipe, RecipeContext
 from .layers import FEWEST
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Int8Weights(Recipe):
     precision = "int8_weights"
     modules = ("torchao",)
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
         """The same graphs with quantised weights.
 
         Raises:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Recipe, Workshop
+from .base import Recipe, RecipeContext
 from .int8_static import MOST_FEEDS
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Int8Xnnpack(Recipe):
     modules = ("executorch", "torchao")
     needs_data = True
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
         """The same graphs in integers.
 
         Raises:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsupportedByTarget
-from .base import ModuleRecipe, Workshop
+from .base import ModuleRecipe, RecipeContext
 from .layers import need_weighty
 from .sensitivity import PROBES, difference, sensitive
 
@@ -30,7 +30,9 @@ class LowRank(ModuleRecipe):
     searched = False  # thinning whole channels has kept more for the same time wherever both were tried
     recovery = "distil"
 
-    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+    def changed(
+        self, module: torch.nn.Module, graph: GraphProgram, work: RecipeContext, strength: float
+    ) -> torch.nn.Module:
         """The module with its layers factorised.
 
         Raises:

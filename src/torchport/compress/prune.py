@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UnsupportedByTarget, first_line
-from .base import ModuleRecipe, Workshop
+from .base import ModuleRecipe, RecipeContext
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +43,9 @@ class Prune(ModuleRecipe):
     needs_data = True
     recovery = "distil"
 
-    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+    def changed(
+        self, module: torch.nn.Module, graph: GraphProgram, work: RecipeContext, strength: float
+    ) -> torch.nn.Module:
         """The module with fewer channels.
 
         Raises:

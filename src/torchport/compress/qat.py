@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .base import Recipe, Workshop
+from .base import Recipe, RecipeContext
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ class Qat(Recipe):
     needs_data = True
     searched = False  # hours where int8_static takes a minute: asked for by name
 
-    def apply(self, program: Program, work: Workshop, strength: float | None) -> Program:
+    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
         """The same graphs, trained for up to so many epochs and quantised.
 
         Raises:
@@ -43,7 +43,7 @@ class Qat(Recipe):
         return quantise(program, self.name, lambda graph: _trained(graph, work, epochs))
 
 
-def _trained(graph: GraphProgram, work: Workshop, epochs: int) -> torch.nn.Module:
+def _trained(graph: GraphProgram, work: RecipeContext, epochs: int) -> torch.nn.Module:
     import torch
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
     from torchao.quantization.pt2e.utils import _fuse_conv_bn_

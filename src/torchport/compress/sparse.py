@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import ModuleRecipe, Workshop
+from .base import ModuleRecipe, RecipeContext
 from .layers import changed_weights
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ class Sparse(ModuleRecipe):
     searched = False  # neither the size on disk nor the time is less
     recovery = "distil"
 
-    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+    def changed(
+        self, module: torch.nn.Module, graph: GraphProgram, work: RecipeContext, strength: float
+    ) -> torch.nn.Module:
         """The module with that share of each layer's weights at zero; raises UnsupportedByTarget where it has no layer
         with weights.
         """

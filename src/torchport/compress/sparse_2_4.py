@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import ModuleRecipe, Workshop
+from .base import ModuleRecipe, RecipeContext
 from .layers import changed_weights
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ class Sparse24(ModuleRecipe):
     searched = False  # neither the size on disk nor the time is less
     recovery = "distil"
 
-    def changed(self, module: torch.nn.Module, graph: GraphProgram, work: Workshop, strength: float) -> torch.nn.Module:
+    def changed(
+        self, module: torch.nn.Module, graph: GraphProgram, work: RecipeContext, strength: float
+    ) -> torch.nn.Module:
         """The module; layers whose rows are no multiple of four stay as they are. Raises UnsupportedByTarget where it
         has no layer with weights.
         """

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..frontend.program import Arrays, GraphProgram, flatten_outputs
 from ..system.machine import describe, usable_cores
-from .base import Workshop
+from .base import RecipeContext
 from .layers import module_of, tensors
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ LABELS = 0.25
 
 
 def train(
-    graph: GraphProgram, student: torch.nn.Module, work: Workshop, recipe: str, *, epochs: int, mixed: bool
+    graph: GraphProgram, student: torch.nn.Module, work: RecipeContext, recipe: str, *, epochs: int, mixed: bool
 ) -> torch.nn.Module:
     """The student, trained to answer as the graph's module in `work.teacher` does, on the calibration feeds.
 
@@ -152,7 +152,7 @@ class _Run:
         student: torch.nn.Module,
         teacher: torch.nn.Module,
         feeds: Sequence[Arrays],
-        work: Workshop,
+        work: RecipeContext,
         epochs: int,
         mixed: bool,
     ) -> None:
@@ -358,7 +358,7 @@ def _key(
     teacher: torch.nn.Module,
     student: torch.nn.Module,
     feeds: Sequence[Arrays],
-    work: Workshop,
+    work: RecipeContext,
     how: tuple[Any, ...],
 ) -> str:
     """A hash of all that a training run depends on."""

@@ -20,7 +20,7 @@ from ..timing.candidates import Pace, doubts, measure_all
 from ..types import Artifact, Candidate, Choice, Reference
 from ..verification.accuracy import Answered, mean_grade
 from . import write
-from .explore import Explored, Tell, explore, keep_reference, log_name, need_one
+from .explore import Explored, ProgressCallback, explore, keep_reference, log_name, need_one
 from .explore import reference as reference_target
 from .poor import about_data
 from .prove import answer_test, golden_traces, prove_test
@@ -61,7 +61,7 @@ class Outcome:
         return BudgetNotMet(f"{self.choice.why}: {nearest}", f"see {self.report}")
 
 
-def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome:
+def deploy(request: Request, tell: ProgressCallback = lambda stage, detail: None) -> Outcome:
     """Do the whole job; `tell(stage, detail)` hears of progress.
 
     Returns:
@@ -81,7 +81,7 @@ def deploy(request: Request, tell: Tell = lambda stage, detail: None) -> Outcome
             reference = keep_reference(tried.assembled, folder)
         writer.check_space(folder, request.output)
         busy = machine.busy()
-        golden = {name: golden_traces(standard.proven, request.golden) for name, standard in tried.standards.items()}
+        golden = {name: golden_traces(baseline.proven, request.golden) for name, baseline in tried.baselines.items()}
         pace = Pace(
             request.quick or bool(tried.stopped) or clock.left() < FULL_TIMING_S,
             request.searching,
@@ -129,7 +129,7 @@ def spared(request: Request) -> Request:
 
 
 def timed(
-    tried: Explored, reference: Artifact, folder: Path, pace: Pace, tell: Tell
+    tried: Explored, reference: Artifact, folder: Path, pace: Pace, tell: ProgressCallback
 ) -> tuple[list[Candidate], Reference, Explored]:
     """Every proven row measured; after an interrupt, for a moment each."""
 
@@ -153,7 +153,7 @@ def decide(
     request: Request,
     folder: Path,
     log: Path,
-    tell: Tell,
+    tell: ProgressCallback,
 ) -> tuple[Choice, Reference]:
     """The choice, whose winners answered the test split, each once; and the reference, which answered them too.
 

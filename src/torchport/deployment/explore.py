@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..bundle.grammar import NAME, printable
-from ..choice.limits import answers_short
-from ..compress import Chain, Link, Workshop
+from ..choice.limits import shortfall
+from ..compress import Chain, Link, RecipeContext
 from ..errors import BadInput, CaptureError, MissingDependency, ParityError, RunError, TorchportError, UsageError
 from ..system import cache
 from ..system.clock import SEARCH_SHARE, Clock
@@ -28,19 +28,19 @@ from ..types import PLAIN, Artifact, Candidate, Reference
 from ..verification import SIZES
 from ..verification.accuracy import judge
 from .data_split import Parts, check_enough, feeds, split
-from .lower import Lowered, Lowering, chains_of, ordered, rows_of, wanted
-from .prove import Prover, Standard, prove_program, prove_reference
+from .lower import Lowering, LoweringResult, chains_of, ordered, rows_of, wanted
+from .prove import Baseline, Prover, prove_program, prove_reference
 from .request import Request
 from .rows import INTERRUPTED, OUT_OF_TIME, Rows
-from .search import Look, Search, usable
+from .search import Evaluation, Search, usable
 
 if TYPE_CHECKING:
     from ..frontend.program import Program
     from ..frontend.source import Source
     from .assemble import Assembled
-    from .prove import Proven
+    from .prove import ReferenceAnswers
 
-Tell = Callable[[str, str], None]
+ProgressCallback = Callable[[str, str], None]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Explored:
     """What became of every row that was asked for.
 
     Attributes:
-        standards: chain name -> what its artefacts were held against; `fp32` is the model as trained.
+        baselines: chain name -> what its artefacts were held against; `fp32` is the model as trained.
         test: the items of the test split.
         candidates: one a row, with parity and accuracy; at least one is ok. After them those that a search left out.
         answers: candidate id -> one presented result an item.
@@ -56,17 +56,17 @@ class Explored:
     """
 
     assembled: Assembled
-    standards: dict[str, Standard]
+    baselines: dict[str, Baseline]
     test: Sequence[Item]
-    lowered: Sequence[Lowered]
+    lowered: Sequence[LoweringResult]
     candidates: list[Candidate]
     answers: dict[str, list[Any]]
     stopped: str = ""
 
     @property
-    def proven(self) -> Proven:
+    def proven(self) -> ReferenceAnswers:
         """The answers of the model as trained."""
-        return self.standards[PLAIN].proven
+        return self.baselines[PLAIN].proven
 
     @property
     def artifacts(self) -> dict[str, Artifact]:
@@ -74,7 +74,7 @@ class Explored:
         return {low.wanted.id: low.artifact for low in self.lowered if low.artifact}
 
 
-def explore(request: Request, folder: Path, log: Path, tell: Tell, clock: Clock | None = None) -> Explored:
+def explore(request: Request, folder: Path, log: Path, tell: ProgressCallback, clock: Clock | None = None) -> Explored:
     """Capture, compress, export into `folder/<id>`, and hold every artefact against the eager model.
 
     The model as trained goes first, on every target, and training and the search after it. Where the clock runs out or
@@ -88,9 +88,9 @@ def explore(request: Request, folder: Path, log: Path, tell: Tell, clock: Clock 
     plain = [] if request.searching else wanted(request.targets, request.recipes)
     assembled = capture(request, tell, log)
     assembled, parts = divide(request, assembled)
-    standards = {PLAIN: Standard(prove_reference(assembled, lambda item: tell("reference", item)))}
+    baselines = {PLAIN: Baseline(prove_reference(assembled, lambda item: tell("reference", item)))}
     with redirected(log):
-        made = _Made(request, assembled, _workshop(request, assembled, parts, tell, clock), standards)
+        made = _Made(request, assembled, _context(request, assembled, parts, tell, clock), baselines)
 
     def program(chain: Chain) -> Program | TorchportError:
         with redirected(log):
@@ -100,7 +100,7 @@ def explore(request: Request, folder: Path, log: Path, tell: Tell, clock: Clock 
         program,
         Lowering(folder, made.work.feeds, log),
         Prover(assembled, folder, log),
-        standards,
+        baselines,
         clock,
         request.limit_s,
         tell,
@@ -111,9 +111,9 @@ def explore(request: Request, folder: Path, log: Path, tell: Tell, clock: Clock 
         if request.searching:
             rows.take(ordered(rows_of(request.targets, [Chain()])))
             with redirected(log):
-                search = Search(made.look, made.work, lambda name: tell("search", name))
+                search = Search(made.evaluate, made.work, lambda name: tell("search", name))
                 chains = search.run()
-            out = [made.left_out(look) for look in search.left_out()]
+            out = [made.left_out(one) for one in search.left_out()]
             asked = rows_of(request.targets, chains)
         rows.take(ordered(asked))
     except KeyboardInterrupt:
@@ -122,10 +122,12 @@ def explore(request: Request, folder: Path, log: Path, tell: Tell, clock: Clock 
         tell("interrupted", "what is proven so far is measured and written; interrupt again to drop it")
         rows.stopped = INTERRUPTED
         rows.take(asked)
-    candidates = [made.sifted(candidate) for candidate in rows.candidates] if request.searching else rows.candidates
+    candidates = (
+        [made.reject_early(candidate) for candidate in rows.candidates] if request.searching else rows.candidates
+    )
     need_one(candidates, rows.lowered)
     stopped = rows.stopped or (OUT_OF_TIME if request.searching and made.work.left() <= 0 else "")
-    return Explored(assembled, standards, parts.test, rows.lowered, [*candidates, *out], rows.answers, stopped)
+    return Explored(assembled, baselines, parts.test, rows.lowered, [*candidates, *out], rows.answers, stopped)
 
 
 def divide(request: Request, assembled: Assembled) -> tuple[Assembled, Parts]:
@@ -148,11 +150,13 @@ def divide(request: Request, assembled: Assembled) -> tuple[Assembled, Parts]:
     return replace(assembled, items=parts.selection), parts
 
 
-def _workshop(request: Request, assembled: Assembled, parts: Parts, tell: Tell, clock: Clock) -> Workshop:
+def _context(
+    request: Request, assembled: Assembled, parts: Parts, tell: ProgressCallback, clock: Clock
+) -> RecipeContext:
     """What the recipes may use; calibration items are read only where a chain learns from them."""
     learning = request.searching or any(chain.needs_data for chain in chains_of(request.recipes))
     fed, labels = feeds(assembled, parts.calibration) if learning and parts.calibration else ({}, [])
-    return Workshop(
+    return RecipeContext(
         assembled.program,
         fed,
         labels,
@@ -165,12 +169,12 @@ def _workshop(request: Request, assembled: Assembled, parts: Parts, tell: Tell, 
 
 @dataclass
 class _Made:
-    """Programs as they are made: by name, with what each itself answers in `standards`."""
+    """Programs as they are made: by name, with what each itself answers in `baselines`."""
 
     request: Request
     assembled: Assembled
-    work: Workshop
-    standards: dict[str, Standard]
+    work: RecipeContext
+    baselines: dict[str, Baseline]
     programs: dict[str, Program | TorchportError] = field(default_factory=dict)
 
     def program(self, chain: Chain) -> Program | TorchportError:
@@ -181,11 +185,11 @@ class _Made:
             }
             try:
                 program = chain.apply(self.assembled.program, self.work, known)
-                if chain.standard not in self.standards:
-                    self.standards[chain.standard] = prove_program(
+                if chain.baseline not in self.baselines:
+                    self.baselines[chain.baseline] = prove_program(
                         self.assembled,
                         program,
-                        self.standards[PLAIN].proven,
+                        self.baselines[PLAIN].proven,
                         quantised=chain.quantised,
                         tell=self.work.tell,
                     )
@@ -194,13 +198,13 @@ class _Made:
                 self.programs[chain.name] = exc
         return self.programs[chain.name]
 
-    def look(self, chain: Chain) -> Look:
+    def evaluate(self, chain: Chain) -> Evaluation:
         """Whether the answers of a chain's own Program keep the budget."""
         program = self.program(chain)
         return (
-            Look(chain, str(program))
+            Evaluation(chain, str(program))
             if isinstance(program, TorchportError)
-            else Look(chain, self.short(self.answered(chain)))
+            else Evaluation(chain, self.shortfall(self.answered(chain)))
         )
 
     def answered(self, chain: Chain) -> Candidate:
@@ -210,28 +214,28 @@ class _Made:
         base = Candidate(
             id=f"{reference().name}-{chain.name}", target=reference().name, recipe=chain.name, precision=chain.precision
         )
-        standard = self.standards.get(chain.standard)
-        if standard is None:
+        baseline = self.baselines.get(chain.baseline)
+        if baseline is None:
             return msgspec.structs.replace(base, status="failed", failed_at="quantise")
-        accuracy, agreement = judge(self.assembled.task, standard.proven.answers, self.standards[PLAIN].proven.answers)
+        accuracy, agreement = judge(self.assembled.task, baseline.proven.answers, self.baselines[PLAIN].proven.answers)
         return msgspec.structs.replace(base, status="rejected", accuracy=accuracy, agreement=agreement)
 
-    def left_out(self, look: Look) -> Candidate:
+    def left_out(self, found: Evaluation) -> Candidate:
         """The row of a chain that goes no further."""
-        row = msgspec.structs.replace(self.answered(look.chain), reason=look.reason)
-        return row if look.tried else msgspec.structs.replace(row, status="absent")
+        row = msgspec.structs.replace(self.answered(found.chain), reason=found.reason)
+        return row if found.tried else msgspec.structs.replace(row, status="absent")
 
-    def short(self, candidate: Candidate) -> str | None:
+    def shortfall(self, candidate: Candidate) -> str | None:
         """What a row's answers fall short of the budget by; None where they keep it."""
-        return answers_short(
+        return shortfall(
             candidate,
-            Reference(latency_ms=None, accuracy=self.standards[PLAIN].proven.accuracy, size_bytes=None),
+            Reference(latency_ms=None, accuracy=self.baselines[PLAIN].proven.accuracy, size_bytes=None),
             self.request.limits,
         )
 
-    def sifted(self, candidate: Candidate) -> Candidate:
+    def reject_early(self, candidate: Candidate) -> Candidate:
         """The row, rejected before it is timed where its answers do not keep the budget."""
-        short = self.short(candidate) if candidate.status == "ok" else None
+        short = self.shortfall(candidate) if candidate.status == "ok" else None
         return candidate if short is None else msgspec.structs.replace(candidate, status="rejected", reason=short)
 
 
@@ -265,7 +269,7 @@ def _see_early(request: Request) -> None:
         pass
 
 
-def capture(request: Request, tell: Tell, log: Path | None = None) -> Assembled:
+def capture(request: Request, tell: ProgressCallback, log: Path | None = None) -> Assembled:
     """Source, facts and data become an assembled Program; what the source has to say of itself comes as
     RuntimeWarnings.
 
@@ -342,7 +346,7 @@ def keep_reference(assembled: Assembled, folder: Path) -> Artifact:
     return reference().export(assembled.reference, folder / "reference", ExportOptions())
 
 
-def need_one(candidates: Sequence[Candidate], lowered: Sequence[Lowered]) -> None:
+def need_one(candidates: Sequence[Candidate], lowered: Sequence[LoweringResult]) -> None:
     """Refuse to go on without a single artefact that answers right, in the words of what went wrong.
 
     Raises:

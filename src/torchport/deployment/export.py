@@ -9,7 +9,7 @@ from ..errors import OutputError
 from ..system import isolate
 from ..system.disk import temporary, writing
 from ..types import CandidateStatus, FailedAt, Value
-from .explore import Tell, explore, log_name
+from .explore import ProgressCallback, explore, log_name
 
 if TYPE_CHECKING:
     from .request import Request
@@ -35,7 +35,7 @@ class ExportDocument(Value, frozen=True):
     artifacts: tuple[Exported, ...]
 
 
-def export(request: Request, tell: Tell = lambda stage, detail: None) -> list[Exported]:
+def export(request: Request, tell: ProgressCallback = lambda stage, detail: None) -> list[Exported]:
     """Write `<output>/<target>-<recipe>/` for every row that answers like the model.
 
     Raises:

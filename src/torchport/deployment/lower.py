@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LoweringJob:
     """One row to make: a target and a chain of recipes."""
 
     target: str
@@ -37,20 +37,20 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Lowered:
+class LoweringResult:
     """What became of one row; `error` is None where there is an artefact.
 
     `same_as` is the id of an earlier row whose files these are, byte for byte: the recipe changed nothing.
     """
 
-    wanted: Wanted
+    wanted: LoweringJob
     artifact: Artifact | None
     error: TorchportError | None
     seconds: float
     same_as: str | None = None
 
 
-def wanted(names: Sequence[str] | None, recipe_names: Sequence[str] | None) -> list[Wanted]:
+def wanted(names: Sequence[str] | None, recipe_names: Sequence[str] | None) -> list[LoweringJob]:
     """The rows for the named targets and recipes; None means every target, every plain recipe.
 
     Recipes that were named are a row for every target, so that an impossible pair is reported; otherwise a target gets
@@ -61,17 +61,17 @@ def wanted(names: Sequence[str] | None, recipe_names: Sequence[str] | None) -> l
     """
     asked = chains_of(recipe_names)
     return [
-        Wanted(name, chain)
+        LoweringJob(name, chain)
         for name, offered in _offers(names).items()
         for chain in asked
         if recipe_names is not None or offered is None or chain.precision in offered
     ]
 
 
-def rows_of(names: Sequence[str] | None, chains: Sequence[Chain]) -> list[Wanted]:
+def rows_of(names: Sequence[str] | None, chains: Sequence[Chain]) -> list[LoweringJob]:
     """The rows of found chains: every target takes those whose precision it offers."""
     return [
-        Wanted(name, chain)
+        LoweringJob(name, chain)
         for name, offered in _offers(names).items()
         for chain in chains
         if chain.precision in (offered or (PLAIN,))
@@ -106,12 +106,12 @@ def chains_of(names: Sequence[str] | None) -> list[Chain]:
     ]
 
 
-def ordered(rows: Sequence[Wanted]) -> list[Wanted]:
+def ordered(rows: Sequence[LoweringJob]) -> list[LoweringJob]:
     """The rows in the order in which they are made: quick targets come first and slow ones last, the model as trained
     comes before its compressed forms, and a row comes before those that start from its artefact."""
     by_id = {row.id: row for row in rows}
 
-    def parents(row: Wanted) -> Iterator[Wanted]:
+    def parents(row: LoweringJob) -> Iterator[LoweringJob]:
         """The rows that this one starts from, whether it does so itself or through targets that are no rows."""
         name, precision, seen = row.target, row.recipe.precision, set[str]()
         while name not in seen:
@@ -123,17 +123,17 @@ def ordered(rows: Sequence[Wanted]) -> list[Wanted]:
             if needed is None:
                 return
             name, precision = needed
-            parent = by_id.get(f"{name}-{row.recipe.standard}")
+            parent = by_id.get(f"{name}-{row.recipe.baseline}")
             if parent is not None and parent is not row:
                 yield parent
 
-    def turn(row: Wanted) -> int:
+    def turn(row: LoweringJob) -> int:
         try:
             return targets.get(row.target).turn
         except MissingDependency:
             return 1
 
-    def rank(row: Wanted) -> tuple[bool, bool, int, int]:
+    def rank(row: LoweringJob) -> tuple[bool, bool, int, int]:
         line = list(parents(row))
         last = max(turn(one) for one in (row, *line))
         return last > 1, row.recipe.name != PLAIN, last, len(line)
@@ -154,9 +154,9 @@ class Lowering:
     folder: Path
     feeds: Mapping[str, Sequence[Arrays]]
     log: Path
-    made: dict[str, Lowered] = field(default_factory=dict)
+    made: dict[str, LoweringResult] = field(default_factory=dict)
 
-    def row(self, row: Wanted, program: Program | TorchportError, limit_s: float) -> Lowered:
+    def row(self, row: LoweringJob, program: Program | TorchportError, limit_s: float) -> LoweringResult:
         """Export one row into `folder/<id>`.
 
         Args:
@@ -174,22 +174,22 @@ class Lowering:
             with at("export"):
                 artifact = _one(program, row, self.folder, self.feeds, self.made, self.log, limit_s)
             same_as = _twin(row, artifact, self.folder, self.made)
-            self.made[row.id] = Lowered(row, artifact, None, time.perf_counter() - start, same_as)
+            self.made[row.id] = LoweringResult(row, artifact, None, time.perf_counter() - start, same_as)
         except OutputError:
             raise  # the disk failed, not the target
         except TorchportError as exc:
             shutil.rmtree(self.folder / row.id, ignore_errors=True)
-            self.made[row.id] = Lowered(row, None, exc, time.perf_counter() - start)
+            self.made[row.id] = LoweringResult(row, None, exc, time.perf_counter() - start)
         return self.made[row.id]
 
 
-def _twin(row: Wanted, artifact: Artifact, folder: Path, made: Mapping[str, Lowered]) -> str | None:
+def _twin(row: LoweringJob, artifact: Artifact, folder: Path, made: Mapping[str, LoweringResult]) -> str | None:
     """The id of an earlier row of the same target with the same files. Where the target itself carries the recipe out
     it may do so by the settings of its session alone, and these count too."""
     target = targets.get(row.target)
     settled = any(link.recipe.stage == "target" for link in row.recipe.links)
 
-    def prints(one: Wanted, of: Artifact) -> dict[str, list[object]]:
+    def prints(one: LoweringJob, of: Artifact) -> dict[str, list[object]]:
         return {
             name: [
                 settled and graph.session,
@@ -206,10 +206,10 @@ def _twin(row: Wanted, artifact: Artifact, folder: Path, made: Mapping[str, Lowe
 
 def _one(
     program: Program,
-    row: Wanted,
+    row: LoweringJob,
     folder: Path,
     feeds: Mapping[str, Sequence[Arrays]],
-    made: Mapping[str, Lowered],
+    made: Mapping[str, LoweringResult],
     log: Path,
     limit_s: float,
 ) -> Artifact:
@@ -222,7 +222,7 @@ def _one(
         return isolate.call(one.export, *arguments, log=log, limit_s=limit_s, what=what)
 
     def ready(name: str, precision: str, into: Path) -> Artifact | None:
-        before = made.get(f"{name}-{row.recipe.standard}")
+        before = made.get(f"{name}-{row.recipe.baseline}")
         if before is None or (before.artifact is not None and before.artifact.precision != precision):
             return None
         if before.artifact is None:

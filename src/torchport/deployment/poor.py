@@ -19,7 +19,7 @@ from ..verification.accuracy import Answered, mean_grade
 
 if TYPE_CHECKING:
     from .assemble import Assembled
-    from .prove import Proven
+    from .prove import ReferenceAnswers
 
 ENOUGH = 20
 """From so many items on, a share has to be shown to be above a constant answer's; of fewer, it has to be above it."""
@@ -28,7 +28,7 @@ RELABELLED = 0.8
 """The share of items right under another order of labels from which on that order is named as the cause."""
 
 
-def about_data(assembled: Assembled, proven: Proven) -> tuple[str, ...]:
+def about_data(assembled: Assembled, proven: ReferenceAnswers) -> tuple[str, ...]:
     """A sentence each."""
     return (*assembled.warnings, *poor(assembled, proven.answers))
 

@@ -28,7 +28,7 @@ from ..verification.trials import Trial, scale_of, trials
 if TYPE_CHECKING:
     from ..frontend.program import Arrays, Program
     from .assemble import Assembled
-    from .lower import Lowered
+    from .lower import LoweringResult
 
 PARITY_ITEMS = 8
 """Items whose every value is kept for parity; accuracy uses all items."""
@@ -44,7 +44,7 @@ or order of passes is off by more levels."""
 
 
 @dataclass(frozen=True)
-class Proven:
+class ReferenceAnswers:
     """The reference's answers.
 
     Attributes:
@@ -91,7 +91,7 @@ class Proven:
         return results_of(self.answers)
 
 
-def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven:
+def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> ReferenceAnswers:
     """Answer every item with the eager model; an unreadable item is left out and named in a RuntimeWarning.
 
     Raises:
@@ -142,13 +142,13 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Proven
         )
     examples = {name: graph.examples for name, graph in assembled.program.graphs.items()}
     accuracy = mean_grade(answers)
-    return Proven(
+    return ReferenceAnswers(
         plan, traces, answers, unreadable, accuracy, host, runners, outputs, scales, examples, assembled.items
     )
 
 
 @dataclass(frozen=True)
-class Standard:
+class Baseline:
     """What the artefacts of one chain of recipes are held against: the answers of its own Program, or of the model as
     trained.
 
@@ -158,7 +158,7 @@ class Standard:
             arithmetic in its own way: what quantising itself left. Empty where the Program is floating-point.
     """
 
-    proven: Proven
+    proven: ReferenceAnswers
     least_db: Mapping[str, float] = field(default_factory=dict)
 
     def allowed(self, target: Target, precision: str) -> dict[str, float]:
@@ -172,8 +172,8 @@ class Standard:
 
 
 def prove_program(
-    assembled: Assembled, program: Program, original: Proven, *, quantised: bool, tell: Callable[[str], None]
-) -> Standard:
+    assembled: Assembled, program: Program, original: ReferenceAnswers, *, quantised: bool, tell: Callable[[str], None]
+) -> Baseline:
     """Answer every item with a compressed Program.
 
     Args:
@@ -187,11 +187,11 @@ def prove_program(
         warnings.simplefilter("ignore", RuntimeWarning)  # the items that cannot be read were named for the original
         proven = prove_reference(replace(assembled, program=program), tell)
     if not quantised:
-        return Standard(proven)
+        return Baseline(proven)
     tally = Tally()
     for one in original.traces:
         stages(original.plan, proven.runners, one, tally, math.inf)
-    return Standard(
+    return Baseline(
         proven, {key_of(output): output.snr_db for output in tally.parity().outputs if output.snr_db is not None}
     )
 
@@ -220,7 +220,7 @@ def _fitted(plan: Plan, step: Step, inputs: Mapping[str, Any]) -> bool:
     return any(value is not inputs[own] for own, value in fitted.items())
 
 
-def golden_traces(proven: Proven, wanted: int | Path) -> list[Trace]:
+def golden_traces(proven: ReferenceAnswers, wanted: int | Path) -> list[Trace]:
     """The traces to keep as golden vectors: the first of the data, or those of a folder of the user's choice."""
     if isinstance(wanted, int):
         return proven.traces[:wanted]
@@ -242,12 +242,12 @@ class Prover:
     log: Path
 
     def prove(
-        self, low: Lowered, standards: Mapping[str, Standard], limit_s: float
+        self, low: LoweringResult, baselines: Mapping[str, Baseline], limit_s: float
     ) -> tuple[Candidate, list[Any] | None]:
         """A candidate with parity and accuracy; and what its artefact answered, None where it did not.
 
         Args:
-            standards: chain name -> what its artefacts are held against; `fp32` is what accuracy and agreement are.
+            baselines: chain name -> what its artefacts are held against; `fp32` is what accuracy and agreement are.
             limit_s: wall-clock limit, in seconds.
         """
         row = low.wanted
@@ -256,7 +256,7 @@ class Prover:
             if isinstance(low.error, MissingDependency):
                 return msgspec.structs.replace(base, status="absent", reason=str(low.error)), None
             return _failed(base, str(low.error), _stage(low.error, "export")), None
-        target, standard, original = targets.get(row.target), standards[row.recipe.standard], standards[PLAIN].proven
+        target, baseline, original = targets.get(row.target), baselines[row.recipe.baseline], baselines[PLAIN].proven
         base = msgspec.structs.replace(base, profiles=target.profiles, notes=low.artifact.notes)
         if low.same_as:
             return msgspec.structs.replace(
@@ -268,10 +268,10 @@ class Prover:
         if (elsewhere := target.fits(low.artifact)) is not None:
             why = f"made here, not verified: {elsewhere}"
             return msgspec.structs.replace(base, status="unverified", reason=why), None
-        allowed = Allowed(target.tolerance(low.artifact.precision), standard.allowed(target, low.artifact.precision))
-        own = standard.proven is not original
-        known = standard.proven.known(original.traces if own else [])
-        base = msgspec.structs.replace(base, parity_of=row.recipe.standard if own else None)
+        allowed = Allowed(target.tolerance(low.artifact.precision), baseline.allowed(target, low.artifact.precision))
+        own = baseline.proven is not original
+        known = baseline.proven.known(original.traces if own else [])
+        base = msgspec.structs.replace(base, parity_of=row.recipe.baseline if own else None)
         try:
             found: Examined = isolate.call(
                 examine,
@@ -290,8 +290,8 @@ class Prover:
             return _failed(base, str(exc), _stage(exc, "run")), None
         base = msgspec.structs.replace(base, distance=found.distance)
         parity = msgspec.structs.replace(found.parity, made_up=self.assembled.made_up)
-        if parity.ok and standard.least_db:
-            parity = _agreeing(parity, judge(self.assembled.task, found.answers, standard.proven.answers)[1])
+        if parity.ok and baseline.least_db:
+            parity = _agreeing(parity, judge(self.assembled.task, found.answers, baseline.proven.answers)[1])
         if not parity.ok:
             base = msgspec.structs.replace(base, parity=parity)
             return _failed(base, f"{parity.stage}: {parity.reason}", "mismatch"), None
@@ -324,7 +324,7 @@ def _agreeing(parity: Parity, agreement: float) -> Parity:
     )
 
 
-def answer_test(proven: Proven, items: Sequence[Item]) -> list[Answered | None]:
+def answer_test(proven: ReferenceAnswers, items: Sequence[Item]) -> list[Answered | None]:
     """What the model as trained answers on the test split; None for one that cannot be read."""
     pipeline = Pipeline(proven.plan, proven.runners)
     known: list[Answered | None] = []
@@ -338,7 +338,7 @@ def answer_test(proven: Proven, items: Sequence[Item]) -> list[Answered | None]:
 
 def prove_test(
     winners: Mapping[str, tuple[Candidate, Artifact]],
-    proven: Proven,
+    proven: ReferenceAnswers,
     items: Sequence[Item],
     known: Sequence[Answered | None],
     folder: Path,

@@ -16,13 +16,13 @@ from ..system.clock import ROWS_SHARE, Clock
 from ..targets import targets
 from ..types import PLAIN, Candidate
 from ..verification.culprit import culprit
-from .lower import Lowered, Lowering, Wanted
+from .lower import Lowering, LoweringJob, LoweringResult
 from .prove import Prover
 
 if TYPE_CHECKING:
     from ..compress import Chain
     from ..frontend.program import Program
-    from .prove import Standard
+    from .prove import Baseline
 
 STAGE = "export and verify"
 """The stage's name in progress."""
@@ -39,18 +39,18 @@ class Rows:
         program: a chain's Program, or why there is none.
         prover: holds an artefact against the model.
         lowering: makes an artefact.
-        standards: chain name -> what its artefacts are held against; `program` fills it.
+        baselines: chain name -> what its artefacts are held against; `program` fills it.
         stopped: why not every row was tried, in words; empty where every one was.
     """
 
     program: Callable[[Chain], Program | TorchportError]
     lowering: Lowering
     prover: Prover
-    standards: Mapping[str, Standard]
+    baselines: Mapping[str, Baseline]
     clock: Clock
     limit_s: float
     tell: Callable[[str, str], None]
-    lowered: list[Lowered] = field(default_factory=list)
+    lowered: list[LoweringResult] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
     answers: dict[str, list[Any]] = field(default_factory=dict)
     stopped: str = ""
@@ -60,7 +60,7 @@ class Rows:
         """Whether at least one row answers like the model."""
         return any(c.status == "ok" for c in self.candidates)
 
-    def take(self, rows: Iterable[Wanted]) -> None:
+    def take(self, rows: Iterable[LoweringJob]) -> None:
         """Export and prove each row that was not yet taken. Once the time is up, or it was interrupted, the others are
         not tried; time only counts when one row is proven."""
         known = {c.id for c in self.candidates}
@@ -74,12 +74,12 @@ class Rows:
             else:
                 self._one(row)
 
-    def _one(self, row: Wanted) -> None:
+    def _one(self, row: LoweringJob) -> None:
         limit_s = self.clock.within(self.limit_s) if self.proven else self.limit_s
         self.tell(STAGE, f"{row.id}: exporting, at most {limit_s:.0f} s")
         low = self.lowering.row(row, self.program(row.recipe), limit_s)
         self.tell(STAGE, f"{row.id}: verifying, at most {limit_s:.0f} s")
-        candidate, found = self.prover.prove(low, self.standards, limit_s)
+        candidate, found = self.prover.prove(low, self.baselines, limit_s)
         if candidate.status == "failed":
             candidate = self._explained(low, candidate, limit_s)
         self.lowered.append(low)
@@ -87,7 +87,7 @@ class Rows:
         if found is not None:
             self.answers[candidate.id] = found
 
-    def _explained(self, low: Lowered, candidate: Candidate, limit_s: float) -> Candidate:
+    def _explained(self, low: LoweringResult, candidate: Candidate, limit_s: float) -> Candidate:
         """A failed row whose reason names the operator and the user's line, where they can be told."""
         program = self.program(low.wanted.recipe)
         if low.wanted.recipe.name != PLAIN or isinstance(program, TorchportError):
@@ -105,7 +105,7 @@ class Rows:
         return candidate if found is None else msgspec.structs.replace(candidate, reason=f"{said} (operator: {found})")
 
 
-def _not_tried(row: Wanted, why: str) -> Candidate:
+def _not_tried(row: LoweringJob, why: str) -> Candidate:
     chain = row.recipe
     return Candidate(
         id=row.id,

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..compress import Chain, Link, Recipe, Workshop, parse, recipes
+from ..compress import Chain, Link, Recipe, RecipeContext, parse, recipes
 from ..errors import MissingDependency, TorchportError
 from ..types import PLAIN
 
 
 @dataclass(frozen=True)
-class Look:
+class Evaluation:
     """What a chain's own Program showed: `reason` says why it goes no further, None that its answers keep the budget;
     not `tried` where the time was up before.
     """
@@ -37,15 +37,15 @@ class Search:
     """One search under way.
 
     Attributes:
-        look: makes a chain's Program and judges its answers on the selection items.
+        evaluate: makes a chain's Program and judges its answers on the selection items.
         work: for the deadline, and to see whether there is calibration data.
         tell: hears of what is tried.
     """
 
-    look: Callable[[Chain], Look]
-    work: Workshop
+    evaluate: Callable[[Chain], Evaluation]
+    work: RecipeContext
     tell: Callable[[str], None]
-    seen: dict[str, Look] = field(default_factory=dict)
+    seen: dict[str, Evaluation] = field(default_factory=dict)
 
     def run(self) -> list[Chain]:
         """The chains to lower: every one that quantises the model as trained, and what thins it, alone and
@@ -64,8 +64,8 @@ class Search:
             for name in finals:
                 chain = parse(f"{base.name}+{name}" if base.links else name)
                 if chain.quantised and self.work.left() <= 0:
-                    self.seen[chain.name] = Look(chain, "out of time before it was tried", tried=False)
-                elif not chain.quantised or self._look(parse(chain.standard)).keeps:
+                    self.seen[chain.name] = Evaluation(chain, "out of time before it was tried", tried=False)
+                elif not chain.quantised or self._evaluate(parse(chain.baseline)).keeps:
                     chains.append(chain)
         return chains
 
@@ -77,21 +77,21 @@ class Search:
             middle = (low + high) // 2
             name = Link(recipe, strengths[middle]).name
             chain = parse(f"{name}+{recipe.recovery}" if recipe.recovery else name)
-            if self._look(chain).keeps:
+            if self._evaluate(chain).keeps:
                 best, low = [chain], middle + 1
             else:
                 high = middle
         return best
 
-    def _look(self, chain: Chain) -> Look:
+    def _evaluate(self, chain: Chain) -> Evaluation:
         if chain.name not in self.seen:
             self.tell(chain.name)
-            self.seen[chain.name] = self.look(chain)
+            self.seen[chain.name] = self.evaluate(chain)
         return self.seen[chain.name]
 
-    def left_out(self) -> list[Look]:
+    def left_out(self) -> list[Evaluation]:
         """What its own Program ruled out."""
-        return [look for look in self.seen.values() if not look.keeps]
+        return [one for one in self.seen.values() if not one.keeps]
 
 
 def usable() -> list[Recipe]:

@@ -135,15 +135,15 @@ def _golden(recipe: str, kept: Sequence[traces.Trace]) -> Golden:
 
 def _variant(candidate: Candidate, made: Made) -> Variant:
     artifact = made.tried.artifacts[candidate.id]
-    target, standard = targets.get(artifact.target), parse(candidate.recipe).standard
+    target, baseline = targets.get(artifact.target), parse(candidate.recipe).baseline
     tolerance = target.tolerance(artifact.precision)
     return Variant(
         id=candidate.id,
         artifact=artifact,
         tolerance=tolerance,
-        least_db=made.tried.standards[standard].allowed(target, artifact.precision)
+        least_db=made.tried.baselines[baseline].allowed(target, artifact.precision)
         or (_as_measured(candidate) if tolerance is None else {}),
-        golden=standard,
+        golden=baseline,
         profiles=candidate.profiles,
         executes_code=target.executes_code,
         threads=candidate.threads,

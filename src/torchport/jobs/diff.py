@@ -92,7 +92,7 @@ def diff(
     """Answer, weigh and time the chosen variants of two Bundles of one task.
 
     Args:
-        budget: what NEW must keep, as `budget.parse_beside` reads it; nothing where it is empty.
+        budget: what NEW must keep, as `budget.parse_relative` reads it; nothing where it is empty.
         data: the task's data; the golden items of OLD where it is None.
         variant: the id to take of both, or of OLD and NEW with a comma between them; the recorded choices where it is
         empty.
@@ -103,7 +103,7 @@ def diff(
         MissingDependency: a variant's runtime is not installed.
         RunError: a variant cannot be timed.
     """
-    asked = budgets.parse_beside(budget) if budget else budgets.Beside(Budget(), {}, "")
+    asked = budgets.parse_relative(budget) if budget else budgets.RelativeBudget(Budget(), {}, "")
     load = machine.busy()
     with ExitStack() as stack:
         sides = _sides([stack.enter_context(Bundle(path)) for path in (old, new)], variant)
@@ -287,7 +287,7 @@ def _merged(runs: Sequence[Measurement]) -> Measurement:
     )
 
 
-def _resolved(asked: budgets.Beside, old: Candidate, new: Candidate, spread: float) -> Budget:
+def _resolved(asked: budgets.RelativeBudget, old: Candidate, new: Candidate, spread: float) -> Budget:
     """The budget in figures. What was measured with noise is given that much room beside the old figure, as two that
     tie are given.
     """

@@ -20,7 +20,7 @@ from ..verification import golden_of, traces
 
 
 @dataclass(frozen=True)
-class Wish:
+class PackOptions:
     """What to leave in.
 
     Attributes:
@@ -38,7 +38,7 @@ class Wish:
     smallest: bool = False
 
 
-def repack(bundle: Bundle, output: Path, wish: Wish) -> Manifest:
+def repack(bundle: Bundle, output: Path, options: PackOptions) -> Manifest:
     """Write the smaller Bundle; every file is checked on the way.
 
     Raises:
@@ -46,25 +46,25 @@ def repack(bundle: Bundle, output: Path, wish: Wish) -> Manifest:
         BudgetNotMet: no variant is left.
         MissingDependency: files are, or are to be, coded, and zstandard is not installed.
     """
-    if wish.profile is not None and wish.profile not in PROFILES:
-        raise UsageError(f"there is no profile '{wish.profile}'", f"--for takes {', '.join(PROFILES)}")
+    if options.profile is not None and options.profile not in PROFILES:
+        raise UsageError(f"there is no profile '{options.profile}'", f"--for takes {', '.join(PROFILES)}")
     manifest = bundle.manifest
-    kept = [v for v in manifest.variants if _wanted(v, manifest, wish)]
+    kept = [v for v in manifest.variants if _wanted(v, manifest, options)]
     if not kept:
         raise BudgetNotMet(
-            f"{manifest.name} has no variant for {wish.profile or wish.keep}",
+            f"{manifest.name} has no variant for {options.profile or options.keep}",
             f"it has {', '.join(v.id for v in manifest.variants)}",
         )
     trusted = trust.made_here(bundle.digest)
     with writer.staging(output) as folder:
         for variant in kept:
             _copy(bundle, f"variants/{variant.id}", variant.artifact, folder)
-        smaller = _smaller(bundle, kept, wish, folder)
-        coded = coding.code(folder) if wish.smallest else {}
+        smaller = _smaller(bundle, kept, options, folder)
+        coded = coding.code(folder) if options.smallest else {}
         smaller = writer.listed(folder, _weighed(smaller, folder), coded)
         (folder / "README.md").write_text(readme.text(smaller), encoding="utf-8")
         done = writer.finish(folder, smaller, coded)
-        if wish.as_zip:
+        if options.as_zip:
             writer.write_zip(folder, output, [entry.path for entry in done.files])
         else:
             writer.publish(folder, output)
@@ -108,31 +108,31 @@ def _copy(bundle: Bundle, place: str, artifact: Artifact, folder: Path) -> None:
         shutil.copyfile(bundle.file(f"{place}/{name}"), folder / place / name)
 
 
-def _wanted(variant: Variant, manifest: Manifest, wish: Wish) -> bool:
-    if wish.profile is not None and wish.profile not in variant.profiles:
+def _wanted(variant: Variant, manifest: Manifest, options: PackOptions) -> bool:
+    if options.profile is not None and options.profile not in variant.profiles:
         return False
     winners = {manifest.chosen, *manifest.chosen_for.values()}
-    if wish.profile is not None:
-        winners = {manifest.chosen_for.get(wish.profile)}
-    if isinstance(wish.keep, tuple):
-        for name in wish.keep:
+    if options.profile is not None:
+        winners = {manifest.chosen_for.get(options.profile)}
+    if isinstance(options.keep, tuple):
+        for name in options.keep:
             manifest.variant(name)
-        return variant.id in wish.keep
-    return wish.keep == "all" or variant.id in winners or (wish.keep == "front" and variant.id in manifest.front)
+        return variant.id in options.keep
+    return options.keep == "all" or variant.id in winners or (options.keep == "front" and variant.id in manifest.front)
 
 
-def _smaller(bundle: Bundle, kept: list[Variant], wish: Wish, folder: Path) -> Manifest:
+def _smaller(bundle: Bundle, kept: list[Variant], options: PackOptions, folder: Path) -> Manifest:
     manifest = bundle.manifest
     ids = {v.id for v in kept}
-    reference = manifest.reference if wish.profile is None else None
+    reference = manifest.reference if options.profile is None else None
     if reference is not None:
         _copy(bundle, "reference", reference, folder)
     golden = []
     needed = {PLAIN, *(variant.golden for variant in kept)}
-    for one in manifest.golden if wish.golden != 0 else ():
+    for one in manifest.golden if options.golden != 0 else ():
         if one.recipe not in needed:
             continue
-        count = len(one.items) if wish.golden is None else wish.golden
+        count = len(one.items) if options.golden is None else options.golden
         golden.append(msgspec.structs.replace(one, items=one.items[:count], labels=one.labels[:count]))
         (folder / "golden").mkdir(exist_ok=True)
         traces.save(folder / one.path, golden_of(bundle, one.recipe)[:count])
@@ -140,10 +140,10 @@ def _smaller(bundle: Bundle, kept: list[Variant], wish: Wish, folder: Path) -> M
         if name.startswith(f"{assets.FOLDER}/"):
             (folder / assets.FOLDER).mkdir(exist_ok=True)
             shutil.copyfile(bundle.file(name), folder / name)
-        elif "/" not in name and name != "README.md" and not (name == "report.html" and wish.golden == 0):
+        elif "/" not in name and name != "README.md" and not (name == "report.html" and options.golden == 0):
             shutil.copyfile(bundle.file(name), folder / name)
     chosen_for = {profile: name for profile, name in manifest.chosen_for.items() if name in ids}
-    chosen = manifest.chosen if manifest.chosen in ids else chosen_for.get(wish.profile or "", kept[0].id)
+    chosen = manifest.chosen if manifest.chosen in ids else chosen_for.get(options.profile or "", kept[0].id)
     return msgspec.structs.replace(
         manifest,
         schema=SCHEMA,

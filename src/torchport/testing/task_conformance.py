@@ -19,7 +19,7 @@ from ..bundle import Bundle
 from ..deployment.deploy import Outcome, deploy
 from ..deployment.request import Request
 from ..errors import BadInput
-from ..jobs.pack import Wish, repack
+from ..jobs.pack import PackOptions, repack
 from ..predict import Predictor
 from ..tasks import Item, tasks
 from ..types import Candidate
@@ -157,7 +157,7 @@ def check_one_file(case: TaskCase) -> None:
     packed = case.root / "moved" / "one.tport"
     packed.parent.mkdir()
     with Bundle(case.bundle) as opened:
-        repack(opened, packed, Wish(as_zip=True))
+        repack(opened, packed, PackOptions(as_zip=True))
     raw = case.items[0].read()
     with case.open(case.variants[0]) as here, case.open(case.variants[0], packed) as there:
         assert there.predict(raw) == here.predict(raw)

@@ -25,7 +25,7 @@ from ..types import Artifact, Bound, Candidate, Reference, Signature
 from . import ForkServer, Job, Measurement, measure, summarise, thread_counts
 
 if TYPE_CHECKING:
-    from ..deployment.prove import Proven
+    from ..deployment.prove import ReferenceAnswers
     from ..tasks import Plan
     from ..tasks.plan import PlanRecord
     from ..verification.traces import Trace
@@ -317,7 +317,7 @@ def eager_reference(by_threads: Mapping[int, Measurement], accuracy: float | Non
     return Reference(latency_ms=best.median, accuracy=accuracy, size_bytes=size, latency=best)
 
 
-def _eager_ms(proven: Proven) -> float:
+def _eager_ms(proven: ReferenceAnswers) -> float:
     """The least time of a few calls of the model as trained, here and now, in milliseconds."""
     plan, one, times = proven.plan, proven.traces[0], list[float]()
     feed = plan.feed(plan.main, one.host)
@@ -332,7 +332,7 @@ def measure_all(
     candidates: Sequence[Candidate],
     artifacts: Mapping[str, Artifact],
     reference: Artifact,
-    proven: Proven,
+    proven: ReferenceAnswers,
     folder: Path,
     tell: Callable[[str], None],
     pace: Pace,
