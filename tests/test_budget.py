@@ -92,5 +92,5 @@ def test_words():
         == "at least 99 % of the reference's accuracy, an answer within 10 ms, at most 8 MB on disk, at most 200 MB "
         "of memory"
     )
-    assert budget.words(budget.parse("accuracy>=0.91")) == "accuracy of at least 0.91"
+    assert budget.words(budget.parse("accuracy>=0.91")) == "accuracy of at least 91 %"
     assert budget.words(budget.parse("accuracy<=1pt")) == "at most 1 point of accuracy lost"

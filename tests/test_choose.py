@@ -105,9 +105,9 @@ def test_failed_and_absent_rows_pass_through():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("latency<=8ms", "answers in 10 ms, 2 ms (25.0%) over the 8 ms allowed"),
-        ("size<=8MB", "takes 18 MB, 10 MB (125.0%) over the 8 MB allowed"),
-        ("memory<=40MB", "needs memory of 50 MB, 10 MB (25.0%) over the 40 MB allowed"),
+        ("latency<=8ms", "answers in 10 ms, 2 ms (25 %) over the 8 ms allowed"),
+        ("size<=8MB", "takes 18 MB, 10 MB (125 %) over the 8 MB allowed"),
+        ("memory<=40MB", "needs memory of 50 MB, 10 MB (25 %) over the 40 MB allowed"),
     ],
 )
 def test_over_a_limit_is_rejected_with_the_excess_and_nearest_says_so(text, reason):
@@ -131,8 +131,8 @@ def test_lost_accuracy_is_rejected(text):
     choice = decide(row("a-int8", 1.0, accuracy=accuracy(lost=30)), row("b-fp32"), text=text)
     assert choice.chosen == "b-fp32"
     reason = by_id(choice)["a-int8"].reason
-    assert reason.startswith("top-1 0.77 on 1000 items is")
-    assert "below the 0.79" in reason
+    assert reason.startswith("top-1 77 % on 1000 items is")
+    assert "below the 79" in reason
 
 
 def test_few_items_cannot_show_the_budget_and_it_is_said_how_many_could():
@@ -177,7 +177,7 @@ def test_without_labels_agreement_is_held_against_one():
     choice = decide(*rows, reference=msgspec.structs.replace(REFERENCE, accuracy=None))
     assert choice.chosen == "b-fp32"
     assert choice.met == "yes"
-    assert "agreement 0.98 on 1000 items" in by_id(choice)["a-int8"].reason
+    assert "agreement 98 % on 1000 items" in by_id(choice)["a-int8"].reason
 
 
 def test_what_was_not_measured_is_not_shown():
@@ -274,7 +274,7 @@ def test_a_row_with_the_files_of_another_is_no_candidate():
     assert choice.candidates[1] == twin
     assert (choice.chosen, choice.front) == ("a-fp32", ("a-fp32",))
     nothing = decide(row("a-fp32"), twin, text="latency<=1ms")
-    assert nothing.nearest == {"latency": "a-fp32 answers in 10 ms, 9 ms (900.0%) over the 1 ms allowed"}
+    assert nothing.nearest == {"latency": "a-fp32 answers in 10 ms, 9 ms (900 %) over the 1 ms allowed"}
 
 
 def test_without_a_limit_nothing_is_reported_as_met():

@@ -56,7 +56,7 @@ def test_what_others_refute_gives_way_to_what_is_shown_to_keep_the_budget():
     assert set(choice.chosen_for.values()) == set(choice.preferred.values()) == {"c-int8"}
     assert (found["a-int4"].status, found["a-int4"].reason) == (
         "rejected",
-        "on the test split: top-1 0.78 on 1000 items is 1 point below the 0.79 asked for",
+        "on the test split: top-1 78 % on 1000 items is 1 point below the 79 % asked for",
     )
     assert (found["b-int8"].status, found["b-int8"].reason) == (
         "ok",
@@ -76,7 +76,7 @@ def test_where_nothing_is_shown_the_model_as_trained_is_left():
     alone = decide(*rows[:2], text="accuracy<=1pt", reference=TESTED)
     assert (alone.chosen, alone.met) == (None, "no")
     assert alone.nearest == {
-        "accuracy": "a-int4 on the test split: top-1 0.77 on 100 items is 2 points below the 0.79 asked for"
+        "accuracy": "a-int4 on the test split: top-1 77 % on 100 items is 2 points below the 79 % asked for"
     }
 
 

@@ -2,7 +2,10 @@
 reports.
 """
 
+import ast
+import itertools
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -73,3 +76,40 @@ def test_no_figure_has_an_exponent_and_each_is_within_half_a_percent(value):
     for text in (figures.number(value), figures.size(value), figures.milliseconds(value)):
         assert re.fullmatch(r"[\d.]+( [kMG]?B| ms| us)?", text), text
     assert float(figures.number(value)) == pytest.approx(value, rel=5e-3)
+
+
+def test_a_figure_with_a_unit_is_written_in_one_place() -> None:
+    """No module formats milliseconds, bytes, decibels, ratios or shares for itself; a task's own lines may."""
+    units = re.compile(r"^(?:x\b| (?:ms|us|[kMG]B|[KMG]iB|dB|%|points?\b|pt\b))")
+    source = Path(figures.__file__).parent
+    found = []
+    for path in sorted(source.rglob("*.py")):
+        if path.name == "figures.py" or path.parent.name == "tasks":
+            continue
+        texts = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.JoinedStr)]
+        found += [
+            f"{path.relative_to(source)}:{value.lineno}: {ast.unparse(value)}"
+            for text in texts
+            for value, after in itertools.pairwise(text.values)
+            if isinstance(value, ast.FormattedValue) and value.format_spec and isinstance(after, ast.Constant)
+            if units.match(str(after.value)) or ast.unparse(value).endswith("%}'")
+        ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [
+        (figures.decibels(25.63), "25.6 dB"),
+        (figures.decibels(101.2), "101 dB"),
+        (figures.seconds(0.5), "0.5 s"),
+        (figures.seconds(900), "900 s"),
+        (figures.multiple(654.45), "654x"),
+        (figures.multiple(1250.0), "1250x"),
+        (figures.change(2.0, 1.0), "-50.0 %"),
+        (figures.percent(0.98951, 2), "98.95 %"),
+        (figures.percent(0.99999, 2), "99.99 %"),
+    ],
+)
+def test_other_figures(written: str, text: str) -> None:
+    assert written == text

@@ -103,7 +103,7 @@ def test_noise_between_rounds_is_a_warning() -> None:
     row = Candidate(
         id="a-fp32", target="a", recipe="fp32", precision="fp32", latency_ms=Timing(median=1.0, p90=1.0, noise=0.3)
     )
-    assert "30%" in candidates.doubts(None, [row], {})[0]
+    assert "30 %" in candidates.doubts(None, [row], {})[0]
     quiet = msgspec.structs.replace(row, latency_ms=Timing(median=1.0, p90=1.0, noise=0.02))
     assert candidates.doubts(None, [quiet], {}) == ()
 

@@ -36,15 +36,18 @@ def milliseconds(value: float | None) -> str:
     return f"{number(value * 1e3)} us" if 0 < abs(value) < 1e-3 else f"{number(value)} ms"
 
 
-def percent(value: float | None) -> str:
+def percent(value: float | None, places: int = 1) -> str:
     """A fraction: `90 %`, `99.5 %`, never `100 %` of what is less; three digits of one below a tenth, as one over a
     perplexity is: `0.904 %`.
+
+    Args:
+        places: digits behind the point at most; two where two shares stand side by side that may differ by little.
     """
     if value is None:
         return DASH
     if 0 < abs(value) < 0.1:
         return f"{number(value * 100)} %"
-    return f"{min(value * 100, 99.99):.2f} %" if 0.9995 <= value < 1 else f"{round(value * 100, 1):g} %"
+    return f"{min(value * 100, 99.99):.2f} %" if 0.9995 <= value < 1 else f"{round(value * 100, places):g} %"
 
 
 def points(value: float) -> str:
@@ -71,8 +74,23 @@ def relative(value: float) -> str:
 
 
 def decibels(value: float) -> str:
-    """A signal-to-noise ratio."""
-    return f"{value:.0f} dB"
+    """A signal-to-noise ratio: `26 dB`, `25.6 dB`."""
+    return f"{number(value)} dB"
+
+
+def seconds(value: float) -> str:
+    """A length of time: `900 s`, `0.5 s`."""
+    return f"{number(value)} s"
+
+
+def multiple(ratio: float) -> str:
+    """How many times one figure is another: `1.26x`, `1250x`."""
+    return f"{number(ratio)}x"
+
+
+def change(old: float, new: float) -> str:
+    """How much more or less a figure is, in per cent of the old one: `+3.2 %`, `-50.0 %`."""
+    return f"{100 * (new / old - 1):+.1f} %"
 
 
 def count(number: int, noun: str) -> str:

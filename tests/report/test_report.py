@@ -62,7 +62,7 @@ def test_a_report_is_one_file_that_asks_the_network_for_nothing(tmp_path):
 def test_the_verdict_comes_first_in_words():
     text = Page(render(sample())).text
     assert (
-        "openvino-fp32 is chosen : 4.4 times as fast as eager PyTorch, 18.7 MB, top-1 85 % on 20 items, answers like "
+        "openvino-fp32 is chosen : 4.42 times as fast as eager PyTorch, 18.7 MB, top-1 85 % on 20 items, answers like "
         "the original." in text
     )
     assert "accuracy at least 99 % of fp32 · not shown" in text
@@ -300,7 +300,7 @@ def test_a_browser_of_1280_pixels_shows_every_column(tmp_path):
     """With names as long as a search makes them, nothing has to be scrolled sideways to be read."""
     long, words = (
         "onnx-prune@0.5+distil+int8_static+bf16_stateless",
-        "top-1 0.8 on 20 items is 4.2 points below the 0.842 asked for; " * 4,
+        "top-1 80 % on 20 items is 4.2 points below the 84.2 % asked for; " * 4,
     )
     rows = tuple(
         replace(

@@ -7,7 +7,7 @@ from __future__ import annotations
 import shlex
 
 from ..errors import TorchportError, UsageError
-from ..figures import percent
+from ..figures import interval, percent
 from ..tasks import tasks
 from ..types import Accuracy, Signature, Step, TensorSpec
 from .grammar import printable
@@ -141,9 +141,8 @@ def _limits(manifest: Manifest) -> list[str]:
 
 
 def _measured(one: Accuracy) -> str:
-    low, high = (100 * bound for bound in one.interval)
     held = "on the data that it was chosen on" if one.labelled else "with the original model's answers"
     return (
-        f"{printable(one.metric)} of the chosen variant: {percent(one.value)} {held}, {one.items} items; {low:+.1f} to "
-        f"{high:+.1f} points beside the original (95 % interval)."
+        f"{printable(one.metric)} of the chosen variant: {percent(one.value)} {held}, {one.items} items; "
+        f"{interval(*one.interval)} beside the original (95 % interval)."
     )

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from ..figures import milliseconds, points, size
+from ..figures import milliseconds, percent, points, size
 from ..types import Budget
 
 DEFAULT_SHARE = 0.99
@@ -136,13 +136,13 @@ def words(budget: Budget) -> str:
     """The budget as one phrase, in the order accuracy, latency, size, memory; empty when it limits nothing."""
     parts = []
     if budget.accuracy_share is not None:
-        parts.append(f"at least {budget.accuracy_share * 100:g} % of the reference's accuracy")
+        parts.append(f"at least {percent(budget.accuracy_share)} of the reference's accuracy")
     if budget.accuracy_least is not None:
-        parts.append(f"accuracy of at least {budget.accuracy_least:g}")
+        parts.append(f"accuracy of at least {percent(budget.accuracy_least)}")
     if budget.accuracy_drop is not None:
         parts.append(f"at most {points(budget.accuracy_drop)} of accuracy lost")
     if budget.agreement is not None:
-        parts.append(f"at least {budget.agreement * 100:g} % of the items answered as by the reference")
+        parts.append(f"at least {percent(budget.agreement)} of the items answered as by the reference")
     if budget.latency_ms is not None:
         parts.append(f"an answer within {milliseconds(budget.latency_ms)}")
     if budget.size_bytes is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from msgspec.structs import replace
 
 from .. import stats
-from ..figures import milliseconds, points, size
+from ..figures import milliseconds, multiple, percent, points, size
 from ..targets.base import PROFILES
 from ..types import PLAIN, Budget, Candidate, Choice, Met, Reference
 from .limits import all_missed, axes, base_of, missed, relative_floor, tested
@@ -223,7 +223,7 @@ def _speed(winner: Candidate, other_ms: float, noise: float, name: str) -> str:
     ratio = other_ms / _ms(winner)
     if not stats.told_apart(_ms(winner), other_ms, max(_noise(winner), noise)):
         return f"as fast as {name} ({milliseconds(other_ms)}): the difference is within the timing noise of one file"
-    return f"{ratio:.3g}x faster than {name}" if ratio >= 1 else f"{1 / ratio:.3g}x slower than {name}"
+    return f"{multiple(ratio)} faster than {name}" if ratio >= 1 else f"{multiple(1 / ratio)} slower than {name}"
 
 
 def _noise(candidate: Candidate) -> float:
@@ -274,7 +274,7 @@ def _lost(
     elif not _apart(candidate, winner):
         reason = f"not told apart from {winner.id} ({times}): the difference is within the timing noise of one file"
     else:
-        reason = f"{_ms(candidate) / _ms(winner):.3g}x the time of {winner.id} ({times})"
+        reason = f"{multiple(_ms(candidate) / _ms(winner))} the time of {winner.id} ({times})"
     return replace(candidate, reason=reason)
 
 
@@ -326,8 +326,8 @@ def _accuracy_evidence(winner: Candidate, reference: Reference, budget: Budget) 
     if budget.accuracy_least is not None:
         least = stats.wilson(accuracy.value, accuracy.items)[0]
         seen = (
-            f"{accuracy.items} items show an accuracy of at least {least:.3g} (95 % interval), "
-            f"{budget.accuracy_least:g} asked for"
+            f"{accuracy.items} items show an accuracy of at least {percent(least, 2)} (95 % interval), "
+            f"{percent(budget.accuracy_least, 2)} asked for"
         )
         shown = least >= budget.accuracy_least
         found.append(

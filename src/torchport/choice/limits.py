@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from ..figures import milliseconds, points, size
+from ..figures import milliseconds, number, percent, points, size
 from ..types import Accuracy, Budget, Candidate, Parity, Reference, Timing
 
 _ROUNDING = 1e-9
@@ -33,7 +33,7 @@ class Axis:
         value, limit = self.value(candidate), self.limit
         assert value is not None and limit is not None
         return (
-            f"{self.verb} {self.unit(value)}, {self.unit(value - limit)} ({value / limit - 1:.1%}) over the "
+            f"{self.verb} {self.unit(value)}, {self.unit(value - limit)} ({percent(value / limit - 1)}) over the "
             f"{self.unit(limit)} allowed"
         )
 
@@ -77,7 +77,8 @@ def missed(candidate: Candidate, reference: Reference, budget: Budget) -> dict[s
     ):
         misses["agreement"] = (
             budget.agreement - candidate.agreement,
-            f"answers {candidate.agreement:.1%} of the items as the reference does, {budget.agreement:.4g} asked for",
+            f"answers {percent(candidate.agreement)} of the items as the reference does, "
+            f"{percent(budget.agreement)} asked for",
         )
     if candidate.latency_ms is None and not misses:
         misses["latency"] = float("inf"), candidate.reason or "was not timed"
@@ -124,14 +125,14 @@ def relative_floor(accuracy: Accuracy, reference: Reference, budget: Budget) -> 
 
 def _accuracy_words(accuracy: Accuracy, short: float) -> str:
     return (
-        f"{accuracy.metric} {accuracy.value:.4g} on {accuracy.items} items is {points(short)} below the "
-        f"{accuracy.value + short:.4g} asked for"
+        f"{accuracy.metric} {percent(accuracy.value, 2)} on {accuracy.items} items is {points(short)} below the "
+        f"{percent(accuracy.value + short, 2)} asked for"
     )
 
 
 def _parity_words(parity: Parity) -> str:
     where = f" in {parity.stage}" if parity.stage else ""
-    return f"parity failed{where}: {parity.reason or f'differs from the reference by {parity.max_rel:.2g}'}"
+    return f"parity failed{where}: {parity.reason or f'differs from the reference by {number(parity.max_rel)}'}"
 
 
 def shortfall(candidate: Candidate, reference: Reference, budget: Budget) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from ..figures import milliseconds
 from ..types import PLAIN, Candidate
 
 CLEARLY_SLOWER = 1.6
@@ -40,8 +41,8 @@ def worth_measuring(candidates: Sequence[Candidate], short_ms: Mapping[str, floa
             c = replace(
                 c,
                 status="rejected",
-                reason=f"left out after a short timing: {short_ms[c.id]:.3g} ms against {short_ms[better.id]:.3g} ms "
-                f"of {better.id}, which is no larger",
+                reason=f"left out after a short timing: {milliseconds(short_ms[c.id])} against "
+                f"{milliseconds(short_ms[better.id])} of {better.id}, which is no larger",
             )
         rows.append(c)
     return rows

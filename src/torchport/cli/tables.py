@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .. import figures
 from ..deployment.export import Exported
 from ..documents import DiffDocument, VariantSize
-from ..figures import interval, milliseconds, percent, size
+from ..figures import decibels, interval, milliseconds, percent, relative, signed_points, size
 from ..targets.shared.survey import TargetRow
 from ..tasks import Task
 from ..tasks.parts import written
@@ -129,7 +130,7 @@ def chosen(choice: Choice) -> tuple[str, str]:
 def exported(rows: Sequence[Exported]) -> None:
     """The table of `export`."""
     cells = [
-        [r.id, status_word(r.status), "" if r.max_rel is None else f"{r.max_rel:.0e}", r.reason or ", ".join(r.files)]
+        [r.id, status_word(r.status), "" if r.max_rel is None else relative(r.max_rel), r.reason or ", ".join(r.files)]
         for r in rows
     ]
     show(
@@ -145,8 +146,8 @@ def verdicts(rows: Sequence[Any]) -> None:
         [
             r.id,
             r.status,
-            "" if r.max_rel is None else f"{r.max_rel:.1e}",
-            "" if r.snr_db is None else f"{r.snr_db:.0f} dB",
+            "" if r.max_rel is None else relative(r.max_rel),
+            "" if r.snr_db is None else decibels(r.snr_db),
             r.reason or "",
         ]
         for r in rows
@@ -181,7 +182,7 @@ def sizes(rows: Sequence[VariantSize]) -> None:
 def difference(found: DiffDocument) -> None:
     """The tables of `diff`: the figures, then the answers that changed."""
     old, new = found.old, found.new
-    points = f"{100 * found.accuracy_change:+.1f} points of {found.items} items [{interval(*found.interval)}]"
+    points = f"{signed_points(found.accuracy_change)} of {found.items} items [{interval(*found.interval)}]"
     rows = [
         [found.metric, percent(old.accuracy), percent(new.accuracy), points],
         [
@@ -226,7 +227,7 @@ def difference(found: DiffDocument) -> None:
 
 def change(old: float | None, new: float | None) -> str:
     """How much more or less the new figure is, in per cent of the old one."""
-    return "" if not old or new is None else f"{100 * (new / old - 1):+.1f} %"
+    return "" if not old or new is None else figures.change(old, new)
 
 
 def parity(c: Candidate) -> str:
@@ -237,12 +238,12 @@ def parity(c: Candidate) -> str:
         return "" if c.parity is None else "FAILED"
     if c.distance is None:
         return _relative(c)
-    trained = "equal" if c.distance.snr_db is None else f"{c.distance.snr_db:.0f} dB"
+    trained = "equal" if c.distance.snr_db is None else decibels(c.distance.snr_db)
     return f"{_relative(c)} own; {trained} to trained"
 
 
 def _relative(c: Candidate) -> str:
-    return "0" if c.parity is None or c.parity.max_rel == 0 else f"{c.parity.max_rel:.0e}"
+    return relative(0.0 if c.parity is None else c.parity.max_rel)
 
 
 def _size(count: int | None) -> str:

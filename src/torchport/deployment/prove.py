@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..errors import BadInput, MissingDependency, ParityError, TorchportError
+from ..figures import percent
 from ..system import isolate
 from ..targets import Runner, Target, targets
 from ..tasks import Item, Pipeline, Plan
@@ -319,8 +320,8 @@ def _agreeing(parity: Parity, agreement: float) -> Parity:
         parity,
         ok=False,
         stage="raw to result",
-        reason=f"answers as the quantised Program on {agreement:.1%} of the items, at least {LEAST_AGREEMENT:.0%} "
-        "asked for",
+        reason=f"answers as the quantised Program on {percent(agreement)} of the items, at least "
+        f"{percent(LEAST_AGREEMENT)} asked for",
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ..errors import TorchportError
+from ..figures import seconds
 from ..system import isolate
 from ..system.clock import ROWS_SHARE, Clock
 from ..targets import targets
@@ -76,9 +77,9 @@ class Rows:
 
     def _one(self, row: LoweringJob) -> None:
         limit_s = self.clock.within(self.limit_s) if self.proven else self.limit_s
-        self.tell(STAGE, f"{row.id}: exporting, at most {limit_s:.0f} s")
+        self.tell(STAGE, f"{row.id}: exporting, at most {seconds(limit_s)}")
         low = self.lowering.row(row, self.program(row.recipe), limit_s)
-        self.tell(STAGE, f"{row.id}: verifying, at most {limit_s:.0f} s")
+        self.tell(STAGE, f"{row.id}: verifying, at most {seconds(limit_s)}")
         candidate, found = self.prover.prove(low, self.baselines, limit_s)
         if candidate.status == "failed":
             candidate = self._explained(low, candidate, limit_s)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..errors import plain
-from ..figures import DASH, decibels, interval, milliseconds, percent, relative, size
+from ..figures import DASH, decibels, interval, milliseconds, number, percent, relative, size
 from ..types import Candidate, OutputParity, Timing
 from .data import ReportData
 from .markup import Child, Html, el, join
@@ -122,7 +122,7 @@ def _cells(c: Candidate, data: ReportData, say: Say) -> list[Cell]:
     timing, accuracy, eager = c.latency_ms, c.accuracy, data.reference.latency_ms
     speed = eager / timing.median if timing and eager else None
     why: list[Child] = [plain(c.reason or ""), *(_small(plain(note)) for note in c.notes)]
-    beside_eager = _small(say("speed", times=f"{speed:.2f}")) if speed else None
+    beside_eager = _small(say("speed", times=number(speed))) if speed else None
     alike = None if c.agreement is None else _small(say("agreement", share=percent(c.agreement)))
     return [
         (el("span", c.word, class_=f"chip {c.status}"), c.word),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 
 from ..errors import plain
-from ..figures import milliseconds, percent, signed_points, size
+from ..figures import milliseconds, number, percent, signed_points, size
 from ..stats import told_apart
 from ..types import Candidate
 from .data import ReportData
@@ -89,9 +89,9 @@ def _sentence(data: ReportData, winner: Candidate | None, say: Say) -> Html:
         parts.append(
             say("alike")
             if not apart
-            else say("faster", times=f"{times:.1f}")
+            else say("faster", times=number(times))
             if times >= 1
-            else say("slower", times=f"{1 / times:.1f}")
+            else say("slower", times=number(1 / times))
         )
     parts.append(size(winner.size_bytes))
     if winner.accuracy:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import ExportError, TorchportError, UsageError
+from ..figures import seconds
 from .child import answered, die_with_parent, exit_name
 from .disk import temporary
 from .noise import redirected
@@ -100,7 +101,7 @@ def _forked(
     try:
         if not ours.poll(limit_s):
             raise ExportError(
-                f"{what} did not finish in {limit_s:.0f} s", "raise the limit with --limit, or leave this target out"
+                f"{what} did not finish in {seconds(limit_s)}", "raise the limit with --limit, or leave this target out"
             )
         good, answer = ours.recv()
     except EOFError:

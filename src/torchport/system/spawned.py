@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ExportError
+from ..figures import seconds
 from .disk import temporary
 from .noise import quiet
 
@@ -57,7 +58,7 @@ def call(
                 code = child.wait(limit_s)
             except subprocess.TimeoutExpired:
                 raise ExportError(
-                    f"{what} did not finish in {limit_s:.0f} s",
+                    f"{what} did not finish in {seconds(limit_s)}",
                     "raise the limit with --limit, or leave this target out",
                 ) from None
             finally:

@@ -18,6 +18,7 @@ import numpy as np
 from .. import feed
 from ..choice.screening import worth_measuring
 from ..errors import BadInput
+from ..figures import percent
 from ..stats import EQUAL_FILES
 from ..system.disk import temporary
 from ..system.machine import describe, usable_cores
@@ -292,7 +293,7 @@ def doubts(
     noises = [c.latency_ms.noise for c in rows if c.latency_ms]
     if noises and median(noises) > EQUAL_FILES:
         found.append(
-            f"latencies are noisy: those of one file differ by {median(noises):.0%} from round to round; measure "
+            f"latencies are noisy: those of one file differ by {percent(median(noises))} from round to round; measure "
             "again on a quiet machine"
         )
     elsewhere = [profile for profile in ELSEWHERE if profile in chosen_for]

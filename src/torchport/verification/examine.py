@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInput, RunError, TorchportError, at
+from ..figures import decibels
 from ..targets import Runner, Target
 from ..targets.base import is_batched
 from ..tasks import Item, Pipeline, Plan
@@ -254,8 +255,8 @@ def try_all(
                 if ratio < min(LEAST_DB, usual.setdefault((one.graph, name), ratio) - LOST_DB):
                     return (
                         one.stage,
-                        f"{name}: {ratio:.1f} dB from the reference {one.what}, {usual[one.graph, name]:.1f} dB on "
-                        "the example",
+                        f"{name}: {decibels(ratio)} from the reference {one.what}, "
+                        f"{decibels(usual[one.graph, name])} on the example",
                     )
     return None
 

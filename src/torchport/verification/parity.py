@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..figures import decibels, percent, relative
 from ..types import Levels, OutputParity, Parity
 
 HALF = 5e-3
@@ -94,12 +95,12 @@ class _Sum:
         if self.broken:
             return f"{self.broken}{place}"
         if self.levels:
-            share = f"{100 * self.differ / max(self.elements, 1):.3f} % of values differ"
+            share = f"{percent(self.differ / max(self.elements, 1))} of values differ"
             return (
                 f"greatest difference {self.greatest / self.levels.size:.1f} levels{place}, {share} (allowed: 1 level, "
-                f"{100 * self.levels.share:g} %)"
+                f"{percent(self.levels.share)})"
             )
-        return f"max_rel {verdict.max_rel:.1e}{place}, allowed {verdict.tolerance:.0e}"
+        return f"max_rel {relative(verdict.max_rel)}{place}, allowed {verdict.tolerance:.0e}"
 
 
 def snr_db(reference: np.ndarray, got: np.ndarray) -> float:
@@ -195,8 +196,8 @@ class Tally:
         elif noisy is not None:
             stage, reason = (
                 noisy.stage,
-                f"{noisy.output}: {noisy.snr_db:.1f} dB from the reference, at least "
-                f"{(least_db or {})[key_of(noisy)]:.1f} dB asked for",
+                f"{noisy.output}: {decibels(noisy.snr_db or 0.0)} from the reference, at least "
+                f"{decibels((least_db or {})[key_of(noisy)])} asked for",
             )
         model = [o for o in outputs if o.stage == "model"] or outputs
         return Parity(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import BadInput, UsageError
+from ...figures import size
 from ..calls import Call
 from ..parts import Facts
 from . import texts, tokens, unigram_file
@@ -98,9 +99,7 @@ def decode(raw: bytes) -> str:
         BadInput: the text is empty, no UTF-8, or longer than is taken at once.
     """
     if len(raw) > texts.MOST_BYTES:
-        raise BadInput(
-            f"the text is {len(raw) / 2**20:.1f} MiB", f"give it in parts of at most {texts.MOST_BYTES // 2**20} MiB"
-        )
+        raise BadInput(f"the text has {size(len(raw))}", f"give it in parts of at most {size(texts.MOST_BYTES)}")
     return texts.decode(raw)
 
 

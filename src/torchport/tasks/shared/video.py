@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from ...errors import BadInput, MissingDependency, first_line
+from ...figures import size
 from . import pictures
 from .picture_items import SUFFIXES as PICTURES
 
@@ -103,8 +104,8 @@ class Clip:
         for entry in sorted(entries, key=lambda one: natural(one.filename)):
             if entry.file_size > _MOST_BYTES:
                 raise BadInput(
-                    f"{entry.filename} unpacks to {entry.file_size / 1e6:.0f} MB",
-                    f"a frame may have {_MOST_BYTES / 1e6:.0f} MB at most",
+                    f"{entry.filename} unpacks to {size(entry.file_size)}",
+                    f"a frame may have {size(_MOST_BYTES)} at most",
                 )
             try:
                 frame = pictures.decode(archive.read(entry))
