@@ -168,6 +168,16 @@ def test_each_failure_is_a_row_and_the_others_go_on(tmp_path: Path) -> None:
     }.items():
         assert says in (found[name].reason or ""), (name, found[name].reason)
     assert found["liar"].parity is not None and found["liar"].parity.stage == "model"
+    assert {name: row.failed_at for name, row in found.items() if row.failed_at} == {
+        "liar": "mismatch",
+        "nonumber": "mismatch",
+        "failsexport": "export",
+        "failsopen": "open",
+        "failsrun": "run",
+        "crashexport": "export",
+        "crashopen": "run",
+        "crashrun": "run",
+    }
     with Bundle(tmp_path / "net.tport") as bundle:
         assert [v.id for v in bundle.manifest.variants] == ["fake-fp32"]
         assert len(bundle.manifest.evidence.candidates) == len(names)

@@ -1,42 +1,65 @@
-"""Every target of the table, on every toy, through every check."""
+"""Every target of the table, on every toy, through every check; and at every precision that it offers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 
 import pytest
 
 from torchport.errors import MissingDependency, UnsupportedByTarget
 from torchport.targets import targets
-from torchport.testing import Case, expected_failure, required, target_checks
+from torchport.testing import Case, RunsElsewhere, expected_failure, required, target_checks
+from torchport.types import PLAIN
 
 pytest.importorskip("torch")
 from torchport.testing.toys import TOYS
 
+PRECISE = ("mlp", "sequence")
+"""Toys for what a target offers beside fp32: both have products to quantise."""
 
-@pytest.fixture(scope="module", params=targets.names())
-def target_name(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
+SHORT = {"onnx": ("mlp",), "openvino": ("mlp",)}
+"""Targets whose other precisions `make test` tries, with the toys; `make long` tries all."""
+
+SHORT_PRECISIONS = ("bf16", "fp16", "int8_static", "int8_dynamic", "int8_weights", "int4_weights")
+
+
+def cases() -> Iterator[object]:
+    for name in targets.names():
+        for toy in TOYS:
+            yield pytest.param((name, toy, PLAIN), id=f"{name}-{toy}")
+        try:
+            offered = targets.get(name).precisions
+        except MissingDependency:
+            continue
+        for precision in offered:
+            for toy in PRECISE if precision != PLAIN else ():
+                short = toy in SHORT.get(name, ()) and precision in SHORT_PRECISIONS
+                marks = () if short else (pytest.mark.long,)
+                yield pytest.param((name, toy, precision), id=f"{name}-{toy}-{precision}", marks=marks)
+
+
+@cache
+def state_of(name: str) -> str | None:
+    """Why a target cannot be tried here."""
     try:
         state = targets.get(name).available(build=True)
-        reason = state.reason if state.status != "ok" else None
     except MissingDependency as exc:
-        reason = exc.message
-    if reason:
+        return exc.message
+    return state.reason if state.status != "ok" else None
+
+
+@pytest.fixture(scope="module", params=cases())
+def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Case:
+    name, toy, precision = request.param
+    if reason := state_of(name):
         (pytest.fail if required(name) else pytest.skip)(f"{name}: {reason}")
-    return name
-
-
-@pytest.fixture(scope="module", params=TOYS)
-def case(request: pytest.FixtureRequest, target_name: str, tmp_path_factory: pytest.TempPathFactory) -> Case:
-    return Case(
-        targets.get(target_name), TOYS[request.param], tmp_path_factory.mktemp(f"{target_name}-{request.param}")
-    )
+    return Case(targets.get(name), TOYS[toy], tmp_path_factory.mktemp(f"{name}-{toy}"), precision)
 
 
 @pytest.mark.parametrize("check", target_checks(), ids=lambda check: check.__name__)
 def test_conformance(case: Case, check: Callable[[Case], None], request: pytest.FixtureRequest) -> None:
-    reason = expected_failure(case.target, check.__name__, case.toy.name)
+    reason = expected_failure(case.target, check.__name__, case.toy.name, case.precision)
     if reason:
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True))
     try:
@@ -45,3 +68,5 @@ def test_conformance(case: Case, check: Callable[[Case], None], request: pytest.
         if check.__name__ == "check_export":
             raise
         pytest.skip(f"{case.target.name} declines {case.toy.name}: {exc.message}")
+    except RunsElsewhere as exc:
+        pytest.skip(exc.message)

@@ -6,8 +6,18 @@ the conformance suite of targets.
 
 from __future__ import annotations
 
-from .conformance import Case, expected_failure, required, target_checks
+from .case import Case, RunsElsewhere
+from .conformance import expected_failure, required, target_checks
 from .fake import FakeTarget, fake_program
 from .timing import millisecond
 
-__all__ = ["Case", "FakeTarget", "expected_failure", "fake_program", "millisecond", "required", "target_checks"]
+__all__ = [
+    "Case",
+    "FakeTarget",
+    "RunsElsewhere",
+    "expected_failure",
+    "fake_program",
+    "millisecond",
+    "required",
+    "target_checks",
+]

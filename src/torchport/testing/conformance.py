@@ -2,6 +2,8 @@
 
 A check raises AssertionError. `UnsupportedByTarget` from the export means that the target declines the toy: only
 `check_export` fails on it, so a target that declines must say so in its `xfail`, by `check_export[TOY]`.
+`RunsElsewhere` means that the artefact was made here and runs on other machines: there is nothing to check but what
+does not run it. `Case(target, toy, folder, precision)` checks what the target offers beside fp32.
 """
 
 from __future__ import annotations
@@ -12,102 +14,18 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
-from ..errors import BadInput, TorchportError
-from ..targets import targets
-from ..targets.base import Arrays, ExportOptions, Target
-from ..targets.shared.runner import Runner
+from ..errors import BadInput, RunError, TorchportError, UnsupportedByTarget
+from ..targets.base import Target
+from ..types import PLAIN, BuiltFor
+from .case import Case, RunsElsewhere
 
-if TYPE_CHECKING:
-    from ..frontend.program import Program
-    from ..types import Artifact
-    from .toys import Toy
-
-__all__ = ["Case", "expected_failure", "required", "target_checks"]
-
-PRECISION = "fp32"
-
-
-@dataclass
-class Case:
-    """One target with one toy; the program and the artefact are made when first asked for, and shared by the checks.
-
-    Attributes:
-        target: what is checked.
-        toy: the model, from `torchport.testing.toys.TOYS`.
-        root: an empty folder for the artefacts.
-    """
-
-    target: Target
-    toy: Toy
-    root: Path
-    _artifact: Artifact | TorchportError | None = field(default=None, repr=False)
-
-    @cached_property
-    def program(self) -> Program:
-        """The captured toy."""
-        return self.toy.program()
-
-    @cached_property
-    def folder(self) -> Path:
-        """Where the artefact lies: a name with a space and letters beyond ASCII."""
-        return self.root / "ein Gerät 模型"
-
-    @property
-    def artifact(self) -> Artifact:
-        """The artefact; an export that failed raises the same error on every access."""
-        if self._artifact is None:
-            try:
-                self._artifact = self.export(self.folder, self.program)
-            except TorchportError as exc:
-                self._artifact = exc
-        if isinstance(self._artifact, TorchportError):
-            raise self._artifact
-        return self._artifact
-
-    def export(self, folder: Path, program: Program) -> Artifact:
-        """Export into a new folder."""
-        folder.mkdir(parents=True)
-        needed = self.target.needs(PRECISION)
-        parent = None
-        if needed is not None:
-            (folder / "parent").mkdir()
-            parent = targets.get(needed[0]).export(program, folder / "parent", ExportOptions(precision=needed[1]))
-        artifact = self.target.export(program, folder, ExportOptions(precision=PRECISION), parent)
-        shutil.rmtree(folder / "parent", ignore_errors=True)
-        return artifact
-
-    def open(self, folder: Path | None = None) -> Runner:
-        """Open the artefact with one thread, where it was made or from a copy."""
-        return self.target.open(self.artifact, folder or self.folder, self.toy.signature, threads=1)
-
-    @cached_property
-    def runner(self) -> Runner:
-        """An opened runner that the checks share; it stays open."""
-        return self.open()
-
-    def assert_right(self, runner: Runner, feed: Arrays) -> None:
-        """The answer to a feed is the toy's own, within the target's tolerance."""
-        self.assert_equal(runner.run(feed), self.toy.expected(feed))
-
-    def assert_equal(self, got: Arrays, wanted: Arrays) -> None:
-        """Two answers agree: `max|a - b| / max|b|` within the target's tolerance, integers and booleans exactly."""
-        tolerance = self.target.tolerance(PRECISION)
-        assert tolerance is not None, f"{self.target.name} states no tolerance for {PRECISION}"
-        assert list(got) == list(wanted)
-        for name, right in wanted.items():
-            assert got[name].shape == right.shape, f"'{name}' is {got[name].shape}, not {right.shape}"
-            if right.dtype.kind != "f":
-                assert np.array_equal(got[name], right), f"'{name}' differs"
-                continue
-            worst = float(np.abs(got[name] - right).max(initial=0) / max(np.abs(right).max(initial=0), 1e-30))
-            assert worst <= tolerance, f"'{name}' is off by {worst:.1e} of the greatest value, allowed {tolerance:.0e}"
+__all__ = ["Case", "RunsElsewhere", "expected_failure", "required", "target_checks"]
 
 
 def check_export(case: Case) -> None:
@@ -117,7 +35,51 @@ def check_export(case: Case) -> None:
     assert sorted(graph.files) == sorted(path.relative_to(case.folder).as_posix() for path in _files(case.folder))
     assert set(graph.io) == {spec.name for spec in (*case.toy.signature.inputs, *case.toy.signature.outputs)}
     assert case.artifact.target == case.target.name
-    assert case.artifact.precision == PRECISION
+    assert (case.artifact.precision, graph.precision) == (case.precision, case.precision)
+    assert case.artifact.declined == {}
+
+
+def check_declined(case: Case) -> None:
+    """A graph that the target cannot express is left out with the reason, where the host answers for it, and fails the
+    export where nobody does.
+    """
+    from .toys import TOYS
+
+    program = case.program if case.artifact else None
+    if program is None or case.toy is not next(iter(TOYS.values())) or case.precision != PLAIN:
+        return
+    for toy in [TOYS[name] for name in TOYS if f"check_export[{name}]" in case.target.xfail]:
+        aside = replace(toy.program().graphs["model"], name="aside")
+        both = replace(program, graphs={**program.graphs, "aside": aside})
+        place = case.root / f"beside {toy.name}"
+        made = case.export(place, replace(both, optional=("aside",)))
+        assert set(made.graphs) == {"model"}
+        assert made.declined["aside"]
+        for refused in (
+            lambda made=made, toy=toy, place=place: case.target.open(made, place, toy.signature, "aside"),
+            lambda both=both, toy=toy: case.export(case.root / f"with {toy.name}", both),
+        ):
+            assert _declines(refused), f"{toy.name} was declined, and then taken"
+
+
+def _declines(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except UnsupportedByTarget:
+        return True
+    return False
+
+
+def check_elsewhere(case: Case) -> None:
+    """An artefact for other machines says which, and is refused here before its file is loaded."""
+    made, why = case.artifact, case.target.fits(case.artifact)
+    impossible = msgspec.structs.replace(made, built_for=BuiltFor(instruction_sets=("no_such_instruction",)))
+    for one in [impossible, *([made] if why else [])]:
+        try:
+            case.target.open(one, case.folder, case.toy.signature)
+        except RunError:
+            continue
+        raise AssertionError(f"opened what was built for {one.built_for}")
 
 
 def check_names_and_dtypes(case: Case) -> None:
@@ -203,7 +165,7 @@ def check_bad_input(case: Case) -> None:
 def check_deterministic(case: Case) -> None:
     """A second capture and export into another folder gives the same files."""
     again = case.root / "again"
-    second = case.export(again, case.toy.program())
+    second = case.export(again, case.captured())
     assert second == case.artifact
     for first in _files(case.folder):
         name = first.relative_to(case.folder)
@@ -231,7 +193,7 @@ def check_used(case: Case) -> None:
     assert used.library
     assert used.version
     assert used.provider
-    assert used.precision == PRECISION
+    assert used.precision == PLAIN if case.precision == PLAIN else used.precision
     assert used.threads in (1, None)
 
 
@@ -266,6 +228,8 @@ def target_checks() -> list[Callable[[Case], None]]:
     """Every check, the cheap explanations first."""
     return [
         check_export,
+        check_declined,
+        check_elsewhere,
         check_names_and_dtypes,
         check_parity,
         check_batch,
@@ -281,9 +245,15 @@ def target_checks() -> list[Callable[[Case], None]]:
     ]
 
 
-def expected_failure(target: Target, check: str, toy: str) -> str | None:
-    """Why the target says that a check fails, for this toy (`check_parity[conv]`) or for all (`check_parity`)."""
-    return target.xfail.get(f"{check}[{toy}]", target.xfail.get(check))
+def expected_failure(target: Target, check: str, toy: str, precision: str = PLAIN) -> str | None:
+    """Why the target says that a check fails: for this toy and precision (`check_parity[conv-int8_static]`), for this
+    toy (`check_parity[conv]`), for this precision (`check_parity[int8_static]`), or for all (`check_parity`).
+    """
+    names = ([f"{check}[{toy}-{precision}]"] if precision != PLAIN else []) + [
+        f"{check}[{toy}]",
+        f"{check}[{precision}]",
+    ]
+    return next((target.xfail[name] for name in [*names, check] if name in target.xfail), None)
 
 
 def required(name: str) -> bool:
