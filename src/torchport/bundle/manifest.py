@@ -162,7 +162,8 @@ class _Version(msgspec.Struct):
 
 def encode(manifest: Manifest) -> bytes:
     """The manifest as indented JSON, stable for equal manifests."""
-    return msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=1) + b"\n"
+    plain = msgspec.to_builtins(manifest, str_keys=True)  # an ordered JSON object takes no numbers as keys
+    return msgspec.json.format(msgspec.json.encode(plain, order="deterministic"), indent=1) + b"\n"
 
 
 def decode(raw: bytes, where: str) -> Manifest:
@@ -202,11 +203,11 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
 def _older(raw: bytes) -> Manifest:
     """A manifest whose steps still have `state`, which no task ever filled and nothing carried."""
     found = msgspec.json.decode(raw)
-    steps = found.get("steps") if isinstance(found, dict) else None
-    for step in steps if isinstance(steps, list) else ():
-        if isinstance(step, dict) and step.pop("state", {}) != {}:
+    records = found.get("steps") if isinstance(found, dict) else None
+    for record in records if isinstance(records, list) else ():
+        if isinstance(record, dict) and record.pop("state", {}) != {}:
             raise ValueError("a step carries a state from call to call, which no task does")
-    return msgspec.convert(found, Manifest)
+    return msgspec.convert(found, Manifest, str_keys=True)
 
 
 def _said(exc: BaseException) -> str:

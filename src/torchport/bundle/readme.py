@@ -5,6 +5,7 @@ the manifest.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable
 
 from ..errors import TorchportError, UsageError
 from ..figures import interval, percent
@@ -26,7 +27,7 @@ def text(manifest: Manifest) -> str:
         f"```\npip install {_install(manifest)}\ntorchport predict {shlex.quote(f'{manifest.name}.tport')} "
         "YOUR_INPUT\n```",
         *_programs(manifest),
-        "## The chain\n\n" + "\n".join(f"{i}. {line}" for i, line in enumerate(map(_step, manifest.steps), 1)),
+        "## The chain\n\n" + _numbered(map(_step, manifest.steps)),
         "## Graphs\n\n" + "\n\n".join(_graph(name, signature) for name, signature in manifest.graphs.items()),
         "## Variants\n\n| id | target | recipe | runs on |\n|---|---|---|---|\n"
         + "\n".join(
@@ -97,6 +98,10 @@ def _apart(manifest: Manifest) -> list[str]:
         if not variant.verified:
             lines.append(f"- `{variant.id}` was made on another machine than it runs on, and is not verified.")
     return ["\n".join(lines)] if lines else []
+
+
+def _numbered(lines: Iterable[str]) -> str:
+    return "\n".join(f"{i}. {line}" for i, line in enumerate(lines, 1))
 
 
 def _step(step: Step) -> str:

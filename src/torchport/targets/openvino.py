@@ -36,7 +36,7 @@ MOST_FEEDS = 128
 """Calibration feeds that 4-bit weights are fitted to: nncf's own default."""
 _INTEGERS = ("int8_weights", "int8_static", "int8_dynamic", "int4_weights", "int4_awq", "int4_gptq")
 _LAYER_NAME = re.compile(r'(?<=<layer )(id="\d+" name=")([^"]*)(?=")')
-_COUNTER = re.compile(r"_\d+$")
+_COUNTER = re.compile(r"_\d+(?=$|/|_compressed)")
 
 
 class OpenVinoRunner(Runner):

@@ -114,9 +114,19 @@ class Case:
         """An opened runner that the checks share; it stays open."""
         return self.open()
 
+    @cached_property
+    def _reference(self) -> Runner:
+        from ..targets.eager import ModuleRunner
+
+        return ModuleRunner(self.program.graphs["model"], threads=1)
+
+    def expected(self, feed: Arrays) -> Arrays:
+        """The right answer: the toy's own, or that of the program that a recipe made of it."""
+        return self.toy.expected(feed) if self.precision == PLAIN else self._reference.run(feed)
+
     def assert_right(self, runner: Runner, feed: Arrays) -> None:
-        """The answer to a feed is the toy's own, within what the precision allows."""
-        self.assert_equal(runner.run(feed), self.toy.expected(feed))
+        """The answer to a feed is the right one, within what the precision allows."""
+        self.assert_equal(runner.run(feed), self.expected(feed))
 
     def assert_equal(self, got: Arrays, wanted: Arrays) -> None:
         """Two answers agree: `max|a - b| / max|b|` within the target's tolerance, or where it states none, because it

@@ -110,7 +110,7 @@ def check_batch(case: Case) -> None:
     together = case.runner.run(feed)
     singles = [case.runner.run({name: array[i : i + 1] for name, array in feed.items()}) for i in range(4)]
     case.assert_equal(together, {name: np.concatenate([single[name] for single in singles]) for name in together})
-    case.assert_equal(together, case.toy.expected(feed))
+    case.assert_equal(together, case.expected(feed))
 
 
 def check_other_sizes(case: Case) -> None:
@@ -221,7 +221,7 @@ def check_threads(case: Case) -> None:
     for number, answer in enumerate(together):
         case.assert_equal(answer, alone[number % 4])
     for answer, feed in zip(alone, feeds, strict=True):
-        case.assert_equal(answer, case.toy.expected(feed))
+        case.assert_equal(answer, case.expected(feed))
 
 
 def target_checks() -> list[Callable[[Case], None]]:
