@@ -18,10 +18,8 @@ from torchport.testing.toys import TOYS
 PRECISE = ("mlp", "sequence")
 """Toys for what a target offers beside fp32: both have products to quantise."""
 
-SHORT = {"onnx": ("mlp",), "openvino": ("mlp",)}
-"""Targets whose other precisions `make test` tries, with the toys; `make long` tries all."""
-
-SHORT_PRECISIONS = ("bf16", "fp16", "int8_static", "int8_dynamic", "int8_weights", "int4_weights")
+SHORT = {"onnx": ("int8_dynamic", "int8_static", "int4_weights"), "openvino": ("bf16", "int8_dynamic")}
+"""Other precisions that `make test` tries, with the first toy, one a way of making them; `make long` tries all."""
 
 
 def cases() -> Iterator[object]:
@@ -34,7 +32,7 @@ def cases() -> Iterator[object]:
             continue
         for precision in offered:
             for toy in PRECISE if precision != PLAIN else ():
-                short = toy in SHORT.get(name, ()) and precision in SHORT_PRECISIONS
+                short = toy == PRECISE[0] and precision in SHORT.get(name, ())
                 marks = () if short else (pytest.mark.long,)
                 yield pytest.param((name, toy, precision), id=f"{name}-{toy}-{precision}", marks=marks)
 
