@@ -54,14 +54,14 @@ class Case:
         if self.precision == PLAIN:
             return program
         from ..compress import parse, recipes
-        from ..compress.base import Workshop
+        from ..compress.base import RecipeContext
 
         def recipe_of(precision: str) -> str:
             found = [name for name in recipes.names() if recipes.get(name).precision == precision]
             return precision if precision in found else found[0]
 
         chain = parse("+".join(map(recipe_of, self.precision.split("+"))))
-        return chain.apply(program, Workshop(program, {"model": self.feeds}), {})
+        return chain.apply(program, RecipeContext(program, {"model": self.feeds}), {})
 
     @cached_property
     def program(self) -> Program:
