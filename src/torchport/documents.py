@@ -323,9 +323,11 @@ def kinds() -> dict[str, type[Value]]:
     from .bundle import Manifest
     from .deployment.export import ExportDocument
     from .verification import Verdict
+    from .verification.diverging import DebugDocument
 
     return {
         "completion": CompletionDocument,
+        "debug": DebugDocument,
         "deploy": ChoiceDocument,
         "diff": DiffDocument,
         "doctor": Findings,

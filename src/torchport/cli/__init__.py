@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 VERBS = {
     "bench": "time every variant of a Bundle here",
     "completion": "a script that lets your shell complete commands",
+    "debug": "the first layer of a variant that leaves the reference",
     "demo": "deploy a real image classifier and name what is in a photo",
     "deploy": "from a trained model to a chosen, verified Bundle",
     "diff": "compare an old Bundle with a new one, as a gate",

@@ -24,11 +24,13 @@ from ..feed import Arrays, Feed, check_feed, is_batched
 from ..system import machine
 from ..system.disk import FULL, full
 from ..types import IMPORTS, PLAIN, Artifact, BuiltFor, GraphFile, Signature, TensorIO
+from .shared.part import Part
 from .shared.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..frontend.layers import Layer
     from ..frontend.program import GraphProgram, Program
 
 __all__ = [
@@ -265,6 +267,28 @@ class Target(abc.ABC):
         """A hash that one file of two exports of the same program shares: of its bytes, unless the format forbids."""
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def layers(self, graph: GraphFile, folder: Path, feed: Arrays) -> list[Layer] | None:
+        """The value of every operator of a graph for one feed; None where the runtime hands out none of them.
+
+        Args:
+            graph: of an artefact that lies in `folder`.
+            feed: arrays by the artefact's own names, in its own dtypes.
+        """
+        return None
+
+    def part(self, entry: Path, inputs: Sequence[str], output: str, folder: Path) -> Part | None:
+        """Write what makes one inner value of a graph into a folder, as small as can be.
+
+        Args:
+            entry: the graph's file.
+            inputs: names of inner values that the part may read in place of the graph's inputs.
+            output: name of the value.
+
+        Returns:
+            None where this runtime hands out no inner values.
+        """
+        return None
 
     def open(
         self,

@@ -22,12 +22,14 @@ from ..system.noise import LEAF_SPEC, quiet
 from ..types import Signature, TensorIO, Used
 from .base import GROUP, Arrays, ExportOptions, Target, plain_io
 from .shared.onnx_quantisers import QUANTISERS, matmuls, strip
+from .shared.part import Part
 from .shared.runner import Runner
 
 if TYPE_CHECKING:
     import onnx
     import onnxruntime
 
+    from ..frontend.layers import Layer
     from ..frontend.program import GraphProgram
     from ..types import GraphFile
 
@@ -168,6 +170,18 @@ class Onnx(Target):
         """Integer weights of a float product are unpacked once, as the session opens: left alone they are unpacked at
         every call (EfficientNet-Lite0: 50 ms where it takes 11)."""
         return {"session.disable_quant_qdq": "1"} if precision == "int8_weights" else {}
+
+    def layers(self, graph: GraphFile, folder: Path, feed: Arrays) -> list[Layer] | None:
+        """Every value, from a session that hands all of them out."""
+        from .shared.onnx_layers import layers
+
+        return layers(folder / graph.entry, feed)
+
+    def part(self, entry: Path, inputs: Sequence[str], output: str, folder: Path) -> Part | None:
+        """The operators between the given values and the output."""
+        from .shared.onnx_layers import part
+
+        return part(entry, inputs, output, folder)
 
     def _export(
         self,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +21,13 @@ from ..system import cache, machine
 from ..system.noise import LEAF_SPEC, quiet
 from ..types import TensorIO, Used
 from .base import GROUP, Arrays, ExportOptions, Target, plain_io
+from .shared.part import Part
 from .shared.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..frontend.layers import Layer
     from ..frontend.program import GraphProgram
     from ..types import GraphFile
 
@@ -37,6 +40,26 @@ MOST_FEEDS = 128
 _INTEGERS = ("int8_weights", "int8_static", "int8_dynamic", "int4_weights", "int4_awq", "int4_gptq")
 _LAYER_NAME = re.compile(r'(?<=<layer )(id="\d+" name=")([^"]*)(?=")')
 _COUNTER = re.compile(r"_\d+(?=$|/|_compressed)")
+
+
+_SCRIPT = '''\
+"""Shows the divergence with OpenVINO alone: pip install openvino safetensors."""
+
+import numpy as np
+import openvino as ov
+from safetensors.numpy import load_file
+
+core = ov.Core()
+model = core.read_model("part.xml")
+layer = next(one for one in model.get_ops() if one.get_friendly_name() == "{output}")
+model.add_outputs([layer.output(0)])
+place = [one.input_value(0).get_node().get_friendly_name() for one in model.get_results()].index("{output}")
+compiled = core.compile_model(model, "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})
+feed = load_file("inputs.safetensors")
+got = compiled([feed[name] for name in {names}])[place]
+wanted = load_file("expected.safetensors")["expected"].reshape(got.shape)
+print("distance from the reference:", np.linalg.norm(got - wanted) / np.linalg.norm(wanted))
+'''
 
 
 class OpenVinoRunner(Runner):
@@ -150,6 +173,48 @@ class OpenVino(Target):
         """
         floats = {"INFERENCE_PRECISION_HINT": "bf16"} if precision.endswith("bf16") else {}
         return floats | ({"DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"} if precision.startswith("int8_weights") else {})
+
+    def layers(self, graph: GraphFile, folder: Path, feed: Arrays) -> list[Layer] | None:
+        """Every value, from a model compiled with all of them as outputs."""
+        import openvino as ov
+
+        from ..frontend.layers import Layer as Inside
+
+        core = ov.Core()
+        model = core.read_model(folder / graph.entry)
+        made = [
+            node
+            for node in model.get_ordered_ops()
+            if node.get_type_name() not in ("Parameter", "Constant", "Result") and node.get_output_size() == 1
+        ]
+        model.add_outputs([node.output(0) for node in made])
+        compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        request = compiled.create_infer_request()
+        request.infer(dict(enumerate(feed.values())), share_inputs=True)
+        # what is an output already is not made one again
+        numbers = {one.input_value(0).get_node().get_friendly_name(): i for i, one in enumerate(model.get_results())}
+        return [
+            Inside(
+                name=node.get_friendly_name(),
+                op=node.get_type_name(),
+                inputs=tuple(
+                    source.get_friendly_name()
+                    for source in (one.get_node() for one in node.input_values())
+                    if source.get_type_name() != "Constant"
+                ),
+                value=request.get_output_tensor(numbers[node.get_friendly_name()]).data.copy(),
+            )
+            for node in made
+        ]
+
+    def part(self, entry: Path, inputs: Sequence[str], output: str, folder: Path) -> Part | None:
+        """The whole model, of which the script asks for one value."""
+        import openvino as ov
+
+        for path in (entry, entry.with_suffix(".bin")):
+            shutil.copyfile(path, folder / f"part{path.suffix}")
+        names = tuple(one.get_any_name() for one in ov.Core().read_model(entry).inputs)
+        return Part(names, _SCRIPT.format(output=output, names=list(names)))
 
     def _export(
         self,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..types import GraphFile, TensorIO
-from .base import ExportOptions, Target, plain_io
+from .base import Arrays, ExportOptions, Target, plain_io
 from .eager import TorchRunner
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from ..frontend.layers import Layer
     from ..frontend.program import GraphProgram
 
 
@@ -40,6 +41,13 @@ class Pt2(Target):
     def load_library(self) -> None:
         """torch, and what it imports to read a `.pt2`."""
         importlib.import_module("torch._export.serde.serialize")
+
+    def layers(self, graph: GraphFile, folder: Path, feed: Arrays) -> list[Layer] | None:
+        """Every value, operator by operator."""
+        from ..frontend.layers import layers_of
+        from ..frontend.safe import load_exported
+
+        return layers_of(load_exported(folder / graph.entry), feed)
 
     def _export(
         self,

@@ -1,0 +1,309 @@
+"""`torchport debug`: the first layer of a variant whose value leaves the reference, and a folder that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..bundle import Bundle, Variant, trust
+from ..errors import MissingDependency, TorchportError, UsageError
+from ..system import isolate
+from ..targets import Target, targets
+from ..tasks import Plan
+from ..types import PLAIN, GraphFile, Signature
+from ..verification.check import golden_of, plan_of
+from ..verification.diverging import COARSE, Cause, DebugDocument, Diverging, distance, diverging
+from ..verification.traces import Trace
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+    from ..frontend.layers import Layer
+
+_NOISE = 1e-6
+"""Share of each number of the feed that the stability of the model is tried with."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One graph of a variant with what the reference fed it and answered."""
+
+    graph: str
+    feed: Mapping[str, np.ndarray]
+    wanted: Mapping[str, np.ndarray]
+
+
+def debug(
+    bundle: Bundle,
+    *,
+    variant: str | None = None,
+    item: int = 0,
+    trusted: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+) -> tuple[DebugDocument, Found | None]:
+    """Find where a variant leaves the reference, on one of the Bundle's golden items.
+
+    Args:
+        variant: its id; None takes the chosen one.
+        item: number of the golden item, from 0.
+
+    Returns:
+        What was found; and what reproduces it, where a layer was named.
+
+    Raises:
+        UsageError: there is no such variant or item, or the Bundle keeps no golden vectors or no reference.
+        MissingDependency: PyTorch or the variant's runtime is not installed.
+    """
+    row = _variant(bundle, variant)
+    target = targets.need(row.artifact.target)
+    trust.require(bundle, target, row.id, trusted)
+    traces = golden_of(bundle)
+    if not 0 <= item < len(traces):
+        raise UsageError(
+            f"there is no golden item {item}: the Bundle keeps {len(traces)}",
+            "deploy with --golden to keep some" if not traces else f"give a number from 0 to {len(traces) - 1}",
+        )
+    plan, trace = plan_of(bundle), traces[item]
+    folder = bundle.variant_folder(row, row.artifact.graphs)
+    for stage in stages(plan, trace, row):
+        tell(stage.graph)
+        far, why = isolate.call(_distance, target, row, folder, plan, stage, what=f"{row.id}, graph {stage.graph}")
+        if far <= _allowed(target, row, stage.graph):
+            continue
+        program = _reference(bundle, stage.graph)
+        if program is None or (not np.isfinite(far) and why):
+            return _whole_graph(plan, row, trace, stage, far, why), None
+        return _layer(target, row, folder, plan, trace, stage, program)
+    return (
+        DebugDocument(
+            variant=row.id,
+            item=trace.name,
+            cause="none",
+            said=f"{row.id} answers {trace.name} like the reference in every graph",
+        ),
+        None,
+    )
+
+
+def stages(plan: Plan, trace: Trace, variant: Variant) -> list[Stage]:
+    """The variant's graphs in the order of the chain, each with what the reference fed it and answered."""
+    found = [
+        Stage(str(step.graph), feed, plan.outputs(str(step.graph), trace.graph))
+        for step, feed in plan.fed(trace.graph, variant.artifact.graphs)
+    ]
+    driven = [Stage(call.graph, call.feed, call.outputs) for call in trace.calls]
+    return found + [one for one in driven if one.graph in variant.artifact.graphs]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What reproduces a divergence: the artefact's graph, its feed, and the layers on both sides."""
+
+    target: Target
+    entry: Path
+    feed: Mapping[str, np.ndarray]
+    given: Mapping[str, np.ndarray]
+    wanted: np.ndarray
+    where: Diverging
+
+
+def _variant(bundle: Bundle, wanted: str | None) -> Variant:
+    known = {one.id: one for one in bundle.manifest.variants}
+    name = wanted or bundle.manifest.chosen
+    if name not in known:
+        raise UsageError(f"there is no variant '{name}'", f"the Bundle has {', '.join(known)}")
+    return known[name]
+
+
+def _allowed(target: Target, variant: Variant, graph: str) -> float:
+    """Greatest distance of two values of a graph that are called equal."""
+    precision = variant.artifact.graphs[graph].precision or variant.artifact.precision
+    return target.tolerance(precision) or COARSE
+
+
+def _distance(target: Target, variant: Variant, folder: Path, plan: Plan, stage: Stage) -> tuple[float, str]:
+    """How far a graph's outputs are from the reference's, and what the runtime failed with."""
+    signature = plan.signatures[stage.graph]
+    try:
+        with target.open(variant.artifact, folder, signature, stage.graph) as runner:
+            answered = runner.run(dict(stage.feed))
+    except TorchportError as exc:
+        return float("inf"), str(exc)
+    return max(
+        (distance(answered[name], wanted) for name, wanted in stage.wanted.items() if name in answered), default=0.0
+    ), ""
+
+
+def _reference(bundle: Bundle, graph: str) -> ExportedProgram | None:
+    artifact = bundle.manifest.reference
+    if artifact is None or graph not in artifact.graphs or not artifact.graphs[graph].entry.endswith(".pt2"):
+        return None
+    try:
+        from ..frontend.safe import load_exported
+    except ImportError as exc:
+        raise MissingDependency(f"the reference is run by PyTorch: {exc}", "pip install 'torchport[build]'") from exc
+    return load_exported(bundle.reference_folder() / artifact.graphs[graph].entry)
+
+
+def _whole_graph(plan: Plan, variant: Variant, trace: Trace, stage: Stage, far: float, why: str) -> DebugDocument:
+    order = list(variant.artifact.graphs)
+    step = plan.step_of(stage.graph)
+    before = stage.graph != plan.main and plan.main in order and _precedes(plan, stage.graph)
+    cause: Cause = "graph" if step is None or stage.graph == plan.main else (
+        "preprocessing" if before else "postprocessing"
+    )  # fmt: skip
+    said = f"graph '{stage.graph}' of {variant.id} fails: {why}" if why else (
+        f"graph '{stage.graph}' of {variant.id} is {far:.2g} from the reference on the reference's own input: "
+        f"the {cause} differs, not the model"
+    )  # fmt: skip
+    return DebugDocument(
+        variant=variant.id, item=trace.name, cause=cause, said=said, graph=stage.graph, after=_finite(far)
+    )
+
+
+def _precedes(plan: Plan, graph: str) -> bool:
+    names = [step.graph for step in plan.graph_steps]
+    return plan.main not in names or names.index(graph) < names.index(plan.main)
+
+
+def _layer(
+    target: Target,
+    variant: Variant,
+    folder: Path,
+    plan: Plan,
+    trace: Trace,
+    stage: Stage,
+    program: ExportedProgram,
+) -> tuple[DebugDocument, Found | None]:
+    from ..frontend.layers import layers_of
+
+    signature = plan.signatures[stage.graph]
+    feed = {spec.name: np.asarray(stage.feed[spec.name]) for spec in signature.inputs}
+    reference = layers_of(program, feed)
+    file = variant.artifact.graphs[stage.graph]
+    native = _native(feed, signature, file)
+    artefact = target.layers(file, folder, native)
+    if artefact is None:
+        where = _by_parts(target, program, reference, feed)
+    else:
+        where = diverging(reference, artefact, native, _allowed(target, variant, stage.graph))
+    if where is None:
+        far = f"graph '{stage.graph}' of {variant.id} differs, and none of its layers does: "
+        why = "each part exported anew answers right: the file was changed, or its runtime treats the whole otherwise"
+        return DebugDocument(
+            variant=variant.id, item=trace.name, cause="graph", said=far + why, graph=stage.graph
+        ), None
+    noise = _noise(program, feed, where)
+    layer, other = where.layer, where.reference
+    unstable = noise is not None and noise >= where.after / 3
+    shown = _weighted(layer, reference) or other or layer
+    module, place = shown.module, shown.place
+    named = f"{layer.op} '{layer.name}'" + (f" in module {module}" if module else "") + (f", {place}" if place else "")
+    said = (
+        f"{variant.id} leaves the reference at {named}: what it reads is {where.before:.1g} off, what it makes "
+        f"{where.after:.2g}"
+    )
+    if unstable:
+        said += f"; the reference itself moves by {noise:.2g} there where its input changes by a millionth"
+    document = DebugDocument(
+        variant=variant.id,
+        item=trace.name,
+        cause="unstable model" if unstable else "layer",
+        said=said,
+        graph=stage.graph,
+        layer=layer.name,
+        op=layer.op,
+        module=module or None,
+        place=place or None,
+        reference=other.name if other else None,
+        before=where.before,
+        after=_finite(where.after),
+        noise=noise,
+        depth=where.depth,
+    )
+    values = {one.name: one.value for one in artefact or ()} | native
+    given = {name: values[name] for name in layer.inputs if name in values}
+    wanted = other.value if other is not None else layer.value
+    found = Found(target, folder / file.entry, native, given, wanted, where)
+    return document, found
+
+
+def _weighted(layer: Layer, reference: Sequence[Layer]) -> Layer | None:
+    """The reference's operator whose weights an operator of the artefact has: the one that others were folded into."""
+    owners = {name.rpartition(".")[0] for name in layer.weights} - {""}
+    return next((one for one in reference if one.module in owners), None)
+
+
+def _native(feed: Mapping[str, np.ndarray], signature: Signature, file: GraphFile) -> dict[str, np.ndarray]:
+    made = {}
+    for spec in signature.inputs:
+        io = file.io[spec.name]
+        array = np.asarray(feed[spec.name]).astype(io.dtype)
+        made[io.name] = np.ascontiguousarray(array.transpose(io.layout) if io.layout else array)
+    return made
+
+
+def _by_parts(
+    target: Target, program: ExportedProgram, reference: Sequence[Layer], feed: Mapping[str, np.ndarray]
+) -> Diverging | None:
+    """The first operator up to which the program, exported anew, is wrong: halved again and again, for runtimes that
+    hand out no inner values.
+    """
+    tried: dict[int, float] = {}
+    allowed = target.tolerance(PLAIN) or COARSE
+    counted = [number for number, layer in enumerate(reference) if layer.value.dtype.kind == "f" and layer.value.size]
+
+    def far(place: int) -> float:
+        if place not in tried:
+            tried[place] = isolate.call(_part, target, program, reference[counted[place]], feed, what="a part")
+        return tried[place]
+
+    low, high = -1, len(counted) - 1
+    if far(high) <= allowed:
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if far(middle) <= allowed else (low, middle)
+    layer = reference[counted[high]]
+    depth = tuple((counted[place], one) for place, one in sorted(tried.items()) if np.isfinite(one))
+    return Diverging(layer, layer, tried.get(low, 0.0), tried[high], depth)
+
+
+def _part(target: Target, program: ExportedProgram, layer: Layer, feed: Mapping[str, np.ndarray]) -> float:
+    from ..frontend.layers import cut
+    from ..frontend.program import Program
+    from ..system.disk import temporary
+    from ..targets.base import ExportOptions
+
+    graph = cut(program, layer.name, feed)
+    with temporary() as folder:
+        artifact = target.export(Program({"model": graph}), folder, ExportOptions())
+        with target.open(artifact, folder, graph.signature) as runner:
+            answered = runner.run({spec.name: graph.examples[spec.name] for spec in graph.signature.inputs})
+    return distance(next(iter(answered.values())), layer.value)
+
+
+def _noise(program: ExportedProgram, feed: Mapping[str, np.ndarray], where: Diverging) -> float | None:
+    """How far the reference's layer moves where every number of the feed changes by a millionth of itself."""
+    from ..frontend.layers import layers_of
+
+    if where.reference is None:
+        return None
+    random = np.random.default_rng(0)
+    moved = {
+        name: (array * (1 + _NOISE * random.standard_normal(array.shape))).astype(array.dtype)
+        if array.dtype.kind == "f"
+        else array
+        for name, array in feed.items()
+    }
+    name = where.reference.name
+    found = next(one for one in layers_of(program, moved) if one.name == name)
+    return _finite(distance(found.value, where.reference.value))
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
