@@ -87,6 +87,7 @@ def assemble(
             "leave out --input",
         )
     if data is not None:
+        facts = task.named(facts, data, parse(specs).tensors) if specs else facts
         items = task.items(data, facts)
         split = _split(task, source, facts, items)
         if split is not None:

@@ -336,6 +336,10 @@ def check_calibration(request: Request, task: Task, source: Source) -> None:
     chains = [Chain((Link(recipe),)) for recipe in usable()] if request.searching else chains_of(request.recipes)
     if any(chain.needs_data for chain in chains):
         facts, _ = task.resolve(request.settings, source.facts)
+        if request.inputs and request.data is not None and task.takes_tensors:
+            from ..frontend.inputs import parse
+
+            facts = task.named(facts, request.data, parse(request.inputs).tensors)
         given = [None if path is None else task.items(path, facts) for path in (request.data, request.calibration)]
         check_enough(chains, *given)
 

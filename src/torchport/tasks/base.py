@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from ..types import Artifact, Signature, Step, Value
+from ..types import Artifact, Signature, Step, TensorSpec, Value
 from . import overriding
 from .parts import Driver, Facts, Grade, Graph, HostStep, Item, Session, Settled, Split, TaskGraph, Values, written
 
@@ -158,6 +158,12 @@ class Task(abc.ABC):
     def bind(self, facts: Facts, model: Signature) -> Facts:
         """Facts once the model's signature is known; raises BadInput when the two do not fit (1000 outputs, 999
         labels).
+        """
+        return facts
+
+    def named(self, facts: Facts, data: Path, inputs: Sequence[TensorSpec]) -> Facts:
+        """Facts once the user has named the axes of the inputs beside the data (`--input`); only of a task that takes
+        tensors.
         """
         return facts
 

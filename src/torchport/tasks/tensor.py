@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from ..errors import BadInput, RunError, UsageError, first_line
-from ..types import Artifact, Signature, Step, Value
+from ..types import Artifact, Signature, Step, TensorSpec, Value
 from .base import Task
 from .parts import Facts, HostStep, Item, Settled, Values
 
@@ -26,6 +26,13 @@ _SHOWN = 8
 """How many numbers of an output people are shown."""
 
 
+_ONE_ANSWER = (
+    "each row of the data is taken for an item, and the model has one answer for all rows that it is given; where a "
+    "file is one item, such as a set of points, put it into a folder and name its first axis: "
+    '--input "points:float32[n,4]"'
+)
+
+
 class TensorTask(Task):
     """Named tensors through a model, as they are.
 
@@ -38,8 +45,9 @@ class TensorTask(Task):
     metric = "agreement"
     about_data = (
         "One .safetensors, .npy or .json file whose first axis counts the items, or a folder of such files, whose "
-        "items may be of several sizes; "
-        "tensors are named as the model's inputs. Or none, with --input. There are no labels."
+        "items may be of several sizes; a file of a folder is one item where the first axes of its tensors differ (a "
+        "graph of nodes and edges) or where --input names that axis otherwise than batch (a set of points: "
+        "points:float32[n,4]). Tensors are named as the model's inputs. Or none, with --input. There are no labels."
     )
     about_metric = (
         "agreement: the share of items with the same greatest index as the reference in each output that is a row of "
@@ -63,30 +71,50 @@ class TensorTask(Task):
             isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one) for one in inputs
         ):
             raise UsageError("inputs is no list of names and dtypes", 'such as [["x", "float32"]]')
+        if not isinstance(facts.get("whole", False), bool):
+            raise UsageError("whole is neither true nor false", "it says whether a file of tensors is one item")
         return super().recorded(facts)
+
+    def named(self, facts: Facts, data: Path, inputs: Sequence[TensorSpec]) -> Facts:
+        """Adds `whole` where a file is one item: `inputs` have as many axes as the file's tensors, and the first one of
+        a tensor has another name than `batch`. In one file alone it must not count its tensors' rows besides.
+        """
+        first = {spec.shape[0] for spec in inputs if spec.shape}
+        if not any(isinstance(dim, str) for dim in first) or "batch" in first:
+            return facts
+        path = self._files(data)[0] if data.is_dir() else data
+        axes = {
+            name or inputs[0].name: array.ndim for name, array in read_tensors(_read(path), None, path.name).items()
+        }
+        whole = all(axes.get(spec.name) == len(spec.shape) for spec in inputs) and (data.is_dir() or _is_whole(path))
+        return {**facts, "whole": True} if whole else facts
 
     def items(self, data: Path, facts: Facts) -> list[Item]:
         """One item a row, of one file or of each file of a folder; an item's raw bytes are a safetensors file of that
         row.
 
-        Where the tensors of a file in a folder differ in their first axis, as the nodes and edges of a graph do,
-        nothing counts rows: each file of the folder is one item as it is.
+        Where nothing counts rows, each file is one item as it is: the tensors of a file in a folder differ in their
+        first axis, as the nodes and edges of a graph do, or the user named that axis (`whole`), as of a set of points.
         """
         if not data.is_dir():
-            return self._rows(data)
+            return [_whole(data)] if facts.get("whole") else self._rows(data)
+        files = self._files(data)
+        if facts.get("whole") or any(_is_whole(path) for path in files):
+            return [_whole(path) for path in files]
+        return [item for path in files for item in self._rows(path, keep=False)]
+
+    def _files(self, folder: Path) -> list[Path]:
         files = sorted(
             path
-            for path in data.iterdir()
+            for path in folder.iterdir()
             if path.suffix in self.suffixes and path.is_file() and not path.name.startswith(".")
         )
         if not files:
             raise BadInput(
-                f"{data}: no {', '.join(self.suffixes)} in this folder",
+                f"{folder}: no {', '.join(self.suffixes)} in this folder",
                 "give --data a file of tensors, or a folder of such files",
             )
-        if any(_is_whole(path) for path in files):
-            return [_whole(path) for path in files]
-        return [item for path in files for item in self._rows(path, keep=False)]
+        return files
 
     def _rows(self, data: Path, *, keep: bool = True) -> list[Item]:
         """The rows of a file; its arrays are kept in memory, or read again for each row."""
@@ -95,8 +123,8 @@ class TensorTask(Task):
         if not arrays or len(set(counts.values())) != 1 or 0 in counts.values():
             raise BadInput(
                 f"{data.name}: the first axis counts the items, here {counts}",
-                "give every tensor the same, non-zero first axis; files that are one item each, such as graphs, go "
-                "into a folder",
+                "give every tensor the same, non-zero first axis; a file that is one item, such as a graph, goes into "
+                'a folder, or has its axes named by --input, as in "nodes:float32[n,8]"',
             )
         size = next(iter(counts.values()))
 
@@ -119,10 +147,14 @@ class TensorTask(Task):
         """As `Task.settle`; where every input of the model has the same number of rows for good, that many rows are one
         item.
         """
+        settled = super().settle(data, items, facts, model)
         first = {spec.shape[0] if spec.shape else 1 for spec in model.inputs}
+        counted = first & {"batch", "group"}  # `group` where an item's answer depends on the others
+        if counted and not facts.get("whole") and not any(counted & {*spec.shape} for spec in model.outputs):
+            settled = settled._replace(warnings=(*settled.warnings, _ONE_ANSWER))
         size = first.pop() if len(first) == 1 else 1
         if not isinstance(size, int) or size == 1 or _rows_of(items[0]) != {1}:
-            return super().settle(data, items, facts, model)
+            return settled
         if len(items) < size:
             raise BadInput(
                 f"{data.name}: the model takes {size} rows at once, and there are {len(items)}",
