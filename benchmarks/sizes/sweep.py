@@ -15,7 +15,7 @@ import torch
 from masked_modules import Masked
 from small_modules import Small
 
-from torchport.deployment.explore import attempt
+from torchport.deployment.explore import explore
 from torchport.deployment.request import Request
 from torchport.errors import BadInput, TorchportError
 from torchport.frontend.inputs import parse
@@ -83,7 +83,7 @@ def sweep(name: str, one: Small | Masked, wanted: Sequence[str] = TARGETS) -> li
             recipes=["fp32"],
         )
         try:
-            tried = attempt(request, folder / "out", folder / "log", lambda stage, detail: None)
+            tried = explore(request, folder / "out", folder / "log", lambda stage, detail: None)
         except TorchportError as exc:
             return [Found(name, target, "refused", str(exc)) for target in wanted]
         found = []

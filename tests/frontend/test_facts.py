@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from torchport.frontend.facts import from_labels, from_preprocessor, from_timm, not_followed
+from torchport.frontend.facts import from_labels, from_preprocessor, from_timm, not_followed, not_heard
 
 NORMAL = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}
 
@@ -90,3 +90,16 @@ def test_what_a_generation_config_asks_for_and_decoding_does_not_do_is_named() -
     assert len(said) == 3
     assert "repetition_penalty=1.3" in said[0] and "do_sample=True" in said[1] and "bad_words_ids" in said[2]
     assert not_followed(None) == []
+
+
+def test_what_a_recorder_asks_for_and_torchport_does_not_do_is_named() -> None:
+    asked = {"sampling_rate": 16000, "padding_value": 1.0, "do_normalize": True, "return_attention_mask": True}
+    said = not_heard({**asked, "dither": 0.1}, padded=True)
+    assert [sentence.partition("=")[0].rpartition(" ")[2] for sentence in said] == [
+        "dither",
+        "padding_value",
+        "do_normalize",
+    ]
+    assert not_heard(asked, padded=False) == []
+    assert not_heard({"sampling_rate": 16000, "padding_value": 0.0, "do_normalize": None}, padded=True) == []
+    assert not_heard({"do_normalize": True, "image_mean": [0.5]}, padded=True) == []

@@ -178,3 +178,42 @@ def test_a_damaged_model_is_a_run_error(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"not a model")
     with pytest.raises(RunError, match=r"cannot open model\.onnx"):
         open_it("onnx", toy.program(), tmp_path, artifact)
+
+
+class Rough(nn.Module):
+    """Computes in bfloat16 for a step."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x.bfloat16() * x.bfloat16()).float()
+
+
+def test_types_that_the_runtime_does_not_compute_in_are_told_without_its_own_names(tmp_path: Path) -> None:
+    program = program_of(Rough(), torch.randn(2, 3))
+    artifact = export("onnx", program, tmp_path)
+    with pytest.raises(RunError, match=r"ONNX Runtime has no Mul for the types .*\(bfloat16, for one\); compute in"):
+        open_it("onnx", program, tmp_path, artifact)
+
+
+class Projected(nn.Module):
+    """An LSTM whose state is smaller than its cell, which the exporter writes otherwise than the runtime reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.LSTM(3, 6, proj_size=2, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        answer: torch.Tensor = self.net(x)[0]
+        return answer
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_failing_run_is_told_without_the_runtime_s_codes(tmp_path: Path) -> None:
+    program = program_of(Projected(), torch.randn(2, 4, 3))
+    artifact = export("onnx", program, tmp_path)
+    with (
+        open_it("onnx", program, tmp_path, artifact) as runner,
+        pytest.raises(RunError, match=r"failed on .* float32.*: LSTM: ") as caught,
+    ):
+        runner.run({runner.signature.inputs[0].name: np.zeros((2, 4, 3), np.float32)})
+    assert "ONNXRuntimeError" not in str(caught.value)
+    assert "node_" not in str(caught.value)

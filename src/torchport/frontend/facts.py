@@ -6,6 +6,7 @@ cannot express (a crop that is no square, another interpolation) is left out for
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -179,6 +180,26 @@ def from_recorder(config: Mapping[str, Any]) -> Facts:
         "do_normalize": "normalise",
     }
     return {fact: config[key] for key, fact in names.items() if config.get(key) is not None}
+
+
+def not_heard(config: Mapping[str, Any], *, padded: bool) -> list[str]:
+    """What a `preprocessor_config.json` of recordings asks for and torchport does not do, a sentence each.
+
+    Each recording is answered by itself: of a model that takes any length nothing is padded, and neither the value of
+    padding nor a mask of it changes an answer.
+
+    Args:
+        padded: whether recordings are made as long as each other, as a Whisper's are.
+    """
+    if "sampling_rate" not in config:  # it is of pictures
+        return []
+    plain = {"dither": 0.0, **({"padding_value": 0.0, "do_normalize": False} if padded else {})}
+    strange = {name: config[name] for name, value in plain.items() if config.get(name) not in (None, value)}
+    return [
+        f"preprocessor_config.json sets {name}={json.dumps(value)}, which torchport does not follow"
+        + (": a Whisper's recordings are heard as loud as they are" if name == "do_normalize" else "")
+        for name, value in strange.items()
+    ]
 
 
 def _size(config: Mapping[str, Any]) -> Facts:

@@ -80,11 +80,13 @@ def open_folder(folder: Path, *, with_weights: bool = True) -> Folder:
         stated |= facts.from_head(module.config)
     if (folder / "preprocessor_config.json").is_file():
         stated |= _prepared(folder, config, processors)
+        said += facts.not_heard(_read(folder / "preprocessor_config.json"), padded=not spells)
     if spells and (folder / "vocab.json").is_file():
         stated |= {"vocabulary": folder / "vocab.json", "blank": config.get("pad_token_id") or 0}
     if processors.tokenizer is not None or (folder / "tokenizer.json").is_file():
-        told, said = _text_facts(folder, config, module, processors)
+        told, more = _text_facts(folder, config, module, processors)
         stated |= told
+        said += more
     if speaks and (folder / "vocab.json").is_file():
         stated |= facts.from_speaker(config, _read(folder / "tokenizer_config.json"), _read(folder / "vocab.json"))
     said += facts.not_followed(getattr(module, "generation_config", None))

@@ -19,7 +19,10 @@ PAD = (
 _PACKED = "packed sequences are no tensors that a graph can carry"
 DECIDES = "forward decides by a tensor's value"
 
+_DRAWS = "a torch.Generator is no tensor that a graph can carry"
+
 _MEANINGS = (
+    (r"torch\._C\.Generator|GeneratorVariable", _DRAWS),
     (r"packed|PackedSequence|_pack_padded_sequence|_pad_packed_sequence", _PACKED),
     (r"data-dependent|Data-dependent|GuardOnDataDependent|DataDependentOutput|_local_scalar_dense|freeze a Python "
      "value", DECIDES),
@@ -53,9 +56,11 @@ def said_by(exc: BaseException) -> str:
 
 
 def reasons(said: Mapping[str, str]) -> str:
-    """What each rung said, each reason once."""
+    """What each rung that failed said, each reason once."""
     by_reason: dict[str, list[str]] = {}
     for rung, text in said.items():
+        if rung == "batch":  # a note, not a failure
+            continue
         by_reason.setdefault(text, []).append(rung)
     return "; ".join(f"{', '.join(rungs)}: {text}" for text, rungs in by_reason.items())
 
@@ -79,6 +84,8 @@ def only_scripted(said: Mapping[str, str], exc: BaseException) -> tuple[str, str
     hint = (
         PAD
         if _PACKED in because
+        else "draw the numbers once, in __init__, into a buffer"
+        if _DRAWS in because
         else "write that part with plain tensor operators so that torch.export captures it, or use the torchscript "
         "target"
     )

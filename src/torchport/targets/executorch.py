@@ -159,7 +159,10 @@ class ExecuTorch(Target):
                 ).to_executorch()
             except SpecViolationError as exc:
                 raise _unsupported(
-                    re.findall(r"Operator torch\._ops\.(\S+) is not", str(exc)) or [str(exc)], graph.name
+                    re.findall(r"Operator torch\._ops\.(\S+) is not", str(exc))
+                    or [f"{name} of such types" for name in re.findall(r"EdgeOpOverload: ([\w.]+)>", str(exc))]
+                    or [first_line(exc, kind=False)],
+                    graph.name,
                 ) from exc
         plan = lowered.executorch_program.execution_plan[0]
         _require_kernels(plan, graph.name)

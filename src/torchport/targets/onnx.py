@@ -136,7 +136,16 @@ class OnnxRunner(Runner):
     def _session(self, path: Path, provider: str, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
         import onnxruntime as ort
 
-        return ort.InferenceSession(str(path), options, providers=[provider])
+        try:
+            return ort.InferenceSession(str(path), options, providers=[provider])
+        except Exception as exc:  # ONNX Runtime has no common exception of its own
+            missing = re.search(r"Could not find an implementation for (\w+)\(\d+\)", str(exc))
+            if missing is None:
+                raise
+            raise RunError(
+                f"ONNX Runtime has no {missing[1]} for the types that the graph hands it (bfloat16, for one)",
+                "compute in float32 there, or leave this target out",
+            ) from exc
 
     def _run(self, feed: Arrays) -> Arrays:
         if self._runs is None:

@@ -14,8 +14,10 @@ from .onnx_files import OnnxFiles
 
 _PYTHON = Template("""\
 # pip install numpy onnxruntime "pillow>=13". Pictures of more than 8 bits a sample are the one thing left out here.
+import os
 import sys
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else ONNX Runtime reports to its maker
 import numpy as np
 import onnxruntime
 from PIL import Image, ImageOps
@@ -38,9 +40,10 @@ ${labels}for i in np.argsort(-scores, kind="stable")[:$top]:
 _JAVASCRIPT = Template("""\
 // npm install onnxruntime-node sharp. In a browser: onnxruntime-web, fetch, and a canvas for the pixels.
 // Reduce pictures of more than $max_pixels pixels first: the memory of the preprocessing grows with them.
-${imports}import * as ort from "onnxruntime-node";
-import sharp from "sharp";
+${imports}import sharp from "sharp";
 
+process.env.ORT_DISABLE_TELEMETRY = "1"; // else ONNX Runtime reports to its maker
+const ort = await import("onnxruntime-node");
 const picture = sharp(process.argv[2], { ignoreIcc: true })
   .rotate().flatten({ background: "white" }).toColourspace("srgb");
 const { data, info } = await picture.raw().toBuffer({ resolveWithObject: true });

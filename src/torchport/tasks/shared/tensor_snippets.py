@@ -12,9 +12,11 @@ from . import onnx_files
 _PYTHON = Template("""\
 # pip install numpy onnxruntime. The input is a JSON file: $example
 import json
+import os
 import sys
 from pathlib import Path
 
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else ONNX Runtime reports to its maker
 import numpy as np
 import onnxruntime
 
@@ -30,8 +32,9 @@ print(json.dumps({name: answer.tolist() for name, answer in zip([$names], answer
 _JAVASCRIPT = Template("""\
 // npm install onnxruntime-node (in a browser: onnxruntime-web). The input is a JSON file: $example
 import { readFileSync } from "node:fs";
-import * as ort from "onnxruntime-node";
 
+process.env.ORT_DISABLE_TELEMETRY = "1"; // else ONNX Runtime reports to its maker
+const ort = await import("onnxruntime-node");
 const tensors = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const shape = (value) => (Array.isArray(value) ? [value.length, ...shape(value[0])] : []);
 const tensor = (name, type) => new ort.Tensor(type, [tensors[name]].flat(Infinity), shape(tensors[name]));
