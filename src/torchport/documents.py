@@ -216,7 +216,7 @@ class DiffSide(Value, frozen=True):
 
 
 class ChangedAnswer(Value, frozen=True):
-    """One item that NEW answers otherwise than OLD, in a few words each; null where there was no answer. `old_right`
+    """One item that NEW answers differently from OLD, in a few words each; null where there was no answer. `old_right`
     and `new_right` are null without a label.
     """
 

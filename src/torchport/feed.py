@@ -94,7 +94,7 @@ def _value(node: ast.expr, sizes: Mapping[str, int]) -> int:
             return _BINARY[type(op)](_value(left, sizes), _value(right, sizes))
         case ast.Call(func=ast.Name(id=name), args=[left, right], keywords=[]):
             return _CALLS[name](_value(left, sizes), _value(right, sizes))
-    raise TypeError(f"{type(node).__name__} is no length")
+    raise TypeError(f"{type(node).__name__} is not a length")
 
 
 def check_feed(signature: Signature, feed: Feed) -> int | None:

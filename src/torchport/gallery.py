@@ -62,7 +62,7 @@ def enrol(
     named = [(label, source) for label, sources in pictures.items() for source in sources]
     wrong = next((label for label in pictures if not label.strip() or label == "unknown"), None)
     if wrong is not None:
-        raise UsageError(f"'{wrong}' is no label", "call each by a name of their own")
+        raise UsageError(f"'{wrong}' is not a label", "call each by a name of their own")
     made = [np.asarray(predictor.values(source)["embedding"])[0] for _, source in named]
     path = Path(file)
     with _alone(path):

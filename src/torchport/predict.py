@@ -338,7 +338,7 @@ def _whole(values: dict[str, Any]) -> dict[str, Any]:
     """
     if not isinstance(values["result"], dict):
         raise RunError(
-            f"the steps end in {type(values['result']).__name__}, which is no answer", "ask for the Bundle again"
+            f"the steps end in {type(values['result']).__name__}, which is not an answer", "ask for the Bundle again"
         )
     return values
 

@@ -34,8 +34,8 @@ def with_evidence(**accuracy: object):
 def test_it_says_what_it_was_measured_on_and_what_was_assumed() -> None:
     text = readme.text(with_evidence())
     assert (
-        "top-1 of the chosen variant: 90 % on the data it was chosen with, 20 items; -16.1 to +16.1 points beside the "
-        "original (95 % interval)" in text
+        "top-1 of the chosen variant: 90 % on the data that it was chosen on, 20 items; \N{MINUS SIGN}16.1 .. +16.1 pt "
+        "beside the original (95 % interval)" in text
     )
     for words in (
         "made from `net.py:Net`",

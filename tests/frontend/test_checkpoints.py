@@ -188,7 +188,7 @@ def test_safetensors_with_a_prefix_in_parts_and_in_folders(tmp_path: Path) -> No
     for given in (folder, index):
         holds(opened(given), state)
     index.write_text(json.dumps({"weight_map": {"a": "../w.safetensors"}}))
-    with pytest.raises(BadInput, match="is no index of weights"):
+    with pytest.raises(BadInput, match="is not an index of weights"):
         opened(index)
 
 

@@ -1,4 +1,4 @@
-"""A transformer that torch's fused path answers otherwise is refused, with the line that says which path is meant."""
+"""A transformer that torch's fused path answers differently is refused, with the line that says which path is meant."""
 
 from __future__ import annotations
 

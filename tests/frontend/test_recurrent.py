@@ -102,6 +102,6 @@ class Packed(nn.Module):
 
 
 def test_packing_is_refused_with_what_to_do_instead() -> None:
-    with pytest.raises(CaptureError, match="packed sequences are no tensors") as caught:
+    with pytest.raises(CaptureError, match="packed sequences are not tensors") as caught:
         capture_graph("model", Packed().eval(), {"x": floats(2, 5, 6), "lengths": np.asarray([5, 3])})
     assert caught.value.hint.startswith("do not pack")

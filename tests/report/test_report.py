@@ -136,7 +136,7 @@ def test_items_that_differ_come_first_and_name_who_differs():
     text = Page(render(sample())).text
     assert text.index("photo_01.jpg") < text.index("photo_00.jpg")
     assert "openvino-fp16 : tiger cat 44.0 %" in text
-    assert "1 of 7 variants answer otherwise" in text
+    assert "1 of 7 variants answer differently" in text
 
 
 def test_a_large_data_set_is_cut_and_the_page_says_so():

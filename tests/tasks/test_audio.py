@@ -90,7 +90,7 @@ def test_a_wav_cut_short_gives_what_is_there():
         (file_of(tone(1.0))[:30], "no recording"),
         (file_of(tone(1.0))[:44], "no samples"),
         (file_of(tone(1.0), kind="FLAC")[:3000], "damaged"),
-        (file_of(np.array([0.0, np.nan, np.inf]), subtype="FLOAT"), "no numbers"),
+        (file_of(np.array([0.0, np.nan, np.inf]), subtype="FLOAT"), "not numbers"),
         (file_of(tone(0.1, 8000), 100), "100 Hz"),
     ],
     ids=[

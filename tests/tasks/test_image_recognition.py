@@ -84,7 +84,7 @@ def test_a_file_comes_back_and_a_damaged_one_is_refused(tmp_path):
     assert again.threshold(0.01) == known.threshold(0.01)
     for content in (b"", b"no gallery", path.read_bytes()[:-8]):
         path.write_bytes(content)
-        with pytest.raises(BadInput, match="is no gallery"):
+        with pytest.raises(BadInput, match="is not a gallery"):
             gallery.read(path)
     with pytest.raises(BadInput, match="cannot be read"):
         gallery.read(tmp_path / "none.safetensors")
@@ -227,7 +227,7 @@ def test_what_cannot_be_enrolled_changes_nothing(predictor, tmp_path):
     own = tmp_path / "own.safetensors"
     for pictures, kind, said in (
         ({}, UsageError, "nothing to enrol"),
-        ({"unknown": [png((1, 2, 3))]}, UsageError, "is no label"),
+        ({"unknown": [png((1, 2, 3))]}, UsageError, "is not a label"),
         ({"a": [png((1, 2, 3)), b"no picture"]}, BadInput, "not a picture"),
     ):
         with pytest.raises(kind, match=said):

@@ -112,8 +112,8 @@ def test_candidates_are_embedded_with_others_of_their_length():
     ("settings", "message"),
     [
         ({"language": "tlh"}, "language=tlh is none of"),
-        ({"diversity": 2}, "no number from 0 to 1"),
-        ({"diversity": "much"}, "no number from 0 to 1"),
+        ({"diversity": 2}, "not a number from 0 to 1"),
+        ({"diversity": "much"}, "not a number from 0 to 1"),
         ({"words": 0}, "words=0"),
         ({"stop_words": "/no/such"}, "stop_words"),
     ],

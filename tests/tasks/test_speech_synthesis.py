@@ -193,7 +193,7 @@ def test_nan_is_an_error_of_the_runtime(pipeline):
         ({"symbols": "nowhere.json"}, "cannot be read"),
         ({"symbols": {"a": 1}, "phonemiser": "espeak"}, "phonemes of which language"),
         ({"symbols": {"a": 1}, "phonemiser": "uroman"}, "phonemiser is 'uroman'"),
-        ({"symbols": {"a": 1}, "blank": 7}, "blank=.7. is no list of symbol ids"),
+        ({"symbols": {"a": 1}, "blank": 7}, "blank=.7. is not a list of symbol ids"),
         ({"symbols": {"a": 1}, "before": "[x]"}, "before"),
         ({"symbols": {"a": 1}, "noise_scale": "loud"}, "noise_scale is 'loud'"),
         ({"symbols": {"a": 1}, "length_scale": 0}, "cannot be 0"),

@@ -188,11 +188,11 @@ def test_bad_input_is_refused_soon(opened, raw, message):
     ("settings", "message"),
     [
         ({"tokenizer": None}, "there is no tokenizer"),
-        ({"temperature": -1}, "temperature=-1 is no number from 0 to 100"),
-        ({"top_p": 2}, "top_p=2 is no number from 0 to 1"),
+        ({"temperature": -1}, "temperature=-1 is not a number from 0 to 100"),
+        ({"top_p": 2}, "top_p=2 is not a number from 0 to 1"),
         ({"max_new_tokens": 0}, "max_new_tokens=0"),
         ({"context": "long"}, "context=long"),
-        ({"end": "x,y"}, "end=x,y is no list of token ids"),
+        ({"end": "x,y"}, "end=x,y is not a list of token ids"),
     ],
 )
 def test_impossible_facts_are_refused(words, settings, message):
@@ -205,7 +205,7 @@ def test_what_has_no_cache_is_named(words):
     program = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
     with pytest.raises(BadInput, match="no cache to carry"):
         TASK.split(program, facts_of(words), [item()])
-    with pytest.raises(BadInput, match="Linear is no text generator"):
+    with pytest.raises(BadInput, match="Linear is not a text generator"):
         TASK.split(torch.nn.Linear(2, 2), facts_of(words), [item()])
 
 

@@ -138,7 +138,7 @@ def test_tokens_that_are_never_said_and_tokens_that_end(bundle):
         (b"caf\xe9", "not UTF-8 at byte 3"),
         (b"Ich sehe dich nicht", "does not know 4 of the text's 4 tokens"),
         ("Я тебя люблю".encode(), "does not know 3 of the text's 3 tokens"),
-        (b"I love the cat. " * 700_000, "the text is 10.7 MiB"),
+        (b"I love the cat. " * 700_000, "the text has 11.2 MB"),
         (b"cat " * 200_000, "line 1 has a sentence of 200001 tokens"),
     ],
 )
@@ -177,7 +177,7 @@ def test_what_cannot_be_taken_apart_is_named(words):
     program = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
     with pytest.raises(BadInput, match="taken apart into encoder and step"):
         TASK.split(program, facts_of(words), [item("the cat")])
-    with pytest.raises(BadInput, match="Linear is no translator"):
+    with pytest.raises(BadInput, match="Linear is not a translator"):
         TASK.split(torch.nn.Linear(2, 2), facts_of(words, start=0, end=0), [item("the cat")])
 
 
@@ -188,9 +188,9 @@ def test_what_cannot_be_taken_apart_is_named(words):
         ({"tokenizer": "/no/such.json"}, "there is no /no/such.json"),
         ({"beams": 0}, "beams=0"),
         ({"batch": "many"}, "batch=many"),
-        ({"end": "stop"}, "end=stop is no list of token ids"),
-        ({"length_penalty": "high"}, "length_penalty=high is no number"),
-        ({"target": "pt"}, "target=pt is no language of this tokenizer"),
+        ({"end": "stop"}, "end=stop is not a list of token ids"),
+        ({"length_penalty": "high"}, "length_penalty=high is not a number"),
+        ({"target": "pt"}, "target=pt is not a language of this tokenizer"),
     ],
 )
 def test_impossible_facts_are_refused(words, settings, message):

@@ -85,7 +85,7 @@ class ArtifactRules(Checks):
         if io.dtype not in DTYPES:
             self._broken(f"{what} has the dtype '{printable(io.dtype, 40)}'")
         if io.layout is not None and sorted(io.layout) != list(range(rank)):
-            self._broken(f"{what} has a layout that is no order of its {rank} axes")
+            self._broken(f"{what} has a layout that is not an order of its {rank} axes")
         if io.max_shape is not None and (
             len(io.max_shape) != rank or not all(1 <= size <= MOST_SIZE for size in io.max_shape)
         ):

@@ -54,16 +54,16 @@ class Checks:
     def _ids(self, what: str, *names: str) -> None:
         for name in names:
             if not ID.fullmatch(name):
-                self._broken(f"the {what} '{printable(name, 60)}' is no plain name")
+                self._broken(f"the {what} '{printable(name, 60)}' is not a plain name")
 
     def _names(self, what: str, *names: str) -> None:
         for name in names:
             if not NAME.fullmatch(name):
-                self._broken(f"the {what} '{printable(name, 60)}' is no plain name")
+                self._broken(f"the {what} '{printable(name, 60)}' is not a plain name")
 
     def _text(self, what: str, text: str) -> None:
         if len(text) > 2000 or not text.isprintable():
-            self._broken(f"{what} is too long, or no plain text")
+            self._broken(f"{what} is too long, or not plain text")
 
     def _number(self, what: str, value: float | None, least: float = 0, most: float = MOST_SIZE) -> None:
         if value is not None and not ((isinstance(value, int) or math.isfinite(value)) and least <= value <= most):

@@ -253,7 +253,7 @@ class Bundle:
             for folder in reversed((self.root / path).relative_to(self.root).parents):
                 if folder.parts and not stat.S_ISDIR(self._folder_mode(folder)):
                     raise BundleError(
-                        f"{self.name}: {folder.as_posix()} is a link or no folder",
+                        f"{self.name}: {folder.as_posix()} is a link or not a folder",
                         "a Bundle holds plain files and folders only: ask for it again",
                     )
             found = (self.root / path).lstat()

@@ -139,7 +139,7 @@ def _limits(manifest: Manifest) -> list[str]:
         lines.append(f"Nobody stated these facts, so they were assumed: {', '.join(manifest.task.assumed)}.")
     if (cpu := manifest.evidence.machine.get("cpu")) is not None:
         lines.append(
-            f"Variants were timed and chosen on {printable(str(cpu))}; another machine may order them otherwise "
+            f"Variants were timed and chosen on {printable(str(cpu))}; another machine may order them differently "
             "(`torchport bench`)."
         )
     return lines

@@ -35,7 +35,7 @@ class _Rules(ArtifactRules):
         self._count("steps", one.steps)
         self._count("files", one.files)
         if not one.name or printable(one.name) != one.name or "/" in one.name:
-            self._broken("the name is empty, too long or no plain text")
+            self._broken("the name is empty, too long or not plain text")
         self._text("the version", one.torchport)
         self._ids("task", one.task.name)
         for fact in (*one.task.facts, *one.task.assumed):
@@ -79,7 +79,7 @@ class _Rules(ArtifactRules):
             if isinstance(dim, int):
                 self._number(f"a length of '{spec.name}'", dim)
             elif not LENGTH.fullmatch(dim):
-                self._broken(f"the dimension '{printable(dim, 60)}' is no plain name")
+                self._broken(f"the dimension '{printable(dim, 60)}' is not a plain name")
 
     def _files(self) -> None:
         files = self._manifest.files
@@ -174,7 +174,7 @@ class _Rules(ArtifactRules):
         self._ids("profile", *one.chosen_for)
         for chosen in (one.chosen, *one.chosen_for.values()):
             if chosen is not None and chosen not in ids:
-                self._broken(f"'{printable(chosen, 60)}' is chosen and is no variant")
+                self._broken(f"'{printable(chosen, 60)}' is chosen and is not a variant")
 
     def _golden(self) -> None:
         one, listed = self._manifest, {entry.name for entry in self._manifest.files}

@@ -79,7 +79,7 @@ def _not_ours(target: Path) -> str | None:
             strange = bundle.strange()
     except TorchportError:
         return "is not a Bundle"
-    return None if strange is None else f"holds {grammar.printable(strange)}, which is no part of that Bundle"
+    return None if strange is None else f"holds {grammar.printable(strange)}, which is not part of that Bundle"
 
 
 def sweep(target: Path) -> None:

@@ -354,7 +354,7 @@ def need_one(candidates: Sequence[Candidate], lowered: Sequence[LoweringResult])
     """Refuse to go on without a single artefact that answers right, in the words of what went wrong.
 
     Raises:
-        ParityError: at least one artefact answers otherwise than the model.
+        ParityError: at least one artefact answers differently from the model.
         RunError: artefacts were made, and none runs.
         TorchportError: nothing could be made; of the kind of the first row that failed, else a MissingDependency.
     """

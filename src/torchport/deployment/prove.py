@@ -139,7 +139,7 @@ def prove_reference(assembled: Assembled, tell: Callable[[str], None]) -> Refere
     if not host:
         raise ParityError(
             f"{host.stage}: {host.reason}",
-            "the exported step would answer otherwise than the host's; report the facts and a picture that shows it",
+            "the exported step would answer differently from the host's; report the facts and a picture that shows it",
         )
     examples = {name: graph.examples for name, graph in assembled.program.graphs.items()}
     accuracy = mean_grade(answers)

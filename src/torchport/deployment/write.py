@@ -214,7 +214,7 @@ def report(made: Made, path: Path) -> None:
 
 
 def _items(made: Made) -> list[PictureRow]:
-    """The items that the report shows: those that somebody answers otherwise or wrongly first, each with its picture
+    """The items that the report shows: those that somebody answers differently or wrongly first, each with its picture
     where there is one.
     """
     task, facts = made.tried.assembled.task, made.tried.assembled.facts

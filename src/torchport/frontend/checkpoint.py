@@ -187,7 +187,7 @@ def _sharded(path: Path) -> Checkpoint:
             raise ValueError("it names files elsewhere")
     except Exception as exc:  # a stranger's JSON
         raise BadInput(
-            f"{clean(path.name)} is no index of weights: {first_line(exc)}", "give the file with the tensors"
+            f"{clean(path.name)} is not an index of weights: {first_line(exc)}", "give the file with the tensors"
         ) from exc
     parts = [read(path.with_name(name)) for name in files]
     whole = Checkpoint(clean(path.name))
@@ -298,7 +298,8 @@ def _some(names: tuple[str, ...], most: int = 6) -> str:
 def _damaged(path: Path, exc: BaseException) -> BadInput:
     if isinstance(exc, pickle.UnpicklingError):
         return UnsafeFile(
-            f"{clean(path.name)} is no checkpoint that can be read without running it: {clean(first_line(exc), 160)}",
+            f"{clean(path.name)} is not a checkpoint that can be read without running it: "
+            f"{clean(first_line(exc), 160)}",
             f"save the weights again: {SAVE}",
         )
     return BadInput(

@@ -294,7 +294,7 @@ def _linear(dim: str, one: tuple[int, int], two: tuple[int, int]) -> str | None:
 def hold(values: Mapping[str, torch.Tensor], model: Runs | None, feed: Mapping[str, np.ndarray], where: str) -> None:
     """Raise a CaptureError where a graph's answers are not its model's; there is nothing to see without a model."""
     if model is not None and not _alike(values, flatten_outputs(model(feed))):
-        raise CaptureError(f"it answers otherwise than the model at {where}")
+        raise CaptureError(f"it answers differently from the model at {where}")
 
 
 def _alike(got: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]) -> bool:

@@ -239,5 +239,5 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path.parent.name}/{path.name} cannot be read: {first_line(exc)}", "copy or save the folder again"
         ) from exc
     if not isinstance(content, dict):
-        raise BadInput(f"{path.parent.name}/{path.name} is no JSON object", "copy or save the folder again")
+        raise BadInput(f"{path.parent.name}/{path.name} is not a JSON object", "copy or save the folder again")
     return content

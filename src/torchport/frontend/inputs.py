@@ -67,7 +67,7 @@ def parse(texts: Sequence[str]) -> InputSpecs:
         if match is None:
             raise UsageError(f"cannot read the input '{text}'", EXAMPLE)
         if match["dtype"] not in DTYPES:
-            raise UsageError(f"'{match['dtype']}' in '{text}' is no dtype", f"one of {', '.join(DTYPES)}")
+            raise UsageError(f"'{match['dtype']}' in '{text}' is not a dtype", f"one of {', '.join(DTYPES)}")
         if any(spec.name == match["name"] for spec in tensors):
             raise UsageError(f"the input '{match['name']}' is given twice", "give each of forward's arguments once")
         parts = match["dims"].split(",") if match["dims"].strip() else []

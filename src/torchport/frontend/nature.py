@@ -1,9 +1,9 @@
 """What a model's answers depend on besides the item asked about: found out by a few eager runs, before anything is
 exported.
 
-Four things make an honest artefact answer otherwise than the model: a part that stayed in train mode, chance, the calls
-before, and the other items of the batch. The first three are refused, with the line or the name; the last makes the
-first dimension one that is never filled with items of several callers.
+Four things make an honest artefact answer differently from the model: a part that stayed in train mode, chance, the
+calls before, and the other items of the batch. The first three are refused, with the line or the name; the last makes
+the first dimension one that is never filled with items of several callers.
 """
 
 from __future__ import annotations
@@ -213,7 +213,7 @@ def _assigned(call: Call, before: Kept, names: Sequence[str]) -> list[str]:
 
 
 def _by_batch(call: Call, reference: Answer, found: Watched, batched: Sequence[str]) -> str | None:
-    """Whether an item is answered otherwise beside other items."""
+    """Whether an item is answered differently beside other items."""
     size = next((call.feed[name].shape[0] for name in batched), 1)
     if size < 2:
         return None

@@ -104,7 +104,7 @@ def _tensor_v3(
 
 def _parameter(tensor: torch.Tensor, *_: Any) -> torch.Tensor:
     if not isinstance(tensor, torch.Tensor):
-        raise pickle.UnpicklingError("a parameter that is no tensor")
+        raise pickle.UnpicklingError("a parameter that is not a tensor")
     return tensor
 
 

@@ -119,7 +119,7 @@ def _plain(file: BinaryIO) -> Unpickled:
 def _nested(raw: Any) -> Any:
     """The storage that pickle.dump wrote for a tensor: a file of torch.save within the file, with no other in it."""
     if not isinstance(raw, bytes | bytearray):
-        raise pickle.UnpicklingError("a tensor whose numbers are no bytes")
+        raise pickle.UnpicklingError("a tensor whose numbers are not bytes")
     found = _from(io.BytesIO(raw)).root
     if not isinstance(found, Storage):
         raise pickle.UnpicklingError("a storage that is none")

@@ -111,7 +111,7 @@ class Unpickler:
     def call(self, function: Any, args: Any) -> Any:
         """What stands for a call: a tensor or a container where the name is one of ours, else an Object."""
         if not isinstance(function, Named) or type(args) is not tuple:
-            raise pickle.UnpicklingError("the file calls what is no function of its own naming")
+            raise pickle.UnpicklingError("the file calls what is not a function of its own naming")
         path = function.path
         if path in CONTAINERS:
             table = Table()
@@ -141,7 +141,7 @@ class Unpickler:
 
     def _global(self, module: str, name: str) -> None:
         if type(module) is not str or type(name) is not str:
-            raise pickle.UnpicklingError("the file names a class by what is no text")
+            raise pickle.UnpicklingError("the file names a class by what is not text")
         for old, new in ALIASES.items():
             module = new + module[len(old) :] if module == old or module.startswith(f"{old}.") else module
         path = f"{module}.{name}"
@@ -157,7 +157,7 @@ class Unpickler:
         there = self._stack[-1]
         table = there.items if isinstance(there, Object) else there
         if not isinstance(table, dict):
-            raise pickle.UnpicklingError("the file puts entries into what is no dict")
+            raise pickle.UnpicklingError("the file puts entries into what is not a dict")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
             table[_key(key)] = value
 
@@ -170,7 +170,7 @@ class Unpickler:
         elif isinstance(there, set):
             there.update(map(_key, items))
         else:
-            raise pickle.UnpicklingError("the file lengthens what is no list")
+            raise pickle.UnpicklingError("the file lengthens what is not a list")
 
     def _build(self) -> None:
         state, there = self._stack.pop(), self._stack[-1]
@@ -184,11 +184,11 @@ class Unpickler:
         elif isinstance(there, Array):
             there.fill(state)
         else:
-            raise pickle.UnpicklingError("the file sets attributes of what is no object of its own")
+            raise pickle.UnpicklingError("the file sets attributes of what is not an object of its own")
 
     def _persistent(self, value: Any) -> None:
         if type(value) is not tuple or not value or value[0] not in ("storage", b"storage"):
-            raise pickle.UnpicklingError("the file refers to what is no tensor's storage")
+            raise pickle.UnpicklingError("the file refers to what is not a tensor's storage")
         self._stack.append(self._storage(tuple(one.path if isinstance(one, Named) else one for one in value)))
 
     def _reduce(self) -> None:

@@ -16,7 +16,7 @@ PAD = (
     "do not pack: run the recurrent layer on the padded batch, mask what lies beyond each length, and gather the last "
     "valid step"
 )
-_PACKED = "packed sequences are no tensors that a graph can carry"
+_PACKED = "packed sequences are not tensors that a graph can carry"
 DECIDES = "forward decides by a tensor's value"
 
 _DRAWS = "a torch.Generator is no tensor that a graph can carry"

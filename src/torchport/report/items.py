@@ -1,4 +1,4 @@
-"""Item by item: the picture, what it is, what eager PyTorch answers, and who answers otherwise."""
+"""Item by item: the picture, what it is, what eager PyTorch answers, and who answers differently."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ EN = {
     "rests_no_accuracy": "No accuracy was measured.",
     "rests_latency": "Latency is the median of {calls} calls of batch 1 in {rounds} interleaved rounds, in child "
     "processes, on {cpu}; {noise} of noise between rounds. Another machine may rank the variants "
-    "otherwise.",
+    "differently.",
     "rests_no_latency": "No latency was measured.",
     "rests_made_up": "Parity was checked on made-up inputs only: it says nothing about real ones.",
     "rests_assumed": "Verified against torchport's reading of the model; assumed, because nobody stated it: {names}.",
@@ -116,7 +116,7 @@ EN = {
     "label": "labelled {label}",
     "unlabelled": "no label",
     "same_all": "every variant answers the same",
-    "differ": "{count} of {all} variants answer otherwise",
+    "differ": "{count} of {all} variants answer differently",
     "answers": "answers of every variant",
     "more_items": "{count} more items are not shown; {differ} of them differ.",
     "right": "right",

@@ -94,7 +94,7 @@ class ImageRecognition(Task):
         "threshold": "Of an embedding: least cosine similarity of a match, -1 to 1; none: chosen by far.",
         "top": "Of an embedding: how many matches are answered. A whole number from 1 on.",
         "alphabet": "Of a ctc head: the characters in the order of the model's classes, without the blank.",
-        "blank": "Of a ctc head: the index of the class that is no character. A whole number from 0 on.",
+        "blank": "Of a ctc head: the index of the class that stands for no character. A whole number from 0 on.",
     }
     suspects: ClassVar[tuple[str, ...]] = (
         "mean",

@@ -228,9 +228,11 @@ def _array(value: Any) -> np.ndarray:
             else value
         )
     except (ValueError, TypeError) as exc:
-        raise BadInput(f"a {type(value).__name__} that is no array: {exc}", "give every row the same length") from exc
+        raise BadInput(
+            f"a {type(value).__name__} that is not an array: {exc}", "give every row the same length"
+        ) from exc
     if array.dtype.kind not in "fiub":
-        raise BadInput(f"a list of {array.dtype} is no tensor", "give numbers or booleans")
+        raise BadInput(f"a list of {array.dtype} is not a tensor", "give numbers or booleans")
     own = not (isinstance(value, list | tuple) and value and _is_array(value[0]))
     return array.astype(np.float32) if own and array.dtype == np.float64 else array
 

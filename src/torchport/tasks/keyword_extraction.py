@@ -100,7 +100,7 @@ class KeywordExtraction(Task):
         except ValueError:
             facts["diversity"] = -1.0
         if not 0 <= facts["diversity"] <= 1:
-            raise UsageError("diversity is no number from 0 to 1", "such as diversity=0.3")
+            raise UsageError("diversity is not a number from 0 to 1", "such as diversity=0.3")
         return {**facts, "stop_words": _read_words(facts["stop_words"])}
 
     def items(self, data: Path, facts: Facts) -> list[Item]:

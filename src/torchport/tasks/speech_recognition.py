@@ -347,7 +347,8 @@ def _number(name: str, value: Any, least: float, most: float, kind: type) -> Any
         number = most + 1
     if not least <= number <= most:
         raise UsageError(
-            f"{name}={value} is no number from {least} to {most}", f"such as {name}={SpeechRecognition.defaults[name]}"
+            f"{name}={value} is not a number from {least} to {most}",
+            f"such as {name}={SpeechRecognition.defaults[name]}",
         )
     return number
 

@@ -70,7 +70,7 @@ class TensorTask(Task):
         if not isinstance(inputs, list) or not all(
             isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one) for one in inputs
         ):
-            raise UsageError("inputs is no list of names and dtypes", 'such as [["x", "float32"]]')
+            raise UsageError("inputs is not a list of names and dtypes", 'such as [["x", "float32"]]')
         if not isinstance(facts.get("whole", False), bool):
             raise UsageError("whole is neither true nor false", "it says whether a file of tensors is one item")
         return super().recorded(facts)

@@ -269,7 +269,7 @@ def _language(facts: Facts, name: str) -> int:
     if facts[name] not in known:
         shown = ", ".join(sorted(known)[:12]) + (", ..." if len(known) > 12 else "")
         raise UsageError(
-            f"{name}={facts[name]} is no language of this tokenizer",
+            f"{name}={facts[name]} is not a language of this tokenizer",
             f"it knows {shown}" if known else "it marks no languages: leave the setting out",
         )
     return known[facts[name]]

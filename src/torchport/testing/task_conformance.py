@@ -117,7 +117,7 @@ def check_answers(case: TaskCase) -> None:
             assert task.lines(result)
         first = first or results
         assert all(task.agree(result, other) for result, other in zip(results, first, strict=True)), (
-            f"{variant} answers otherwise than {case.variants[0]}"
+            f"{variant} answers differently from {case.variants[0]}"
         )
 
 

@@ -105,7 +105,7 @@ def check_pipeline(pipeline: Pipeline, bundle: Bundle, variant: Variant, most: i
             for own, name in step.outputs.items() if pipeline.uses_graph(step) else ():
                 tally.add(step.name, own, reference[name], values[name], tolerance, step.levels)
         if variant.tolerance is not None and not pipeline.task.agree(values["result"], reference["result"]):
-            failed = failed or f"another answer than the reference on {one.name}"
+            failed = failed or f"a different answer from the reference's on {one.name}"
     return (
         tally.parity(stage="raw to result", reason=failed, least_db=allowed.least_db)
         if failed

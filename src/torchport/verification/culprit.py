@@ -1,4 +1,4 @@
-"""The operator that a target fails on: its file cannot be made, cannot be run, or answers otherwise than the model.
+"""The operator that a target fails on: its file cannot be made, cannot be run, or answers differently from the model.
 
 Converters and runtimes name nodes of their own, or none. So the beginning of the graph is converted and run, ever
 shorter or longer, until the first operator is found with which it fails; the exported program knows its line.

@@ -184,7 +184,7 @@ def _chain(
     if (model := plan.step_of("model")) is not None:
         _compare(model, reference, values, tally, "raw to model", tolerance)
     if math.isfinite(tolerance) and not plan.task.agree(values["result"], reference["result"]):
-        return "raw to result", f"another answer than the reference on {one.name}"
+        return "raw to result", f"a different answer from the reference's on {one.name}"
     return None
 
 

@@ -79,8 +79,8 @@ def test_chinese_is_a_token_a_character(tmp_path):
         ({"tokenizer": None}, "there is no tokenizer"),
         ({"tokenizer": "/no/such/folder"}, "there is no /no/such/folder"),
         ({"max_length": "2"}, "leaves no room beside the 2 tokens"),
-        ({"max_length": "many"}, "max_length=many is no whole number"),
-        ({"pad_to": 0}, "pad_to=0 is no whole number"),
+        ({"max_length": "many"}, "max_length=many is not a whole number"),
+        ({"pad_to": 0}, "pad_to=0 is not a whole number"),
     ],
 )
 def test_what_does_not_fit_is_said(given, message):
@@ -90,5 +90,5 @@ def test_what_does_not_fit_is_said(given, message):
 
 def test_a_file_that_is_no_tokenizer_is_named(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"tokenizer\.json is no tokenizer"):
+    with pytest.raises(UsageError, match=r"tokenizer\.json is not a tokenizer"):
         tokens.check({**tokens.DEFAULTS, "tokenizer": str(tmp_path)})

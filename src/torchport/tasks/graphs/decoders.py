@@ -190,7 +190,7 @@ def parts_of(model: torch.nn.Module, wanted: Sequence[str], kind: str) -> Any:
         if whole == ("encode" in wanted):
             return (HuggingFaceSeq2Seq if whole else HuggingFaceCausal)(model).eval()
     raise BadInput(
-        f"{type(model).__name__} is no {kind}",
+        f"{type(model).__name__} is not a {kind}",
         f"give a model of transformers, or a module with the methods {' and '.join(wanted)}",
     )
 

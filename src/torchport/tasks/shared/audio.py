@@ -99,7 +99,7 @@ def _open(raw: bytes) -> soundfile.SoundFile:
         ValueError,
     ) as exc:  # TypeError: bytes taken for a file without a header
         raise BadInput(
-            f"this is no recording that can be read: {_reason(exc)}", "give a WAV, FLAC, OGG or MP3 file"
+            f"this is not a recording that can be read: {_reason(exc)}", "give a WAV, FLAC, OGG or MP3 file"
         ) from exc
     if file.samplerate not in _RATES:
         file.close()
@@ -121,7 +121,7 @@ def _mono(file: soundfile.SoundFile, size: int) -> Iterator[np.ndarray]:
         if not len(block):
             return
         if not np.isfinite(block).all():
-            raise BadInput("the recording has samples that are no numbers", "write it again, as 16-bit samples")
+            raise BadInput("the recording has samples that are not numbers", "write it again, as 16-bit samples")
         yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
 
 

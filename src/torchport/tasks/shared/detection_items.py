@@ -75,7 +75,7 @@ def _coco(path: Path, content: Any, labels: Sequence[str] | None) -> list[Item]:
             boxes[one["image_id"]].append(box | ({"crowd": True} if one.get("iscrowd") else {}))
         pictures = [(one["file_name"], boxes[one["id"]]) for one in content["images"]]
     except (KeyError, TypeError, ValueError) as exc:
-        raise BadInput(f"{path} is no COCO file of boxes: {type(exc).__name__} {exc}", _HINT) from exc
+        raise BadInput(f"{path} is not a COCO file of boxes: {type(exc).__name__} {exc}", _HINT) from exc
     if not pictures:
         raise BadInput(f"{path} lists no picture", _HINT)
     items = []

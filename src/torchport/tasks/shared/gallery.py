@@ -135,7 +135,7 @@ def _load(path: Path, *_identity: int) -> Gallery:
             raise ValueError("its parts do not fit each other")
     except Exception as exc:  # damaged in whatever way, it is no gallery
         raise BadInput(
-            f"gallery: {path.name} is no gallery ({first_line(exc, kind=False)})",
+            f"gallery: {path.name} is not a gallery ({first_line(exc, kind=False)})",
             "give the file that enrol wrote",
         ) from exc
     return made

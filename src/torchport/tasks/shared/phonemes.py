@@ -190,5 +190,5 @@ def check_ids(name: str, value: Any, table: Mapping[str, int]) -> list[int]:
     except ValueError:
         value = [value]
     if not isinstance(value, Sequence) or not all(isinstance(one, int) and one in table.values() for one in value):
-        raise UsageError(f"{name}={value} is no list of symbol ids", f"such as {name}=[0]")
+        raise UsageError(f"{name}={value} is not a list of symbol ids", f"such as {name}=[0]")
     return list(value)

@@ -123,7 +123,7 @@ def token_list(name: str, value: Any) -> list[int] | None:
     except (TypeError, ValueError):
         ids = [-1]
     if any(not 0 <= token < MOST_TOKENS for token in ids):
-        raise UsageError(f"{name}={str(value)[:80]} is no list of token ids", f"such as {name}=0 or {name}=2,5")
+        raise UsageError(f"{name}={str(value)[:80]} is not a list of token ids", f"such as {name}=0 or {name}=2,5")
     return ids
 
 
@@ -135,7 +135,7 @@ def number(name: str, value: Any, least: float, most: float = float("inf")) -> f
         found = float("nan")
     if not least <= found <= most:
         raise UsageError(
-            f"{name}={value} is no number from {least:g} to {most:g}", f"such as {name}={max(least, min(most, 1)):g}"
+            f"{name}={value} is not a number from {least:g} to {most:g}", f"such as {name}={max(least, min(most, 1)):g}"
         )
     return found
 

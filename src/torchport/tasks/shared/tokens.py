@@ -107,7 +107,7 @@ def whole(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
     except ValueError:
         number = least - 1
     if not least <= number <= most:
-        raise UsageError(f"{name}={value} is no whole number from {least} to {most}", f"such as {name}=8")
+        raise UsageError(f"{name}={value} is not a whole number from {least} to {most}", f"such as {name}=8")
     return number
 
 
@@ -188,7 +188,7 @@ def _open(path: Path, mtime_ns: int, size: int, max_length: int, side: str) -> O
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as exc:  # it raises plain Exception
         raise BadInput(
-            f"{path.name} is no tokenizer: {first_line(exc, kind=False)[:100]}",
+            f"{path.name} is not a tokenizer: {first_line(exc, kind=False)[:100]}",
             "give a tokenizer.json, as Hugging Face's fast tokenizers are saved",
         ) from exc
     stated = tokenizer.padding

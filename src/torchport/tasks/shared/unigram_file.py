@@ -66,12 +66,12 @@ def _tokenizer(path: Path) -> Any:
         unknown = next(number for number, piece in enumerate(pieces) if piece.kind == _UNKNOWN)
     except (ValueError, IndexError, struct.error, UnicodeDecodeError, StopIteration) as exc:
         raise UsageError(
-            f"tokenizer: {path.name} is no sentencepiece model",
+            f"tokenizer: {path.name} is not a sentencepiece model",
             "give a tokenizer.json, or the .spm file the model was trained with",
         ) from exc
     if kind != _UNIGRAM:
         raise UsageError(
-            f"tokenizer: {path.name} is no unigram model",
+            f"tokenizer: {path.name} is not a unigram model",
             "save the tokenizer as tokenizer.json, with Hugging Face's fast tokenizers",
         )
     names = {_CONTROL: "{} ", _UNKNOWN: UNKNOWN}

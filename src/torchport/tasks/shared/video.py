@@ -160,7 +160,7 @@ class Clip:
             )  # an SDP file or a playlist would open sockets and other files
         except (av.error.FFmpegError, ValueError) as exc:
             raise BadInput(
-                "the file is no video that can be opened",
+                "the file is not a video that can be opened",
                 "give MP4, AVI, Matroska or WebM, whole: an MP4 that is cut off lacks its index, at the end",
             ) from exc
         with container:
