@@ -193,7 +193,7 @@ def _layer(
         where = diverging(reference, artefact, native, _allowed(target, variant, stage.graph))
     if where is None:
         far = f"graph '{stage.graph}' of {variant.id} differs, and none of its layers does: "
-        why = "each part exported anew answers right: the file was changed, or its runtime treats the whole otherwise"
+        why = "each part exported anew answers right: the file was changed, or its runtime treats the whole differently"
         return DebugDocument(
             variant=variant.id, item=trace.name, cause="graph", said=far + why, graph=stage.graph
         ), None
