@@ -185,7 +185,9 @@ def plain(words: str) -> str:
     """A library's message without the inner text of its interpreter: nodes of its graphs, tracebacks, addresses, paths
     of classes.
     """
-    said = re.sub(r"<(?:class|function|built-in method|bound method) '?(?:[\w.]*\.)?(\w+)[^>]*>", r"\1", words)
+    said = re.sub(
+        r"<(?:class|function|built-in function|built-in method|bound method) '?(?:[\w.]*\.)?(\w+)[^>]*>", r"\1", words
+    )
     return _INNER.sub("", said).strip()
 
 

@@ -378,6 +378,8 @@ def test_a_reader_of_one_height_takes_lines_of_any_width(tmp_path):
             assert pixels.shape == (1, 1, 16, width)
             (logits,) = predictor.outputs(values).values()
             torch.testing.assert_close(torch.from_numpy(logits), model(pixels), rtol=1e-4, atol=1e-5)
+        Image.fromarray(rng.integers(0, 256, (40, 30), np.uint8)).save(tmp_path / "upright.png")
+        assert predictor.values((tmp_path / "upright.png").read_bytes())["pixels"].shape == (1, 1, 16, 12)
 
 
 # with networks that were trained

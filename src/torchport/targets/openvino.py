@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import RunError, UnsupportedByTarget
+from ..errors import RunError, UnsupportedByTarget, plain
 from ..feed import own_settings
 from ..system import cache, machine
 from ..system.noise import LEAF_SPEC, quiet
@@ -317,7 +317,7 @@ def _convert(graph: GraphProgram) -> Any:
         said = re.findall(
             r"^-- (?:No conversion rule found for operations|Conversion is failed for): (.*)$", str(exc), re.M
         )
-        missing = ", ".join(dict.fromkeys(", ".join(said).replace("::", ".").split(", ")))
+        missing = plain(", ".join(dict.fromkeys(", ".join(said).replace("::", ".").split(", "))))
         raise UnsupportedByTarget(
             f"openvino cannot express graph '{graph.name}': it has no form of {missing or exc}",
             "replace that operator, or leave this target out",

@@ -86,6 +86,8 @@ class ImageRecognition(Task):
     }
     about_facts: ClassVar[Mapping[str, str]] = {
         **picture_facts.ABOUT,
+        "resize": "Shortest side in pixels, 1 to 4096, the height where nothing is cropped; or height,width in pixels, "
+        "to stretch to.",
         "head": "What the model answers: embedding (a vector, compared with a gallery's) or ctc (logits [batch, time, "
         "classes] of characters).",
         "gallery": "Of an embedding: labelled pictures in a form that --data takes, enrolled at deploy; or a file "

@@ -63,7 +63,7 @@ def channels(facts: Mapping[str, Any]) -> int:
 
 
 def is_free(facts: Mapping[str, Any]) -> bool:
-    """Whether the pictures keep their shape: the shortest side is fixed, and nothing is cropped."""
+    """Whether the pictures keep their shape: the height is fixed, and nothing is cropped."""
     return facts["crop"] is None and isinstance(facts["resize"], int)
 
 

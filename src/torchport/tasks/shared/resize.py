@@ -2,6 +2,7 @@
 
 Per axis, a picture of length n becomes `resized` long, of which `length` pixels from `offset` on are kept. With a
 shortest side S and a centre crop C: resized = floor(S * n / shortest), offset = (resized - C) / 2 rounded half to even.
+Without a crop, for a model of one height and any width, S is the height, also of a picture that is higher than wide.
 
 With antialiasing there are two passes, each rounded to whole levels, so their order shows: horizontal first, but
 vertical first where the height loses more pixels than twice what the width loses. That is Pillow 13's order; here every
@@ -44,8 +45,8 @@ class Axis(NamedTuple):
 def axes(facts: Mapping[str, Any], height: int, width: int) -> tuple[Axis, Axis]:
     """How the vertical and the horizontal axis of a picture are resized and cropped."""
     resize, crop = facts["resize"], facts["crop"]
-    shortest = min(height, width)
-    sizes = resize if isinstance(resize, list) else [resize * n // shortest for n in (height, width)]
+    side = height if crop is None else min(height, width)
+    sizes = resize if isinstance(resize, list) else [max(1, resize * n // side) for n in (height, width)]
     vertical, horizontal = (
         Axis(n, resized, round((resized - (crop or resized)) / 2), crop or resized)
         for n, resized in zip((height, width), sizes, strict=True)
