@@ -14,7 +14,7 @@ from torchport.bundle import Bundle
 from torchport.deployment.deploy import Outcome, deploy
 from torchport.deployment.request import Request
 from torchport.errors import MissingDependency, RunError, UnsupportedByTarget, UsageError
-from torchport.jobs.pack import Wish, repack
+from torchport.jobs.pack import PackOptions, repack
 from torchport.predict import Predictor
 from torchport.testing import millisecond
 from torchport.testing.samples import image_classification
@@ -119,7 +119,7 @@ def test_what_was_built_for_another_machine_is_refused_in_words(bundle: Path) ->
 
 def test_a_packed_bundle_of_what_runs_elsewhere_says_so(bundle: Path, tmp_path: Path) -> None:
     with Bundle(bundle) as opened:
-        repack(opened, tmp_path / "ios.tport", Wish(keep=("elsewhere-fp32",)))
+        repack(opened, tmp_path / "ios.tport", PackOptions(keep=("elsewhere-fp32",)))
     with pytest.raises(RunError, match=r"no variant of colours runs here \(elsewhere-fp32: it runs on ios"):
         Predictor(tmp_path / "ios.tport")
 
@@ -143,7 +143,7 @@ def test_facts_change_for_one_request_and_share_the_opened_graphs(bundle: Path, 
 
 def test_a_target_that_is_not_installed_is_missing_whatever_else_cannot_run(bundle: Path, tmp_path: Path) -> None:
     with Bundle(bundle) as opened:
-        repack(opened, tmp_path / "two.tport", Wish(keep=("elsewhere-fp32", "ahead-fp32")))
+        repack(opened, tmp_path / "two.tport", PackOptions(keep=("elsewhere-fp32", "ahead-fp32")))
     manifest = tmp_path / "two.tport/torchport.json"
     manifest.write_text(manifest.read_text("utf-8").replace('"target": "ahead"', '"target": "nowhere"'), "utf-8")
     with pytest.raises(MissingDependency, match="'nowhere' is not known here"):

@@ -170,6 +170,13 @@ class CompletionDocument(Value, frozen=True):
     script: str
 
 
+class NewDocument(Value, frozen=True):
+    """What `new` prints: the folder of the package, and its files."""
+
+    folder: str
+    files: tuple[str, ...]
+
+
 class VariantSize(Value, frozen=True):
     """What one variant takes, in bytes, each figure apart.
 
@@ -334,6 +341,7 @@ def kinds() -> dict[str, type[Value]]:
         "error": ErrorDocument,
         "export": ExportDocument,
         "inspect": Manifest,
+        "new": NewDocument,
         "pack": PackDocument,
         "predict": PredictDocument,
         "targets": TargetsDocument,

@@ -20,6 +20,7 @@ VERBS = {
     "doctor": "what this machine has, and what to mend",
     "export": "convert a model without choosing: one folder a target",
     "inspect": "what a Bundle is, in ten lines",
+    "new": "a package of your own that adds a target or a task",
     "optimize": "deploy with a search: quantise, prune, distil",
     "pack": "a smaller Bundle from a Bundle",
     "predict": "answer pictures, texts, sound and more with a Bundle",
