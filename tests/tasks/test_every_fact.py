@@ -66,6 +66,17 @@ def test_every_fact_can_be_set_and_impossible_values_are_refused(name, resolved)
 
 
 @pytest.mark.parametrize("name", tasks.names())
+def test_a_value_of_another_kind_is_a_usage_error(name, resolved):
+    task, settings = resolved[name]
+    for fact in task.defaults:
+        for value in (10**18, [[1]], {"a": 1}, object()):
+            try:
+                task.resolve({**settings, fact: value}, {})
+            except UsageError as exc:
+                assert exc.hint, (fact, value)
+
+
+@pytest.mark.parametrize("name", tasks.names())
 def test_no_count_is_without_a_bound(name, resolved):
     task, settings = resolved[name]
     for fact in set(task.defaults) - FREE - set(FACTS) - {"language", "alphabet"}:

@@ -100,7 +100,15 @@ class Task(abc.ABC):
         self.check_names(settings)
         facts = {**self.defaults, **{k: v for k, v in source.items() if k in self.defaults}, **settings}
         assumed = tuple(sorted(k for k in self.defaults if k not in settings and k not in source))
-        return self.check(facts), assumed
+        try:
+            return self.check(facts), assumed
+        except TypeError as exc:  # from Python a setting may be of any kind, such as a number where a path belongs
+            from ..errors import UsageError
+
+            raise UsageError(
+                f"a setting is of another kind than {self.name} takes ({str(exc)[:100]})",
+                f"`torchport tasks {self.name}` explains each",
+            ) from exc
 
     def check_names(self, settings: Mapping[str, Any]) -> None:
         """See that every setting is a fact of this task; raises UsageError with the fact that is nearest."""

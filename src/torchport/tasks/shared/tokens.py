@@ -115,11 +115,11 @@ def stated(path: Any) -> dict[str, Any]:
     """Facts that a `tokenizer.json` states in its sections on truncation and padding; nothing where it cannot be
     read.
     """
-    place = Path(path)
     try:
+        place = Path(path)
         content = json.loads((place / "tokenizer.json" if place.is_dir() else place).read_text(encoding="utf-8"))
         cut, filled = content.get("truncation") or {}, content.get("padding") or {}
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, TypeError):
         return {}
     found = {
         "max_length": cut.get("max_length"),
