@@ -172,7 +172,7 @@ def test_surprise_is_that_of_the_model(opened):
         (b" \n\t ", "empty"),
         (b"caf\xe9", "not UTF-8 at byte 3"),
         (b"Ich liebe dich", "does not know 3 of the text's 3 tokens"),
-        (b"one two " * 1_400_000, "the text is 10.7 MiB"),
+        (b"one two " * 1_400_000, "the text has 11.2 MB"),
         (b"one two " * 130_000, "the text has 260000 tokens, and the model reads 48"),
     ],
 )

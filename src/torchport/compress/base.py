@@ -164,6 +164,35 @@ class ModuleRecipe(Recipe):
         """
 
 
+class ProgramRecipe(Recipe):
+    """What makes a quantised module of every weighted graph's exported program, which is then captured anew."""
+
+    stage = "program"
+
+    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
+        """The same graphs, quantised.
+
+        Raises:
+            UnsupportedByTarget: a graph was not exported, or cannot be quantised; or see `converted`.
+            BadInput: see `converted`.
+        """
+        from .pt2e import quantise
+
+        return quantise(program, self.name, lambda graph: self.converted(graph, work, strength or 0.0))
+
+    @abc.abstractmethod
+    def converted(self, graph: GraphProgram, work: RecipeContext, strength: float) -> torch.nn.Module:
+        """The graph's module with quantised operators.
+
+        Args:
+            strength: 0 where the recipe knows none.
+
+        Raises:
+            UnsupportedByTarget: the graph is beyond the recipe.
+            BadInput: it needs calibration data, and there is none or too little.
+        """
+
+
 class TargetRecipe(Recipe):
     """What a target's own converter or quantiser does: it is told the precision, and the Program stays as it is."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
-from .base import Recipe, RecipeContext
+from .base import ProgramRecipe, RecipeContext
 from .layers import FEWEST
 from .pt2e import weights
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch.fx import GraphModule
 
-    from ..frontend.program import GraphProgram, Program
+    from ..frontend.program import GraphProgram
 
     Call = tuple[torch.Tensor, ...]
 
@@ -35,7 +35,7 @@ TRIED, JUDGED = 64, 32
 """Feeds that each calibrator is tried with, the first ones, and those that it is judged on, the last ones."""
 
 
-class Int8Static(Recipe):
+class Int8Static(ProgramRecipe):
     """Per channel for weights, per tensor for activations."""
 
     name = "int8_static"
@@ -43,24 +43,13 @@ class Int8Static(Recipe):
         "static quantisation: weights and activations as 8-bit integers, ranges found on calibration data: a quarter "
         "of the size"
     )
-    stage = "program"
     precision = "int8_static"
     modules = ("nncf", "torchao")
     needs_data = True
 
-    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
-        """The same graphs with quantised matrix multiplications.
-
-        Raises:
-            UnsupportedByTarget: a graph was not exported, or cannot be quantised.
-            BadInput: there are too few calibration items.
-        """
-        from .pt2e import quantise
-
-        def one(graph: GraphProgram) -> GraphModule:
-            return quantised(*begun(graph, work, self.name))
-
-        return quantise(program, self.name, one)
+    def converted(self, graph: GraphProgram, work: RecipeContext, strength: float) -> torch.nn.Module:
+        """The graph with quantised matrix multiplications."""
+        return quantised(*begun(graph, work, self.name))
 
 
 def begun(graph: GraphProgram, work: RecipeContext, recipe: str) -> tuple[GraphModule, list[Call], str]:

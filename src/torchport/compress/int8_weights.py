@@ -8,41 +8,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Recipe, RecipeContext
+from .base import ProgramRecipe, RecipeContext
 from .layers import FEWEST
 
 if TYPE_CHECKING:
+    import torch
     from torch.fx import GraphModule, Node
 
-    from ..frontend.program import Program
+    from ..frontend.program import GraphProgram
 
 
-class Int8Weights(Recipe):
+class Int8Weights(ProgramRecipe):
     """Symmetric int8 a channel: of the outputs for a product or a convolution, of the rows for an embedding table."""
 
     name = "int8_weights"
     about = (
         "weights as 8-bit integers, one scale a channel; arithmetic in float32: a quarter of the size, no data needed"
     )
-    stage = "program"
     precision = "int8_weights"
     modules = ("torchao",)
 
-    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
-        """The same graphs with quantised weights.
-
-        Raises:
-            UnsupportedByTarget: a graph was not exported, or holds no weight to quantise.
-        """
+    def converted(self, graph: GraphProgram, work: RecipeContext, strength: float) -> torch.nn.Module:
+        """The graph with quantised weights."""
         from ..frontend.observing import observed
         from .layers import tensors
-        from .pt2e import opened, quantise, quantizer
+        from .pt2e import opened, quantizer
 
-        return quantise(
-            program,
-            self.name,
-            lambda graph: observed(opened(graph, self.name), quantizer(annotate), [tensors(graph, graph.examples)]),
-        )
+        return observed(opened(graph, self.name), quantizer(annotate), [tensors(graph, graph.examples)])
 
 
 def annotate(model: GraphModule) -> None:

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .base import Recipe, RecipeContext
+from .base import ProgramRecipe, RecipeContext
 from .int8_static import MOST_FEEDS
 
 if TYPE_CHECKING:
     import torch
 
-    from ..frontend.program import GraphProgram, Program
+    from ..frontend.program import GraphProgram
 
 
-class Int8Xnnpack(Recipe):
+class Int8Xnnpack(ProgramRecipe):
     """Per channel for weights, symmetric; per tensor for activations."""
 
     name = "int8_xnnpack"
@@ -27,26 +27,17 @@ class Int8Xnnpack(Recipe):
         "weights and activations as 8-bit integers for XNNPACK on phones, ranges found on calibration data: a quarter "
         "of the size"
     )
-    stage = "program"
     precision = "int8_xnnpack"
     modules = ("executorch", "torchao")
     needs_data = True
 
-    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
-        """The same graphs in integers.
-
-        Raises:
-            UnsupportedByTarget: a graph was not exported, or cannot be quantised.
-            BadInput: there are too few calibration items.
-        """
+    def converted(self, graph: GraphProgram, work: RecipeContext, strength: float) -> torch.nn.Module:
+        """The graph in integers."""
         from ..frontend.observing import observed
         from ..targets.executorch import xnnpack_quantizer
         from .equalise import equalised
         from .layers import tensors
-        from .pt2e import opened, quantise
+        from .pt2e import opened
 
-        def one(graph: GraphProgram) -> torch.nn.Module:
-            calls = [tensors(graph, feed) for feed in work.need_feeds(graph.name, self.name)[:MOST_FEEDS]]
-            return observed(equalised(opened(graph, self.name), calls), xnnpack_quantizer(), calls)
-
-        return quantise(program, self.name, one)
+        calls = [tensors(graph, feed) for feed in work.need_feeds(graph.name, self.name)[:MOST_FEEDS]]
+        return observed(equalised(opened(graph, self.name), calls), xnnpack_quantizer(), calls)

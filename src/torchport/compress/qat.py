@@ -9,38 +9,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .base import Recipe, RecipeContext
+from .base import ProgramRecipe, RecipeContext
 
 if TYPE_CHECKING:
     import torch
 
-    from ..frontend.program import GraphProgram, Program
+    from ..frontend.program import GraphProgram
 
 
-class Qat(Recipe):
+class Qat(ProgramRecipe):
     """What `int8_static` lost, recovered by quantisation-aware training."""
 
     name = "qat"
     about = "quantisation-aware training: 8-bit weights and activations, trained with the rounding in place"
-    stage = "program"
     precision = "int8_static"
     modules = ("torchao",)
     strengths = (1, 2, 4, 8, 12)
     needs_data = True
     searched = False  # hours where int8_static takes a minute: asked for by name
 
-    def apply(self, program: Program, work: RecipeContext, strength: float | None) -> Program:
-        """The same graphs, trained for up to so many epochs and quantised.
-
-        Raises:
-            UnsupportedByTarget: a graph was not exported, cannot be quantised, or has no eager teacher.
-            BadInput: there are too few calibration items.
-        """
-        from .pt2e import quantise
-
-        assert strength is not None, "parsed with a default"
-        epochs = int(strength)
-        return quantise(program, self.name, lambda graph: _trained(graph, work, epochs))
+    def converted(self, graph: GraphProgram, work: RecipeContext, strength: float) -> torch.nn.Module:
+        """The graph, trained for up to `strength` epochs and quantised."""
+        return _trained(graph, work, int(strength))
 
 
 def _trained(graph: GraphProgram, work: RecipeContext, epochs: int) -> torch.nn.Module:

@@ -12,11 +12,11 @@ import numpy as np
 
 from ..errors import BadInput
 from ..types import Signature, Step, Value
-from .base import Task
 from .calls import Call, Calling, exhaust, perform, shown
 from .parts import Driver, Facts, Grade, Graph, HostStep, Item, Split, Values
-from .shared import chrf, speaking, texts, tokens
+from .shared import speaking, texts, tokens
 from .shared.generate import Answers, Rules, Sampling, one_by_one
+from .shared.text_answer import TextAnswer
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +37,7 @@ class Continuation(Value, frozen=True):
     stopped_by: Literal["end", "stop", "length"]
 
 
-class TextGeneration(Task):
+class TextGeneration(TextAnswer):
     """The beginning of a text -> its continuation, greedy unless `temperature` is set.
 
     Data is what `shared.texts.items_of` takes; a label is the continuation that is wanted, and chrF the metric. Texts
@@ -183,10 +183,6 @@ class TextGeneration(Task):
         """`generate`."""
         return {"generate": _generate}
 
-    def score(self, result: Mapping[str, Any], label: Any) -> float:
-        """chrF of the continuation against the one that is wanted, 0..1."""
-        return chrf.score(result["text"], str(label))
-
     def grade(self, values: Mapping[str, Any], label: Any, facts: Facts, graphs: Mapping[str, Graph]) -> Grade | None:
         """Of a text without a label, how likely its own tokens are: their geometric mean, which is 1 / perplexity, of
         the first `GRADED`.
@@ -199,20 +195,6 @@ class TextGeneration(Task):
     def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
         """Whether both are the same, token by token."""
         return list(result["tokens"]) == list(reference["tokens"])
-
-    def words(self, result: Mapping[str, Any]) -> str:
-        """The beginning of the continuation."""
-        text = " ".join(result["text"].split())
-        return text if len(text) <= 80 else text[:77] + "..."
-
-    def lines(self, result: Mapping[str, Any]) -> list[str]:
-        """The continuation's lines."""
-        lines: list[str] = result["text"].splitlines()
-        return lines
-
-    def describe(self, facts: Facts) -> list[str]:
-        """The facts in words, a line each, without the wiring."""
-        return super().describe({name: value for name, value in facts.items() if name != "wiring"})
 
 
 class Causal:

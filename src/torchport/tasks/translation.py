@@ -13,11 +13,11 @@ import numpy as np
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step, Value
-from .base import Task
 from .calls import Call, Calling, shown
 from .parts import Driver, Facts, HostStep, Item, Split, Values
-from .shared import chrf, speaking, texts, tokens
+from .shared import speaking, texts, tokens
 from .shared.generate import Answers, Sampling, beam_search, one_by_one
+from .shared.text_answer import TextAnswer
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +38,7 @@ class Translation(Value, frozen=True):
     tokens: tuple[tuple[int, ...], ...]
 
 
-class TranslationTask(Task):
+class TranslationTask(TextAnswer):
     """Text -> text. Every line is translated by itself (a line too long for the model, sentence by sentence), `batch`
     of them at once.
 
@@ -223,29 +223,9 @@ class TranslationTask(Task):
         """`translate`."""
         return {"translate": _translate}
 
-    def score(self, result: Mapping[str, Any], label: Any) -> float:
-        """chrF of the text against a reference translation, 0..1."""
-        return chrf.score(result["text"], str(label))
-
     def agree(self, result: Mapping[str, Any], reference: Mapping[str, Any]) -> bool:
         """Whether both are the same, token by token."""
         return [list(part) for part in result["tokens"]] == [list(part) for part in reference["tokens"]]
-
-    def words(self, result: Mapping[str, Any]) -> str:
-        """The beginning of the text."""
-        text = " ".join(result["text"].split())
-        return text if len(text) <= 80 else text[:77] + "..."
-
-    def lines(self, result: Mapping[str, Any]) -> list[str]:
-        """The text's lines."""
-        lines: list[str] = result["text"].splitlines()
-        return lines
-
-    def describe(self, facts: Facts) -> list[str]:
-        """The facts in words, a line each, without the wiring."""
-        return super().describe(
-            {name: value for name, value in facts.items() if name != "wiring" and value is not None}
-        )
 
 
 def _target(facts: Facts) -> Path:

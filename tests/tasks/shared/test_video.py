@@ -153,8 +153,8 @@ def silent_film() -> bytes:
 
 BAD = {
     "empty": (b"", "empty"),
-    "noise": (np.random.default_rng(0).bytes(4000), "no video"),
-    "text": ("no video, 不是视频".encode(), "no video"),
+    "noise": (np.random.default_rng(0).bytes(4000), "not a video"),
+    "text": ("no video, 不是视频".encode(), "not a video"),
     "GIF without a frame": (b"GIF89a\1\0\1\0\0\0\0;", "cannot be read"),
     "zip without a picture": (packed({"a.txt": b"hello"}), "no whole frame"),
     "a zip file cut off": (packed({"1.png": picture(moving(1)[0])})[:-30], "zip file"),
