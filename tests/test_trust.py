@@ -254,5 +254,5 @@ def test_a_session_description_is_no_video() -> None:
         b"v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 "
         b"H264/90000\n"
     )
-    with pytest.raises(BadInput, match="no video"):
+    with pytest.raises(BadInput, match="not a video"):
         list(Clip(sdp))

@@ -305,7 +305,7 @@ class Step(torch.nn.Module):
 def test_graphs_that_carry_a_state_are_left_in_floats(program):
     step = capture_graph("step", Step().eval(), {"state": np.zeros((1, 4), np.float32)})
     both = Program({**program.graphs, "step": step}, weighted=("model", "step"), stateful=("step",))
-    assert parse("bf16_stateless").apply(both, RecipeContext(both)).weighted == ("model",)
+    assert parse("bf16_stateless").apply(both, RecipeContext(both)).precisions == {"step": "fp32"}
     for other, said in (
         (program, "no graph"),
         (Program({"step": step}, weighted=("step",), stateful=("step",)), "every graph"),

@@ -86,8 +86,8 @@ def test_a_wav_cut_short_gives_what_is_there():
     ("raw", "said"),
     [
         (b"", "empty"),
-        (b"this is a text file that somebody named speech.wav\n" * 40, "no recording"),
-        (file_of(tone(1.0))[:30], "no recording"),
+        (b"this is a text file that somebody named speech.wav\n" * 40, "not a recording"),
+        (file_of(tone(1.0))[:30], "not a recording"),
         (file_of(tone(1.0))[:44], "no samples"),
         (file_of(tone(1.0), kind="FLAC")[:3000], "damaged"),
         (file_of(np.array([0.0, np.nan, np.inf]), subtype="FLOAT"), "not numbers"),

@@ -133,7 +133,7 @@ def test_bad_input(predictor, data, tmp_path):
         archive.writestr("1.png", _png(frame(1)[:20]))
     for raw, message in (
         (b"", "empty"),
-        (b"no video", "no video"),
+        (b"no video", "not a video"),
         (changing.read_bytes(), "frame 2 is 64x20"),
         (b"GIF89a\1\0\1\0\0\0\0;", "cannot be read"),
     ):

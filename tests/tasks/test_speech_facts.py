@@ -58,7 +58,7 @@ def test_transcripts_come_from_a_table_or_from_beside(tmp_path):
     ("settings", "said"),
     [
         ({"timestamps": "perhaps"}, "neither true nor false"),
-        ({"sampling_rate": "1"}, "no number"),
+        ({"sampling_rate": "1"}, "not a number"),
         ({"vocabulary": "none.json"}, "cannot be read"),
         ({"tokenizer": "none.json"}, "none.json"),
     ],

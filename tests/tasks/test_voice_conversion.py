@@ -133,7 +133,7 @@ def test_recordings_of_every_kind_are_answered(pipeline, name, raw):
     ("raw", "said"),
     [
         (b"", "empty"),
-        (b"no recording", "no recording"),
+        (b"no recording", "not a recording"),
         (encode_wav(np.zeros(10), 8000), "0.001 seconds"),
         (encode_wav(np.zeros(61 * 8000), 8000), "longer than 60 seconds"),
     ],
