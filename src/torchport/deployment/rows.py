@@ -16,7 +16,7 @@ from ..system import isolate
 from ..system.clock import ROWS_SHARE, Clock
 from ..targets import targets
 from ..types import PLAIN, Candidate
-from ..verification.culprit import culprit
+from ..verification.culprit import PATIENCE_S, culprit
 from .lower import Lowering, LoweringJob, LoweringResult
 from .prove import Prover
 
@@ -100,7 +100,8 @@ class Rows:
         self.tell(STAGE, f"{low.wanted.id}: looking for the operator that it fails on")
         target, log = targets.get(low.wanted.target), self.lowering.log
         try:
-            found = isolate.call(culprit, target, graph, said, log=log, limit_s=limit_s, what=low.wanted.id)
+            most = min(limit_s, 2 * PATIENCE_S)
+            found = isolate.call(culprit, target, graph, said, log=log, limit_s=most, what=low.wanted.id)
         except TorchportError:
             return candidate
         return candidate if found is None else msgspec.structs.replace(candidate, reason=f"{said} (operator: {found})")
