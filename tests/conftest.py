@@ -8,11 +8,13 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+import warm
 from torchport.system import cache
 from torchport.testing import millisecond
 from torchport.timing import interleave, timed_by
@@ -27,6 +29,12 @@ sys.path += [
     str(BENCHMARKS / "models"),
     str(BENCHMARKS),
 ]  # the real models, as `import whisper_tiny_en`, and what the scenarios share
+
+MANY = 500
+"""With so many tests it pays to import in each worker what every forked child would import again."""
+
+# Two workers and their children share the cores: threads that wait for others sleep, rather than take these the time.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 LONG = "TORCHPORT_LONG"
 """Environment variable: 1 runs the tests marked `long` too."""
@@ -49,6 +57,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         long = [item for item in items if item.get_closest_marker("long")]
         items[:] = [item for item in items if not item.get_closest_marker("long")]
         config.hook.pytest_deselected(items=long)
+    if len(items) > MANY and find_spec("torch"):
+        warm.prepare()
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
     for item in items:

@@ -36,7 +36,7 @@ def photos(folder: Path) -> None:
 
 def demo(folder: Path) -> None:
     """`build/demo/efficientnet-lite0.tport`: the Bundle that `make demo` leaves; where there is none yet, one like it
-    for ONNX alone.
+    for ONNX alone, verified on four photos.
     """
     from torchport.jobs import demo as made
 
@@ -45,6 +45,9 @@ def demo(folder: Path) -> None:
         ROOT / bundle if (ROOT / bundle).exists() else folder.parent / bundle.name
     )  # the pages' folders lie side by side
     if not kept.exists():
+        photos = made.gather(folder / "build/demo/photos")
+        for photo in sorted(photos.iterdir())[4:]:
+            photo.unlink()
         facts = [word for key, value in made.SETTINGS.items() for word in ("--set", f"{key}={value}")]
         words = [
             "deploy",
@@ -52,14 +55,14 @@ def demo(folder: Path) -> None:
             "--task",
             "image-classification",
             "--data",
-            made.gather(folder / "build/demo/photos"),
+            photos,
             *facts,
             "--targets",
             "onnx",
             "-o",
             kept,
         ]
-        subprocess.run([Path(sys.executable).parent / "torchport", *words], cwd=folder, check=True, capture_output=True)
+        subprocess.run([*warm.command(), *words], cwd=folder, check=True, capture_output=True)
     shutil.copytree(kept, folder / bundle)
 
 
@@ -146,7 +149,7 @@ def gpt2(folder: Path) -> None:
 
 def minilm(folder: Path) -> None:
     """`minilm/`, a Hugging Face folder; `minilm.py` with its trained heads; `reviews.csv` and `articles/TOPIC/N.txt`, a
-    few held back, one a topic.
+    few held back, one a topic, of which the first hundred words.
     """
     import minilm as model
 
@@ -158,7 +161,7 @@ def minilm(folder: Path) -> None:
     for number, topic in enumerate(model.TOPICS):
         (folder / "articles" / topic).mkdir(parents=True)
         (folder / "articles" / topic / f"{number}.txt").write_text(
-            next(text for text, label in held if label == number), encoding="utf-8"
+            " ".join(next(text for text, label in held if label == number).split()[:100]), encoding="utf-8"
         )
 
 

@@ -23,6 +23,8 @@ from functools import cache
 from pathlib import Path
 from typing import NoReturn
 
+from torchport.errors import MissingDependency
+
 CLIENT = """
 import json, os, socket, sys
 line = socket.socket(socket.AF_UNIX)
@@ -110,21 +112,28 @@ def _become(streams: list[int], words: list[str], folder: str, environment: dict
 
 
 def prepare() -> None:
-    """Import what deploys import sooner or later, and set up what the first capture of a process does."""
+    """Import what captures and exports import sooner or later, which each forked child would do again, and set up what
+    the first of a process does.
+    """
     import numpy as np
-    import onnxscript  # noqa: F401
     import torch
-    import transformers  # noqa: F401
 
     from torchport import predict, verification  # noqa: F401
     from torchport.frontend.ladder import capture_graph
+    from torchport.frontend.program import Program
+    from torchport.targets import targets
+    from torchport.targets.base import ExportOptions
 
-    capture_graph("model", torch.nn.Linear(4, 3).eval(), {"input": np.zeros((2, 4), np.float32)})
+    graph = capture_graph("model", torch.nn.Linear(4, 3).eval(), {"input": np.zeros((2, 4), np.float32)})
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(MissingDependency):
+        targets.get("onnx").export(Program({"model": graph}), Path(folder), ExportOptions())
 
 
 if __name__ == "__main__":
     from torchport.cli import main
     from torchport.testing import millisecond
 
+    with contextlib.suppress(ImportError):
+        import transformers  # noqa: F401
     prepare()
     serve(Path(sys.argv[1]))

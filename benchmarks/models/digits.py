@@ -120,12 +120,12 @@ def classic() -> nn.Module:
 
 def embedder() -> nn.Module:
     """float32 [batch, 1, 20, 20] -> unit vectors float32 [batch, 32]."""
-    return _kept(Embedder(), _train_embedder)
+    return _kept(Embedder(), _train_embedder, str(quick()))
 
 
 def reader() -> nn.Module:
     """float32 [batch, 1, 32, 160] -> logits float32 [batch, 40, 11]."""
-    return _kept(Reader(), _train_reader)
+    return _kept(Reader(), _train_reader, str(quick()))
 
 
 def _small(outputs: int) -> nn.Sequential:
@@ -220,7 +220,7 @@ def _train_embedder(folder: Path) -> None:
     afterwards.
     """
     torch.manual_seed(0)
-    net, epochs = Embedder(), 8
+    net, epochs = Embedder(), 2 if quick() else 8
     directions = nn.Parameter(torch.randn(SEEN, 32))
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
@@ -233,7 +233,7 @@ def _train_embedder(folder: Path) -> None:
 
 def _train_reader(folder: Path) -> None:
     torch.manual_seed(0)
-    net, steps, random, pictures = Reader(), 500, np.random.default_rng(0), known()
+    net, steps, random, pictures = Reader(), 20 if quick() else 500, np.random.default_rng(0), known()
 
     def losses() -> Iterator[Tensor]:
         for _ in range(steps):

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from cached import cached, package
+from cached import cached, package, quick
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -108,6 +108,10 @@ def some(game: str, count: int, seed: int) -> tuple[np.ndarray, list[list[Box]]]
     return np.stack(frames), list(boxes)
 
 
+TRAINING, QUICK = (500, 6), (160, 4)
+"""Frames that a detector is trained on, and how often; of a quick run."""
+
+
 def frames(game: str, count: int = 150, seed: int = 99) -> Path:
     """A folder of frames of a game that no detector was trained on: `00000.png` ..., and `instances.json` (COCO, with
     `track_id`).
@@ -169,8 +173,9 @@ class Detector(nn.Module):
         return {"heat": self.heat(features), "box": self.box(features)}
 
 
-def detector(game: str, seed: int = 1, count: int = 500, epochs: int = 6) -> Detector:
+def detector(game: str, seed: int = 1) -> Detector:
     """The detector of a game, trained on its first frames; kept by hash."""
+    count, epochs = QUICK if quick() else TRAINING
 
     def make(folder: Path) -> None:
         save_file(train(game, seed, count, epochs).state_dict(), folder / "detector.safetensors")

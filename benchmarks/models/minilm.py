@@ -26,7 +26,7 @@ LENGTH = 128
 
 BATCH = 16
 
-QUICK = {"news": 300, "reviews": 1000}
+QUICK = {"news": 300, "reviews": 300}
 """Texts that a head is trained on in a quick run."""
 
 Labelled = tuple[str, int]

@@ -8,8 +8,8 @@ from typing import Any
 
 from harness import in_turns
 
-FEW = ("onnx", "openvino")
-"""The targets of a slice: does it hold together?"""
+FEW = ("onnx",)
+"""The target of a slice: does it hold together?"""
 
 
 EXACT = {"recipes": ("fp32", "bf16", "bf16_stateless"), "budget": "agreement>=100%"}

@@ -210,7 +210,7 @@ def test_results_are_compared_and_shown():
     assert TASK.describe(facts) == ["labels: 2 names", "tokenizer: tokenizer.json"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_film_reviews_are_judged_as_by_plain_pytorch(tmp_path):
     import minilm
 

@@ -235,7 +235,7 @@ def test_results_are_compared_and_shown():
     assert TASK.words({"text": "word " * 40}).endswith("...") and len(TASK.words({"text": "word " * 40})) <= 80
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_sentences_are_translated_as_by_plain_pytorch(tmp_path):
     import marian
     import sentencepiece
