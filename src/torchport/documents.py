@@ -62,14 +62,16 @@ class ParityRow(Value, frozen=True):
 
 
 class CandidateRow(Value, frozen=True):
-    """One target x recipe with everything that was measured; null where it was not.
+    """One candidate, a target with a recipe, and everything that was measured about it; null where nothing was.
 
-    `by_threads` maps numbers of threads to latencies, `threads` is the fastest of them; `agreement` is the share of
-    items answered as by the reference; `test` and `test_agreement` are on the test split, of winners only; `reason`
-    says why the row was not chosen. `same_as` names the row whose files these are, byte for byte. `parity_of` is the
-    chain of recipes whose own Program `parity` is held against, null the model as trained; `distance` is then how far
-    the row is from that. `failed_at` is the stage at which a failed row failed. An `unverified` row was made here and
-    can only be verified on another machine.
+    `reason` says why the candidate was not chosen, and `failed_at` the stage at which a failed one failed.
+    `by_threads` maps each number of threads that was tried to its latency; `threads` is the fastest number.
+    `accuracy` and `agreement` (the share of items answered as by the reference) are on the validation split.
+    `test` and `test_agreement` are on the test split, of winners only.
+    `parity` compares the candidate with its reference: the model as trained, or, where `parity_of` names a chain of
+    recipes, the model after those. `distance` is then the difference from the model as trained.
+    `same_as` names the candidate whose files are the same, byte for byte.
+    An `unverified` candidate was made here and can only be verified on another machine.
     """
 
     id: str
@@ -238,10 +240,10 @@ class ChangedAnswer(Value, frozen=True):
 class DiffDocument(Value, frozen=True):
     """What `diff` prints: OLD and NEW side by side, whether NEW keeps the budget, and every answer that changed.
 
-    `accuracy_change` is NEW minus OLD on `items` items, `interval` its 95 % interval, item by item; `agreement` is the
-    share of items answered alike. `broken` tells, by axis, what the budget is broken by. `speed` is NEW's beside OLD's:
-    not shown where they differ by no more than two timings of one file. `warnings` say what makes the figures less
-    sure.
+    `accuracy_change` is the accuracy of NEW minus that of OLD on `items` items, and `interval` its 95 % interval.
+    `agreement` is the share of items that both answer alike. `broken` maps each limit of the budget that NEW exceeds to
+    the reason. `speed` compares the latencies: `not shown` where they differ by no more than two timings of one file.
+    `warnings` say what makes the figures less certain.
     """
 
     task: str

@@ -105,14 +105,16 @@ def status_word(status: CandidateStatus) -> str:
 
 
 class Candidate(Value, frozen=True):
-    """One row of the table: a target x recipe, with everything that was measured about it.
+    """One candidate, a target with a recipe, and everything that was measured about it; null where nothing was.
 
     Attributes:
-        accuracy, agreement: on the items that candidates are compared on.
-        test, test_agreement: on the test split, answered once when the choice was made; only of what won, for a profile
-        or by size or memory. same_as: id of the row whose files these are, byte for byte: the recipe changed nothing,
-        and the row is no candidate. parity_of: chain of recipes whose own Program `parity` is held against; None is the
-        model as trained. distance: from the model as trained, where `parity_of` is another.
+        threads, by_threads: the fastest number of threads, and the latency of each number that was tried.
+        accuracy, agreement: on the validation split.
+        test, test_agreement: on the test split, which only the winners (by latency, size or memory) answer, once.
+        parity, parity_of: how the candidate compares with its reference. That is the model as trained, or, where
+            `parity_of` names a chain of recipes, the model after those.
+        distance: from the model as trained, where `parity_of` is another.
+        same_as: id of the candidate whose files are the same, byte for byte: the recipe changed nothing.
     """
 
     id: str
