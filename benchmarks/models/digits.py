@@ -220,7 +220,7 @@ def _train_embedder(folder: Path) -> None:
     afterwards.
     """
     torch.manual_seed(0)
-    net, epochs = Embedder(), 2 if quick() else 8
+    net, epochs = Embedder(), 4 if quick() else 8
     directions = nn.Parameter(torch.randn(SEEN, 32))
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
