@@ -89,7 +89,7 @@ def test_help_needs_no_width_to_be_whole(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("de", ["demo", "deploy"]),
+        ("de", ["debug", "demo", "deploy"]),
         ("deploy --tar", ["--targets"]),
         ("deploy --targets onnx,open", ["onnx,openvino"]),
         ("deploy --task image-c", ["image-classification"]),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import TorchportError
+from ..figures import decibels
 from ..targets.base import Arrays, ExportOptions, Target
 from ..targets.shared.parents import Exporter
 from ..targets.shared.runner import Runner
@@ -144,7 +145,7 @@ class Case:
             if tolerance is None:
                 signal, noise = float(np.square(right, dtype=np.float64).sum()), float(np.square(error).sum())
                 ratio = 10 * np.log10(max(signal, 1e-30) / max(noise, 1e-30))
-                assert ratio >= LEAST_DB, f"'{name}' has {ratio:.1f} dB of signal to noise, {LEAST_DB:.0f} asked for"
+                assert ratio >= LEAST_DB, f"'{name}' has {decibels(ratio)} of signal to noise, {LEAST_DB:.0f} asked for"
                 continue
             worst = float(error.max(initial=0) / max(np.abs(right).max(initial=0), 1e-30))
             assert worst <= tolerance, f"'{name}' is off by {worst:.1e} of the greatest value, allowed {tolerance:.0e}"
