@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from handmade import known
 from targets.toys import PARENTS, TOY_TARGETS
@@ -18,6 +19,7 @@ from torchport.deployment.request import Request
 from torchport.errors import MissingDependency, RunError, UnsupportedByTarget, UsageError
 from torchport.jobs.pack import PackOptions, repack
 from torchport.predict import Predictor
+from torchport.tasks import tasks
 from torchport.testing import millisecond
 from torchport.testing.samples import image_classification
 from torchport.timing import timed_by
@@ -90,6 +92,21 @@ def test_the_manifest_names_declined_graphs_and_the_machines(bundle: Path) -> No
     readme = (bundle / "README.md").read_text("utf-8")
     assert "`declining-fp32` has no graph `preprocess`" in readme
     assert "`elsewhere-fp32` runs on ios only" in readme
+
+
+def test_the_programs_of_a_readme_do_without_what_is_missing(bundle: Path) -> None:
+    """The Python program prepares a picture by Pillow; JavaScript has nothing to prepare it with."""
+    with Bundle(bundle) as opened:
+        manifest, facts = opened.manifest, opened.facts()
+    task, model = tasks.get(manifest.task.name), manifest.graphs["model"]
+    whole = manifest.variant("onnx-fp32").artifact
+    assert set(task.snippets(facts, model, {"onnx-fp32": whole})) == {"python", "javascript"}
+    kept = {name: graph for name, graph in whole.graphs.items() if name != "preprocess"}
+    without = replace(whole, graphs=kept, declined={"preprocess": "a free height"})
+    assert set(task.snippets(facts, model, {"onnx-fp32": without})) == {"python"}
+    padded = {name: replace(one, batch="dropped") for name, one in whole.graphs["model"].io.items()}
+    adapted = replace(whole, graphs={**whole.graphs, "model": replace(whole.graphs["model"], io=padded)})
+    assert task.snippets(facts, model, {"onnx-fp32": adapted}) == {}, "a short program does not adapt tensors"
 
 
 def test_verify_checks_what_runs_here_and_says_what_is_missing(bundle: Path) -> None:
