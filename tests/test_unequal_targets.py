@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from handmade import known
 from targets.toys import PARENTS, TOY_TARGETS
 from torchport.bundle import Bundle
+from torchport.cli import tables
 from torchport.compress import parse
 from torchport.deployment.deploy import Outcome, deploy
 from torchport.deployment.lower import LoweringJob, ordered
@@ -109,13 +110,18 @@ def test_the_programs_of_a_readme_do_without_what_is_missing(bundle: Path) -> No
     assert task.snippets(facts, model, {"onnx-fp32": adapted}) == {}, "a short program does not adapt tensors"
 
 
-def test_verify_checks_what_runs_here_and_says_what_is_missing(bundle: Path) -> None:
+def test_verify_checks_what_runs_here_and_says_what_is_missing(
+    bundle: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     with Bundle(bundle) as opened:
         verdict = verify(opened, trusted=True)
     found = {row.id.removesuffix("-fp32"): row for row in verdict.variants}
     assert verdict.ok and not verdict.complete
     assert {name for name, row in found.items() if row.status == "absent"} == {"another_cpu", "elsewhere"}
     assert set(found["declining"].declined) == {"preprocess"} and found["onnx"].declined == {}
+    tables.verdicts(verdict.variants)
+    assert "without preprocess, which the host answers for" in capsys.readouterr().out
 
 
 def test_the_host_answers_for_a_declined_graph_and_in_graph_refuses_by_name(bundle: Path, data: Any) -> None:

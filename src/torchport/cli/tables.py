@@ -148,7 +148,7 @@ def verdicts(rows: Sequence[Any]) -> None:
             r.status,
             "" if r.max_rel is None else relative(r.max_rel),
             "" if r.snr_db is None else decibels(r.snr_db),
-            r.reason or "",
+            r.reason or (f"without {', '.join(r.declined)}, which the host answers for" if r.declined else ""),
         ]
         for r in rows
     ]
