@@ -129,6 +129,15 @@ def test_every_row_names_a_class_that_is_there():
     none(row.path for row in rows if row.path.startswith("torchport.") and missing(row))
 
 
+def test_test_files_have_names_of_their_own():
+    """pytest takes two files of one name, in folders that are no packages, for one module, and stops."""
+    seen: dict[str, Path] = {}
+    for path in FILES:
+        if path.name.startswith("test_") and not (path.parent / "__init__.py").exists():
+            other = seen.setdefault(path.name, path)
+            assert other == path, f"{name_of(path)} and {name_of(other)}"
+
+
 def test_the_folder_of_targets_is_the_support_matrix():
     files = {path.stem for path in (ROOT / "src" / "torchport" / "targets").glob("*.py")} - {"__init__", "base"}
     assert files == set(targets.names())
