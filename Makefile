@@ -29,7 +29,7 @@ test: .venv/dev.stamp  ## every test but the long ones, warnings as errors
 	$(PYTEST)
 
 quick: .venv/dev.stamp  ## the tests of tests/quick.txt, which need no PyTorch and see none
-	PYTHONPATH=tests/without_torch $(PYTEST) -m "not slow" @tests/quick.txt
+	PYTHONPATH=$(CURDIR)/tests/without_torch $(PYTEST) -m "not slow" @tests/quick.txt
 
 long: .venv/dev.stamp  ## the tests that `make test` leaves out, for they seldom tell what shorter ones do not
 	TORCHPORT_LONG=1 $(PYTEST) -m long
