@@ -52,9 +52,9 @@ def test_what_is_written_is_read_back_with_its_numbers_as_keys() -> None:
         (f"{IO}/input_ids/batch", "dropped", None),
         (f"{IO}/input_ids", {"name": "x", "dtype": "int64", "batch": "dropped", "layout": [1, 0]}, "drops a batch"),
         (f"{IO}/input_ids/batch", "lost", "does not follow its schema"),
-        ("variants/0/artifact/built_for", {"systems": ["a b"]}, "is no plain name"),
+        ("variants/0/artifact/built_for", {"systems": ["a b"]}, "is not a plain name"),
         ("variants/0/artifact/built_for", {"instruction_sets": ["x"] * 65}, "65 names of machines"),
-        ("variants/0/artifact/graphs/model/precision", "<script>", "is no plain name"),
+        ("variants/0/artifact/graphs/model/precision", "<script>", "is not a plain name"),
         ("steps/0/state", {}, "does not follow its schema"),
     ],
 )
