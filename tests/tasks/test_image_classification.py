@@ -110,7 +110,7 @@ def test_a_stretch_is_not_cropped_unless_asked():
         ({"size": "3"}, "no setting 'size'"),
         ({"scale": "255"}, "mean and std"),
         ({"activation": "relu"}, "softmax or sigmoid or none"),
-        ({"top": "0"}, "1 or more"),
+        ({"top": "0"}, "1 to 1073741824"),
         ({"labels": "/no/such/file"}, "one name a line"),
     ],
 )

@@ -166,8 +166,8 @@ def _whole_graph(plan: Plan, variant: Variant, trace: Trace, stage: Stage, far: 
 
 
 def _precedes(plan: Plan, graph: str) -> bool:
-    names = [step.graph for step in plan.graph_steps]
-    return plan.main not in names or names.index(graph) < names.index(plan.main)
+    order = plan.needed(in_graph=True)
+    return plan.main not in order or order.index(graph) < order.index(plan.main)
 
 
 def _layer(
