@@ -108,7 +108,7 @@ def some(game: str, count: int, seed: int) -> tuple[np.ndarray, list[list[Box]]]
     return np.stack(frames), list(boxes)
 
 
-TRAINING, QUICK = (500, 6), (160, 4)
+TRAINING, QUICK = (500, 6), (250, 6)
 """Frames that a detector is trained on, and how often; of a quick run."""
 
 
