@@ -14,7 +14,7 @@ import pytest
 
 from test_layers import BUILD, MODULES, belongs
 
-BLOCKED = ("torch", "MNN", "openvino", "executorch", "onnx", "onnxscript", "onnxslim", "torchao", "transformers")
+BLOCKED = ("torch", "openvino", "executorch", "onnx", "onnxscript", "onnxslim", "torchao", "transformers")
 
 IMPORT_ALL = """
 import importlib, importlib.abc, json, sys

@@ -24,7 +24,6 @@ targets: Registry[Target] = Registry(
             "executorch",
             "ExecuTorch .pte with the XNNPACK delegate: phones and embedded",
         ),
-        "mnn": Entry("torchport.targets.mnn:Mnn", "mnn", "MNN .mnn: phones and embedded, CPUs of every kind"),
         "mobile": Entry(
             "torchport.targets.mobile:Mobile",
             "build",
