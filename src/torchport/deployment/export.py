@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..bundle import writer
-from ..errors import OutputError
 from ..system import isolate
-from ..system.disk import temporary, writing
+from ..system.disk import need_empty, temporary, writing
 from ..types import CandidateStatus, FailedAt, Value
 from .explore import ProgressCallback, explore, log_name
 
@@ -43,8 +42,7 @@ def export(request: Request, tell: ProgressCallback = lambda stage, detail: None
         TorchportError: nothing could be made.
     """
     target = request.output
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise OutputError(f"{target.name} exists and is not an empty folder", "choose another -o")
+    need_empty(target)
     with writing(target), isolate.log_file(request.log, log_name(target)) as noise, temporary() as scratch:
         folder = scratch / "out"
         candidates = explore(request, folder, noise.path, tell).candidates

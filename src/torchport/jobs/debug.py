@@ -13,8 +13,9 @@ from ..bundle import Bundle, Variant, trust
 from ..errors import MissingDependency, TorchportError, UsageError
 from ..system import isolate
 from ..targets import Target, targets
+from ..targets.shared.adapt import native_feed
 from ..tasks import Plan
-from ..types import PLAIN, GraphFile, Signature
+from ..types import PLAIN
 from ..verification.check import golden_of, plan_of
 from ..verification.diverging import COARSE, Cause, DebugDocument, Diverging, distance, diverging
 from ..verification.traces import Trace
@@ -150,12 +151,10 @@ def _reference(bundle: Bundle, graph: str) -> ExportedProgram | None:
 
 
 def _whole_graph(plan: Plan, variant: Variant, trace: Trace, stage: Stage, far: float, why: str) -> DebugDocument:
-    order = list(variant.artifact.graphs)
-    step = plan.step_of(stage.graph)
-    before = stage.graph != plan.main and plan.main in order and _precedes(plan, stage.graph)
-    cause: Cause = "graph" if step is None or stage.graph == plan.main else (
-        "preprocessing" if before else "postprocessing"
-    )  # fmt: skip
+    cause: Cause = "graph"
+    if stage.graph != plan.main and plan.step_of(stage.graph) is not None:
+        order = plan.needed(in_graph=True)
+        cause = "preprocessing" if order.index(stage.graph) < order.index(plan.main) else "postprocessing"
     said = f"graph '{stage.graph}' of {variant.id} fails: {why}" if why else (
         f"graph '{stage.graph}' of {variant.id} is {far:.2g} from the reference on the reference's own input: "
         f"the {cause} differs, not the model"
@@ -163,11 +162,6 @@ def _whole_graph(plan: Plan, variant: Variant, trace: Trace, stage: Stage, far: 
     return DebugDocument(
         variant=variant.id, item=trace.name, cause=cause, said=said, graph=stage.graph, after=_finite(far)
     )
-
-
-def _precedes(plan: Plan, graph: str) -> bool:
-    order = plan.needed(in_graph=True)
-    return plan.main not in order or order.index(graph) < order.index(plan.main)
 
 
 def _layer(
@@ -185,7 +179,7 @@ def _layer(
     feed = {spec.name: np.asarray(stage.feed[spec.name]) for spec in signature.inputs}
     reference = layers_of(program, feed)
     file = variant.artifact.graphs[stage.graph]
-    native = _native(feed, signature, file)
+    native = native_feed(signature, file.io, feed)
     artefact = target.layers(file, folder, native)
     if artefact is None:
         where = _by_parts(target, program, reference, feed)
@@ -238,15 +232,6 @@ def _weighted(layer: Layer, reference: Sequence[Layer]) -> Layer | None:
     return next((one for one in reference if one.module in owners), None)
 
 
-def _native(feed: Mapping[str, np.ndarray], signature: Signature, file: GraphFile) -> dict[str, np.ndarray]:
-    made = {}
-    for spec in signature.inputs:
-        io = file.io[spec.name]
-        array = np.asarray(feed[spec.name]).astype(io.dtype)
-        made[io.name] = np.ascontiguousarray(array.transpose(io.layout) if io.layout else array)
-    return made
-
-
 def _by_parts(
     target: Target, program: ExportedProgram, reference: Sequence[Layer], feed: Mapping[str, np.ndarray]
 ) -> Diverging | None:
@@ -270,7 +255,7 @@ def _by_parts(
         low, high = (middle, high) if far(middle) <= allowed else (low, middle)
     layer = reference[counted[high]]
     depth = tuple((counted[place], one) for place, one in sorted(tried.items()) if np.isfinite(one))
-    return Diverging(layer, layer, tried.get(low, 0.0), tried[high], depth)
+    return Diverging(counted[high], layer, layer, tried.get(low, 0.0), tried[high], depth)
 
 
 def _part(target: Target, program: ExportedProgram, layer: Layer, feed: Mapping[str, np.ndarray]) -> float:

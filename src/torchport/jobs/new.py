@@ -9,9 +9,9 @@ from string import Template
 from typing import Any
 
 from ..documents import NewDocument
-from ..errors import OutputError, UsageError
+from ..errors import UsageError
 from ..registry import Registry
-from ..system.disk import writing
+from ..system.disk import need_empty, writing
 from ..targets import targets
 from ..tasks import tasks
 
@@ -39,8 +39,7 @@ def new(kind: str, name: str, output: Path | None = None) -> NewDocument:
         raise UsageError(f"there is a {kind} '{name}' already", "give it another name")
     module, dashed = name.replace("-", "_"), name.replace("_", "-")
     folder = output or Path(f"torchport-{dashed}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder} exists and is not an empty folder", "choose another -o")
+    need_empty(folder)
     words = {
         "kind": kind,
         "name": name,

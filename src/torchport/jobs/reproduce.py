@@ -8,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import OutputError
 from ..report import depth
-from ..system.disk import writing
+from ..system.disk import need_empty, writing
 from ..verification.diverging import DebugDocument
 from .debug import Found
 
@@ -25,15 +24,13 @@ def reproduce(document: DebugDocument, found: Found | None, folder: Path) -> lis
     Raises:
         OutputError: the folder exists and is not empty.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise OutputError(f"{folder.name} exists and is not an empty folder", "choose another -o")
+    need_empty(folder)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         mark = None
         if found is not None:
             _files(found, folder)
-            far = found.where.after
-            mark = next((number for number, one in found.where.depth if one == far), None)
+            mark = found.where.number
         facts = {
             name: str(value)
             for name in ("graph", "layer", "op", "module", "place", "reference", "before", "after", "noise", "item")

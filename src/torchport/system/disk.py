@@ -34,6 +34,16 @@ def writing(path: Path) -> Iterator[None]:
         ) from exc
 
 
+def need_empty(folder: Path) -> None:
+    """See that a folder can be filled: it is not there, or empty.
+
+    Raises:
+        OutputError: it is something else.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputError(f"{folder.name} exists and is not an empty folder", "choose another -o")
+
+
 def full(path: Path) -> OutputError:
     """The error of a disk without room for that output."""
     return OutputError(

@@ -49,7 +49,8 @@ class Forked:
     """A forked timing process, with the part of `subprocess.Popen` that `Process` uses."""
 
     def __init__(self, server: ForkServer, pid: int, stdin: BinaryIO, stdout: BinaryIO) -> None:
-        self._server, self.pid, self._code = server, pid, None if pid else 1
+        self._server, self.pid = server, pid
+        self._code: int | None = None
         self.stdin: BinaryIO = stdin
         self.stdout: BinaryIO = stdout
 
@@ -83,7 +84,8 @@ class ForkServer:
     def __init__(self, target: str) -> None:
         self.module = module_of(target)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket, self._ready = ours, False
+        self._socket = ours
+        self._ready: bool | None = None
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", __name__, target, str(theirs.fileno())],
@@ -99,24 +101,34 @@ class ForkServer:
         Raises:
             RunError: the runtime could not be imported, or took longer than `limit_s`.
         """
+        if not self._imported(limit_s):
+            raise RunError(f"{self.module} could not be imported")
+        (commands, to_child), (from_child, answers) = os.pipe(), os.pipe()
+        stdin, stdout = os.fdopen(to_child, "wb", buffering=0), os.fdopen(from_child, "rb")
         try:
-            if not self._ready:
+            socket.send_fds(self._socket, [_FORK], [commands, answers, noise.fileno()])
+            pid = int(self._socket.recv(16) or 0)
+        except OSError:
+            pid = 0
+        finally:
+            os.close(commands)
+            os.close(answers)
+        if not pid:  # never a process to signal: 0 stands for this process's whole group
+            stdin.close()
+            stdout.close()
+            raise RunError(f"the process that imported {self.module} ended")
+        return Forked(self, pid, stdin, stdout)
+
+    def _imported(self, limit_s: float) -> bool:
+        """Whether the runtime is imported, waited for once: a server that was late or died is not asked again."""
+        if self._ready is None:
+            try:
                 self._socket.settimeout(limit_s)
                 self._ready = self._socket.recv(16) == _READY
                 self._socket.settimeout(None)
-            if not self._ready:
-                raise RunError(f"{self.module} could not be imported")
-            commands, to_child = os.pipe()
-            from_child, answers = os.pipe()
-            try:
-                socket.send_fds(self._socket, [_FORK], [commands, answers, noise.fileno()])
-            finally:
-                os.close(commands)
-                os.close(answers)
-            pid = int(self._socket.recv(16) or b"0")
-        except OSError as exc:
-            raise RunError(f"the process that imported {self.module} ended") from exc
-        return Forked(self, pid, os.fdopen(to_child, "wb", buffering=0), os.fdopen(from_child, "rb"))
+            except OSError:
+                self._ready = False
+        return self._ready
 
     def wait(self, pid: int) -> int:
         """The exit code of a child that has ended or is about to."""

@@ -64,6 +64,7 @@ class Diverging:
     """Where an artefact leaves the reference.
 
     Attributes:
+        number: of the layer in the artefact, from 0.
         layer: the artefact's operator.
         reference: the layer of the reference that it stands for; None where nothing in it has its size.
         before: greatest distance of the values that it read.
@@ -71,6 +72,7 @@ class Diverging:
         depth: (number of the layer in the artefact, its distance) of every layer that has a counterpart, in order.
     """
 
+    number: int
     layer: Layer
     reference: Layer | None
     before: float
@@ -130,7 +132,7 @@ def diverging(
         if not named:
             other = _counterpart(layer, artefact, compared, reference, tolerance) or other
         after = far if other is None else distance(layer.value, other.value)
-        return Diverging(layer, other, _before(layer, distances), after, tuple(depth))
+        return Diverging(number, layer, other, _before(layer, distances), after, tuple(depth))
     return None
 
 

@@ -32,6 +32,13 @@ def sizes_of(signature: Signature, feed: Feed) -> dict[str, int]:
     }
 
 
+def native_feed(signature: Signature, io: Mapping[str, TensorIO], feed: Feed) -> dict[str, np.ndarray]:
+    """Every input as the runtime takes it, by the runtime's names; see `to_native`."""
+    return {
+        io[spec.name].name: to_native(spec, io[spec.name], np.asarray(feed[spec.name])) for spec in signature.inputs
+    }
+
+
 def to_native(spec: TensorSpec, io: TensorIO, array: np.ndarray) -> np.ndarray:
     """An input as the runtime takes it.
 

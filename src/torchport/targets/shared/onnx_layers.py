@@ -47,7 +47,7 @@ def layers(path: Path, feed: Mapping[str, np.ndarray]) -> list[Layer]:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.log_severity_level = 4
-    session = ort.InferenceSession(_bytes(model, path), options, providers=["CPUExecutionProvider"])
+    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [name for _, name in made]
     values = dict(zip(names, session.run(names, dict(feed)), strict=True))
     return [
@@ -74,8 +74,3 @@ def part(path: Path, inputs: Sequence[str], output: str, folder: Path) -> Part:
     made = Extractor(model).extract_model(list(inputs), [output])
     onnx.save(made, folder / "part.onnx")
     return Part(tuple(one.name for one in made.graph.input), SCRIPT.format(output=output))
-
-
-def _bytes(model: object, path: Path) -> bytes:
-    content: bytes = model.SerializeToString()  # type: ignore[attr-defined]
-    return content

@@ -14,7 +14,7 @@ import numpy as np
 from ...errors import RunError, TorchportError, first_line
 from ...feed import Arrays, Feed, check_feed, is_batched
 from ...types import GraphFile, Signature, Used
-from .adapt import from_native, greatest_batch, sizes_of, to_native
+from .adapt import from_native, greatest_batch, native_feed, sizes_of
 
 
 class Runner(abc.ABC):
@@ -117,10 +117,7 @@ class Runner(abc.ABC):
         }
 
     def _call(self, feed: Feed) -> Arrays:
-        native = {}
-        for spec in self.signature.inputs:
-            io = self.graph.io[spec.name]
-            native[io.name] = to_native(spec, io, np.asarray(feed[spec.name]))
+        native = native_feed(self.signature, self.graph.io, feed)
         with self._turn:
             answered = self._run(native)
         sizes, outputs = sizes_of(self.signature, feed), {}
