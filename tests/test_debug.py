@@ -16,7 +16,8 @@ import pytest
 import torchport
 from torchport.bundle import Bundle
 from torchport.errors import UsageError
-from torchport.frontend.layers import Layer, cut, layers_of
+from torchport.frontend.layers import Layer, beginning, layers_of
+from torchport.frontend.program import GraphProgram
 from torchport.frontend.safe import load_exported
 from torchport.jobs.debug import debug
 from torchport.jobs.reproduce import reproduce
@@ -133,9 +134,12 @@ def test_a_program_is_cut_at_any_of_its_operators(bundle: Path) -> None:
     feed = {"x": np.random.default_rng(1).random((2, 3, 12, 12), np.float32)}
     layers = layers_of(program, feed)
     assert {"first", "norm", "last"} <= {layer.module for layer in layers}
+    with Bundle(bundle) as opened:
+        whole = GraphProgram("model", opened.manifest.graphs["model"], feed, program)
+    module = program.module(check_guards=False)
     for layer in layers[1::4]:
         if layer.value.dtype.kind == "f":
-            graph = cut(program, layer.name, feed)
+            graph = beginning(whole, module, layer.name, alone=True)
             (made,) = layers_of(graph.need_exported("onnx"), feed)[-1:]
             assert distance(made.value, layer.value) < 1e-5
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -63,8 +63,14 @@ def layers_of(program: ExportedProgram, feed: Mapping[str, np.ndarray]) -> list[
     return found
 
 
-def cut(program: ExportedProgram, layer: str, feed: Mapping[str, np.ndarray]) -> GraphProgram:
-    """The program up to one of its operators, whose value is its only output, captured anew at the feed's sizes.
+def beginning(graph: GraphProgram, module: Any, last: str, *, alone: bool = False) -> GraphProgram:
+    """A captured graph up to one of its operators, captured anew with the same inputs.
+
+    Args:
+        module: `graph.exported.module()`, made once for many beginnings.
+        last: name of the operator's node there.
+        alone: its value is the only output, and all sizes are those of the examples; else everything that is handed on
+            there is an output, its own value the last, and sizes are as free as the graph's.
 
     Raises:
         CaptureError: that part cannot be captured by itself.
@@ -73,27 +79,44 @@ def cut(program: ExportedProgram, layer: str, feed: Mapping[str, np.ndarray]) ->
 
     from .ladder import capture_graph
 
-    module: Any = program.module(check_guards=False)
-    graph = module.graph
-    node = next(one for one in graph.nodes if one.name == layer)
-    output = next(one for one in graph.nodes if one.op == "output")
-    output.args = (node,)
-    graph.set_codegen(torch.fx.graph.CodeGen())  # the answer has another structure now
-    for one in reversed(list(graph.nodes)):
-        if one.op == "call_function" and not one.users and one is not node:
-            graph.erase_node(one)
-    module.recompile()
+    made, known = torch.fx.Graph(), dict[Any, Any]()
+    nodes = list(module.graph.nodes)
+    at = next(number for number, node in enumerate(nodes) if node.name == last)
+    for number, node in enumerate(nodes):
+        if number <= at or node.op == "placeholder":
+            known[node] = made.node_copy(node, lambda one: known[one])
+    left = [nodes[at]] if alone else [node for node in _left(nodes, at) if is_seen(node.meta["val"])]
+    made.output(tuple(known[node] for node in left))
+    if alone:
+        made.eliminate_dead_code()
+    inputs = [node.target for node in nodes if node.op == "placeholder"]
+    renamed = dict(zip((spec.name for spec in graph.signature.inputs), inputs, strict=True))
+    return capture_graph(
+        graph.name,
+        torch.fx.GraphModule(module, made),
+        {renamed[name]: array for name, array in graph.examples.items()},
+        dims={} if alone else {renamed[spec.name]: spec.free for spec in graph.signature.inputs},
+        bounds=graph.signature.dims,
+        rungs=("non-strict",),
+        examined=False,
+    )
 
-    class Part(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.part = torch.fx.GraphModule(module, graph)
 
-        def forward(self, *given: torch.Tensor) -> torch.Tensor:
-            made: torch.Tensor = self.part(*given)
-            return made
+def _left(nodes: Sequence[torch.fx.Node], at: int) -> list[torch.fx.Node]:
+    """What the nodes up to one hand on: the values that later nodes read, or nobody does."""
+    first = set(nodes[: at + 1])
+    return [
+        node
+        for node in nodes[: at + 1]
+        if node.op == "call_function" and "val" in node.meta and (not node.users or set(node.users) - first)
+    ]
 
-    return capture_graph("model", Part().eval(), dict(feed), dims={}, examined=False)
+
+def is_seen(value: Any) -> bool:
+    """Whether a value can be an output: a tensor of numbers that a signature may hold."""
+    import torch
+
+    return isinstance(value, torch.Tensor) and not value.is_complex() and value.dtype != torch.bfloat16
 
 
 def _layer(node: torch.fx.Node, made: torch.Tensor) -> Layer:

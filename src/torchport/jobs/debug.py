@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from ..frontend.layers import Layer
+    from ..frontend.program import GraphProgram
 
 _NOISE = 1e-6
 """Share of each number of the feed that the stability of the model is tried with."""
@@ -174,6 +176,7 @@ def _layer(
     program: ExportedProgram,
 ) -> tuple[DebugDocument, Found | None]:
     from ..frontend.layers import layers_of
+    from ..frontend.program import GraphProgram
 
     signature = plan.signatures[stage.graph]
     feed = {spec.name: np.asarray(stage.feed[spec.name]) for spec in signature.inputs}
@@ -182,7 +185,7 @@ def _layer(
     native = native_feed(signature, file.io, feed)
     artefact = target.layers(file, folder, native)
     if artefact is None:
-        where = _by_parts(target, program, reference, feed)
+        where = _by_parts(target, GraphProgram(stage.graph, signature, feed, program), reference)
     else:
         where = diverging(reference, artefact, native, _allowed(target, variant, stage.graph))
     if where is None:
@@ -195,24 +198,16 @@ def _layer(
     layer, other = where.layer, where.reference
     unstable = noise is not None and noise >= where.after / 3
     shown = _weighted(layer, reference) or other or layer
-    module, place = shown.module, shown.place
-    named = f"{layer.op} '{layer.name}'" + (f" in module {module}" if module else "") + (f", {place}" if place else "")
-    said = (
-        f"{variant.id} leaves the reference at {named}: what it reads is {where.before:.1g} off, what it makes "
-        f"{where.after:.2g}"
-    )
-    if unstable:
-        said += f"; the reference itself moves by {noise:.2g} there where its input changes by a millionth"
     document = DebugDocument(
         variant=variant.id,
         item=trace.name,
         cause="unstable model" if unstable else "layer",
-        said=said,
+        said=_sentence(variant, where, shown, noise if unstable else None),
         graph=stage.graph,
         layer=layer.name,
         op=layer.op,
-        module=module or None,
-        place=place or None,
+        module=shown.module or None,
+        place=shown.place or None,
         reference=other.name if other else None,
         before=where.before,
         after=_finite(where.after),
@@ -226,49 +221,58 @@ def _layer(
     return document, found
 
 
+def _sentence(variant: Variant, where: Diverging, shown: Layer, noise: float | None) -> str:
+    """What was found, in words; `shown` has the module and the line, `noise` is given where the model is unstable."""
+    named = f"{where.layer.op} '{where.layer.name}'" + (f" in module {shown.module}" if shown.module else "")
+    named += f", {shown.place}" if shown.place else ""
+    said = (
+        f"{variant.id} leaves the reference at {named}: what it reads is {where.before:.1g} off, what it makes "
+        f"{where.after:.2g}"
+    )
+    if noise is None:
+        return said
+    return f"{said}; the reference itself moves by {noise:.2g} there where its input changes by a millionth"
+
+
 def _weighted(layer: Layer, reference: Sequence[Layer]) -> Layer | None:
     """The reference's operator whose weights an operator of the artefact has: the one that others were folded into."""
     owners = {name.rpartition(".")[0] for name in layer.weights} - {""}
     return next((one for one in reference if one.module in owners), None)
 
 
-def _by_parts(
-    target: Target, program: ExportedProgram, reference: Sequence[Layer], feed: Mapping[str, np.ndarray]
-) -> Diverging | None:
-    """The first operator up to which the program, exported anew, is wrong: halved again and again, for runtimes that
-    hand out no inner values.
+def _by_parts(target: Target, graph: GraphProgram, reference: Sequence[Layer]) -> Diverging | None:
+    """The first operator up to which the graph, exported anew, is wrong: halved again and again, for runtimes that hand
+    out no inner values.
     """
     tried: dict[int, float] = {}
     allowed = target.tolerance(PLAIN) or COARSE
     counted = [number for number, layer in enumerate(reference) if layer.value.dtype.kind == "f" and layer.value.size]
 
-    def far(place: int) -> float:
-        if place not in tried:
-            tried[place] = isolate.call(_part, target, program, reference[counted[place]], feed, what="a part")
-        return tried[place]
+    def wrong(place: int) -> bool:
+        tried[place] = isolate.call(_part, target, graph, reference[counted[place]], what="a part")
+        return tried[place] > allowed
 
-    low, high = -1, len(counted) - 1
-    if far(high) <= allowed:
+    last = len(counted) - 1
+    if not wrong(last):
         return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if far(middle) <= allowed else (low, middle)
-    layer = reference[counted[high]]
-    depth = tuple((counted[place], one) for place, one in sorted(tried.items()) if np.isfinite(one))
-    return Diverging(counted[high], layer, layer, tried.get(low, 0.0), tried[high], depth)
+    place = bisect_left(range(last), True, key=wrong)
+    layer = reference[counted[place]]
+    depth = tuple((counted[one], far) for one, far in sorted(tried.items()) if np.isfinite(far))
+    return Diverging(counted[place], layer, layer, tried.get(place - 1, 0.0), tried[place], depth)
 
 
-def _part(target: Target, program: ExportedProgram, layer: Layer, feed: Mapping[str, np.ndarray]) -> float:
-    from ..frontend.layers import cut
+def _part(target: Target, graph: GraphProgram, layer: Layer) -> float:
+    from ..frontend.layers import beginning
     from ..frontend.program import Program
     from ..system.disk import temporary
     from ..targets.base import ExportOptions
 
-    graph = cut(program, layer.name, feed)
+    module = graph.need_exported(target.name).module(check_guards=False)
+    part = beginning(graph, module, layer.name, alone=True)
     with temporary() as folder:
-        artifact = target.export(Program({"model": graph}), folder, ExportOptions())
-        with target.open(artifact, folder, graph.signature) as runner:
-            answered = runner.run({spec.name: graph.examples[spec.name] for spec in graph.signature.inputs})
+        artifact = target.export(Program({part.name: part}), folder, ExportOptions())
+        with target.open(artifact, folder, part.signature, part.name) as runner:
+            answered = runner.run({spec.name: part.examples[spec.name] for spec in part.signature.inputs})
     return distance(next(iter(answered.values())), layer.value)
 
 

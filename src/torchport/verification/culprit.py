@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import BadInput, TorchportError
+from ..frontend.layers import beginning, is_seen
 from ..system.disk import temporary
 from ..targets import Target
 from ..targets.base import ExportOptions
@@ -77,20 +79,18 @@ def _bisected(target: Target, graph: GraphProgram) -> str | None:
         module: Any = graph.exported.module(check_guards=False)
         nodes = list(module.graph.nodes)
         cuts = [at for at in range(len(nodes)) if _is_cut(nodes, at)]
-        least, most = -1, len(cuts) - 1
-        if most < 0 or not _fails(target, _beginning(graph, module, cuts[most])):
-            return None
-        while most - least > 1:
+
+        def fails(place: int) -> bool:
             if time.monotonic() > deadline:
-                return None
-            middle = (least + most) // 2
-            if _fails(target, _beginning(graph, module, cuts[middle])):
-                most = middle
-            else:
-                least = middle
+                raise TimeoutError
+            return _fails(target, beginning(graph, module, nodes[cuts[place]].name))
+
+        if not cuts or not fails(len(cuts) - 1):
+            return None
+        most = bisect_left(range(len(cuts) - 1), True, key=fails)
     except Exception:  # a beginning need not be a program that torch captures; what is looked for is a courtesy
         return None
-    between = nodes[(cuts[least] if least >= 0 else -1) + 1 : cuts[most] + 1]
+    between = nodes[cuts[most - 1] + 1 if most else 0 : cuts[most] + 1]
     wrong = [node for node in between if node.op == "call_function" and _is_operator(node)]
     return _told(wrong) if wrong else None
 
@@ -101,54 +101,9 @@ def _is_operator(node: torch.fx.Node) -> bool:
     return isinstance(node.target, torch._ops.OpOverload) and not re.search(r"sym_|_assert", str(node.target))
 
 
-def _left(nodes: Sequence[torch.fx.Node], at: int) -> list[torch.fx.Node]:
-    """What the nodes up to one hand on: the values that later nodes read, or nobody does."""
-    first = set(nodes[: at + 1])
-    return [
-        node
-        for node in nodes[: at + 1]
-        if node.op == "call_function" and "val" in node.meta and (not node.users or set(node.users) - first)
-    ]
-
-
-def _seen(value: Any) -> bool:
-    """Whether a value can be an output: a tensor of numbers that a signature may hold."""
-    import torch
-
-    return isinstance(value, torch.Tensor) and not value.is_complex() and value.dtype != torch.bfloat16
-
-
 def _is_cut(nodes: Sequence[torch.fx.Node], at: int) -> bool:
     """Whether the graph may end behind a node, which is itself an output there."""
-    return nodes[at].op == "call_function" and _seen(nodes[at].meta.get("val"))
-
-
-def _beginning(graph: GraphProgram, module: Any, at: int) -> GraphProgram:
-    """The graph up to a node, captured with the same inputs; its outputs are what is handed on there."""
-    import torch
-
-    from ..frontend.ladder import capture_graph
-
-    made, known = torch.fx.Graph(), dict[Any, Any]()
-    nodes = list(module.graph.nodes)
-    for number, node in enumerate(nodes):
-        if number <= at or node.op == "placeholder":
-            known[node] = made.node_copy(node, lambda one: known[one])
-    left = [node for node in _left(nodes, at) if _seen(node.meta["val"])]
-    made.output(tuple(known[node] for node in left))
-    inputs = [node.target for node in nodes if node.op == "placeholder"]
-    renamed = dict(zip((spec.name for spec in graph.signature.inputs), inputs, strict=True))
-    dims = {renamed[spec.name]: spec.free for spec in graph.signature.inputs}
-    examples = {renamed[name]: array for name, array in graph.examples.items()}
-    return capture_graph(
-        graph.name,
-        torch.fx.GraphModule(module, made),
-        examples,
-        dims=dims,
-        bounds=graph.signature.dims,
-        rungs=("non-strict",),
-        examined=False,
-    )
+    return nodes[at].op == "call_function" and is_seen(nodes[at].meta.get("val"))
 
 
 def _fails(target: Target, graph: GraphProgram) -> bool:
