@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from pathlib import Path
+from functools import wraps
+from typing import ParamSpec, TypeVar, cast
 
 from . import fork_server, interleave
 from .fork_server import ForkServer
-from .interleave import LIMIT_S, Job, Key, Measurement
+from .interleave import Key, Measurement
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Timer = Callable[..., dict[Key, Measurement]]
 """What times jobs as `interleave.measure` does: it is called with the jobs, and by keyword with the same options."""
@@ -33,25 +37,13 @@ def ahead(target: str) -> AbstractContextManager[ForkServer | None]:
     return fork_server.ahead(target) if _timers[-1] is interleave.measure else nullcontext()
 
 
-def measure(
-    jobs: Sequence[Job],
-    *,
-    rounds: int = 7,
-    seconds: float = 1.0,
-    limit_s: float = LIMIT_S,
-    most_s: float = 60.0,
-    progress: Callable[[str], None] | None = None,
-    log: Path | None = None,
-    ahead: ForkServer | None = None,
-) -> dict[Key, Measurement]:
-    """As `interleave.measure`, by whoever times now."""
-    return _timers[-1](
-        jobs,
-        rounds=rounds,
-        seconds=seconds,
-        limit_s=limit_s,
-        most_s=most_s,
-        progress=progress,
-        log=log,
-        ahead=ahead,
-    )
+def _by_whoever_times(default: Callable[P, R]) -> Callable[P, R]:
+    @wraps(default)
+    def timed(*args: P.args, **options: P.kwargs) -> R:
+        return cast("Callable[P, R]", _timers[-1])(*args, **options)
+
+    return timed
+
+
+measure = _by_whoever_times(interleave.measure)
+"""As `interleave.measure`, by whoever times now."""
