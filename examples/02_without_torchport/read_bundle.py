@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 root = pathlib.Path(sys.argv[1])
 manifest = json.loads((root / "torchport.json").read_bytes())
-assert manifest["schema"] <= 3, "made by a newer torchport"
+assert manifest["schema"] <= 4, "made by a newer torchport"
 listed = {f["path"]: f for f in manifest["files"]}
 
 

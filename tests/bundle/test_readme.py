@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import msgspec
-import pytest
 from test_bundle import manifest
 
 from torchport.bundle import Evidence, TaskRecord, readme
-from torchport.predict import Predictor
 from torchport.types import Accuracy, Candidate
-
-DEMO = Path(__file__).parents[2] / "build/demo"
 
 
 def with_evidence(**accuracy: object):
@@ -59,17 +51,3 @@ def test_no_program_for_a_runtime_that_the_bundle_has_no_file_for() -> None:
 def test_a_task_that_is_not_installed_leaves_the_rest() -> None:
     text = readme.text(msgspec.structs.replace(manifest(), task=TaskRecord(name="of-somebody-else", facts={})))
     assert "of-somebody-else" in text and "## Variants" in text
-
-
-@pytest.mark.skipif(not (DEMO / "efficientnet-lite0.tport").exists(), reason="needs the Bundle that `make demo` leaves")
-def test_the_program_in_the_demos_readme_names_what_is_in_the_photos(tmp_path: Path) -> None:
-    bundle = DEMO / "efficientnet-lite0.tport"
-    program = (bundle / "README.md").read_text("utf-8").split("```python\n")[1].split("```")[0]
-    (tmp_path / "answer.py").write_text(program, encoding="utf-8")
-    with Predictor(bundle, variant="onnx-fp32") as predictor:
-        for photo in sorted((DEMO / "photos").glob("*.jpg"))[:4]:
-            done = subprocess.run(
-                [sys.executable, tmp_path / "answer.py", photo], cwd=bundle, capture_output=True, text=True, check=True
-            )
-            wanted = [f"{one['score']:.4f} {one['index']} {one['label']}" for one in predictor.predict(photo)["labels"]]
-            assert done.stdout.splitlines() == wanted
