@@ -222,6 +222,24 @@ def test_jobs_of_a_runtime_are_forked_from_the_process_that_imported_it(job):
         assert crashed["answer", 1].timing is not None
 
 
+@pytest.mark.slow
+def test_a_runtime_is_imported_once_for_its_user_and_its_timing_processes():
+    """In a process that has not imported it, and prints to a pipe, which a copy must not print to as well."""
+    program = """
+import sys
+from torchport.timing import ahead
+sys.stdout.write("once ")
+with ahead("mobile") as server:
+    assert "torch" in sys.modules
+    child = server.fork(sys.stderr.buffer, 60)
+    child.communicate()
+    assert child.wait() == 0, child.wait()
+print("and for all")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "once and for all\n", "")
+
+
 def test_where_the_runtime_cannot_be_imported_ahead_a_fresh_process_says_why(job):
     with ForkServer("actor") as server:
         server.__exit__()

@@ -20,7 +20,7 @@ from ..timing.candidates import Pace, doubts, measure_all
 from ..types import Artifact, Candidate, Choice, Reference
 from ..verification.accuracy import Answered, mean_grade
 from . import write
-from .explore import Explored, ProgressCallback, explore, keep_reference, log_name, need_one
+from .explore import Explored, ProgressCallback, explore, keep_reference, log_name, need_one, see_early
 from .explore import reference as reference_target
 from .poor import about_data
 from .prove import answer_test, golden_traces, prove_test
@@ -71,6 +71,7 @@ def deploy(request: Request, tell: ProgressCallback = lambda stage, detail: None
         TorchportError: there is no Bundle for another reason; the previous one is untouched.
     """
     clock = Clock(request.time_s)
+    see_early(request)
     with (
         writer.staging(request.output) as folder,
         isolate.log_file(request.log, log_name(request.output)) as noise,

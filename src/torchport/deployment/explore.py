@@ -244,7 +244,7 @@ def reference() -> Target:
     return next(target for target in map(targets.get, targets.names()) if target.reference)
 
 
-def _see_early(request: Request) -> None:
+def see_early(request: Request) -> None:
     """What can be told of a mistyped path or value at once: PyTorch takes seconds to load.
 
     Raises:
@@ -280,7 +280,7 @@ def capture(request: Request, tell: ProgressCallback, log: Path | None = None) -
         MissingDependency: PyTorch is not installed.
         TorchportError: see `open_source` and `assemble`.
     """
-    _see_early(request)
+    see_early(request)
     try:
         import torch
     except ImportError as exc:

@@ -6,7 +6,6 @@ import gc
 import importlib
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -118,7 +117,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     child = Child()
-    for text in sys.stdin.buffer:
+    for text in open(0, "rb", closefd=False):  # noqa: SIM115 - `sys.stdin` may be that of a parent that was forked
         try:
             answer: protocol.Answer = child.obey(protocol.command(text))
         except Exception as exc:  # whatever a runtime raises is the answer

@@ -1,14 +1,16 @@
 """One import for many timing processes: a process that has imported a runtime, and forks a child for each job.
 
 Importing PyTorch takes longer than timing a small model. The server runs nothing itself: a runtime's threads, which do
-not survive a fork, are started by the children alone. `python -m torchport.timing.fork_server TARGET SOCKET` is the
-server.
+not survive a fork, are started by the children alone. It is this process, forked when it has imported the runtime and
+before it runs anything, or else a fresh one: `python -m torchport.timing.fork_server TARGET SOCKET`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import gc
+import multiprocessing
+import multiprocessing.process
 import os
 import signal
 import socket
@@ -28,8 +30,20 @@ _READY = b"ready"
 
 
 def ahead(target: str) -> contextlib.AbstractContextManager[ForkServer | None]:
-    """A server of that target's runtime, which it imports while the caller goes on; None where nothing is forked."""
-    return ForkServer(target) if able() else contextlib.nullcontext()
+    """A server of the runtime of a target that this process needs as well; None where nothing is forked.
+
+    Where this process has yet to import the runtime, it does so, once for both. Where it has imported it, it may have
+    run it, and a fresh process imports it while the caller goes on.
+    """
+    if not able():
+        return contextlib.nullcontext()
+    fresh = module_of(target) in sys.modules
+    if not fresh:
+        try:
+            targets.get(target).load_library()
+        except ImportError:  # whoever needs it says so
+            return contextlib.nullcontext()
+    return ForkServer(target, fresh=fresh)
 
 
 def able() -> bool:
@@ -79,21 +93,16 @@ class ForkServer:
 
     Args:
         target: whose runtime it imports, while the caller goes on.
+        fresh: a new interpreter; False forks this process, which has imported the runtime and run nothing of it.
     """
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str, *, fresh: bool = True) -> None:
         self.module = module_of(target)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket = ours
         self._ready: bool | None = None
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__, target, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-            )
+            self._process = _started(target, theirs) if fresh else _forked(theirs)
 
     def fork(self, noise: IO[bytes], limit_s: float) -> Forked:
         """A new child that waits for commands; what it prints goes to `noise`.
@@ -143,19 +152,60 @@ class ForkServer:
 
     def __exit__(self, *_: object) -> None:
         self._process.kill()
-        self._process.wait()
+        if isinstance(self._process, subprocess.Popen):
+            self._process.wait()
+        else:
+            self._process.join()
         self._socket.close()
 
 
+def _started(target: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", __name__, target, str(theirs.fileno())],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        pass_fds=[theirs.fileno()],
+    )
+
+
+def _forked(theirs: socket.socket) -> multiprocessing.process.BaseProcess:
+    process = multiprocessing.get_context("fork").Process(target=_in_fork, args=(theirs.fileno(),), daemon=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads; the libraries' are at rest
+        process.start()
+    return process
+
+
+def _in_fork(number: int) -> None:
+    """Leave the parent's files to the parent, and serve; what is registered for the parent's end is not run here."""
+    try:
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for standard in range(3):
+            os.dup2(nothing, standard)
+        os.closerange(3, number)
+        os.closerange(number + 1, os.sysconf("SC_OPEN_MAX"))
+        sys.stdin, sys.stdout, sys.stderr = (open(n, mode, closefd=False) for n, mode in enumerate("rww"))  # noqa: SIM115
+        for name in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(name, signal.SIG_DFL)  # the parent may take it for an interrupt
+        serve(socket.socket(fileno=number))
+    finally:
+        os._exit(0)
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Import a target's runtime, then fork until the other end closes."""
+    """Import a target's runtime, then serve."""
+    targets.get(arguments[0]).load_library()
+    serve(socket.socket(fileno=int(arguments[1])))
+
+
+def serve(link: socket.socket) -> None:
+    """Fork, in a process that has imported the runtime, until the other end closes."""
     from .child import main as child
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
-    warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads; the libraries' are at rest
-    link = socket.socket(fileno=int(arguments[1]))
-    targets.get(arguments[0]).load_library()
+    warnings.simplefilter("ignore", DeprecationWarning)
     gc.freeze()
     link.send(_READY)
     while True:
