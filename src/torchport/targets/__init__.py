@@ -24,6 +24,9 @@ targets: Registry[Target] = Registry(
             "executorch",
             "ExecuTorch .pte with the XNNPACK delegate: phones and embedded",
         ),
+        "litert": Entry(
+            "torchport.targets.litert:LiteRt", "litert", "LiteRT .tflite: Android, iOS and embedded systems"
+        ),
         "mobile": Entry(
             "torchport.targets.mobile:Mobile",
             "build",
