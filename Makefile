@@ -6,7 +6,7 @@ SHELL := bash
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-PINS := pyproject.toml constraints.txt benchmarks/packages.txt
+PINS := pyproject.toml constraints.txt converters.txt benchmarks/packages.txt
 BUNDLE := build/demo/efficientnet-lite0.tport
 WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
@@ -83,5 +83,5 @@ $(BUNDLE)/torchport.json: | .venv/demo.stamp
 
 .venv/dev.stamp: $(PINS) | .venv/bin/python
 	$(PIP) install -c constraints.txt -e '.[dev]'
-	$(PIP) install --no-deps -r benchmarks/packages.txt
+	$(PIP) install --no-deps -r benchmarks/packages.txt -r converters.txt
 	touch .venv/demo.stamp $@

@@ -14,7 +14,17 @@ import pytest
 
 from test_layers import BUILD, MODULES, belongs
 
-BLOCKED = ("torch", "openvino", "executorch", "onnx", "onnxscript", "onnxslim", "torchao", "transformers")
+BLOCKED = (
+    "torch",
+    "openvino",
+    "executorch",
+    "ai_edge_litert",
+    "onnx",
+    "onnxscript",
+    "onnxslim",
+    "torchao",
+    "transformers",
+)
 
 IMPORT_ALL = """
 import importlib, importlib.abc, json, sys

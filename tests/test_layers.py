@@ -46,7 +46,19 @@ STAGES = ("bundle", "choice", "cli", "deployment", "jobs", "predict", "report", 
 BUILD = ("compress", "deployment.assemble", "frontend", "tasks.graphs", "testing.samples", "testing.toys")
 """Only these import torch as they are imported; everything else imports it, or one of these, inside a function."""
 
-HEAVY = ("torch", "openvino", "executorch", "onnx", "onnxruntime", "onnxscript", "onnxslim", "torchao", "transformers")
+HEAVY = (
+    "torch",
+    "openvino",
+    "executorch",
+    "ai_edge_litert",
+    "litert_torch",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "onnxslim",
+    "torchao",
+    "transformers",
+)
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -124,7 +124,7 @@ def test_verify_checks_what_runs_here_and_says_what_is_missing(
     assert "without preprocess, which the host answers for" in capsys.readouterr().out
 
 
-def test_the_host_answers_for_a_declined_graph_and_in_graph_refuses_by_name(bundle: Path, data: Any) -> None:
+def test_the_host_answers_for_a_declined_graph_and_in_graph_says_so(bundle: Path, data: Any, tmp_path: Path) -> None:
     picture = sorted(data.data.iterdir())[0]
     with Predictor(bundle, variant="onnx-fp32", in_graph=True) as predictor:
         right = predictor.predict(picture)
@@ -132,8 +132,14 @@ def test_the_host_answers_for_a_declined_graph_and_in_graph_refuses_by_name(bund
         assert [one["label"] for one in predictor.predict(picture)["labels"]] == [
             one["label"] for one in right["labels"]
         ]
+    with pytest.warns(RuntimeWarning, match="declining-fp32 has no graph 'preprocess', the host answers for it"):
+        said = Predictor(bundle, variant="declining-fp32", in_graph=True, trust=True)
+    with said:
+        assert said.predict(picture)["labels"][0]["label"] == right["labels"][0]["label"]
+    with Bundle(bundle) as opened:
+        repack(opened, tmp_path / "one.tport", PackOptions(keep=("declining-fp32",)))
     with pytest.raises(UnsupportedByTarget, match="declining-fp32 has no graph 'preprocess'"):
-        Predictor(bundle, variant="declining-fp32", in_graph=True, trust=True)
+        Predictor(tmp_path / "one.tport", in_graph=True, trust=True)
 
 
 def test_what_was_built_for_another_machine_is_refused_in_words(bundle: Path) -> None:

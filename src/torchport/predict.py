@@ -50,7 +50,8 @@ class Predictor:
         device: where the runtime computes, and after a slash its own name of a provider, as in
         `cuda/CUDAExecutionProvider`. Nothing falls
             back silently.
-        in_graph: use the exported preprocessing instead of the host's.
+        in_graph: use the exported preprocessing instead of the host's; a named variant that lacks such a graph says so
+            in a warning, and the host answers for it.
         trust: open targets that execute code although the Bundle was made elsewhere.
         overrides: facts to use instead of the Bundle's, such as `top`; those that docs/reference.md says can be changed
         at predict.
@@ -63,7 +64,7 @@ class Predictor:
         BundleError: the Bundle is damaged, or has no such variant.
         MissingDependency: the variant's runtime is not installed.
         RunError: the runtime has no such device or provider, or the variant was built for other machines.
-        UnsupportedByTarget: the variant has not all the graphs that `in_graph` asks for.
+        UnsupportedByTarget: no variant was named, and none has all the graphs that `in_graph` asks for.
         UsageError: an override that there is not, that has no effect, or of an impossible value.
     """
 
@@ -262,6 +263,10 @@ class Predictor:
         if wanted is not None:
             variant = manifest.variant(wanted)
             self._require(variant, trusted)
+            if self._in_graph:
+                for name, why in variant.artifact.declined.items():
+                    text = f"{variant.id} has no graph '{name}', the host answers for it ({why})"
+                    warnings.warn(text, RuntimeWarning, stacklevel=3)
             return variant
         best = manifest.chosen_for.get(profile) or manifest.chosen
         speed = {c.id: c.latency_ms.median for c in manifest.evidence.candidates if c.latency_ms}
@@ -273,6 +278,7 @@ class Predictor:
         for variant in order:
             try:
                 self._require(variant, trusted)
+                self._require_graphs(variant)
             except TorchportError as exc:
                 refused[variant.id] = exc
                 continue
@@ -294,25 +300,29 @@ class Predictor:
         raise type(next(iter(refused.values())))(f"no variant of {manifest.name} runs here ({_reasons(refused)})")
 
     def _require(self, variant: Variant, trusted: bool) -> None:
-        """Raise what keeps the variant from being used: no trust, no runtime, a runtime that does not load, another
-        machine, or graphs that it lacks.
+        """Raise what keeps the variant from being used: no trust, no runtime, a runtime that does not load, or another
+        machine.
         """
         target = targets.need(variant.artifact.target)
         trust.require(self.bundle, target, variant.id, trusted)
         here.require(target, variant.artifact)
-        if self._in_graph:
-            for name, why in variant.artifact.declined.items():
-                raise UnsupportedByTarget(
-                    f"{variant.id} has no graph '{name}': {why}",
-                    "leave out --in-graph, so that the host answers for it, or use another variant",
-                )
+
+    def _require_graphs(self, variant: Variant) -> None:
+        """Raise UnsupportedByTarget where `in_graph` is asked for and the variant, which nobody named, lacks a
+        graph.
+        """
+        for name, why in variant.artifact.declined.items() if self._in_graph else ():
+            raise UnsupportedByTarget(
+                f"{variant.id} has no graph '{name}': {why}",
+                "leave out --in-graph, so that the host answers for it, or use another variant",
+            )
 
     def _open(self, threads: int | None, device: str) -> Pipeline:
         manifest, variant = self.bundle.manifest, self.variant
         task, facts = tasks.need(manifest.task.name), self.bundle.facts()
         facts = task.override(facts, self._overrides, in_graph=self._in_graph) if self._overrides else facts
         plan = Plan(task, facts, manifest.steps, manifest.graphs)
-        needed = plan.needed(in_graph=self._in_graph)
+        needed = [name for name in plan.needed(in_graph=self._in_graph) if name not in variant.artifact.declined]
         folder = self.bundle.variant_folder(variant, needed)
         target = targets.need(variant.artifact.target)
         place, _, provider = device.partition("/")

@@ -21,11 +21,15 @@ PRECISE = ("mlp", "sequence")
 SHORT = {"onnx": ("int8_dynamic", "int8_static", "int4_weights"), "openvino": ("bf16", "int8_dynamic")}
 """Other precisions that `make test` tries, with the first toy, one a way of making them; `make long` tries all."""
 
+BRIEF = {"litert": ("mlp", "embedding", "dict_outputs")}
+"""Toys that `make test` tries on targets whose converters take seconds; `make long` tries all."""
+
 
 def cases() -> Iterator[object]:
     for name in targets.names():
         for toy in TOYS:
-            yield pytest.param((name, toy, PLAIN), id=f"{name}-{toy}")
+            marks = () if toy in BRIEF.get(name, TOYS) else (pytest.mark.long,)
+            yield pytest.param((name, toy, PLAIN), id=f"{name}-{toy}", marks=marks)
         try:
             offered = targets.get(name).precisions
         except MissingDependency:
