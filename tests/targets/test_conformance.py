@@ -21,7 +21,11 @@ PRECISE = ("mlp", "sequence")
 SHORT = {"onnx": ("int8_dynamic", "int8_static", "int4_weights"), "openvino": ("bf16", "int8_dynamic")}
 """Other precisions that `make test` tries, with the first toy, one a way of making them; `make long` tries all."""
 
-BRIEF = {"litert": ("mlp", "embedding", "dict_outputs")}
+BRIEF: dict[str, tuple[str, ...]] = {
+    "aotinductor": (),
+    "aotinductor_portable": (),
+    "litert": ("mlp", "embedding", "dict_outputs"),
+}
 """Toys that `make test` tries on targets whose converters take seconds; `make long` tries all."""
 
 

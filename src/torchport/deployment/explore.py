@@ -28,7 +28,7 @@ from ..types import PLAIN, Artifact, Candidate, Reference
 from ..verification import SIZES
 from ..verification.accuracy import judge
 from .data_split import Parts, check_enough, feeds, split
-from .lower import Lowering, LoweringResult, chains_of, ordered, rows_of, wanted
+from .lower import Lowering, LoweringResult, chains_of, names_of, ordered, rows_of, wanted
 from .prove import Baseline, Prover, prove_program, prove_reference
 from .request import Request
 from .rows import INTERRUPTED, OUT_OF_TIME, Rows
@@ -85,7 +85,8 @@ def explore(request: Request, folder: Path, log: Path, tell: ProgressCallback, c
         TorchportError: there is nothing to go on with; see `capture`, `prove_reference` and `need_one`.
     """
     clock = clock or Clock()
-    plain = [] if request.searching else wanted(request.targets, request.recipes)
+    asked_for = names_of(request.targets, request.profile)
+    plain = [] if request.searching else wanted(asked_for, request.recipes)
     assembled = capture(request, tell, log)
     assembled, parts = divide(request, assembled)
     baselines = {PLAIN: Baseline(prove_reference(assembled, lambda item: tell("reference", item)))}
@@ -109,12 +110,12 @@ def explore(request: Request, folder: Path, log: Path, tell: ProgressCallback, c
     asked = plain
     try:
         if request.searching:
-            rows.take(ordered(rows_of(request.targets, [Chain()])))
+            rows.take(ordered(rows_of(asked_for, [Chain()])))
             with redirected(log):
                 search = Search(made.evaluate, made.work, lambda name: tell("search", name))
                 chains = search.run()
             out = [made.left_out(one) for one in search.left_out()]
-            asked = rows_of(request.targets, chains)
+            asked = rows_of(asked_for, chains)
         rows.take(ordered(asked))
     except KeyboardInterrupt:
         if not rows.proven:

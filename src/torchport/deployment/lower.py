@@ -18,6 +18,7 @@ from ..targets import targets
 from ..targets.base import ExportOptions, Target
 from ..targets.shared.parents import Exporter
 from ..types import PLAIN, Artifact
+from .options import ALL
 
 if TYPE_CHECKING:
     from ..frontend.program import Arrays, Program
@@ -50,8 +51,27 @@ class LoweringResult:
     same_as: str | None = None
 
 
-def wanted(names: Sequence[str] | None, recipe_names: Sequence[str] | None) -> list[LoweringJob]:
-    """The rows for the named targets and recipes; None means every target, every plain recipe.
+def names_of(asked: Sequence[str] | None, profile: str) -> list[str]:
+    """Names of the targets that are asked for: those of `--targets`; with `all` every one but the reference; with None
+    those that make their rows in moments, and those that the profile asks for.
+    """
+    if asked is not None and [*asked] != [ALL]:
+        return [*asked]
+    found = []
+    for name in targets.names():
+        try:
+            target = targets.get(name)
+        except MissingDependency:
+            found.append(name)
+            continue
+        meant = target.automatic or profile == "any" or profile in target.profiles
+        if not target.reference and (asked is not None or meant):
+            found.append(name)
+    return found
+
+
+def wanted(names: Sequence[str], recipe_names: Sequence[str] | None) -> list[LoweringJob]:
+    """The rows for the named targets and recipes; None means every plain recipe.
 
     Recipes that were named are a row for every target, so that an impossible pair is reported; otherwise a target gets
     those it offers.
@@ -68,7 +88,7 @@ def wanted(names: Sequence[str] | None, recipe_names: Sequence[str] | None) -> l
     ]
 
 
-def rows_of(names: Sequence[str] | None, chains: Sequence[Chain]) -> list[LoweringJob]:
+def rows_of(names: Sequence[str], chains: Sequence[Chain]) -> list[LoweringJob]:
     """The rows of found chains: every target takes those whose precision it offers."""
     return [
         LoweringJob(name, chain)
@@ -78,12 +98,14 @@ def rows_of(names: Sequence[str] | None, chains: Sequence[Chain]) -> list[Loweri
     ]
 
 
-def _offers(names: Sequence[str] | None) -> dict[str, tuple[str, ...] | None]:
-    """The named targets, or all that may be candidates, with the precisions that each offers; None where its package is
-    not installed.
+def _offers(names: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
+    """The named targets with the precisions that each offers; None where its package is not installed.
+
+    Raises:
+        UsageError: the reference is among them.
     """
     found: dict[str, tuple[str, ...] | None] = {}
-    for name in targets.names() if names is None else names:
+    for name in names:
         try:
             target = targets.get(name)
         except MissingDependency:
@@ -91,7 +113,7 @@ def _offers(names: Sequence[str] | None) -> dict[str, tuple[str, ...] | None]:
             continue
         if not target.reference:
             found[name] = target.precisions
-        elif names is not None:
+        else:
             raise UsageError(
                 f"{name} is what every candidate is held against, not one of them",
                 "leave it out of --targets: it is measured anyway",

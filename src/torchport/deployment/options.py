@@ -14,6 +14,7 @@ from typing import Any
 from ..errors import UsageError
 
 SEARCH = "auto"
+ALL = "all"
 """What stands for recipes that are to be searched for."""
 
 PREFER = ("latency", "size", "memory")
@@ -171,8 +172,10 @@ OPTIONS = (
         read=tuple, export=True, repeated=True,
     ),
     Option(
-        "targets", "targets", (str, list), "Comma-separated targets, or auto for every one that works here.",
-        read=_names, export=True, known=lambda: [*_registered("targets"), "auto"],
+        "targets", "targets", (str, list),
+        "Comma-separated targets; auto for every one that works here but slow ones that --for does not ask for; "
+        "all for these too.",
+        read=_names, export=True, known=lambda: [*_registered("targets"), "auto", ALL],
     ),
     Option(
         "recipes", "recipes", (str, list),

@@ -18,7 +18,7 @@ from ..targets.base import PROFILES
 from ..tasks import tasks
 from ..timing.candidates import quick_by_default
 from ..types import Budget
-from .options import KEEP, PREFER, SEARCH
+from .options import ALL, KEEP, PREFER, SEARCH
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +35,8 @@ class Request:
         file. drop: names of weights to leave out, by their beginnings, or by patterns with `*`.
         data: the user's items; `inputs` are `--input` texts for when there are none.
         settings: task facts given by the user.
-        targets, recipes: names, or None for every one that works here; recipes are plain ones then.
+        targets, recipes: names, or None for every one that works here; recipes are plain ones then. `["all"]` is every
+        target, also those that None leaves out.
         calibration, test: items that recipes learn from, and items that are answered once by what was chosen; None
         takes
             them from `data`, where it is large enough.
@@ -96,7 +97,7 @@ class Request:
         if self.keep not in KEEP:
             raise UsageError(f"--keep {self.keep} is unknown", did_you_mean(self.keep, KEEP))
         for flag, registry, names in (
-            ("--targets", known, self.targets),
+            ("--targets", known, None if self.targets is not None and [*self.targets] == [ALL] else self.targets),
             ("--recipes", recipes, None if self.searching else self.recipes),
         ):
             if names is not None and not names:

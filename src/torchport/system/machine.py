@@ -22,6 +22,10 @@ _INSTRUCTION_SETS = {
     "f16c": "f16c",
     "avx_vnni": "avx_vnni",
     "avx512f": "avx512f",
+    "avx512bw": "avx512bw",
+    "avx512cd": "avx512cd",
+    "avx512dq": "avx512dq",
+    "avx512vl": "avx512vl",
     "avx512_vnni": "avx512_vnni",
     "avx512_bf16": "avx512_bf16",
     "avx512_fp16": "avx512_fp16",
@@ -127,13 +131,16 @@ def lacks(built_for: BuiltFor | None) -> str | None:
     here = describe()
     if built_for.systems and system() not in built_for.systems:
         return f"it runs on {' and '.join(built_for.systems)}, this is {system()}"
-    if built_for.architectures and _known(here.architecture) not in map(_known, built_for.architectures):
+    if built_for.architectures and known_architecture(here.architecture) not in map(
+        known_architecture, built_for.architectures
+    ):
         return f"it was built for {' and '.join(built_for.architectures)}, this is {here.architecture}"
     missing = sorted(set(built_for.instruction_sets) - set(here.instruction_sets))
     return f"it was built for a CPU with {', '.join(missing)}, which this one lacks" if missing else None
 
 
-def _known(architecture: str) -> str:
+def known_architecture(architecture: str) -> str:
+    """One name of those that systems give the same architecture: `x86_64`, `aarch64`."""
     return _SAME.get(architecture.lower(), architecture.lower())
 
 

@@ -14,6 +14,16 @@ __all__ = ["Runner", "Target", "targets"]
 targets: Registry[Target] = Registry(
     "targets",
     {
+        "aotinductor": Entry(
+            "torchport.targets.aotinductor:AotInductor",
+            "build",
+            "AOTInductor .pt2: native code for this kind of CPU, where PyTorch itself is the runtime",
+        ),
+        "aotinductor_portable": Entry(
+            "torchport.targets.aotinductor_portable:Portable",
+            "build",
+            "AOTInductor .pt2 for most CPUs of this architecture (AVX2 or NEON)",
+        ),
         "eager": Entry(
             "torchport.targets.eager:Eager",
             "build",

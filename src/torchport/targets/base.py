@@ -95,6 +95,7 @@ class Target(abc.ABC):
         profiles: where artefacts of this target can run; `python` and `server` only if torch is not needed.
         reference: what others are compared with, never a candidate.
         turn: when its rows are made, from 0 (converts in seconds) to 2 (may take minutes).
+        automatic: `--targets auto` takes it; one that it leaves out is named, or asked for by the profile or by `all`.
         executes_code: opening or running a file of a stranger may run the stranger's code.
         systems: where the runtime works at all, by the names of `BuiltFor`; empty is everywhere.
         xfail: conformance check -> why it is expected to fail (strict): `check_parity`, for one toy
@@ -111,6 +112,7 @@ class Target(abc.ABC):
     profiles: ClassVar[tuple[str, ...]] = ()
     reference: ClassVar[bool] = False
     turn: ClassVar[int] = 1
+    automatic: ClassVar[bool] = True
     executes_code: ClassVar[bool] = False
     systems: ClassVar[tuple[str, ...]] = ()
     xfail: ClassVar[Mapping[str, str]] = {}
