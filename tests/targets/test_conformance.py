@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from functools import cache
 
@@ -65,6 +66,8 @@ def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 @pytest.mark.parametrize("check", target_checks(), ids=lambda check: check.__name__)
 def test_conformance(case: Case, check: Callable[[Case], None], request: pytest.FixtureRequest) -> None:
+    if check.__name__ == "check_offline" and case.target.name == "executorch" and not os.environ.get("TORCHPORT_LONG"):
+        pytest.skip("its compiler is imported once more for it: make long")
     reason = expected_failure(case.target, check.__name__, case.toy.name, case.precision)
     if reason:
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True))

@@ -28,6 +28,25 @@ from .case import Case, RunsElsewhere
 __all__ = ["Case", "RunsElsewhere", "expected_failure", "required", "target_checks"]
 
 
+def check_offline(case: Case) -> None:
+    """Converting, opening and answering start no installer and open no internet socket; see `offline` for what is
+    seen.
+    """
+    from .offline import outside
+    from .toys import TOYS
+
+    if case.toy is not next(iter(TOYS.values())) or case.precision != PLAIN:
+        return
+
+    def work() -> None:
+        other = Case(case.target, case.toy, case.root / "offline")
+        with other.open() as runner:
+            other.assert_right(runner, case.toy.feed())
+
+    found = outside(work, case.root / "traps")
+    assert not found, f"{case.target.name} reaches beyond this machine: {'; '.join(found)}"
+
+
 def check_export(case: Case) -> None:
     """The export gives an entry and files that are there, inside the folder, with io for every tensor."""
     graph = case.artifact.graphs["model"]
@@ -227,6 +246,7 @@ def check_threads(case: Case) -> None:
 def target_checks() -> list[Callable[[Case], None]]:
     """Every check, the cheap explanations first."""
     return [
+        check_offline,
         check_export,
         check_declined,
         check_elsewhere,
