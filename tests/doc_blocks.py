@@ -21,7 +21,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,11 +72,12 @@ def parse(page: str) -> Iterator[Block | str]:
             raise BlockError(f"line {number}: a block must follow {marks}")
 
 
-def run(block: Block, folder: Path, commands_in: Path | None = None) -> None:
+def run(block: Block, folder: Path, commands_in: Path | None = None, python: Sequence[str] = (sys.executable,)) -> None:
     """Do what one block says.
 
     Args:
         commands_in: where commands are looked for before anywhere else.
+        python: what runs a block of Python, before `-c`.
 
     Raises:
         BlockError: it ended or printed otherwise than the page says.
@@ -88,7 +89,7 @@ def run(block: Block, folder: Path, commands_in: Path | None = None) -> None:
     elif block.language == "bash":
         _check(block, _start(["bash", "-euo", "pipefail", "-c", block.text], folder, commands_in))
     elif block.language == "python":
-        _check(block, _start([sys.executable, "-c", block.text], folder, commands_in))
+        _check(block, _start([*python, "-c", block.text], folder, commands_in))
     elif block.language == "console":
         for command, shown in commands(block.text):
             done = _start(["bash", "-euo", "pipefail", "-c", command], folder, commands_in)

@@ -229,7 +229,7 @@ def test_a_translation_uses_the_words_of_the_field(page):
 @pytest.fixture
 def quick_command(tmp_path_factory):
     """A folder with a `torchport` that is warm already, see `warm`, and takes every artefact to answer in a
-    millisecond: no example is about timing. The README's commands are typed as they stand.
+    millisecond: no page is about timing, nor about a process that is new; `tests/cli` starts such.
     """
     folder = tmp_path_factory.mktemp("bin")
     (folder / "torchport").write_text(f'#!/bin/sh\nexec {shlex.join(warm.command())} "$@"\n')
@@ -240,12 +240,11 @@ def quick_command(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_every_block_of_a_page_runs(page, tmp_path, quick_command):
-    example = page.parent.parent == ROOT / "examples"
-    if example:
+    if page.parent.parent == ROOT / "examples":
         shutil.copytree(page.parent, tmp_path, dirs_exist_ok=True)
     for part in parse(page.read_text("utf-8")):
         if isinstance(part, Block):
-            run(part, tmp_path, quick_command if example else None)
+            run(part, tmp_path, quick_command, warm.command())
         else:
             SAMPLES[part](tmp_path)
 

