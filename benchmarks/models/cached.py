@@ -35,7 +35,7 @@ def cached(make: Callable[[Path], None], *files: Path, key: Sequence[str] = ()) 
     if place.is_dir():
         return place
     place.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(place.with_name(f".{place.name}.lock")):
+    with alone(place.with_name(f".{place.name}.lock")):
         if place.is_dir():  # made while this process waited
             return place
         scratch = Path(tempfile.mkdtemp(prefix=".new-", dir=place.parent))
@@ -54,7 +54,7 @@ def quick() -> bool:
 
 
 @contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
+def alone(lock: Path) -> Iterator[None]:
     """One process at a time, where the system has such locks: what takes minutes is not made twice side by side."""
     try:
         import fcntl

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from cached import alone
 from command import PICTURES, Ran, torchport
 
 NET = '''
@@ -53,24 +59,30 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def once_a_run(base: Path, bundle: Path, make: Callable[[], Ran]) -> Ran:
+    """What a deploy left, which the first worker that asks for it makes; the others copy the Bundle."""
+    kept = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "deployed" / bundle.name
+    kept.parent.mkdir(exist_ok=True)
+    said = kept.with_suffix(".json")
+    with alone(kept.with_suffix(".lock")):
+        if said.exists():
+            shutil.copytree(kept, bundle)
+            return Ran(**json.loads(said.read_text("utf-8")))
+        ran = make()
+        if ran.code == 0:
+            shutil.copytree(bundle, kept)
+            said.write_text(json.dumps(asdict(ran)), "utf-8")
+        return ran
+
+
 @pytest.fixture(scope="session")
-def deployed(place: Path) -> Ran:
+def deployed(place: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A Bundle `net.tport` in `place`, made once."""
-    return torchport(
-        "deploy",
-        "net.py:Net",
-        "--task",
-        "tensor",
-        "--data",
-        "x.safetensors",
-        "--targets",
-        "onnx,openvino,torchscript",
-        "--keep",
-        "all",
-        "-o",
-        "net.tport",
-        cwd=place,
-        timed=True,
+    words = "deploy net.py:Net --task tensor --data x.safetensors --targets onnx,openvino,torchscript --keep all"
+    return once_a_run(
+        tmp_path_factory.getbasetemp(),
+        place / "net.tport",
+        lambda: torchport(*words.split(), "-o", "net.tport", cwd=place, timed=True),
     )
 
 
@@ -113,19 +125,10 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def pictured(gallery: Path) -> Ran:
+def pictured(gallery: Path, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """A Bundle `Augen é.tport` in `gallery`, made once."""
-    return torchport(
-        "deploy",
-        "Augen é.py:Eyes",
-        *PICTURES,
-        "--data",
-        "Fotos 猫",
-        "--targets",
-        "onnx,openvino,torchscript",
-        "--keep",
-        "all",
-        "-o",
-        "Augen é.tport",
-        cwd=gallery,
+    words = (
+        *("deploy", "Augen é.py:Eyes", *PICTURES, "--data", "Fotos 猫"),
+        *("--targets", "onnx,openvino,torchscript", "--keep", "all", "-o", "Augen é.tport"),
     )
+    return once_a_run(tmp_path_factory.getbasetemp(), gallery / "Augen é.tport", lambda: torchport(*words, cwd=gallery))
