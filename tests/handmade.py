@@ -12,6 +12,7 @@ from torchport.bundle import Golden, Manifest, TaskRecord, Variant, writer
 from torchport.targets import Target, targets
 from torchport.targets.base import ExportOptions
 from torchport.tasks import Item, Plan, tasks
+from torchport.tasks.facts import record
 from torchport.testing import FakeTarget, fake_program
 from torchport.types import Artifact, Signature
 from torchport.verification import traces
@@ -41,7 +42,7 @@ def bundle(
     """
     program, task = fake_program(), tasks.get("tensor")
     signature = program.graphs["model"].signature
-    facts = task.bind({}, signature)
+    facts = task.bind(task.facts(), signature)
     plan = Plan(task, facts, task.steps(facts, signature), {"model": signature})
     with writer.staging(path) as folder:
         artifacts = {}
@@ -54,7 +55,7 @@ def bundle(
             schema=1,
             name=path.name.removesuffix(".tport"),
             torchport="0",
-            task=TaskRecord(name="tensor", facts=facts),
+            task=TaskRecord(name="tensor", facts=record(facts)),
             graphs={"model": signature},
             steps=plan.steps,
             variants=tuple(_variant(name, artifact) for name, artifact in artifacts.items()),

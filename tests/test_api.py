@@ -136,7 +136,7 @@ def test_one_input_may_be_an_array_a_tensor_a_list_or_a_dict(deployed) -> None:
     row = np.random.default_rng(0).standard_normal((1, 3))
     np.save(place / "row.npy", row.astype(np.float32))
     with torchport.load(outcome.bundle) as predictor:
-        name = predictor.pipeline.facts["inputs"][0][0]
+        name = predictor.pipeline.facts.inputs[0][0]
         given = [
             row,
             row.astype(np.float32),

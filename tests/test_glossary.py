@@ -98,6 +98,7 @@ def test_the_glossary_has_what_the_documents_print() -> None:
     printed = {
         value
         for path in sorted((ROOT / "docs/schema").glob("*.json"))
+        if not path.name.startswith("facts-")  # the reference says of each fact what its words mean
         for value in enumerated(json.loads(path.read_text("utf-8")))
     }
     assert {"chosen", "rejected", "not shown"} <= printed

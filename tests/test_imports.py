@@ -17,8 +17,6 @@ from test_layers import BUILD, MODULES, belongs
 BLOCKED = (
     "torch",
     "openvino",
-    "coreai",
-    "coremltools",
     "executorch",
     "ai_edge_litert",
     "onnx",

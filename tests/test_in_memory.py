@@ -25,18 +25,18 @@ TENSOR, PICTURES, SPEECH, TEXTS = (
     tasks.get(name) for name in ("tensor", "image-classification", "speech-recognition", "text-classification")
 )
 ROWS = np.arange(12, dtype=np.float32).reshape(4, 3)
-X = {"inputs": [["x", "float32"]]}
+X = TENSOR.facts(inputs=(("x", "float32"),))
 
 
 def rows_of(path: Path) -> list[dict[str, np.ndarray]]:
     """The items that the tensor task finds there."""
-    return [read_tensors(item.read(), None, "") for item in TENSOR.items(path, {})]
+    return [read_tensors(item.read(), None, "") for item in TENSOR.items(path, TENSOR.facts())]
 
 
 @given(hnp.arrays(st.sampled_from([np.float32, np.int64, np.uint8, np.bool_]), hnp.array_shapes(max_dims=4)))
 def test_an_array_and_a_tensor_are_the_same_input(array: np.ndarray) -> None:
     for value in (array, torch.tensor(array)):
-        read = read_tensors(raw_of(value, TENSOR, {}), None, "")[""]
+        read = read_tensors(raw_of(value, TENSOR, TENSOR.facts()), None, "")[""]
         np.testing.assert_array_equal(read, array, strict=True)
 
 
@@ -51,13 +51,15 @@ def test_numbers_take_the_dtype_of_the_model() -> None:
         read = read_tensors(raw_of(value, TENSOR, X), {"x": "float32"}, "")
         assert read["x"].dtype == np.float32 and np.array_equal(read["x"], ROWS)
     assert read_tensors(raw_of({"x": ROWS.astype(np.float64)}, TENSOR, X), None, "")["x"].dtype == np.float32
-    assert read_tensors(raw_of({"x": [[1, 2]]}, TENSOR, {"inputs": [["x", "int64"]]}), None, "")["x"].dtype == np.int64
+    of_int64 = TENSOR.facts(inputs=(("x", "int64"),))
+    assert read_tensors(raw_of({"x": [[1, 2]]}, TENSOR, of_int64), None, "")["x"].dtype == np.int64
 
 
 def test_bytes_and_paths_are_as_they_were(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"abc")
     assert {
-        raw_of(value, TENSOR, {}) for value in (b"abc", bytearray(b"abc"), tmp_path / "x", str(tmp_path / "x"))
+        raw_of(value, TENSOR, TENSOR.facts())
+        for value in (b"abc", bytearray(b"abc"), tmp_path / "x", str(tmp_path / "x"))
     } == {b"abc"}
 
 
@@ -67,7 +69,7 @@ def test_a_picture_is_read_as_the_file_it_came_from_would_be(mode: str) -> None:
     image = Image.new(mode, (5, 7), 300) if mode == "I;16" else image.convert(mode)
     file = io.BytesIO()
     image.save(file, "TIFF")
-    assert np.array_equal(pictures.decode(raw_of(image, PICTURES, {})), pictures.decode(file.getvalue()))
+    assert np.array_equal(pictures.decode(raw_of(image, PICTURES, PICTURES.facts())), pictures.decode(file.getvalue()))
 
 
 def test_how_a_picture_is_to_be_turned_goes_along() -> None:
@@ -77,19 +79,23 @@ def test_how_a_picture_is_to_be_turned_goes_along() -> None:
     file = io.BytesIO()
     image.save(file, "PNG", exif=exif.tobytes())
     opened = Image.open(file)
-    assert pictures.decode(raw_of(opened, PICTURES, {})).shape == pictures.decode(file.getvalue()).shape == (16, 8, 3)
+    assert (
+        pictures.decode(raw_of(opened, PICTURES, PICTURES.facts())).shape
+        == pictures.decode(file.getvalue()).shape
+        == (16, 8, 3)
+    )
 
 
 def test_pixels_may_have_their_channels_first_or_last() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 3), np.uint8)
     for value in (pixels, torch.tensor(pixels), torch.tensor(pixels).permute(2, 0, 1)):
-        assert np.array_equal(pictures.decode(raw_of(value, PICTURES, {})), pixels)
-    assert pictures.decode(raw_of(pixels[..., 0], PICTURES, {})).shape == (7, 5, 3)
+        assert np.array_equal(pictures.decode(raw_of(value, PICTURES, PICTURES.facts())), pixels)
+    assert pictures.decode(raw_of(pixels[..., 0], PICTURES, PICTURES.facts())).shape == (7, 5, 3)
 
 
 def test_samples_are_a_recording_at_the_rate_of_the_model() -> None:
     samples = np.random.default_rng(0).uniform(-1, 1, 800).astype(np.float32)
-    assert np.array_equal(audio.decode(raw_of(samples, SPEECH, {"sampling_rate": 16000}), 16000), samples)
+    assert np.array_equal(audio.decode(raw_of(samples, SPEECH, SPEECH.facts(sampling_rate=16000)), 16000), samples)
 
 
 @pytest.mark.parametrize(
@@ -172,12 +178,12 @@ def test_labelled_pictures_and_texts(tmp_path: Path) -> None:
         "loader": DataLoader(TensorDataset(torch.tensor(pixels), torch.arange(2)), batch_size=2),
     }.items():
         (tmp_path / name).mkdir()
-        items = PICTURES.items(written(data, tmp_path / name, task="image-classification"), {"labels": None})
+        items = PICTURES.items(written(data, tmp_path / name, task="image-classification"), PICTURES.facts())
         assert [item.label for item in items] == [0, 1] and np.array_equal(pictures.decode(items[1].read()), pixels[1])
     (tmp_path / "texts").mkdir()
     items = TEXTS.items(
         written([("so good, \n really", "pos"), ('"bad"', "neg")], tmp_path / "texts"),
-        {"labels": ["neg", "pos"], "activation": "softmax"},
+        TEXTS.facts(labels=("neg", "pos"), activation="softmax"),
     )
     assert [(item.read().decode(), item.label) for item in items] == [("so good, \n really", 1), ('"bad"', 0)]
 
@@ -186,7 +192,7 @@ def test_paths_keep_their_names_and_not_their_folders(tmp_path: Path) -> None:
     Image.new("RGB", (4, 4)).save(tmp_path / "cat, grey.png")
     (tmp_path / "made").mkdir()
     items = PICTURES.items(
-        written([(tmp_path / "cat, grey.png", 0)], tmp_path / "made", task="image-classification"), {"labels": None}
+        written([(tmp_path / "cat, grey.png", 0)], tmp_path / "made", task="image-classification"), PICTURES.facts()
     )
     assert [(item.name, item.label) for item in items] == [("00000-cat_ grey.png", 0)]
 

@@ -49,8 +49,6 @@ BUILD = ("compress", "deployment.assemble", "frontend", "tasks.graphs", "testing
 HEAVY = (
     "torch",
     "openvino",
-    "coreai",
-    "coremltools",
     "executorch",
     "ai_edge_litert",
     "litert_torch",

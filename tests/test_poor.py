@@ -11,6 +11,8 @@ from torchport.tasks import Item, tasks
 from torchport.tasks.parts import Grade
 from torchport.verification.accuracy import Answered
 
+TASK = tasks.get("image-classification")
+
 
 def said(labels, answers, *, metric="top-1", values=None, names=None):
     rows = [Item(str(i), bytes, label) for i, label in enumerate(labels)]
@@ -19,7 +21,7 @@ def said(labels, answers, *, metric="top-1", values=None, names=None):
         Answered({"labels": [{"index": one}]}, Grade(metric, value)) for one, value in zip(answers, values, strict=True)
     ]
     return poor(
-        SimpleNamespace(items=rows, facts={"labels": names}, assumed=("mean",), task=tasks.get("image-classification")),
+        SimpleNamespace(items=rows, facts=TASK.facts(labels=names), assumed=("mean",), task=TASK),
         found,
     )
 

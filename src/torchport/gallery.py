@@ -54,7 +54,7 @@ def enrol(
         OutputError: the file cannot be written.
     """
     facts = predictor.pipeline.facts
-    if "gallery" not in facts or "model" not in facts:
+    if not getattr(facts, "gallery", None):
         raise UsageError(
             f"{predictor.bundle.manifest.name} has no gallery",
             "enrol with a Bundle of image-recognition, head=embedding",
@@ -66,15 +66,15 @@ def enrol(
     made = [np.asarray(predictor.values(source)["embedding"])[0] for _, source in named]
     path = Path(file)
     with _alone(path):
-        known = read(path) if path.exists() else None if fresh else _load(Path(facts["gallery"]))
-        if known is not None and known.model != facts["model"]:
+        known = read(path) if path.exists() else None if fresh else _load(facts.gallery)
+        if known is not None and known.model != facts.model:
             raise BadInput(f"{path.name} was enrolled with another model", "begin a new file")
         labels = [*(known.labels if known else ()), *(label for label, _ in named)]
         names = [*(known.pictures if known else ()), *(_name(source) for _, source in named)]
         rows = [*(known.embeddings if known else ()), *made]
         if not rows:
             raise UsageError("there is nothing to enrol", "give label -> pictures")
-        gallery = Gallery.of(labels, names, np.stack(rows), facts["model"])
+        gallery = Gallery.of(labels, names, np.stack(rows), facts.model)
         gallery.save(path)
     return gallery
 

@@ -69,7 +69,7 @@ def test_a_fact_of_another_kind_is_refused_or_understood_by_every_task(name: str
     for fact in task.defaults:
         with_it = {**task.defaults, fact: value}
         try:
-            assert isinstance(task.recorded(with_it), dict)
+            assert isinstance(task.recorded(with_it), task.facts)
         except Exception as exc:
             assert type(exc).__name__ in ("UsageError", "MissingDependency"), (
                 f"{fact}={value!r}: {type(exc).__name__}: {exc}"

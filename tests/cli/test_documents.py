@@ -174,7 +174,7 @@ def test_the_answers_of_every_task_are_described() -> None:
 
 def test_an_answer_of_a_picture_follows_the_schema() -> None:
     task = tasks.get("image-classification")
-    result = task.host["present"]({"scores": [[0.25, 0.75]]}, {"top": 2, "labels": ["cat", "dog"]})["result"]
+    result = task.host["present"]({"scores": [[0.25, 0.75]]}, task.facts(top=2, labels=("cat", "dog")))["result"]
     follows({"bundle": "b", "variant": "v", "results": [documents.prediction("cat.jpg", result, None)]}, "predict")
     assert msgspec.convert(result, task.answer).labels[0].label == "dog"
 

@@ -53,10 +53,10 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_task_comes_from_the_architecture(folder, photos, prefix):
     assembled = api.capture(f"{prefix}{folder}", data=photos)
     assert assembled.task.name == "image-classification"
-    assert (assembled.facts["labels"], assembled.facts["crop"], assembled.facts["mean"]) == (
-        ["red", "green", "blue"],
+    assert (assembled.facts.labels, assembled.facts.crop, assembled.facts.mean) == (
+        ("red", "green", "blue"),
         32,
-        [0.5] * 3,
+        (0.5,) * 3,
     )
     assert [item.label for item in assembled.items] == [2, 0]
 

@@ -13,6 +13,8 @@ from torch import nn
 from torchport import api
 from torchport.errors import BadInput
 from torchport.tasks import tasks
+from torchport.tasks.facts import record
+from torchport.tasks.tensor import TensorFacts
 
 
 class Graph(nn.Module):
@@ -50,7 +52,7 @@ def test_a_folder_of_graphs_is_captured_with_free_nodes_and_edges(tmp_path: Path
 
 def test_one_graph_alone_is_of_fixed_sizes_unless_they_are_named(tmp_path: Path) -> None:
     written(tmp_path / "graph.safetensors", 5, 9)
-    assert len(tasks.get("tensor").items(tmp_path, {})) == 1
+    assert len(tasks.get("tensor").items(tmp_path, TensorFacts())) == 1
     fixed = api.capture(Graph().eval(), data=tmp_path).program.graphs["model"].signature
     assert [spec.shape for spec in fixed.inputs] == [(5, 4), (2, 9)]
     free = (
@@ -84,8 +86,8 @@ def test_a_folder_of_sets_is_an_item_a_file_where_the_first_axis_is_named(tmp_pa
     signature = assembled.program.graphs["model"].signature
     assert [spec.shape for spec in (*signature.inputs, *signature.outputs)] == [("n", 4), (4,)]
     assert [item.name for item in assembled.items] == ["2.safetensors", "5.safetensors", "7.safetensors"]
-    assert assembled.facts["whole"] is True and assembled.warnings == ()
-    again = tasks.get("tensor").items(tmp_path, tasks.get("tensor").recorded(assembled.facts))
+    assert assembled.facts.whole is True and assembled.warnings == ()
+    again = tasks.get("tensor").items(tmp_path, tasks.get("tensor").recorded(record(assembled.facts)))
     assert [item.name for item in again] == [item.name for item in assembled.items], "diff and verify read them alike"
 
 

@@ -25,8 +25,6 @@ SHORT = {"onnx": ("int8_dynamic", "int8_static", "int4_weights"), "openvino": ("
 BRIEF: dict[str, tuple[str, ...]] = {
     "aotinductor": (),
     "aotinductor_portable": (),
-    "coreai": ("embedding", "dict_outputs"),
-    "coreml": ("sequence",),
     "litert": ("mlp", "embedding", "dict_outputs"),
 }
 """Toys that `make test` tries on targets whose converters take seconds; `make long` tries all."""

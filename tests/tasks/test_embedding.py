@@ -67,7 +67,7 @@ def test_vectors_agree_by_their_direction():
 
 
 def test_normalize_is_true_or_false(tmp_path):
-    with pytest.raises(UsageError, match="normalize=perhaps"):
+    with pytest.raises(UsageError, match="normalize is 'perhaps'"):
         TASK.resolve({"tokenizer": str(_words.tokenizer(tmp_path)), "normalize": "perhaps"}, {})
 
 
@@ -83,7 +83,7 @@ def test_a_hugging_face_folder_states_its_facts():
         and facts["pooling"] == "mean"
     )
     resolved, assumed = TASK.resolve({}, facts)
-    assert resolved["max_length"] == 256 and set(assumed) == {"pad_to"} and resolved["normalize"] is True
+    assert resolved.max_length == 256 and set(assumed) == {"pad_to"} and resolved.normalize is True
 
 
 @pytest.mark.slow

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args, get_origin
+
 import numpy as np
 import pytest
 
 from torchport.errors import UsageError
+from torchport.tasks import facts as typed
 from torchport.tasks import tasks
 from torchport.tasks.shared import spectra
 from torchport.testing.samples import sample_of
+
+
+def words_of(kind):
+    """The words that a fact is one of."""
+    if get_origin(kind) is Literal:
+        return [one for one in get_args(kind) if isinstance(one, str)]
+    return [word for part in get_args(kind) for word in words_of(part)]
 
 
 @pytest.mark.parametrize("name", tasks.names())
@@ -20,6 +30,16 @@ def test_every_fact_is_explained(name):
     for fact, about in task.about_facts.items():
         assert about[0].isupper() or about.startswith(("true", "x, y")), (fact, about)
         assert about.endswith("."), (fact, about)
+        known = typed.table(task.facts)[fact]
+        for word in words_of(known.kind):
+            assert word in known.meaning, f"{name}: what is {fact}={word}?"
+        if known.default is None:
+            assert (
+                "none" in known.meaning
+                or "required" in known.meaning
+                or "needed" in known.meaning
+                or "needs one" in known.meaning
+            ), about
 
 
 FACTS = {
@@ -61,7 +81,7 @@ def test_every_fact_can_be_set_and_impossible_values_are_refused(name, resolved)
                 assert exc.hint, (fact, value)
                 continue
             assert fact in ("source", "language", "labels") or (fact, value) == ("mean", "-1e9"), (
-                f"{fact}={value} became {facts[fact]!r}"
+                f"{fact}={value} became {getattr(facts, fact)!r}"
             )
 
 
@@ -84,7 +104,7 @@ def test_no_count_is_without_a_bound(name, resolved):
             facts, _ = task.resolve({**settings, fact: "1" + "0" * 18}, {})
         except UsageError:
             continue
-        assert isinstance(np.ravel(facts[fact])[0], float), f"{fact}={facts[fact]!r}"
+        assert isinstance(np.ravel(getattr(facts, fact))[0], float), f"{fact}={getattr(facts, fact)!r}"
 
 
 @pytest.mark.parametrize("name", tasks.names())
@@ -96,17 +116,18 @@ def test_when_a_bundle_is_opened_a_fact_is_changed_or_refused(name, resolved):
     for fact in task.defaults:
         if fact not in task.at_predict | task.lowered_at_predict:
             with pytest.raises(UsageError, match="part of the Bundle's graphs"):
-                task.override(facts, {fact: facts[fact]})
+                task.override(facts, {fact: getattr(facts, fact)})
     for fact in task.lowered_at_predict:
-        if facts[fact] is not None:
+        value = getattr(facts, fact)
+        if value is not None:
             with pytest.raises(UsageError, match="more than the graphs were made for"):
-                task.override({**facts, "beams": 1}, {fact: facts[fact] + 1})
+                task.override(facts, {fact: value + 1})
 
 
 def test_facts_in_a_graph_cannot_be_changed_for_it():
     task = tasks.get("object-detection")
     facts = task.resolve({"head": "yolo"}, {})[0]
-    assert task.override(facts, {"threshold": "0.3"})["threshold"] == 0.3
+    assert task.override(facts, {"threshold": "0.3"}).threshold == 0.3
     with pytest.raises(UsageError, match="part of the Bundle's graphs"):
         task.override(facts, {"threshold": 0.3}, in_graph=True)
 
@@ -133,7 +154,7 @@ def test_mel_bands_begin_and_end_where_they_are_told():
     facts, assumed = task.resolve({"lowest": "80", "highest": "7600"}, {})
     assert "lowest" not in assumed
     filters = spectra.mel_filters(facts)
-    hertz = np.linspace(0, facts["sample_rate"] / 2, filters.shape[1])
+    hertz = np.linspace(0, facts.sample_rate / 2, filters.shape[1])
     heard = hertz[filters.any(0)]
     assert heard.min() > 80
     assert heard.max() < 7600

@@ -148,7 +148,7 @@ def test_scores_of_texts_are_those_of_the_pipeline(kind, tmp_path):
     place = folder(tmp_path / "tiny", make, tokenizer, **config)
     made, got = answers(place, texts_in(tmp_path), [text.encode() for text in TEXTS])
     pipeline = transformers.pipeline("text-classification", model=str(place), top_k=None, device="cpu")
-    most = made.facts["max_length"]
+    most = made.facts.max_length
     assert most == min(40, tokenizer.get("model_max_length", 32) or 40)
     for text, scores in zip(TEXTS, got, strict=True):
         wanted = {

@@ -100,8 +100,8 @@ def test_a_file_comes_back_and_a_damaged_one_is_refused(tmp_path):
         ({"gallery": "/nowhere"}, "there is no '/nowhere'"),
         ({"head": "ocr"}, "embedding or ctc"),
         ({"head": "ctc"}, "needs an alphabet"),
-        ({"head": "ctc", "alphabet": "01", "far": "2"}, "from 0 to 1"),
-        ({"head": "ctc", "alphabet": "01", "threshold": "-3"}, "from -1 to 1"),
+        ({"head": "ctc", "alphabet": "01", "far": "2"}, "a number, 0 to 1"),
+        ({"head": "ctc", "alphabet": "01", "threshold": "-3"}, "a number, -1 to 1"),
         ({"head": "ctc", "alphabet": "01", "blank": "-1"}, "0 to 1073741824"),
     ],
 )

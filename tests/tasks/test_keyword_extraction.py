@@ -111,10 +111,10 @@ def test_candidates_are_embedded_with_others_of_their_length():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"language": "tlh"}, "language=tlh is none of"),
-        ({"diversity": 2}, "not a number from 0 to 1"),
-        ({"diversity": "much"}, "not a number from 0 to 1"),
-        ({"words": 0}, "words=0"),
+        ({"language": "tlh"}, "language is 'tlh'; it takes text, one of auto, de, en"),
+        ({"diversity": 2}, "it takes a number, 0 to 1"),
+        ({"diversity": "much"}, "it takes a number, 0 to 1"),
+        ({"words": 0}, "words is 0"),
         ({"stop_words": "/no/such"}, "stop_words"),
     ],
 )
@@ -125,9 +125,9 @@ def test_impossible_facts_are_refused(tmp_path, settings, message):
 
 def test_own_stop_words_take_the_place_of_the_languages(tmp_path, facts):
     (tmp_path / "stop.txt").write_text("Goal\nteam\n")
-    own = TASK.resolve(
-        {"tokenizer": facts["tokenizer"], "stop_words": str(tmp_path / "stop.txt"), "language": "de"}, {}
-    )[0]
+    own, _ = TASK.resolve(
+        {"tokenizer": facts.tokenizer, "stop_words": str(tmp_path / "stop.txt"), "language": "de"}, {}
+    )
     made = TASK.host["candidates"]({"text": "The goal of the team"}, own)
     assert made == {"candidates": ["The", "of"], "language": "de"}
     assert "stop_words: 2 words" in TASK.describe(own) and "stop_words: those of the language" in TASK.describe(facts)

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from torchport.tasks import tasks
+from torchport.tasks.facts import read
 
 BOX = {"box": [0.0, 0.0, 1.0, 1.0]}
 
 
 @pytest.mark.parametrize(
-    ("task", "label", "facts", "words"),
+    ("task", "label", "stated", "words"),
     [
         ("image-classification", 1, {"labels": ["cat", "dog"]}, "dog"),
         ("image-classification", 1, {"labels": None}, "1"),
@@ -35,5 +36,6 @@ BOX = {"box": [0.0, 0.0, 1.0, 1.0]}
         ("translation", "x" * 100, {}, "x" * 77 + "..."),
     ],
 )
-def test_a_label_in_words(task: str, label: Any, facts: dict[str, Any], words: str) -> None:
-    assert tasks.get(task).label_words(label, facts) == words
+def test_a_label_in_words(task: str, label: Any, stated: dict[str, Any], words: str) -> None:
+    one = tasks.get(task)
+    assert one.label_words(label, read(one.facts, stated)) == words

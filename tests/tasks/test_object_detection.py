@@ -17,10 +17,11 @@ import torchport
 from torchport.errors import BadInput, UsageError
 from torchport.predict import Predictor
 from torchport.tasks.calls import exhaust, perform
+from torchport.tasks.facts import read
 from torchport.tasks.graphs import cascade_graphs, detection_graphs
 from torchport.tasks.object_detection import ObjectDetection
-from torchport.tasks.shared import boxes, cascade, detection_facts
-from torchport.tasks.shared.detection_heads import HEADS, guess
+from torchport.tasks.shared import boxes, cascade
+from torchport.tasks.shared.detection_heads import guess
 from torchport.testing.samples.object_detection import SQUARES, Squares, draw, sample
 from torchport.types import Signature, TensorSpec
 
@@ -28,7 +29,7 @@ TASK = ObjectDetection()
 
 
 def facts(**given):
-    return TASK.check({**TASK.defaults, **given})
+    return TASK.check(read(TASK.facts, given))
 
 
 def signature(**outputs):
@@ -91,7 +92,7 @@ def test_rows_stand_or_lie():
 )
 def test_a_head_is_known_by_its_outputs(outputs, head):
     assert guess(signature(**outputs)) == head
-    assert TASK.bind(facts(), signature(**outputs))["head"] == head
+    assert TASK.bind(facts(), signature(**outputs)).head == head
 
 
 def test_outputs_of_no_known_head_and_labels_that_do_not_fit():
@@ -154,9 +155,9 @@ def test_impossible_facts_are_refused(wrong):
 
 def test_facts_from_text_and_twice():
     known = facts(size="208,160", nms="none", thresholds="0.5,0.6,0.7", mean="0.5", labels=["a"])
-    assert known["size"] == [208, 160] and known["nms"] is None and known["mean"] == [0.5] * 3
+    assert known.size == (208, 160) and known.nms is None and known.mean == (0.5,) * 3
     assert TASK.check(known) == known
-    assert facts(size="64")["size"] == [64, 64]
+    assert facts(size="64").size == (64, 64)
 
 
 def test_pictures_with_a_coco_file_or_a_file_each(tmp_path):
@@ -166,7 +167,7 @@ def test_pictures_with_a_coco_file_or_a_file_each(tmp_path):
     assert items[1].label == [{"index": 1, "box": [40, 8, 48, 16]}, {"index": 0, "box": [16, 40, 24, 48]}]
     assert str(items[1].label) == "2 boxes"
     assert TASK.items(tmp_path / "instances.json", facts(labels=["blue", "red"]))[0].label[0]["index"] == 1
-    assert facts(labels=str(tmp_path / "instances.json"))["labels"] == made.settings["labels"]
+    assert list(facts(labels=str(tmp_path / "instances.json")).labels or ()) == made.settings["labels"]
     (tmp_path / "instances.json").unlink()
     (tmp_path / "one.json").write_text(json.dumps({"boxes": [{"label": "red", "score": 0.9, "box": [8, 16, 16, 24]}]}))
     labels = {item.name: item.label for item in TASK.items(tmp_path, facts(labels=["red", "blue"]))}
@@ -313,7 +314,7 @@ def test_a_hugging_face_folder_is_known_for_a_detector(tmp_path):
     assert outcome.choice.chosen == "onnx-fp32"
     with Predictor(tmp_path / "y.tport") as predictor:
         found = predictor.predict(png(draw(SQUARES["one.png"])))["boxes"]
-        assert predictor.pipeline.facts["head"] == "detr" and predictor.pipeline.facts["fit"] == "stretch"
+        assert predictor.pipeline.facts.head == "detr" and predictor.pipeline.facts.fit == "stretch"
         assert {one["label"] for one in found} <= {"cat", "dog"} and found
 
 
@@ -348,4 +349,3 @@ def test_a_cascade_is_known_by_its_modules():
     assert TASK.split(Squares(), facts(), []) is None
     with pytest.raises(BadInput, match="pnet, rnet, onet"):
         TASK.split(Squares(), facts(head="mtcnn"), [])
-    assert set(detection_facts.DEFAULTS) == set(facts()) and "centers" in HEADS

@@ -165,12 +165,12 @@ def test_the_drawn_answer_is_a_video_and_mot_text(predictor, data, tmp_path):
 
 
 def test_items_of_a_folder_with_their_truth(data):
-    items = TASK.items(data, {})
+    items = TASK.items(data, TASK.facts())
     assert [item.name for item in items] == ["film.mp4", "frames", "moving.apng"]
     assert items[0].label == truth(10) and items[1].label == truth(8) and items[2].label == truth(6)
     assert [len(list(video.Clip(item.read()))) for item in items] == [10, 8, 6]
-    assert [item.name for item in TASK.items(data / "frames", {})] == ["frames"]
-    assert [item.name for item in TASK.items(data / "film.mp4", {})] == ["film.mp4"]
+    assert [item.name for item in TASK.items(data / "frames", TASK.facts())] == ["frames"]
+    assert [item.name for item in TASK.items(data / "film.mp4", TASK.facts())] == ["film.mp4"]
 
 
 def test_a_sequence_of_the_motchallenge_and_one_of_coco(data, tmp_path):
@@ -189,12 +189,12 @@ def test_a_sequence_of_the_motchallenge_and_one_of_coco(data, tmp_path):
         "categories": [{"id": 0, "name": "red"}, {"id": 1, "name": "green"}],
     }
     (coco / "instances.json").write_text(json.dumps(document))
-    items = TASK.items(tmp_path / "run", {})
+    items = TASK.items(tmp_path / "run", TASK.facts())
     assert [(item.name, item.label) for item in items] == [("MOT-01", truth(1)), ("coco", truth(1))]
     with pytest.raises(BadInput, match="no videos"):
-        TASK.items(sequence / "gt", {})
+        TASK.items(sequence / "gt", TASK.facts())
     with pytest.raises(BadInput, match="does not exist"):
-        TASK.items(tmp_path / "nothing", {})
+        TASK.items(tmp_path / "nothing", TASK.facts())
 
 
 def test_a_folder_of_frames_is_one_input_of_predict(predictor, data):
@@ -210,10 +210,10 @@ def test_a_folder_of_frames_is_one_input_of_predict(predictor, data):
 
 def test_facts():
     facts, assumed = TASK.resolve({**SETTINGS, "jump": '{"red": 40, "green": null}', "wrap": "x", "max_age": "7"}, {})
-    assert facts["jump"] == {"red": 40.0, "green": None} and facts["wrap"] == "x" and facts["max_age"] == 7
+    assert facts.jump == {"red": 40.0, "green": None} and facts.wrap == "x" and facts.max_age == 7
     assert TASK.check(facts) == facts
     assert "high" not in assumed and "threshold" not in assumed and "mean" in assumed
-    assert TASK.resolve({**SETTINGS, "jump": "red,green"}, {})[0]["jump"] == {"red": None, "green": None}
+    assert TASK.resolve({**SETTINGS, "jump": "red,green"}, {})[0].jump == {"red": None, "green": None}
     assert any(line == "wrap: x" for line in TASK.describe(facts))
 
 
@@ -237,7 +237,7 @@ def test_impossible_facts(setting, value, message):
 
 def test_classes_without_labels_are_numbers():
     facts, _ = TASK.resolve({**SETTINGS, "labels": None, "jump": ["0"]}, {})
-    assert facts["jump"] == {"0": None}
+    assert facts.jump == {"0": None}
     with pytest.raises(UsageError, match="classes are numbers"):
         TASK.resolve({**SETTINGS, "labels": None, "jump": ["red"]}, {})
 

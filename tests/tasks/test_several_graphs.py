@@ -112,7 +112,7 @@ def test_the_whole_chain_is_timed_beside_the_eager_one(bundle: Path) -> None:
 def test_a_file_among_the_facts_goes_along(bundle: Path, place: Path, tmp_path: Path) -> None:
     with Bundle(bundle) as opened:
         assert opened.manifest.task.facts["words"] == {"file": "assets/words.txt"}
-        assert opened.facts()["words"] == bundle / "assets/words.txt"
+        assert opened.facts().words == bundle / "assets/words.txt"
     assert str(place) not in (bundle / "torchport.json").read_text("utf-8")
     zipped = tmp_path / "one.tport"
     from torchport.jobs.pack import PackOptions, repack

@@ -202,7 +202,7 @@ def test_a_picture_in_python(classifier: Made, pictures: Path) -> None:
 
 @needs_node
 def test_a_picture_in_javascript(classifier: Made, pictures: Path) -> None:
-    if classifier.facts["reducing_gap"] is not None:
+    if classifier.facts.reducing_gap is not None:
         assert "javascript" not in classifier.programs  # that reduction is Pillow's own
         return
     for picture in sorted(pictures.iterdir())[:2]:

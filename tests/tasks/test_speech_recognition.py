@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from msgspec.structs import replace
 
 from torchport.errors import BadInput, RunError, UsageError
 from torchport.tasks import Pipeline, Plan, tasks
@@ -72,9 +73,7 @@ def test_the_front_end_is_that_of_transformers(seconds):
     samples = tiny.tones(seconds)
     window = np.zeros((1, 480_000), np.float32)
     window[0, : len(samples)] = samples
-    ours = LogMel({"bands": 80, "frame": 400, "hop": 160, "sampling_rate": 16000})(torch.from_numpy(window))[
-        "features"
-    ].numpy()
+    ours = LogMel(TASK.facts())(torch.from_numpy(window))["features"].numpy()
     theirs = WhisperFeatureExtractor()(samples, sampling_rate=16000, return_tensors="np").input_features
     assert ours.shape == theirs.shape
     assert np.abs(ours - theirs).max() < 1e-4
@@ -229,7 +228,7 @@ def test_a_long_recording_is_cut_in_pauses():
     assert listener.segments[-1].end == pytest.approx(4.0)
 
 
-STAMPED = {"stamps": 20, "end": 9, "first_stamp": 5, "sampling_rate": 16000, "hop": 160}
+STAMPED = TASK.facts(stamps=20, end=9, first_stamp=5)
 
 
 def out(token=1, score=0.0, end=-5.0, times=None):
@@ -284,7 +283,7 @@ def test_the_rules_of_time_stamps_are_those_of_transformers():
 
 
 def test_segments_carry_the_times_that_were_spoken(heard):
-    facts = {**heard.facts, "stamps": 11, "hop": 160}
+    facts = replace(heard.facts, stamps=11, hop=160)
     done = whisper.stamped([11, 0, 1, 21, 21, 2, 31], 16000, facts, more=False)
     assert [(one.start, one.end, one.text) for one in done.segments] == [(0.0, 0.2, "one two"), (0.2, 0.4, "three")]
     unfinished = whisper.stamped([11, 0, 1, 21, 21, 2], 16000, facts, more=True)
@@ -304,10 +303,10 @@ def test_time_stamps_make_segments_of_a_whole_recording(tmp_path):
 
 def test_repeats_are_one_and_blanks_none():
     assert ctc.collapse([0, 2, 2, 0, 2, 3, 3, 0], 0) == [(2, 1, 3), (2, 4, 5), (3, 5, 7)]
-    facts = {"vocabulary": ["<pad>", "|", "a", "b", "<unk>"]}
+    facts = TASK.facts(vocabulary=("<pad>", "|", "a", "b", "<unk>"))
     runs = [(2, 0, 1), (3, 1, 2), (1, 2, 3), (4, 3, 4), (3, 5, 6)]
     assert ctc.words(runs, facts, 0.5) == [Segment(0.0, 1.0, " ab"), Segment(2.5, 3.0, " b")]
-    pieces = {"vocabulary": ["<pad>", "▁he", "llo", "▁you"]}
+    pieces = TASK.facts(vocabulary=("<pad>", "▁he", "llo", "▁you"))
     assert [one.text for one in ctc.words([(1, 0, 1), (2, 1, 2), (3, 4, 5)], pieces, 1.0)] == [" hello", " you"]
 
 

@@ -30,7 +30,7 @@ IDS = np.arange(3)
 
 def test_rows_are_items_and_come_back_as_they_were(tmp_path: Path) -> None:
     save_file({"x": X, "ids": IDS}, str(tmp_path / "data.safetensors"))
-    items = TASK.items(tmp_path / "data.safetensors", {})
+    items = TASK.items(tmp_path / "data.safetensors", TASK.facts())
     assert len(items) == 3
     feed = TASK.feed(items, {}, ["x", "ids"])
     assert (feed["x"] == X).all() and (feed["ids"] == IDS).all() and feed["ids"].dtype == np.int64
@@ -40,12 +40,12 @@ def test_npy_and_json_name_the_only_input(tmp_path: Path) -> None:
     np.save(tmp_path / "data.npy", X)
     (tmp_path / "data.json").write_text(json.dumps(X.tolist()))
     for name in ("data.npy", "data.json"):
-        feed = TASK.feed(TASK.items(tmp_path / name, {}), {}, ["x"])
+        feed = TASK.feed(TASK.items(tmp_path / name, TASK.facts()), TASK.facts(), ["x"])
         assert (feed["x"] == X).all() and feed["x"].dtype == np.float32
 
 
 def test_json_takes_the_models_dtypes() -> None:
-    facts = TASK.bind({}, MODEL)
+    facts = TASK.bind(TASK.facts(), MODEL)
     made = TASK.host["decode"]({"raw": b'{"x": [[1, 2]], "ids": [7]}'}, facts)
     assert made["x"].dtype == np.float32 and made["ids"].dtype == np.int64
 
@@ -85,15 +85,15 @@ def test_a_pickle_in_npy_is_never_opened() -> None:
 
 def test_wrong_names_are_named() -> None:
     with pytest.raises(BadInput, match=r"\['y'\].*\['ids', 'x'\]"):
-        TASK.host["decode"]({"raw": save({"y": X})}, TASK.bind({}, MODEL))
+        TASK.host["decode"]({"raw": save({"y": X})}, TASK.bind(TASK.facts(), MODEL))
 
 
 def test_uneven_rows_and_no_file(tmp_path: Path) -> None:
     save_file({"x": X, "ids": IDS[:2]}, str(tmp_path / "data.safetensors"))
     with pytest.raises(BadInput, match="first axis"):
-        TASK.items(tmp_path / "data.safetensors", {})
+        TASK.items(tmp_path / "data.safetensors", TASK.facts())
     with pytest.raises(BadInput, match=r"nothing\.npy"):
-        TASK.items(tmp_path / "nothing.npy", {})
+        TASK.items(tmp_path / "nothing.npy", TASK.facts())
 
 
 def test_nan_is_not_an_answer() -> None:
@@ -126,7 +126,9 @@ def test_a_model_that_takes_three_rows_at_once_gets_three_rows_an_item(tmp_path:
         inputs=(TensorSpec(name="x", dtype="float32", shape=(3, 2)),),
         outputs=(TensorSpec(name="y", dtype="float32", shape=(3,)),),
     )
-    found = TASK.settle(tmp_path / "data.safetensors", TASK.items(tmp_path / "data.safetensors", {}), {}, three)
+    found = TASK.settle(
+        tmp_path / "data.safetensors", TASK.items(tmp_path / "data.safetensors", TASK.facts()), TASK.facts(), three
+    )
     assert [TASK.feed([item], {}, ["x"])["x"].tolist() for item in found.items] == [
         rows[:3].tolist(),
         rows[3:6].tolist(),
@@ -134,4 +136,6 @@ def test_a_model_that_takes_three_rows_at_once_gets_three_rows_an_item(tmp_path:
     assert "takes 3 rows at once" in found.warnings[0] and "last 1 are left out" in found.warnings[0]
     few = Signature(inputs=(TensorSpec(name="x", dtype="float32", shape=(8, 2)),), outputs=three.outputs)
     with pytest.raises(BadInput, match="takes 8 rows at once, and there are 7"):
-        TASK.settle(tmp_path / "data.safetensors", TASK.items(tmp_path / "data.safetensors", {}), {}, few)
+        TASK.settle(
+            tmp_path / "data.safetensors", TASK.items(tmp_path / "data.safetensors", TASK.facts()), TASK.facts(), few
+        )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
 import torchport
 from torchport.errors import BadInput, RunError, UsageError
@@ -171,10 +172,10 @@ def test_a_tokenizer_of_another_model_is_refused(words):
     ("settings", "message"),
     [
         ({}, "there is no tokenizer"),
-        ({"activation": "relu"}, "activation=relu is none of"),
-        ({"pooling": "sum"}, "pooling=sum"),
+        ({"activation": "relu"}, "activation is 'relu'; it takes auto, softmax, sigmoid or none"),
+        ({"pooling": "sum"}, "pooling is 'sum'; it takes mean, cls or max"),
         ({"template": "news"}, "has no place for a label"),
-        ({"top": 0}, "top=0"),
+        ({"top": 0}, "top is 0"),
         ({"labels": "/no/such"}, "one name a line"),
     ],
 )
@@ -191,23 +192,23 @@ def test_labels_are_names_or_numbers(words, tmp_path):
     with pytest.raises(BadInput, match="labelled 'food'"):
         TASK.items(tmp_path / "a.csv", facts)
     with pytest.raises(BadInput, match="classes have no names"):
-        TASK.items(tmp_path / "a.csv", {**facts, "labels": None})
+        TASK.items(tmp_path / "a.csv", replace(facts, labels=None))
 
 
 def test_nan_is_an_error():
     with pytest.raises(RunError, match="NaN"):
-        TASK.host["present"]({"scores": np.array([[np.nan, 1]])}, {"labels": None, "top": 1})
+        TASK.host["present"]({"scores": np.array([[np.nan, 1]])}, TASK.facts(top=1))
 
 
 def test_results_are_compared_and_shown():
-    result = TASK.host["present"]({"scores": np.array([[0.2, 0.8]], np.float32)}, {"labels": ["no", "yes"], "top": 5})[
+    result = TASK.host["present"]({"scores": np.array([[0.2, 0.8]], np.float32)}, TASK.facts(labels=("no", "yes")))[
         "result"
     ]
     assert TASK.words(result) == "yes 80.0%" and TASK.lines(result) == ["yes 80.0%", "no 20.0%"]
     assert TASK.score(result, 1) == 1 and TASK.score(result, 0) == 0
     assert TASK.agree(result, result) and not TASK.agree(result, {"labels": result["labels"][::-1]})
-    facts = {"labels": ["no", "yes"], "tokenizer": Path("x/tokenizer.json")}
-    assert TASK.describe(facts) == ["labels: 2 names", "tokenizer: tokenizer.json"]
+    said = TASK.describe(TASK.facts(labels=("no", "yes"), tokenizer=Path("x/tokenizer.json")))
+    assert {"labels: 2 names", "tokenizer: tokenizer.json", "top: 5"} < set(said)
 
 
 @pytest.mark.long

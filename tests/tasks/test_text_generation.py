@@ -188,11 +188,11 @@ def test_bad_input_is_refused_soon(opened, raw, message):
     ("settings", "message"),
     [
         ({"tokenizer": None}, "there is no tokenizer"),
-        ({"temperature": -1}, "temperature=-1 is not a number from 0 to 100"),
-        ({"top_p": 2}, "top_p=2 is not a number from 0 to 1"),
-        ({"max_new_tokens": 0}, "max_new_tokens=0"),
-        ({"context": "long"}, "context=long"),
-        ({"end": "x,y"}, "end=x,y is not a list of token ids"),
+        ({"temperature": -1}, "temperature is -1; it takes a number, 0 to 100"),
+        ({"top_p": 2}, "top_p is 2; it takes a number, 0 to 1"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"context": "long"}, "context is 'long'"),
+        ({"end": "x,y"}, "end is 'x,y'; it takes none, or a list, each a whole number"),
     ],
 )
 def test_impossible_facts_are_refused(words, settings, message):

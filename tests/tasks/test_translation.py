@@ -166,11 +166,11 @@ def test_a_text_of_one_unknown_token_is_refused_and_a_long_name_is_not(tmp_path)
 
 def test_a_module_of_ones_own_must_say_where_it_starts_and_ends(words):
     model = sample.Dictionary().eval()
-    assert TASK.split(model, facts_of(words), [item("the cat")]).facts["end"] == [sample.END]
+    assert TASK.split(model, facts_of(words), [item("the cat")]).facts.end == (sample.END,)
     model.facts = {"start": [0]}
     with pytest.raises(UsageError, match="which token is its end"):
         TASK.split(model, facts_of(words), [item("the cat")])
-    assert TASK.split(model, facts_of(words, end="0"), [item("the cat")]).facts["end"] == [0]
+    assert TASK.split(model, facts_of(words, end="0"), [item("the cat")]).facts.end == (0,)
 
 
 def test_what_cannot_be_taken_apart_is_named(words):
@@ -186,10 +186,10 @@ def test_what_cannot_be_taken_apart_is_named(words):
     [
         ({"tokenizer": None}, "there is no tokenizer"),
         ({"tokenizer": "/no/such.json"}, "there is no /no/such.json"),
-        ({"beams": 0}, "beams=0"),
-        ({"batch": "many"}, "batch=many"),
-        ({"end": "stop"}, "end=stop is not a list of token ids"),
-        ({"length_penalty": "high"}, "length_penalty=high is not a number"),
+        ({"beams": 0}, "beams is 0"),
+        ({"batch": "many"}, "batch is 'many'"),
+        ({"end": "stop"}, "end is 'stop'; it takes none, or a list, each a whole number"),
+        ({"length_penalty": "high"}, "length_penalty is 'high'; it takes none, or a number"),
         ({"target": "pt"}, "target=pt is not a language of this tokenizer"),
     ],
 )
@@ -220,7 +220,7 @@ def test_languages_are_marked_as_the_tokenizer_writes_them(tmp_path, written, to
     facts = TASK.split(
         model, facts_of(str(tmp_path / "tokenizer.json"), source=source, target=target), [item("the cat")]
     ).facts
-    assert facts[told] == ([first + 1] if told == "forced" else first + 1)
+    assert getattr(facts, told) == ((first + 1,) if told == "forced" else first + 1)
     ids = TASK.host["tokenize"]({"text": "the cat"}, facts)["sources"][0]
     words = [made.token_to_id(word) for word in ("the", "cat", "</s>")]
     assert ids == ([first + 1] if told == "read_first" else []) + [first, *words]

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 import torch
 import voice_pair
+from msgspec.structs import replace
 
 from torchport.errors import BadInput, RunError, UsageError
 from torchport.tasks import Item, Pipeline, Plan, tasks
@@ -76,7 +77,7 @@ def test_the_graph_answers_like_numpy(seconds):
 
 def test_a_spectrum_and_back_is_the_same_speech(pipeline):
     values = pipeline.answer(encode_wav(tone(), 8000))
-    facts = {**pipeline.facts, "iterations": 60}
+    facts = replace(pipeline.facts, iterations=60)
     back = spectra.griffin_lim(spectra.magnitudes(values["mel"][0], facts), facts)
     again = spectra.log_mel(spectra.padded(back, facts), facts)
     frames = min(again.shape[2], values["mel"].shape[2])
@@ -89,7 +90,7 @@ def test_more_iterations_come_nearer_and_answers_do_not_change(pipeline):
     magnitudes = np.abs(np.random.default_rng(0).normal(size=(40, 129))).astype(np.float32)
 
     def apart(**more: float) -> float:
-        facts = {**pipeline.facts, **more}
+        facts = replace(pipeline.facts, **more)
         signal = spectra.griffin_lim(magnitudes, facts)
         assert (signal == spectra.griffin_lim(magnitudes, facts)).all()
         frames = np.lib.stride_tricks.sliding_window_view(np.pad(signal, 128), 256)[::64] * spectra.hann(256)
@@ -99,7 +100,7 @@ def test_more_iterations_come_nearer_and_answers_do_not_change(pipeline):
 
 
 def test_the_filters_are_triangles_that_cover_every_frequency():
-    filters = spectra.mel_filters({"sample_rate": 22050, "frame": 2048, "bands": 40})
+    filters = spectra.mel_filters(TASK.facts(frame=2048, bands=40))
     assert filters.shape == (40, 1025)
     assert filters.max() <= 1
     between = filters.sum(0)[filters[0].argmax() + 1 : filters[-1].argmax()]
@@ -183,10 +184,10 @@ def test_answers_agree_by_timbre_and_loudness(pipeline):
 
 def test_items_are_the_recordings_of_a_folder(tmp_path):
     sample = sample_of("voice-conversion", tmp_path)
-    assert [item.name for item in TASK.items(sample.data, {})] == ["0.7.wav", "1.1.wav"]
+    assert [item.name for item in TASK.items(sample.data, TASK.facts())] == ["0.7.wav", "1.1.wav"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match="holds no recording"):
-        TASK.items(tmp_path / "empty", {})
+        TASK.items(tmp_path / "empty", TASK.facts())
 
 
 def test_warping_finds_what_goes_together():

@@ -168,7 +168,7 @@ class Bundle:
                 self.file(f"reference/{name}")
         return self._home("reference")
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Any:
         """The task's facts, which the task has checked; those that are files as Paths of the checked copies.
 
         Raises:

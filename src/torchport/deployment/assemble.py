@@ -19,7 +19,8 @@ from ..frontend.inputs import made_up, parse
 from ..frontend.ladder import capture_graph
 from ..frontend.program import GraphProgram, Program
 from ..tasks import Item, Task, plan
-from ..tasks.parts import Facts, Settled, Split, TaskGraph
+from ..tasks.facts import Facts
+from ..tasks.parts import Settled, Split, TaskGraph
 from ..types import Bound, Signature, Step
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from ..figures import percent
 from ..stats import wilson
 from ..tasks import Item
 from ..tasks.base import LEAST
+from ..tasks.facts import Facts
 from ..verification.accuracy import Answered, mean_grade
 
 if TYPE_CHECKING:
@@ -101,6 +102,6 @@ def _relabelled(rows: Sequence[tuple[Item, Answered]]) -> list[tuple[str, str]]:
     return sorted((label, answer) for label, (answer, _) in best.items() if label != answer)
 
 
-def _name(label: str, facts: dict[str, Any]) -> str:
-    names = facts.get("labels")
+def _name(label: str, facts: Facts) -> str:
+    names = getattr(facts, "labels", None)
     return str(names[int(label)]) if names and label.isdecimal() and int(label) < len(names) else label

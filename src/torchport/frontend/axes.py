@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import BadInput, UsageError
 from ..tasks import Item, Task
-from ..tasks.parts import Facts
+from ..tasks.facts import Facts
 from ..types import Bound, TensorSpec
 from . import dynamic
 from .dynamic import BATCH, Bounds, Dims

@@ -22,6 +22,9 @@ from ..system.noise import quiet
 
 if TYPE_CHECKING:
     from ..tasks import Item
+    from ..tasks.facts import Facts
+    from ..tasks.shared.picture_facts import PictureFacts
+    from ..tasks.shared.tokens import TextFacts
 
 COMPARED = 8
 """So many items are prepared by transformers too."""
@@ -42,22 +45,25 @@ class Processors:
     tokenizer: Any = None
     pictures: Any = None
 
-    def differences(self, items: Sequence[Item], facts: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    def differences(self, items: Sequence[Item], facts: Facts, given: Mapping[str, Any]) -> list[str]:
         """Where torchport prepares the user's items otherwise than transformers does, a sentence each.
 
         Args:
             given: facts that the user gave: what they change is meant.
         """
+        from ..tasks.shared.picture_facts import PictureFacts
+        from ..tasks.shared.tokens import TextFacts
+
         found: list[str] = []
         for item in items[:COMPARED]:
             try:
                 if (
                     self.pictures is not None
-                    and "resize" in facts
+                    and isinstance(facts, PictureFacts)
                     and not {"resize", "crop", "mean", "std", "scale", "color", "interpolation"} & set(given)
                 ):
                     found += _pictures_apart(self.pictures, item.read(), facts)
-                if self.tokenizer is not None and "pad_id" in facts and "tokenizer" not in given:
+                if self.tokenizer is not None and isinstance(facts, TextFacts) and "tokenizer" not in given:
                     found += _tokens_apart(self.tokenizer, item.read(), facts)
             except BadInput:
                 continue
@@ -129,10 +135,10 @@ def _opened(kind: str, folder: Path) -> Any:
         return None
 
 
-def _pictures_apart(processor: Any, raw: bytes, facts: Mapping[str, Any]) -> list[str]:
+def _pictures_apart(processor: Any, raw: bytes, facts: PictureFacts) -> list[str]:
     from ..tasks.shared import pictures, resize
 
-    image = pictures.decode(raw, facts["color"])
+    image = pictures.decode(raw, facts.color)
     ours = resize.to_pixels(image, facts)[0]
     kind = type(processor).__name__
     try:
@@ -145,7 +151,7 @@ def _pictures_apart(processor: Any, raw: bytes, facts: Mapping[str, Any]) -> lis
             f"pictures are not prepared as transformers' {kind} does: {list(ours.shape)} here, {list(theirs.shape)} "
             "there; state resize, crop and color with --set"
         ]
-    level = facts["scale"] / (255 * np.asarray(facts["std"], np.float64))[:, None, None]
+    level = facts.scale / (255 * np.asarray(facts.std, np.float64))[:, None, None]
     apart = float(np.mean(np.abs(ours - theirs) / level))
     if apart < LEVELS_APART:
         return []
@@ -155,13 +161,13 @@ def _pictures_apart(processor: Any, raw: bytes, facts: Mapping[str, Any]) -> lis
     ]
 
 
-def _tokens_apart(tokenizer: Any, raw: bytes, facts: Mapping[str, Any]) -> list[str]:
+def _tokens_apart(tokenizer: Any, raw: bytes, facts: TextFacts) -> list[str]:
     from ..tasks.shared import texts, tokens
 
     text = texts.decode(raw)
     with quiet(loggers=("transformers",)):
-        theirs = list(tokenizer(text, truncation=True, max_length=facts["max_length"])["input_ids"])
-    ours = tokens.ids(text, dict(facts))
+        theirs = list(tokenizer(text, truncation=True, max_length=facts.max_length)["input_ids"])
+    ours = tokens.ids(text, facts)
     if ours == theirs:
         return []
     return [

@@ -24,7 +24,7 @@ from ..system import machine
 from ..system.disk import temporary
 from ..system.machine import usable_cores
 from ..tasks import Item, Task, tasks
-from ..tasks.parts import Facts
+from ..tasks.facts import Facts
 from ..timing import Job, Measurement, measure, summarise, thread_counts
 from ..timing.candidates import doubts, prefixed, timed, workload
 from ..types import Budget, Candidate, Reference, Timing
@@ -190,7 +190,7 @@ def _check_alike(old: Side, new: Side) -> None:
 
 
 def _labels(bundle: Bundle) -> Any:
-    found = bundle.facts().get("labels")
+    found = getattr(bundle.facts(), "labels", None)
     return found.read_bytes() if isinstance(found, Path) else found
 
 

@@ -42,7 +42,6 @@ __all__ = [
     "Runner",
     "Target",
     "check_feed",
-    "greatest",
     "is_batched",
     "plain_io",
 ]
@@ -88,8 +87,7 @@ class Target(abc.ABC):
     """One way to run a model: a file format and the runtime that opens it.
 
     Class attributes:
-        name, suffix: `[a-z0-9_]+`, and the entry file's suffix without the dot; of a format that is a folder, also the
-            entry's path in it.
+        name, suffix: `[a-z0-9_]+`, and the entry file's suffix without the dot.
         library: the distribution (`packages[0]`) and import name (`module`) of the runtime.
         precisions: what a recipe may ask for.
         tolerances: greatest `max_rel` of the model graph from the same tensor, by `(precision, device)`; none for
@@ -249,9 +247,8 @@ class Target(abc.ABC):
             )
             failed.failed_at = getattr(exc, "failed_at", None)
             raise failed from exc
-        name = entry.relative_to(folder).as_posix()
-        files = sorted(set(_files(folder)) - before | {name})
-        return GraphFile(entry=name, files=tuple(files), io=io, session=self.session(options.precision)), notes
+        files = sorted(set(_files(folder)) - before | {entry.name})
+        return GraphFile(entry=entry.name, files=tuple(files), io=io, session=self.session(options.precision)), notes
 
     def _suffix(self, graph: GraphProgram) -> str:
         """The entry file's suffix, for a target that writes one format or another depending on what was captured."""
@@ -336,17 +333,6 @@ class Target(abc.ABC):
                 f"{self.name} cannot open {artifact.graphs[graph].entry}: {first_line(exc)}",
                 f"made with {artifact.requires}, here {self.version()}",
             ) from exc
-
-
-def greatest(signature: Signature, options: ExportOptions) -> dict[str, int]:
-    """Dynamic dimension -> the greatest size to plan for: the signature's own bound, else that of the options."""
-    most = {}
-    for dim, bound in signature.dims.items():
-        if dim == "batch":
-            most[dim] = min(options.max_batch, bound.max or options.max_batch)
-        else:
-            most[dim] = bound.max or max(bound.nearest(options.max_size), bound.nearest(2 * bound.min))
-    return most
 
 
 def plain_io(

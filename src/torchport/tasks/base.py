@@ -8,25 +8,21 @@ from __future__ import annotations
 import abc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, cast
 
 import numpy as np
 
 from ..types import Artifact, Signature, Step, TensorSpec, Value
+from . import facts as typed
 from . import overriding
-from .parts import Driver, Facts, Grade, Graph, HostStep, Item, Session, Settled, Split, TaskGraph, Values, written
+from .facts import F, Facts, Mark
+from .parts import Driver, Grade, Graph, HostStep, Item, Session, Settled, Split, TaskGraph, Values, told
 
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
     from .pipeline import Pipeline
-
-NAMES_OF_FILES = frozenset(
-    {"labels", "gallery", "vocabulary", "tokenizer", "target_tokenizer", "stop_words", "symbols", "lexicon"}
-)
-"""Facts that a user may give as the name of a file."""
-
 
 LEAST: Mapping[str, float] = {
     "word accuracy": 0.2,
@@ -41,11 +37,12 @@ chance instead.
 """
 
 
-class Task(abc.ABC):
+class Task(abc.ABC, Generic[F]):
     """What a kind of model is for.
 
-    A fact whose value is a `pathlib.Path` is a file that goes along: the Bundle carries it under `assets/`, the
-    manifest names it, and whoever opens the Bundle finds the Path of the checked copy in the facts.
+    Its facts are a struct of its own, see `tasks.facts`. A fact whose value is a `pathlib.Path` is a file that goes
+    along: the Bundle carries it under `assets/`, the manifest names it, and whoever opens the Bundle finds the Path of
+    the checked copy in the facts.
 
     Class attributes:
         name, about: as in the table.
@@ -60,13 +57,11 @@ class Task(abc.ABC):
         architectures: regular expressions; a Hugging Face folder whose `architectures[0]` one of them matches whole is
         for
             this task unless the user says otherwise.
+        facts: the type of its facts, from which the next six are made.
         defaults: every fact that can be set -> its value where nobody states one.
         about_facts: every fact of `defaults` -> what it is, its unit and its allowed values, in one or two sentences.
-        at_predict: facts that can still be changed when a Bundle is opened; the others are part of its graphs.
-        in_graphs: those of `at_predict` that an exported form of a host step has built in.
-        from_model: facts whose default means what the model states, which only a deploy can ask.
+        at_predict, in_graphs, from_model, lowered_at_predict: names of the facts with these marks, see `facts.Mark`.
         suspects: facts that are most likely wrong where a model is poor on labelled data.
-        lowered_at_predict: facts that can then only be made smaller, for the graphs were made for the Bundle's value.
     """
 
     name: ClassVar[str]
@@ -80,6 +75,7 @@ class Task(abc.ABC):
     answer: ClassVar[type[Value]] = Value
     takes_tensors: ClassVar[bool] = False
     architectures: ClassVar[tuple[str, ...]] = ()
+    facts: ClassVar[type[Facts]] = Facts
     defaults: ClassVar[Mapping[str, Any]] = {}
     about_facts: ClassVar[Mapping[str, str]] = {}
     suspects: ClassVar[tuple[str, ...]] = ()
@@ -88,7 +84,17 @@ class Task(abc.ABC):
     at_predict: ClassVar[frozenset[str]] = frozenset()
     lowered_at_predict: ClassVar[frozenset[str]] = frozenset()
 
-    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        known = typed.settable(cls.facts)
+        cls.defaults = {name: fact.default for name, fact in known.items()}
+        cls.about_facts = {name: fact.about for name, fact in known.items()}
+        cls.at_predict = typed.marked(cls.facts, Mark.AT_PREDICT)
+        cls.lowered_at_predict = typed.marked(cls.facts, Mark.LOWERED)
+        cls.in_graphs = typed.marked(cls.facts, Mark.IN_GRAPHS)
+        cls.from_model = typed.marked(cls.facts, Mark.FROM_MODEL)
+
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[F, tuple[str, ...]]:
         """Facts from the user's settings, else from the source, else from the defaults.
 
         Returns:
@@ -98,17 +104,11 @@ class Task(abc.ABC):
             UsageError: an unknown setting or an impossible value.
         """
         self.check_names(settings)
-        facts = {**self.defaults, **{k: v for k, v in source.items() if k in self.defaults}, **settings}
-        assumed = tuple(sorted(k for k in self.defaults if k not in settings and k not in source))
-        try:
-            return self.check(facts), assumed
-        except TypeError as exc:  # from Python a setting may be of any kind, such as a number where a path belongs
-            from ..errors import UsageError
+        stated = {**{k: v for k, v in source.items() if k in self.defaults}, **settings}
+        return self.check(self._read(stated, files=True)), tuple(sorted(self.defaults.keys() - stated.keys()))
 
-            raise UsageError(
-                f"a setting is of another kind than {self.name} takes ({str(exc)[:100]})",
-                f"`torchport tasks {self.name}` explains each",
-            ) from exc
+    def _read(self, stated: Mapping[str, Any], *, files: bool) -> F:
+        return cast(F, typed.read(self.facts, stated, files=files))  # a ClassVar cannot name it
 
     def check_names(self, settings: Mapping[str, Any]) -> None:
         """See that every setting is a fact of this task; raises UsageError with the fact that is nearest."""
@@ -121,71 +121,70 @@ class Task(abc.ABC):
                 did_you_mean(unknown[0], sorted(self.defaults)) if self.defaults else "it takes none",
             )
 
-    def ignored(self, facts: Facts) -> dict[str, str]:
+    def ignored(self, facts: F) -> dict[str, str]:
         """Facts that change no answer of this model, each with the reason: a user who sets one is told so."""
         return {}
 
-    def need_used(self, settings: Mapping[str, Any], facts: Facts) -> None:
+    def need_used(self, settings: Mapping[str, Any], facts: F) -> None:
         """See that every setting has an effect on this model; raises UsageError naming the first that has none."""
         overriding.need_used(self, settings, facts)
 
-    def override(self, facts: Facts, changes: Mapping[str, Any], *, in_graph: bool = False) -> Facts:
+    def override(self, facts: F, changes: Mapping[str, Any], *, in_graph: bool = False) -> F:
         """A Bundle's facts with some changed when it is opened; see `overriding.override`."""
         return overriding.override(self, facts, changes, in_graph=in_graph)
 
-    def check(self, facts: Facts) -> Facts:
-        """Validate and normalise resolved facts; raises UsageError."""
+    def check(self, facts: F) -> F:
+        """Hold facts against each other, each of which has one of its own values; raises UsageError.
+
+        What it answers is what a Bundle keeps, and checking that again changes nothing.
+        """
         return facts
 
-    def recorded(self, facts: Facts) -> Facts:
-        """The facts of a Bundle, checked as those of a deploy are; one that is missing has its default.
+    def recorded(self, facts: Mapping[str, Any]) -> F:
+        """The facts that a Bundle states, checked as those of a deploy are; one that is missing has its default.
 
         No fact is a name of a file any more: it was read when the Bundle was made, or is carried and comes as a Path.
 
         Raises:
             UsageError: a fact has a value that it cannot have.
         """
-        from ..errors import TorchportError, UsageError
+        from ..errors import MissingDependency, TorchportError, UsageError
 
-        for name in NAMES_OF_FILES & facts.keys():
-            if isinstance(facts[name], str):
-                raise UsageError(f"{name} is text", "it is a list, a table, or a file that the Bundle carries")
+        made = self._read(facts, files=False)
         try:
-            return {**facts, **self.check({**self.defaults, **facts})}
+            return self.check(made)
+        except MissingDependency:
+            raise
         except TorchportError as exc:
             raise UsageError(exc.message, exc.hint) from exc
-        except (
-            Exception
-        ) as exc:  # `check` was written for what a user types: on a value of another kind it may fail in any way
-            raise UsageError(f"a fact is of another kind ({type(exc).__name__}: {str(exc)[:100]})") from exc
 
-    def free(self, facts: Facts) -> dict[int, str]:
+    def free(self, facts: F) -> dict[int, str]:
         """The axes of the model's input, beside the first, that are of any size: axis -> name of the dimension."""
         return {}
 
-    def bind(self, facts: Facts, model: Signature) -> Facts:
+    def bind(self, facts: F, model: Signature) -> F:
         """Facts once the model's signature is known; raises BadInput when the two do not fit (1000 outputs, 999
         labels).
         """
         return facts
 
-    def named(self, facts: Facts, data: Path, inputs: Sequence[TensorSpec]) -> Facts:
+    def named(self, facts: F, data: Path, inputs: Sequence[TensorSpec]) -> F:
         """Facts once the user has named the axes of the inputs beside the data (`--input`); only of a task that takes
         tensors.
         """
         return facts
 
     @abc.abstractmethod
-    def items(self, data: Path, facts: Facts) -> list[Item]:
+    def items(self, data: Path, facts: F) -> list[Item]:
         """The user's data as items, in a stable order; raises BadInput when there is none."""
 
-    def settle(self, data: Path, items: Sequence[Item], facts: Facts, model: Signature) -> Settled:
+    def settle(self, data: Path, items: Sequence[Item], facts: F, model: Signature) -> Settled:
         """The items of `data` with their labels as the model's outputs, and what had to be assumed of them; raises
         BadInput where they do not fit.
         """
         return Settled(list(items), facts)
 
-    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split | None:
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: F, items: Sequence[Item]) -> Split | None:
         """The graphs of a source that is more than one (build half: needs torch).
 
         Args:
@@ -200,7 +199,7 @@ class Task(abc.ABC):
         """
         return None
 
-    def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
+    def feed(self, items: Sequence[Item], facts: F, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
         """The model graph's input for some items, batched, by the names of forward's arguments; for a source of one
         graph.
 
@@ -215,14 +214,14 @@ class Task(abc.ABC):
         )
 
     @abc.abstractmethod
-    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+    def steps(self, facts: F, model: Signature) -> tuple[Step, ...]:
         """The chain from `raw` to `result`, wired to the model's own names.
 
         Args:
             model: signature of the graph `model`, or of the first graph of `split`; so in the methods below.
         """
 
-    def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
+    def graphs(self, facts: F, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
         """Graphs around the model, by the names that `steps` uses (build half: needs torch)."""
         return {}
 
@@ -254,7 +253,7 @@ class Task(abc.ABC):
 
         raise UsageError(f"{self.name} takes whole inputs, there is nothing to continue", "call predict for each input")
 
-    def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
+    def save(self, raw: bytes, values: Values, facts: F) -> dict[str, bytes]:
         """What `predict --save` writes of one answer: suffix (`.png`, `.wav`) -> the file's bytes; nothing where the
         JSON says it all.
 
@@ -267,7 +266,7 @@ class Task(abc.ABC):
     def score(self, result: Mapping[str, Any], label: Any) -> float:
         """How right one presented result is by its label, 0..1; the metric is the mean."""
 
-    def grade(self, values: Mapping[str, Any], label: Any, facts: Facts, graphs: Mapping[str, Graph]) -> Grade | None:
+    def grade(self, values: Mapping[str, Any], label: Any, facts: F, graphs: Mapping[str, Graph]) -> Grade | None:
         """How right the answer to one item is, and by which metric; None where nothing tells.
 
         Args:
@@ -288,7 +287,7 @@ class Task(abc.ABC):
         text = json.dumps(result)
         return text if len(text) <= 80 else text[:77] + "..."
 
-    def label_words(self, label: Any, facts: Facts) -> str:
+    def label_words(self, label: Any, facts: F) -> str:
         """An item's label in a few words, for tables and reports."""
         text = str(label)
         return text if len(text) <= 80 else text[:77] + "..."
@@ -307,7 +306,7 @@ class Task(abc.ABC):
         """
         return self.thumbnail(raw)
 
-    def snippets(self, facts: Facts, model: Signature, artifacts: Mapping[str, Artifact]) -> dict[str, str]:
+    def snippets(self, facts: F, model: Signature, artifacts: Mapping[str, Artifact]) -> dict[str, str]:
         """Whole programs that answer one input with a Bundle and nothing of torchport, for the Bundle's README.
 
         Args:
@@ -320,13 +319,10 @@ class Task(abc.ABC):
         """
         return {}
 
-    def files(self, facts: Facts) -> dict[str, bytes]:
+    def files(self, facts: F) -> dict[str, bytes]:
         """Files that a Bundle carries for people and clients of other languages, by name (`labels.txt`)."""
         return {}
 
-    def describe(self, facts: Facts) -> list[str]:
+    def describe(self, facts: F) -> list[str]:
         """The facts in words, a line each, for reports."""
-        return [
-            f"{key}: {value.name if isinstance(value, Path) else written(value)}"
-            for key, value in sorted(facts.items())
-        ]
+        return told(facts)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from ..errors import RunError
 from ..types import Signature, Step, Value
 from .base import Task
-from .parts import Facts, HostStep, Item, Split, Values
+from .parts import HostStep, Item, Split, Values
 from .shared import text_chain, texts, tokens
+from .shared.tokens import TextFacts
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +47,13 @@ class Embedding(Value, frozen=True):
     embedding: tuple[float, ...]
 
 
-class EmbeddingTask(Task):
+class EmbeddingFacts(TextFacts, frozen=True, kw_only=True):
+    """What an encoder of texts was trained with."""
+
+    normalize: Annotated[bool, Meta(description="Whether the vector is brought to length 1.")] = True
+
+
+class EmbeddingTask(Task[EmbeddingFacts]):
     """A text -> its embedding."""
 
     name = "embedding"
@@ -63,31 +71,22 @@ class EmbeddingTask(Task):
     answer = Embedding
     architectures = (rf"({'|'.join(ENCODERS)})Model",)
     example = "torchport deploy FOLDER --task embedding --data sentences.csv -o embedder.tport"
-    defaults: ClassVar[Mapping[str, Any]] = {**tokens.DEFAULTS, "pooling": "mean", "normalize": True}
-    about_facts: ClassVar[Mapping[str, str]] = {
-        **text_chain.ABOUT,
-        "normalize": "Whether the vector is brought to length 1: true or false.",
-    }
-    lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"max_length"})
+    facts = EmbeddingFacts
 
-    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[EmbeddingFacts, tuple[str, ...]]:
         """As `Task.resolve`; how texts are padded and cut off is the tokenizer's to say and is not assumed."""
         facts, assumed = super().resolve(settings, text_chain.settings(settings, source))
         return facts, tuple(name for name in assumed if name not in ("pad_id", "truncation_side"))
 
-    def check(self, facts: Facts) -> Facts:
-        """Validate and normalise resolved facts; raises UsageError."""
-        facts = text_chain.check(facts)
-        return {
-            **facts,
-            "normalize": text_chain.choice("normalize", str(facts["normalize"]).lower(), "true", "false") == "true",
-        }
+    def check(self, facts: EmbeddingFacts) -> EmbeddingFacts:
+        """See `tokens.check`."""
+        return tokens.check(facts)
 
-    def items(self, data: Path, facts: Facts) -> list[Item]:
+    def items(self, data: Path, facts: EmbeddingFacts) -> list[Item]:
         """The user's texts, see `shared.texts.items_of`; labels say nothing about an embedding and are left out."""
         return [Item(item.name, item.read) for item in texts.items_of(data)]
 
-    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: EmbeddingFacts, items: Sequence[Item]) -> Split:
         """The graph `model`: token ids -> embedding, pooled and normalised inside.
 
         Raises:
@@ -97,9 +96,9 @@ class EmbeddingTask(Task):
 
         feed = text_graphs.example_feed([texts.decode(item.read()) for item in items], facts)
         encoder, _ = text_graphs.encoder_of(model, facts, feed)
-        return text_graphs.one_graph(text_graphs.Pooled(encoder, facts["pooling"], facts["normalize"]), facts, feed)
+        return text_graphs.one_graph(text_graphs.Pooled(encoder, facts.pooling, facts.normalize), facts, feed)
 
-    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+    def steps(self, facts: EmbeddingFacts, model: Signature) -> tuple[Step, ...]:
         """decode, model, present."""
         return text_chain.steps("embedding")
 
@@ -123,7 +122,7 @@ class EmbeddingTask(Task):
         return f"{len(vector)} numbers: {' '.join(f'{value:.3f}' for value in vector[:5])} ..."
 
 
-def _present(values: Values, facts: Facts) -> Values:
+def _present(values: Values, facts: EmbeddingFacts) -> Values:
     vector = np.asarray(values["embedding"])[0]
     if not np.isfinite(vector).all():
         raise RunError("the model answered NaN", "check the weights, or use a variant of a higher precision")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
+from msgspec import Meta
+from msgspec.structs import replace
 
 from ..errors import BadInput
 from ..types import Artifact, Signature, Step, TensorSpec
 from .base import Task
-from .parts import Facts, Grade, Graph, HostStep, Item, Settled, TaskGraph, Values
+from .facts import Mark, Reads
+from .parts import Grade, Graph, HostStep, Item, Settled, TaskGraph, Values, told
 from .shared import classes, label_scores, picture_chain, picture_facts, pictures
 from .shared.picture_items import SUFFIXES, is_picture, list_items
 
@@ -20,7 +23,28 @@ _NOT_ASSUMPTIONS = frozenset({"labels", "max_pixels", "top"})
 _OWN_VALUES = frozenset({"scores"})
 
 
-class ImageClassification(Task):
+def _read_labels(value: Any) -> Any:
+    if value == IMAGENET:
+        from importlib.resources import files  # slow to import, and a Bundle carries its labels
+
+        value = files("torchport").joinpath("data", f"{IMAGENET}.txt")
+    return label_scores.read(value)
+
+
+class ImageFacts(picture_facts.PictureFacts, frozen=True, kw_only=True):
+    """What a classifier of pictures was trained with, and what it answers."""
+
+    labels: Annotated[
+        tuple[str, ...] | None,
+        Meta(description=f"{label_scores.NAMES}; {IMAGENET} is a list that torchport has."),
+        Reads(_read_labels),
+        Mark.AT_PREDICT,
+    ] = None
+    activation: label_scores.Activation = "auto"
+    top: label_scores.Top = 5
+
+
+class ImageClassification(Task[ImageFacts]):
     """A picture -> labelled scores."""
 
     name = "image-classification"
@@ -45,21 +69,10 @@ class ImageClassification(Task):
         "torchport deploy net.py:Net --weights net.safetensors --task image-classification --data photos --set "
         "labels=labels.txt -o net.tport"
     )
-    defaults: ClassVar[Mapping[str, Any]] = {
-        **picture_facts.DEFAULTS,
-        "labels": None,
-        "activation": label_scores.AUTO,
-        "top": 5,
-    }
-    about_facts: ClassVar[Mapping[str, str]] = {
-        **picture_facts.ABOUT,
-        **label_scores.ABOUT,
-        "labels": f"{label_scores.ABOUT['labels'].removesuffix('.')}; {IMAGENET} is a list that torchport has.",
-    }
+    facts = ImageFacts
     suspects: ClassVar[tuple[str, ...]] = ("mean", "std", "scale", "color", "resize", "crop", "labels")
-    at_predict: ClassVar[frozenset[str]] = frozenset({"labels", "max_pixels", "top"})
 
-    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[ImageFacts, tuple[str, ...]]:
         """As `Task.resolve`; a stretch leaves nothing to crop, so that `crop` is none unless it is given too.
 
         Facts that do not alter an answer (`labels`, `max_pixels`, `top`) do not count as assumed.
@@ -68,31 +81,20 @@ class ImageClassification(Task):
         facts, assumed = super().resolve(settings, source)
         return facts, tuple(name for name in assumed if name not in _NOT_ASSUMPTIONS)
 
-    def check(self, facts: Facts) -> Facts:
-        """Validate and normalise resolved facts; raises UsageError."""
-        return {
-            **picture_facts.check(facts),
-            "labels": _read_labels(facts["labels"]),
-            "activation": picture_facts.choice(
-                "activation", "none" if facts["activation"] is None else facts["activation"], *label_scores.ACTIVATIONS
-            ),
-            "top": picture_facts.whole("top", picture_facts.parse(facts["top"])),
-        }
+    def check(self, facts: ImageFacts) -> ImageFacts:
+        """See `picture_facts.check`."""
+        return picture_facts.check(facts)
 
-    def bind(self, facts: Facts, model: Signature) -> Facts:
+    def bind(self, facts: ImageFacts, model: Signature) -> ImageFacts:
         """The facts with the activation that is usual for so many outputs, where it is `auto`."""
-        return {
-            **facts,
-            "activation": label_scores.activation(
-                facts["activation"], model.outputs[0].shape[-1] if model.outputs[0].shape else None
-            ),
-        }
+        shape = model.outputs[0].shape
+        return replace(facts, activation=label_scores.activation(facts.activation, shape[-1] if shape else None))
 
-    def items(self, data: Path, facts: Facts) -> list[Item]:
+    def items(self, data: Path, facts: ImageFacts) -> list[Item]:
         """The user's pictures; see `shared.picture_items.list_items`."""
-        return list_items(data, facts["labels"])
+        return list_items(data, facts.labels)
 
-    def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
+    def feed(self, items: Sequence[Item], facts: ImageFacts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
         """float32 [len(items), channels, height, width] under the name of the model's one input (`input` where it is
         not known).
 
@@ -101,7 +103,7 @@ class ImageClassification(Task):
         """
         return picture_chain.feed(items, facts, inputs, self.name)
 
-    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+    def steps(self, facts: ImageFacts, model: Signature) -> tuple[Step, ...]:
         """decode, preprocess, model, postprocess (unless the activation is `none`), present.
 
         Preprocessing has no graph where `reducing_gap` is set: that reduction is Pillow's own.
@@ -111,7 +113,7 @@ class ImageClassification(Task):
         """
         chain = list(picture_chain.steps(facts, model, self.name, _OWN_VALUES))
         scores = chain[-1].outputs[_logits_of(facts, model).name]
-        if facts["activation"] != "none":
+        if facts.activation != "none":
             chain.append(
                 Step(
                     name="postprocess",
@@ -125,20 +127,20 @@ class ImageClassification(Task):
         chain.append(Step(name="present", host="present", inputs={"scores": scores}, outputs={"result": "result"}))
         return tuple(chain)
 
-    def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
+    def graphs(self, facts: ImageFacts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
         """`preprocess` (uint8 [height, width, channels] -> pixels) and `postprocess` (float32 [batch, classes] ->
         scores), where there are such steps.
         """
         from .graphs.resample import Activate
 
         graphs = picture_chain.graphs(facts, items)
-        if facts["activation"] != "none":
+        if facts.activation != "none":
             logits = _logits_of(facts, model)
             example = np.random.default_rng(0).normal(
                 size=(2, *(size for size in logits.shape[1:] if isinstance(size, int)))
             )
             graphs["postprocess"] = TaskGraph(
-                Activate(facts["activation"]).eval(), {"logits": example.astype(np.float32)}, {"logits": {0: "batch"}}
+                Activate(facts.activation).eval(), {"logits": example.astype(np.float32)}, {"logits": {0: "batch"}}
             )
         return graphs
 
@@ -151,9 +153,11 @@ class ImageClassification(Task):
         """See `label_scores.right`."""
         return label_scores.right(result, label)
 
-    def grade(self, values: Mapping[str, Any], label: Any, facts: Facts, graphs: Mapping[str, Graph]) -> Grade | None:
+    def grade(
+        self, values: Mapping[str, Any], label: Any, facts: ImageFacts, graphs: Mapping[str, Graph]
+    ) -> Grade | None:
         """By `top-1`; of a model with one output by `binary accuracy`, or by `closeness` where it answers a number."""
-        metric = label_scores.metric(label, facts["activation"])
+        metric = label_scores.metric(label, facts.activation)
         return (
             super().grade(values, label, facts, graphs)
             if metric is None
@@ -164,7 +168,7 @@ class ImageClassification(Task):
         """See `label_scores.alike`."""
         return label_scores.alike(result, reference)
 
-    def settle(self, data: Path, items: Sequence[Item], facts: Facts, model: Signature) -> Settled:
+    def settle(self, data: Path, items: Sequence[Item], facts: ImageFacts, model: Signature) -> Settled:
         """See `classes.settle`."""
         return classes.settle(
             classes.class_folders(data, (".csv",), is_picture),
@@ -178,9 +182,9 @@ class ImageClassification(Task):
         """The first label with its score."""
         return label_scores.named(result["labels"][0])
 
-    def label_words(self, label: Any, facts: Facts) -> str:
+    def label_words(self, label: Any, facts: ImageFacts) -> str:
         """The name of the class."""
-        return label_scores.label_words(label, facts["labels"])
+        return label_scores.label_words(label, facts.labels)
 
     def lines(self, result: Mapping[str, Any]) -> list[str]:
         """Every label with its score, the most likely first."""
@@ -190,32 +194,23 @@ class ImageClassification(Task):
         """The picture as a JPEG of at most 160 pixels a side."""
         return pictures.thumbnail(raw, 160)
 
-    def snippets(self, facts: Facts, model: Signature, artifacts: Mapping[str, Artifact]) -> dict[str, str]:
+    def snippets(self, facts: ImageFacts, model: Signature, artifacts: Mapping[str, Artifact]) -> dict[str, str]:
         """As `Task.snippets`, with these facts filled in."""
         from .shared import picture_snippets
 
         return picture_snippets.programs(facts, model, artifacts)
 
-    def files(self, facts: Facts) -> dict[str, bytes]:
+    def files(self, facts: ImageFacts) -> dict[str, bytes]:
         """`labels.txt`, one name a line, where there are labels."""
-        return {"labels.txt": "".join(f"{name}\n" for name in facts["labels"]).encode()} if facts["labels"] else {}
+        return {"labels.txt": "".join(f"{name}\n" for name in facts.labels).encode()} if facts.labels else {}
 
-    def describe(self, facts: Facts) -> list[str]:
+    def describe(self, facts: ImageFacts) -> list[str]:
         """The facts in words, a line each; labels are only counted."""
-        labels = facts["labels"]
-        return super().describe({**facts, "labels": f"{len(labels)} names" if labels else "none: classes are numbered"})
+        return told(facts, labels=label_scores.counted(facts.labels))
 
 
-def _read_labels(value: Any) -> list[str] | None:
-    if value == IMAGENET:
-        from importlib.resources import files  # slow to import, and a Bundle carries its labels
-
-        value = files("torchport").joinpath("data", f"{IMAGENET}.txt")
-    return label_scores.read(value)
-
-
-def _logits_of(facts: Facts, model: Signature) -> TensorSpec:
-    spec, labels = model.outputs[0], facts["labels"]
+def _logits_of(facts: ImageFacts, model: Signature) -> TensorSpec:
+    spec, labels = model.outputs[0], facts.labels
     if len(spec.shape) != 2 or not isinstance(spec.shape[1], int):
         raise BadInput(
             f"the model's first output is {picture_chain.shown(spec)}",
@@ -229,14 +224,14 @@ def _logits_of(facts: Facts, model: Signature) -> TensorSpec:
     return spec
 
 
-def _activate(values: Values, facts: Facts) -> Values:
+def _activate(values: Values, facts: ImageFacts) -> Values:
     logits = np.asarray(values["logits"], np.float32)
     with np.errstate(invalid="ignore"):  # `_present` reports what is no number
-        if facts["activation"] == "sigmoid":
+        if facts.activation == "sigmoid":
             return {"scores": np.exp(-np.logaddexp(np.float32(0), -logits))}
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return {"scores": powers / powers.sum(axis=1, keepdims=True)}
 
 
-def _present(values: Values, facts: Facts) -> Values:
-    return {"result": label_scores.present(values["scores"], facts["labels"], facts["top"])}
+def _present(values: Values, facts: ImageFacts) -> Values:
+    return {"result": label_scores.present(values["scores"], facts.labels, facts.top)}

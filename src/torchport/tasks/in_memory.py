@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import BadInput, MissingDependency, UsageError
 from . import Task
+from .facts import Facts
 
 MOST_ITEMS = 10_000
 """Items that are taken of an iterable: a DataLoader may never end."""
@@ -26,7 +27,7 @@ PICTURE, SOUND, TEXT = ".png", ".wav", ".txt"
 """Suffixes by which a task shows what kind of input it takes."""
 
 
-def raw_of(value: Any, task: Task, facts: Mapping[str, Any]) -> bytes:
+def raw_of(value: Any, task: Task, facts: Facts) -> bytes:
     """One input as the raw bytes that the task decodes.
 
     Args:
@@ -46,16 +47,16 @@ def raw_of(value: Any, task: Task, facts: Mapping[str, Any]) -> bytes:
     if _is_picture(value) and PICTURE in task.suffixes:
         return _png(value)
     if isinstance(value, Mapping) and task.takes_tensors:
-        wanted = dict(facts.get("inputs", ()))
+        wanted = dict(getattr(facts, "inputs", ()))
         return _safetensors({str(name): _cast(_array(one), wanted.get(str(name))) for name, one in value.items()})
     if _is_array(value) or (task.takes_tensors and isinstance(value, list | tuple)):
         return _raw_of_array(_array(value), task, facts)
     raise BadInput(f"{task.name} takes no {type(value).__name__}", _takes(task))
 
 
-def _raw_of_array(array: np.ndarray, task: Task, facts: Mapping[str, Any]) -> bytes:
+def _raw_of_array(array: np.ndarray, task: Task, facts: Facts) -> bytes:
     if task.takes_tensors:
-        inputs = list(facts.get("inputs", ()))
+        inputs = list(getattr(facts, "inputs", ()))
         return _npy(_cast(array, inputs[0][1] if len(inputs) == 1 else None))
     if PICTURE in task.suffixes:
         return _png(_picture(array))
@@ -275,8 +276,8 @@ def _png(picture: Any) -> bytes:
     return out.getvalue()
 
 
-def _wav(samples: np.ndarray, facts: Mapping[str, Any]) -> bytes:
-    rate = facts.get("sampling_rate", facts.get("sample_rate"))
+def _wav(samples: np.ndarray, facts: Facts) -> bytes:
+    rate = getattr(facts, "sampling_rate", getattr(facts, "sample_rate", None))
     if not isinstance(rate, int) or samples.dtype.kind != "f" or samples.ndim not in (1, 2):
         raise BadInput(
             f"a recording of {samples.dtype} {list(samples.shape)}",

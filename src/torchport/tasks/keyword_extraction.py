@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
+from msgspec import Meta
 
 from ..errors import RunError, UsageError
 from ..types import Signature, Step, Value
 from .base import Task
 from .calls import Call
-from .parts import Driver, Facts, HostStep, Item, Split, Values
+from .facts import Mark, Reads
+from .kinds import Share, one_of
+from .parts import Driver, HostStep, Item, Split, Values, told
 from .shared import keywords, text_chain, texts, tokens
+from .shared.tokens import Length, TextFacts
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +42,52 @@ class Keywords(Value, frozen=True):
     language: str
 
 
-class KeywordExtraction(Task):
+def _read_words(value: Any) -> list[str]:
+    if isinstance(value, list | tuple):
+        return [str(word).casefold() for word in value]
+    try:
+        return Path(str(value)).read_text(encoding="utf-8-sig").casefold().split()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise UsageError(f"stop_words: '{value}' cannot be read", "give a text file with one word a line") from exc
+
+
+class KeywordFacts(TextFacts, frozen=True, kw_only=True):
+    """What an encoder of texts was trained with, and which words count."""
+
+    language: Annotated[
+        str,
+        one_of(AUTO, *keywords.LANGUAGES),
+        Meta(
+            description=f"Whose stop words are left out: {AUTO} (told by the text) or one of "
+            f"{', '.join(keywords.LANGUAGES)}."
+        ),
+        Mark.AT_PREDICT,
+    ] = AUTO
+    stop_words: Annotated[
+        tuple[str, ...] | None,
+        Meta(
+            description="A file with one word a line, left out instead of the language's stop words; a list of them; "
+            "or none."
+        ),
+        Reads(_read_words),
+        Mark.AT_PREDICT,
+    ] = None
+    words: Annotated[Length, Meta(description="How many words a keyword has at most."), Mark.AT_PREDICT] = 1
+    diversity: Annotated[
+        Share,
+        Meta(
+            description="Maximal marginal relevance: 0 takes what is nearest to the text, more avoids keywords that "
+            "are near each other."
+        ),
+        Mark.AT_PREDICT,
+    ] = 0.0
+    candidates: Annotated[
+        Length, Meta(description="How many words and phrases of a text are compared at most."), Mark.AT_PREDICT
+    ] = 512
+    top: Annotated[Length, Meta(description="How many keywords are answered, the best first."), Mark.AT_PREDICT] = 5
+
+
+class KeywordExtraction(Task[KeywordFacts]):
     """A text -> its keywords, by the embeddings of the text and of its words."""
 
     name = "keyword-extraction"
@@ -56,61 +105,26 @@ class KeywordExtraction(Task):
     mime = texts.MIME
     answer = Keywords
     example = "torchport deploy FOLDER --task keyword-extraction --data articles -o keywords.tport"
-    defaults: ClassVar[Mapping[str, Any]] = {
-        **tokens.DEFAULTS,
-        "pooling": "mean",
-        "language": AUTO,
-        "stop_words": None,
-        "words": 1,
-        "diversity": 0.0,
-        "candidates": 512,
-        "top": 5,
-    }
-    about_facts: ClassVar[Mapping[str, str]] = {
-        **text_chain.ABOUT,
-        "language": f"Whose stop words are left out: {AUTO} (told by the text) or one of "
-        f"{', '.join(keywords.LANGUAGES)}.",
-        "stop_words": "A file with one word a line, left out instead of the language's stop words; or none.",
-        "words": "How many words a keyword has at most. A whole number from 1 on.",
-        "diversity": "Maximal marginal relevance, 0 to 1: 0 takes what is nearest to the text, more avoids keywords "
-        "that are near each other.",
-        "candidates": "How many words and phrases of a text are compared at most. A whole number from 1 on.",
-        "top": "How many keywords are answered, the best first. A whole number from 1 on.",
-    }
+    facts = KeywordFacts
     suspects: ClassVar[tuple[str, ...]] = ("tokenizer", "pooling", "language", "words")
-    at_predict: ClassVar[frozenset[str]] = frozenset(
-        {"candidates", "diversity", "language", "stop_words", "top", "words"}
-    )
-    lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"max_length"})
 
-    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[KeywordFacts, tuple[str, ...]]:
         """As `Task.resolve`; how texts are padded and cut off is the tokenizer's to say and is not assumed."""
         facts, assumed = super().resolve(settings, text_chain.settings(settings, source))
         return facts, tuple(name for name in assumed if name not in ("pad_id", "truncation_side"))
 
-    def check(self, facts: Facts) -> Facts:
-        """Validate and normalise resolved facts; raises UsageError."""
-        facts = {
-            **text_chain.check(facts),
-            **{name: tokens.whole(name, facts[name]) for name in ("words", "candidates", "top")},
-        }
-        facts["language"] = text_chain.choice("language", facts["language"], AUTO, *keywords.LANGUAGES)
-        try:
-            facts["diversity"] = float(facts["diversity"])
-        except ValueError:
-            facts["diversity"] = -1.0
-        if not 0 <= facts["diversity"] <= 1:
-            raise UsageError("diversity is not a number from 0 to 1", "such as diversity=0.3")
-        return {**facts, "stop_words": _read_words(facts["stop_words"])}
+    def check(self, facts: KeywordFacts) -> KeywordFacts:
+        """See `tokens.check`."""
+        return tokens.check(facts)
 
-    def items(self, data: Path, facts: Facts) -> list[Item]:
+    def items(self, data: Path, facts: KeywordFacts) -> list[Item]:
         """The user's texts, see `shared.texts.items_of`; a label is keywords with semicolons between them."""
         return [
             Item(item.name, item.read, None if item.label is None else item.label.split(";"))
             for item in texts.items_of(data)
         ]
 
-    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: KeywordFacts, items: Sequence[Item]) -> Split:
         """The graph `model`: token ids -> embedding of length 1.
 
         Raises:
@@ -120,9 +134,9 @@ class KeywordExtraction(Task):
 
         feed = text_graphs.example_feed([texts.decode(item.read()) for item in items], facts)
         encoder, _ = text_graphs.encoder_of(model, facts, feed)
-        return text_graphs.one_graph(text_graphs.Pooled(encoder, facts["pooling"], normalize=True), facts, feed)
+        return text_graphs.one_graph(text_graphs.Pooled(encoder, facts.pooling, normalize=True), facts, feed)
 
-    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+    def steps(self, facts: KeywordFacts, model: Signature) -> tuple[Step, ...]:
         """decode, candidates, extract (which embeds the text and all candidates), present."""
         return (
             Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"text": "text"}),
@@ -178,7 +192,7 @@ class KeywordExtraction(Task):
         """The keywords with commas between them."""
         return ", ".join(one["keyword"] for one in result["keywords"]) or "no keyword"
 
-    def label_words(self, label: Any, facts: Facts) -> str:
+    def label_words(self, label: Any, facts: KeywordFacts) -> str:
         """The keywords with commas between them."""
         return ", ".join(label)
 
@@ -186,45 +200,34 @@ class KeywordExtraction(Task):
         """Every keyword with its cosine, the best first."""
         return [f"{one['keyword']} {one['score']:.3f}" for one in result["keywords"]] or ["no keyword"]
 
-    def describe(self, facts: Facts) -> list[str]:
+    def describe(self, facts: KeywordFacts) -> list[str]:
         """The facts in words, a line each; stop words are only counted."""
-        stop = facts["stop_words"]
-        return super().describe(
-            {**facts, "stop_words": f"{len(stop)} words" if stop is not None else "those of the language"}
-        )
+        stop = facts.stop_words
+        return told(facts, stop_words="those of the language" if stop is None else f"{len(stop)} words")
 
 
-def _read_words(value: Any) -> list[str] | None:
-    if value is None or isinstance(value, list | tuple):
-        return None if value is None else [str(word).casefold() for word in value]
-    try:
-        return Path(str(value)).read_text(encoding="utf-8-sig").casefold().split()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(f"stop_words: '{value}' cannot be read", "give a text file with one word a line") from exc
-
-
-def _decode(values: Values, facts: Facts) -> Values:
+def _decode(values: Values, facts: KeywordFacts) -> Values:
     return {"text": texts.decode(values["raw"])}
 
 
-def _candidates(values: Values, facts: Facts) -> Values:
+def _candidates(values: Values, facts: KeywordFacts) -> Values:
     text = values["text"]
-    language = keywords.language_of(text) if facts["language"] == AUTO else facts["language"]
-    stop = keywords.stop_words(language) if facts["stop_words"] is None else frozenset(facts["stop_words"])
+    language = keywords.language_of(text) if facts.language == AUTO else facts.language
+    stop = keywords.stop_words(language) if facts.stop_words is None else frozenset(facts.stop_words)
     return {
-        "candidates": keywords.candidates(text, language, stop, facts["words"], facts["candidates"]),
+        "candidates": keywords.candidates(text, language, stop, facts.words, facts.candidates),
         "language": language,
     }
 
 
-def _embed(values: Values, facts: Facts) -> Generator[Call, Any, Values]:
+def _embed(values: Values, facts: KeywordFacts) -> Generator[Call, Any, Values]:
     """The text by itself, then the candidates of like length together: padded to the text's length they would cost ten
     times as much.
     """
     document = (yield Call("model", _feed(tokens.encode([values["text"]], facts))))["embedding"][0]
     rows = [tokens.ids(word, facts) for word in values["candidates"]]
     embeddings = np.zeros((len(rows), len(document)), np.float32)
-    for chosen in _batches([len(row) for row in rows], facts["pad_to"]):
+    for chosen in _batches([len(row) for row in rows], facts.pad_to):
         answered = yield Call("model", _feed(tokens.pad([rows[i] for i in chosen], facts)))
         embeddings[chosen] = answered["embedding"]
     return {"document": document, "embeddings": embeddings}
@@ -246,11 +249,11 @@ def _feed(made: tokens.Tokens) -> dict[str, np.ndarray]:
     return {"input_ids": made.ids, "attention_mask": made.mask}
 
 
-def _present(values: Values, facts: Facts) -> Values:
+def _present(values: Values, facts: KeywordFacts) -> Values:
     similar = values["embeddings"] @ values["document"]
     if not np.isfinite(similar).all():
         raise RunError("the model answered NaN", "check the weights, or use a variant of a higher precision")
-    best = keywords.pick(similar, values["embeddings"], facts["top"], facts["diversity"])
+    best = keywords.pick(similar, values["embeddings"], facts.top, facts.diversity)
     return {
         "result": {
             "keywords": [{"keyword": values["candidates"][i], "score": float(similar[i])} for i in best],

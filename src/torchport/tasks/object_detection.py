@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from ..errors import BadInput
 from ..types import Levels, Signature, Step, Value
 from .base import Task
-from .parts import Driver, Facts, HostStep, Item, Split, TaskGraph, Values
+from .parts import Driver, HostStep, Item, Split, TaskGraph, Values, told
 from .shared import boxes, cascade, detection_facts, draw, label_scores, letterbox, picture_facts, pictures
+from .shared.detection_facts import DetectionFacts
 from .shared.detection_heads import AUTO, CASCADES, HEADS, guess
 from .shared.detection_items import list_items
 from .shared.detection_steps import bound, counted, decode, fit, head, input_of, name, place, select
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
 _OWN_VALUES = frozenset({"raw", "image", "pixels", "boxes", "scores", "found", "points", "result"})
 _THUMBNAIL = 320
+
+Detected = TypeVar("Detected", bound=DetectionFacts)
 
 
 class Box(Value, frozen=True):
@@ -48,7 +52,7 @@ class Boxes(Value, frozen=True):
     boxes: tuple[Box, ...]
 
 
-class ObjectDetection(Task):
+class ObjectDetection(Task[DetectionFacts]):
     """A picture of any size -> labelled boxes in its pixels.
 
     A network ends with one of the heads of `shared.detection_heads`; a module with `pnet`, `rnet`
@@ -76,8 +80,7 @@ class ObjectDetection(Task):
         "torchport deploy net.py:Net --weights net.safetensors --task object-detection --data pictures --set head=yolo "
         "--set labels=pictures/instances.json -o net.tport"
     )
-    defaults: ClassVar[Mapping[str, Any]] = detection_facts.DEFAULTS
-    about_facts: ClassVar[Mapping[str, str]] = detection_facts.ABOUT
+    facts = DetectionFacts
     suspects: ClassVar[tuple[str, ...]] = (
         "head",
         "size",
@@ -89,11 +92,8 @@ class ObjectDetection(Task):
         "labels",
         "threshold",
     )
-    at_predict: ClassVar[frozenset[str]] = detection_facts.AT_PREDICT
-    in_graphs: ClassVar[frozenset[str]] = frozenset({"nms", "threshold", "top"})
-    from_model: ClassVar[frozenset[str]] = frozenset({"nms"})
 
-    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[DetectionFacts, tuple[str, ...]]:
         """As `Task.resolve`; a source that stretches its pictures (`resize` of two sides) gives `size` and `fit`."""
         if isinstance(source.get("resize"), list):
             source = {**source, "size": source["resize"], "fit": "stretch"}
@@ -102,68 +102,58 @@ class ObjectDetection(Task):
             name
             for name in assumed
             if name
-            in detection_facts.ASSUMED - (frozenset() if facts["head"] == "centers" else detection_facts.ONLY_CENTERS)
+            in detection_facts.ASSUMED - (frozenset() if facts.head == "centers" else detection_facts.ONLY_CENTERS)
         )
 
-    def check(self, facts: Facts) -> Facts:
-        """Validate and normalise resolved facts; raises UsageError."""
-        return detection_facts.check(facts)
+    def check(self, facts: DetectionFacts) -> DetectionFacts:
+        """See `picture_facts.per_channel`."""
+        return picture_facts.per_channel(facts)
 
-    def ignored(self, facts: Facts) -> dict[str, str]:
+    def ignored(self, facts: DetectionFacts) -> dict[str, str]:
         """Facts of other heads, and of another way to fit."""
         found = (
             {}
-            if facts["head"] in CASCADES
-            else dict.fromkeys(detection_facts.ONLY_CASCADES, f"it is of a cascade, the head is {facts['head']}")
+            if facts.head in CASCADES
+            else dict.fromkeys(detection_facts.ONLY_CASCADES, f"it is of a cascade, the head is {facts.head}")
         )
-        if facts["head"] != "centers":
-            found |= dict.fromkeys(
-                detection_facts.ONLY_CENTERS, f"it is of the head centers, the head is {facts['head']}"
-            )
-        if facts["head"] in CASCADES:
+        if facts.head != "centers":
+            found |= dict.fromkeys(detection_facts.ONLY_CENTERS, f"it is of the head centers, the head is {facts.head}")
+        if facts.head in CASCADES:
             found |= dict.fromkeys(
                 ("size", "fit", "place", "pad", "threshold", "nms"),
                 "a cascade has min_size, thresholds and a pyramid of its own",
             )
-        if facts["fit"] != "letterbox":
-            found["place"] = f"fit is {facts['fit']}"
-        return found | ({"pad": "fit is stretch"} if facts["fit"] == "stretch" else {})
+        if facts.fit != "letterbox":
+            found["place"] = f"fit is {facts.fit}"
+        return found | ({"pad": "fit is stretch"} if facts.fit == "stretch" else {})
 
-    def bind(self, facts: Facts, model: Signature) -> Facts:
+    def bind(self, facts: DetectionFacts, model: Signature) -> DetectionFacts:
         """The facts with the head and its usual `nms` where they are `auto`; raises BadInput where labels do not fit
         the outputs.
         """
-        name = guess(model) if facts["head"] == AUTO else facts["head"]
-        if name in CASCADES:
-            return {**facts, "head": name, "nms": None, "labels": facts["labels"] or ["face"]}
-        head = HEADS[name]
-        classes, labels = head.classes(model), facts["labels"]
-        if labels and classes is not None and len(labels) != classes:
-            raise BadInput(
-                f"labels has {len(labels)} names, the model tells {classes} classes apart",
-                "give the list the model was trained with, or another --set head=...",
-            )
-        return {**facts, "head": name, "nms": head.nms if facts["nms"] == AUTO else facts["nms"]}
+        return with_head(facts, model)
 
-    def items(self, data: Path, facts: Facts) -> list[Item]:
+    def items(self, data: Path, facts: DetectionFacts) -> list[Item]:
         """The user's pictures with their boxes; see `shared.detection_items.list_items`."""
-        return list_items(data, facts["labels"])
+        return list_items(data, facts.labels)
 
-    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split | None:
+    def split(
+        self, model: torch.nn.Module | ExportedProgram, facts: DetectionFacts, items: Sequence[Item]
+    ) -> Split | None:
         """The three graphs of a cascade; None for any other model."""
         from .graphs import cascade_graphs
 
-        if facts["head"] not in (AUTO, *CASCADES):
+        if facts.head not in (AUTO, *CASCADES):
             return None
         graphs = cascade_graphs.graphs(model, facts)
-        if graphs is None and facts["head"] in CASCADES:
+        if graphs is None and facts.head in CASCADES:
             raise BadInput(
                 f"a cascade has the modules {', '.join(cascade_graphs.STAGES)}, this model has not all of them",
                 "give another --set head=...",
             )
-        return None if graphs is None else Split(graphs, {**facts, "head": CASCADES[0]})
+        return None if graphs is None else Split(graphs, replace(facts, head=CASCADES[0]))
 
-    def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
+    def feed(self, items: Sequence[Item], facts: DetectionFacts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
         """float32 [len(items), channels, height, width] under the name of the model's first input (`pixels` where it is
         not known).
 
@@ -173,19 +163,19 @@ class ObjectDetection(Task):
         rows = []
         for item in items:
             try:
-                rows.append(letterbox.to_pixels(pictures.decode(item.read(), facts["color"]), facts))
+                rows.append(letterbox.to_pixels(pictures.decode(item.read(), facts.color), facts))
             except BadInput as exc:
                 raise BadInput(f"{item.name}: {exc.message}", exc.hint) from exc
         return {(inputs or ["pixels"])[0]: np.concatenate(rows)}
 
-    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+    def steps(self, facts: DetectionFacts, model: Signature) -> tuple[Step, ...]:
         """decode, preprocess, model, boxes, select, present; of a cascade decode, cascade, present.
 
         Raises:
             BadInput: the model does not take such pictures, or answers less than its head.
         """
         decode = Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"image": "image"})
-        if facts["head"] in CASCADES:
+        if facts.head in CASCADES:
             stages: dict[str, dict[str, str]] = {name: {} for name in ("pnet", "rnet", "onet")}
             found = Step(
                 name="cascade",
@@ -207,11 +197,9 @@ class ObjectDetection(Task):
         outputs = {spec.name: f"model_{spec.name}" if spec.name in _OWN_VALUES else spec.name for spec in model.outputs}
         read = {own: outputs[spec.name] for own, spec in head(facts).of(model).items()}
         levels = (
-            None
-            if facts["fit"] == "crop"
-            else Levels(size=float(facts["scale"] / (255 * np.min(facts["std"]))), share=0.001)
+            None if facts.fit == "crop" else Levels(size=float(facts.scale / (255 * np.min(facts.std))), share=0.001)
         )
-        suppression = "nms" if facts["nms"] is not None else None
+        suppression = "nms" if facts.nms is not None else None
         return (
             decode,
             Step(
@@ -237,11 +225,11 @@ class ObjectDetection(Task):
             ),
         )
 
-    def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
+    def graphs(self, facts: DetectionFacts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
         """`preprocess` (uint8 [height, width, channels] -> pixels), `boxes` (the head's outputs -> boxes and scores),
         and `nms` where boxes of a class may overlap.
         """
-        if facts["head"] in CASCADES:
+        if facts.head in CASCADES:
             return {}
         import torch
 
@@ -266,7 +254,7 @@ class ObjectDetection(Task):
             ),
             "boxes": TaskGraph(reader, feeds, dims),
         }
-        if facts["nms"] is not None:
+        if facts.nms is not None:
             made = reader(**{name: torch.from_numpy(feed[:1]) for name, feed in feeds.items()})
             example = {name: tensor.numpy() for name, tensor in made.items()}
             graphs["nms"] = TaskGraph(detection_graphs.Best(facts, example["scores"].size).eval(), example)
@@ -286,7 +274,7 @@ class ObjectDetection(Task):
         """Frames as arrays, without a picture's file format in between."""
         return Frames(pipeline)
 
-    def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
+    def save(self, raw: bytes, values: Values, facts: DetectionFacts) -> dict[str, bytes]:
         """The picture with its boxes, as `.png`."""
         drawn = io.BytesIO()
         draw.boxes(pictures.decode(raw), values["result"]["boxes"]).save(drawn, "PNG")
@@ -304,9 +292,9 @@ class ObjectDetection(Task):
         """How many of what: `10 Car, 2 Chicken`."""
         return counted(one["label"] for one in result["boxes"]) or "nothing found"
 
-    def label_words(self, label: Any, facts: Facts) -> str:
+    def label_words(self, label: Any, facts: DetectionFacts) -> str:
         """How many of what there are."""
-        return counted(label_scores.label_words(one["index"], facts["labels"]) for one in label) or "nothing"
+        return counted(label_scores.label_words(one["index"], facts.labels) for one in label) or "nothing"
 
     def lines(self, result: Mapping[str, Any]) -> list[str]:
         """Each box in a line, the surest first."""
@@ -330,21 +318,34 @@ class ObjectDetection(Task):
         drawn.save(small, "JPEG", quality=80)
         return small.getvalue()
 
-    def files(self, facts: Facts) -> dict[str, bytes]:
+    def files(self, facts: DetectionFacts) -> dict[str, bytes]:
         """`labels.txt`, one name a line, where there are labels."""
-        return {"labels.txt": "".join(f"{name}\n" for name in facts["labels"]).encode()} if facts["labels"] else {}
+        return {"labels.txt": "".join(f"{name}\n" for name in facts.labels).encode()} if facts.labels else {}
 
-    def describe(self, facts: Facts) -> list[str]:
+    def describe(self, facts: DetectionFacts) -> list[str]:
         """The facts that matter for this head in words, a line each; labels are only counted."""
-        labels = facts["labels"]
-        told = {**facts, "labels": f"{len(labels)} names" if labels else "none: classes are numbered"}
-        if facts["head"] in CASCADES:
-            known = {name: told[name] for name in ("head", "labels", "top", *detection_facts.ONLY_CASCADES)}
-            return super().describe({**known, "steps": cascade.describe(facts)})
-        hidden = detection_facts.ONLY_CASCADES | (
-            frozenset() if facts["head"] == "centers" else detection_facts.ONLY_CENTERS
+        labels = label_scores.counted(facts.labels)
+        if facts.head in CASCADES:
+            shown = {"head", "labels", "top", *detection_facts.ONLY_CASCADES}
+            hidden = dict.fromkeys(self.defaults.keys() - shown)
+            return told(facts, **{**hidden, "labels": labels, "steps": cascade.describe(facts)})
+        others = frozenset() if facts.head == "centers" else detection_facts.ONLY_CENTERS
+        return told(facts, **dict.fromkeys(detection_facts.ONLY_CASCADES | others), labels=labels)
+
+
+def with_head(facts: Detected, model: Signature) -> Detected:
+    """See `ObjectDetection.bind`."""
+    name = guess(model) if facts.head == AUTO else facts.head
+    if name in CASCADES:
+        return replace(facts, head=name, nms=None, labels=facts.labels or ("face",))
+    head = HEADS[name]
+    classes, labels = head.classes(model), facts.labels
+    if labels and classes is not None and len(labels) != classes:
+        raise BadInput(
+            f"labels has {len(labels)} names, the model tells {classes} classes apart",
+            "give the list the model was trained with, or another --set head=...",
         )
-        return super().describe({name: value for name, value in told.items() if name not in hidden})
+    return replace(facts, head=name, nms=head.nms if facts.nms == AUTO else facts.nms)
 
 
 class Frames:
@@ -381,11 +382,11 @@ class Frames:
         return self._result
 
 
-def _frame(chunk: Any, facts: Facts) -> np.ndarray:
+def _frame(chunk: Any, facts: DetectionFacts) -> np.ndarray:
     frame = np.asarray(chunk)
     if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or 0 in frame.shape:
         raise BadInput(
             f"a frame is {frame.dtype}{list(frame.shape)}",
             "push uint8 [height, width, 3] in RGB, or the bytes of a picture",
         )
-    return np.asarray(pictures.to_pillow(frame).convert("L"))[:, :, None] if facts["color"] == "L" else frame
+    return np.asarray(pictures.to_pillow(frame).convert("L"))[:, :, None] if facts.color == "L" else frame

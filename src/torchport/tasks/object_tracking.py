@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from PIL import Image
 
 from ..errors import BadInput, UsageError
@@ -18,13 +19,13 @@ from ..types import Signature, Step, Value
 from . import plan
 from .base import Task
 from .calls import Calling, exhaust, perform
-from .object_detection import ObjectDetection
-from .parts import Driver, Facts, HostStep, Item, Session, Split, TaskGraph, Values
+from .object_detection import ObjectDetection, with_head
+from .parts import Driver, HostStep, Item, Session, Split, TaskGraph, Values
 from .pipeline import Pipeline
-from .shared import draw, mot, picture_facts, video, video_items
+from .shared import draw, mot, video, video_items
 from .shared.association import Tracker
-from .shared.detection_facts import number
-from .shared.tracking_rules import first_frames, jump, numbered, rules
+from .shared.picture_facts import per_channel
+from .shared.tracking_rules import TrackingFacts, check_jump, first_frames, numbered, rules
 
 if TYPE_CHECKING:
     import torch
@@ -34,22 +35,9 @@ if TYPE_CHECKING:
 DETECTION = ObjectDetection()
 """What finds the things in a frame: its facts, graphs and steps are this task's too."""
 
-DEFAULTS: Mapping[str, Any] = {
-    "high": 0.5,
-    "start": 0.6,
-    "track_iou": 0.2,
-    "track_iou_low": 0.5,
-    "buffer": 0.3,
-    "max_age": 30,
-    "min_hits": 2,
-    "wrap": None,
-    "jump": None,
-}
-
 ALIKE = 0.98
 """Accuracy of one answer held against another, from which both are the same."""
 
-_CHAIN = "detector_steps"
 _THUMBNAIL = 320
 
 
@@ -90,7 +78,7 @@ class Tracks(Value, frozen=True):
     notes: tuple[str, ...]
 
 
-class ObjectTracking(Task):
+class ObjectTracking(Task[TrackingFacts]):
     """A video -> numbered things, frame by frame."""
 
     name = "object-tracking"
@@ -112,27 +100,10 @@ class ObjectTracking(Task):
         "torchport deploy detector.py:Net --weights net.safetensors --task object-tracking --data videos --set "
         "labels=labels.txt -o tracks.tport"
     )
-    defaults: ClassVar[Mapping[str, Any]] = {**DETECTION.defaults, "threshold": 0.1, **DEFAULTS}
-    about_facts: ClassVar[Mapping[str, str]] = {
-        **DETECTION.about_facts,
-        "threshold": "Lowest score of a detection that the tracker sees at all, 0 to 1.",
-        "high": "Score from which a detection is matched in the first round, 0 to 1.",
-        "start": "Score from which a detection begins a track, 0 to 1.",
-        "track_iou": "Least overlap (IoU) of a match in the first round, 0 to 1.",
-        "track_iou_low": "Least overlap (IoU) of a match in the second round, 0 to 1.",
-        "buffer": "Share of its size by which a box grows on each side before its overlap is measured, 0 to 10.",
-        "max_age": "Frames that a track lives on unseen. A whole number from 0 on.",
-        "min_hits": "Frames in a row in which a track must be seen before it is reported. A whole number from 1 on.",
-        "wrap": "x, y or xy: what leaves the frame at one side comes in at the other; or none.",
-        "jump": "Labels whose things may be elsewhere in the next frame: a list, or {label: greatest distance in "
-        "pixels}; or none.",
-    }
+    facts = TrackingFacts
     suspects: ClassVar[tuple[str, ...]] = (*DETECTION.suspects, "high", "start", "track_iou")
-    in_graphs: ClassVar[frozenset[str]] = DETECTION.in_graphs
-    from_model: ClassVar[frozenset[str]] = DETECTION.from_model
-    at_predict: ClassVar[frozenset[str]] = DETECTION.at_predict | frozenset(DEFAULTS)
 
-    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[TrackingFacts, tuple[str, ...]]:
         """As `Task.resolve`; facts of the tracker are choices rather than assumptions about the model."""
         facts, assumed = super().resolve(settings, source)
         _, unsure = DETECTION.resolve(
@@ -140,29 +111,24 @@ class ObjectTracking(Task):
         )
         return facts, tuple(name for name in assumed if name in unsure and name != "threshold")
 
-    def check(self, facts: Facts) -> Facts:
-        """Validate and normalise resolved facts; raises UsageError."""
-        checked = {**facts, **DETECTION.check({name: facts[name] for name in DETECTION.defaults})}
-        for name, most in (("high", 1.0), ("start", 1.0), ("track_iou", 1.0), ("track_iou_low", 1.0), ("buffer", 10.0)):
-            checked[name] = number(name, picture_facts.parse(facts[name]), 0.0, most)
-        checked["max_age"] = picture_facts.whole("max_age", picture_facts.parse(facts["max_age"]), least=0)
-        checked["min_hits"] = picture_facts.whole("min_hits", picture_facts.parse(facts["min_hits"]))
-        checked["wrap"] = picture_facts.choice("wrap", picture_facts.parse(facts["wrap"]), None, "x", "y", "xy")
-        checked["jump"] = jump(picture_facts.parse(facts["jump"]), checked["labels"])
-        return checked
+    def check(self, facts: TrackingFacts) -> TrackingFacts:
+        """As of a detector; `jump` names labels that there are, else UsageError."""
+        check_jump(facts)
+        return per_channel(facts)
 
-    def ignored(self, facts: Facts) -> dict[str, str]:
+    def ignored(self, facts: TrackingFacts) -> dict[str, str]:
         """As of a detector."""
         return DETECTION.ignored(facts)
 
-    def bind(self, facts: Facts, model: Signature) -> Facts:
+    def bind(self, facts: TrackingFacts, model: Signature) -> TrackingFacts:
         """The detector's facts bound, and with them its steps from a picture to its answer, which this task takes for
         every frame.
         """
-        facts = DETECTION.bind(facts, model)
-        return {**facts, _CHAIN: msgspec.to_builtins(plan.from_decoded(DETECTION.steps(facts, model)))}
+        facts = with_head(facts, model)
+        chain = msgspec.to_builtins(plan.from_decoded(DETECTION.steps(facts, model)))
+        return replace(facts, detector_steps=tuple(chain))
 
-    def items(self, data: Path, facts: Facts) -> list[Item]:
+    def items(self, data: Path, facts: TrackingFacts) -> list[Item]:
         """The user's videos; see `shared.video_items.list_items`."""
         return video_items.list_items(data)
 
@@ -174,15 +140,17 @@ class ObjectTracking(Task):
         """A video's content; of a folder of frames, a zip file of them."""
         return video_items.read(path)
 
-    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split | None:
+    def split(
+        self, model: torch.nn.Module | ExportedProgram, facts: TrackingFacts, items: Sequence[Item]
+    ) -> Split | None:
         """The detector's graphs, where it is more than one."""
         return DETECTION.split(model, facts, first_frames(items))
 
-    def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
+    def feed(self, items: Sequence[Item], facts: TrackingFacts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
         """The detector's input for the first frame of each video."""
         return DETECTION.feed(first_frames(items), facts, inputs)
 
-    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+    def steps(self, facts: TrackingFacts, model: Signature) -> tuple[Step, ...]:
         """track, which drives the detector's graphs frame by frame, and present."""
         drives = plan.drives(_chain(facts))
         made = {"tracks": "tracks", "frames": "frames", "clip": "clip"}
@@ -196,7 +164,7 @@ class ObjectTracking(Task):
             ),
         )
 
-    def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
+    def graphs(self, facts: TrackingFacts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
         """The detector's graphs around the model."""
         return DETECTION.graphs(facts, model, first_frames(items))
 
@@ -214,7 +182,7 @@ class ObjectTracking(Task):
         """Frames as they come (a camera, a game): see `Live`."""
         return Live(pipeline)
 
-    def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
+    def save(self, raw: bytes, values: Values, facts: TrackingFacts) -> dict[str, bytes]:
         """The video with its tracks drawn (`.mp4`), and the tracks in the MOT format (`.mot.txt`).
 
         Raises:
@@ -246,7 +214,7 @@ class ObjectTracking(Task):
         """How many tracks in how many frames."""
         return f"{result['count']} tracks in {len(result['frames'])} frames"
 
-    def label_words(self, label: Any, facts: Facts) -> str:
+    def label_words(self, label: Any, facts: TrackingFacts) -> str:
         """How many tracks there are in how many frames."""
         return f"{len({row[1] for row in label})} tracks in {len({row[0] for row in label})} frames"
 
@@ -278,14 +246,14 @@ class ObjectTracking(Task):
         drawn.save(small, "JPEG", quality=80)
         return small.getvalue()
 
-    def files(self, facts: Facts) -> dict[str, bytes]:
+    def files(self, facts: TrackingFacts) -> dict[str, bytes]:
         """As the detector: `labels.txt`, where there are labels."""
         return DETECTION.files(facts)
 
-    def describe(self, facts: Facts) -> list[str]:
+    def describe(self, facts: TrackingFacts) -> list[str]:
         """The detector's facts in words, and those of the tracker."""
-        own = super().describe({name: facts[name] for name in DEFAULTS})
-        return sorted([*DETECTION.describe({name: facts[name] for name in DETECTION.defaults}), *own])
+        found = DETECTION.describe(facts)
+        return [line for line in found if not line.startswith("detector_steps:")]
 
 
 class Live:
@@ -319,7 +287,7 @@ class Live:
         follow, self._follow = self._open(), None
         if not follow.frames:
             raise BadInput("the session has no frames", "push at least one before it is finished")
-        return dict(_present({"frames": follow.frames, "clip": follow.clip(video.RATE, [])}, {})["result"])
+        return dict(_present({"frames": follow.frames, "clip": follow.clip(video.RATE, [])}, None)["result"])
 
     def _open(self) -> _Follower:
         if self._follow is None:
@@ -330,7 +298,7 @@ class Live:
 class _Follower:
     """The detector and the tracker of one video, a frame at a time; what they answered is kept."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: TrackingFacts) -> None:
         self.frames: list[dict[str, Any]] = []
         self._facts = facts
         self._detector = Pipeline(plan.Plan(DETECTION, facts, tuple(_chain(facts)), {}), {})
@@ -346,7 +314,7 @@ class _Follower:
                 f"the frame is {video.shown(frame.shape)} pixels, those before are {video.shown(self._shape)}",
                 "bring the frames to one size, or open another session",
             )
-        image = np.asarray(Image.fromarray(frame).convert("L"))[:, :, None] if self._facts["color"] == "L" else frame
+        image = np.asarray(Image.fromarray(frame).convert("L"))[:, :, None] if self._facts.color == "L" else frame
         values = yield from self._detector.calls({"image": image})
         found: list[dict[str, Any]] = values["result"]["boxes"]
         columns = (np.array([one[name] for one in found]) for name in ("box", "score", "index"))
@@ -363,7 +331,7 @@ class _Follower:
         return {"width": width, "height": height, "rate": round(rate, 3), "notes": notes}
 
 
-def _follow(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
+def _follow(values: Values, facts: TrackingFacts) -> Calling[dict[str, Any], Values]:
     clip, follow = video.Clip(values["raw"]), _Follower(facts)
     for frame in clip:
         yield (yield from follow.push(frame))
@@ -379,15 +347,15 @@ def _follow(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
     }
 
 
-def _present(values: Values, facts: Facts) -> Values:
+def _present(values: Values, facts: TrackingFacts | None) -> Values:
     frames = values["frames"]
     count = len({one["id"] for frame in frames for one in frame["tracks"]})
     return {"result": {"frames": frames, "count": count, **values["clip"]}}
 
 
-def _chain(facts: Facts) -> list[Step]:
+def _chain(facts: TrackingFacts) -> list[Step]:
     older = ("state",)  # a field of steps before schema 4, always empty
     return [
         msgspec.convert({name: value for name, value in one.items() if name not in older}, Step)
-        for one in facts[_CHAIN]
+        for one in facts.detector_steps
     ]

@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from ..errors import UsageError
+from .facts import F, Facts, changed
 
 if TYPE_CHECKING:
     from .base import Task
 
 
-def need_used(task: Task, settings: Mapping[str, Any], facts: dict[str, Any]) -> None:
+def need_used(task: Task, settings: Mapping[str, Any], facts: Facts) -> None:
     """See that every setting has an effect on this model; raises UsageError naming the first that has none."""
     for name, why in task.ignored(facts).items():
-        if name in settings and (facts[name] != task.defaults[name] or str(settings[name]) != str(facts[name])):
+        if name in settings and _says(task, name, settings[name], facts):
             raise UsageError(f"{name} has no effect: {why}", f"leave {name} out")
 
 
-def override(
-    task: Task, facts: dict[str, Any], changes: Mapping[str, Any], *, in_graph: bool = False
-) -> dict[str, Any]:
+def _says(task: Task, name: str, given: Any, facts: Facts) -> bool:
+    """Whether a setting is another than the default, or became another."""
+    values = (getattr(facts, name), getattr(changed(facts, {name: given}), name))
+    return any(value != task.defaults[name] for value in values)
+
+
+def override(task: Task[F], facts: F, changes: Mapping[str, Any], *, in_graph: bool = False) -> F:
     """A Bundle's facts with some of them changed when it is opened.
 
     Raises:
@@ -38,17 +45,18 @@ def override(
                 f"{name} is part of the Bundle's graphs",
                 f"deploy again with --set {name}=...; here {', '.join(free) or 'nothing'} can be changed",
             )
-    checked = task.check({**facts, **changes})
+    checked = task.check(changed(facts, changes))
     for name in changes:
-        if name in task.from_model and checked[name] == task.defaults[name]:
+        value, before = getattr(checked, name), getattr(facts, name)
+        if name in task.from_model and value == task.defaults[name]:
             raise UsageError(
-                f"{name} is {checked[name]}", "what the model states was read at deploy: leave it out, or give a value"
+                f"{name} is {value}", "what the model states was read at deploy: leave it out, or give a value"
             )
-        if name in task.lowered_at_predict and checked[name] > facts[name]:
+        if name in task.lowered_at_predict and value > before:
             raise UsageError(
-                f"{name}={checked[name]} is more than the graphs were made for ({facts[name]})",
-                f"give at most {facts[name]}, or deploy again",
+                f"{name}={value} is more than the graphs were made for ({before})",
+                f"give at most {before}, or deploy again",
             )
-    made = {**facts, **{name: checked[name] for name in changes}}
+    made: F = replace(facts, **{name: getattr(checked, name) for name in changes})
     task.need_used(changes, made)
     return made

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
 from .calls import Calling
+from .facts import Facts, record
 
 if TYPE_CHECKING:
     import torch
 
 
-Facts = dict[str, Any]
-
-
 Values = dict[str, Any]
 
 
-HostStep = Callable[[Values, Facts], Values]
+HostStep = Callable[[Values, Any], Values]
 """A host step takes its inputs by its own names and the facts, and answers its outputs by its own names."""
 
 
@@ -28,7 +27,7 @@ Graph = Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]
 """An opened graph as a metric sees it: feed in, outputs out, both by the names of its signature."""
 
 
-Driver = Callable[[Values, Facts], Calling[dict[str, Any], Values]]
+Driver = Callable[[Values, Any], Calling[dict[str, Any], Values]]
 """A host step that calls graphs, those of its step's `drives`: a generator that yields a `Call` for each, and is sent
 its outputs. Between calls it may yield what can be shown before the answer is complete (tokens, partial text), as
 JSON-able dicts; `{"delta": text}` is text to append to what was shown. It returns its outputs."""
@@ -61,7 +60,7 @@ class Settled(NamedTuple):
     """
 
     items: list[Item]
-    facts: dict[str, Any]
+    facts: Any
     assumed: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -108,6 +107,15 @@ def written(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(map(written, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+
+
+def told(facts: Facts, **words: Any) -> list[str]:
+    """Facts in words, a line each; `words` instead of the values of some, and none for a fact whose word is None."""
+    return [
+        f"{key}: {value.name if isinstance(value, Path) else written(value)}"
+        for key, value in sorted({**record(facts), **words}.items())
+        if key not in words or value is not None
+    ]
 
 
 class Session(Protocol):

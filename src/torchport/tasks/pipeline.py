@@ -14,7 +14,7 @@ from ..types import GraphFile, Signature, Step, TensorIO, TensorSpec
 from .base import Task
 from .batching import run_together
 from .calls import Arrays, Call, Calling, exhaust, perform
-from .parts import Facts, Grade, Values
+from .parts import Grade, Values
 from .plan import Plan
 
 _BEYOND = 1 << 50
@@ -71,7 +71,7 @@ class Pipeline:
         return self.plan.task
 
     @property
-    def facts(self) -> Facts:
+    def facts(self) -> Any:
         """The plan's."""
         return self.plan.facts
 

@@ -15,7 +15,7 @@ from ..errors import BundleError, UsageError
 from ..types import Levels, Signature, Step
 from . import assets
 from .base import Task
-from .parts import Facts
+from .facts import Facts, read
 
 
 class PlanRecord(msgspec.Struct, frozen=True):
@@ -161,8 +161,8 @@ class Plan:
     @classmethod
     def from_record(cls, record: PlanRecord, task_of: Callable[[str], Task]) -> Plan:
         """The plan that a record describes; `task_of` gives the task of a name."""
-        facts = assets.attach(record.facts, lambda name: Path(record.files[name]))
-        return cls(task_of(record.task), facts, record.steps, record.signatures)
+        task, facts = task_of(record.task), assets.attach(record.facts, lambda name: Path(record.files[name]))
+        return cls(task, read(task.facts, facts, files=False), record.steps, record.signatures)
 
 
 def names(steps: Iterable[Step]) -> list[str]:

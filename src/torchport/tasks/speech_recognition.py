@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step, Value
 from .base import Task
 from .calls import Calling, exhaust, perform, shown
-from .parts import Driver, Facts, HostStep, Item, Session, Split, TaskGraph, Values
-from .shared import audio, ctc, spoken, tokens, whisper
+from .parts import Driver, HostStep, Item, Session, Split, TaskGraph, Values, told
+from .shared import audio, ctc, speaking, spoken, whisper
+from .shared.hearing_facts import HearingFacts
 from .shared.listening import Hear, Heard, Listener, Listening
 from .shared.recordings import list_recordings
 
@@ -22,15 +24,6 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
     from .pipeline import Pipeline
-
-_NUMBERS = {
-    "sampling_rate": (1000, 192_000),
-    "bands": (1, 512),
-    "frame": (2, 65_536),
-    "hop": (1, 65_536),
-    "window": (0.1, 3600),
-    "silence": (-200, 0),
-}
 
 
 class Spoken(Value, frozen=True):
@@ -49,7 +42,7 @@ class Transcript(Value, frozen=True):
     seconds: float
 
 
-class SpeechRecognition(Task):
+class SpeechRecognition(Task[HearingFacts]):
     """A recording -> what is said in it.
 
     Takes a Whisper (`transformers.WhisperForConditionalGeneration`), which becomes the graphs `features`, `encoder` and
@@ -73,68 +66,27 @@ class SpeechRecognition(Task):
     answer = Transcript
     example = "torchport deploy hf:whisper-tiny.en --data recordings -o whisper.tport"
     architectures = ("WhisperForConditionalGeneration", ".*ForCTC")
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "tokenizer": None,
-        "vocabulary": None,
-        "blank": 0,
-        "sampling_rate": 16000,
-        "bands": 80,
-        "frame": 400,
-        "hop": 160,
-        "normalise": True,
-        "window": 20.0,
-        "timestamps": False,
-        "language": None,
-        "silence": -60.0,
-    }
-    about_facts: ClassVar[Mapping[str, str]] = {
-        "tokenizer": "Of a Whisper: path of its tokenizer.json, or of the folder that holds it; required unless the "
-        "source states it.",
-        "vocabulary": "Of a CTC model: its symbols in the order of its outputs, as a list, a vocab.json, or a file "
-        "with one a line; required unless the source states it.",
-        "blank": "Of a CTC model: index of the symbol that is none. A whole number from 0 on.",
-        "sampling_rate": "Samples a second (Hz) that the model was trained on, 1000 to 192000; recordings are "
-        "resampled to it.",
-        "bands": "Of a Whisper: mel bands, from 0 Hz to half of sampling_rate; the model states them. 1 to 512.",
-        "frame": "Of a Whisper: samples of one Fourier transform, 2 to 65536.",
-        "hop": "Of a Whisper: samples between two Fourier transforms, 1 to 65536.",
-        "normalise": "Of a CTC model: whether samples are brought to mean 0 and variance 1 first: true or false.",
-        "window": "Of a CTC model: most seconds heard at once, 0.1 to 3600; a Whisper states its own.",
-        "timestamps": "Of a Whisper: whether it speaks time stamps too: true or false.",
-        "language": "Of a Whisper for many languages: what is spoken, as its tokenizer names it (en, de, ...); none: "
-        "heard from the recording.",
-        "silence": "Decibels of full scale, -200 to 0: what is never louder is not heard.",
-    }
+    facts = HearingFacts
     suspects: ClassVar[tuple[str, ...]] = ("sampling_rate", "language", "tokenizer", "vocabulary", "blank", "normalise")
-    at_predict: ClassVar[frozenset[str]] = frozenset({"language", "silence", "timestamps"})
 
-    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[HearingFacts, tuple[str, ...]]:
         """As `Task.resolve`; only `sampling_rate` can be assumed wrongly, the rest is stated by the model or has an
         effect that shows.
         """
         facts, assumed = super().resolve(settings, source)
         return facts, tuple(name for name in assumed if name == "sampling_rate")
 
-    def check(self, facts: Facts) -> Facts:
-        """Validate and normalise resolved facts; raises UsageError."""
-        facts = {**facts, "vocabulary": ctc.vocabulary(facts["vocabulary"])}
-        for name, (least, most) in _NUMBERS.items():
-            facts[name] = _number(name, facts[name], least, most, type(self.defaults[name]))
-        facts["blank"] = _number("blank", facts["blank"], 0, 10**6, int)
-        for name in ("normalise", "timestamps"):
-            facts[name] = _flag(name, facts[name])
-        facts["language"] = None if facts["language"] in (None, "", "none") else str(facts["language"])
-        if facts.get("family") == "whisper":
+    def check(self, facts: HearingFacts) -> HearingFacts:
+        """A tokenizer opens, and a language is one that the model knows; else UsageError."""
+        if facts.family == "whisper":
             whisper.check_language(facts)
-        if facts["tokenizer"] is not None:
-            facts["tokenizer"] = tokens.check({"tokenizer": facts["tokenizer"], "max_length": 448, "pad_to": 1})[
-                "tokenizer"
-            ]
+        if facts.tokenizer is not None:
+            speaking.need_tokenizer("tokenizer", facts.tokenizer)
         return facts
 
-    def ignored(self, facts: Facts) -> dict[str, str]:
+    def ignored(self, facts: HearingFacts) -> dict[str, str]:
         """Facts of the other kind of model."""
-        if facts["family"] == "whisper":
+        if facts.family == "whisper":
             return {
                 **dict.fromkeys(("vocabulary", "blank", "normalise"), "it is of a CTC model, this is a Whisper"),
                 **dict.fromkeys(("bands", "window"), "a Whisper states it itself"),
@@ -143,11 +95,11 @@ class SpeechRecognition(Task):
             ("tokenizer", "bands", "frame", "hop", "timestamps", "language"), "it is of a Whisper, this is a CTC model"
         )
 
-    def items(self, data: Path, facts: Facts) -> list[Item]:
+    def items(self, data: Path, facts: HearingFacts) -> list[Item]:
         """The user's recordings; see `shared.recordings.list_recordings`."""
         return list_recordings(data)
 
-    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: HearingFacts, items: Sequence[Item]) -> Split:
         """`encoder` and `step` of a Whisper, `model` of anything else, each fed with the first recording.
 
         Raises:
@@ -160,17 +112,15 @@ class SpeechRecognition(Task):
             raise BadInput(
                 "an exported program cannot be taken apart", "give the module: a Hugging Face folder, or file.py:Name"
             )
-        rate = facts["sampling_rate"]
-        samples = next(audio.windows(audio.blocks(items[0].read(), rate), round(facts["window"] * rate)))
+        rate = facts.sampling_rate
+        samples = next(audio.windows(audio.blocks(items[0].read(), rate), round(facts.window * rate)))
         decoder = getattr(getattr(model, "model", None), "decoder", None)
         return _split_whisper(model, facts, samples) if decoder is not None else _split_ctc(model, facts, samples)
 
-    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+    def steps(self, facts: HearingFacts, model: Signature) -> tuple[Step, ...]:
         """transcribe (decodes the recording by blocks and drives the graphs), present."""
         drives: dict[str, dict[str, str]] = (
-            {"features": {}, "encoder": {}, "step": {"cache": "past"}}
-            if facts["family"] == "whisper"
-            else {"model": {}}
+            {"features": {}, "encoder": {}, "step": {"cache": "past"}} if facts.family == "whisper" else {"model": {}}
         )
         heard = {"segments": "segments", "seconds": "seconds"}
         return (
@@ -178,14 +128,14 @@ class SpeechRecognition(Task):
             Step(name="present", host="present", inputs=heard, outputs={"result": "result"}),
         )
 
-    def graphs(self, facts: Facts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
+    def graphs(self, facts: HearingFacts, model: Signature, items: Sequence[Item]) -> dict[str, TaskGraph]:
         """`features`: float32 [1, samples of a window] -> log-mel, for a Whisper."""
-        if facts["family"] != "whisper":
+        if facts.family != "whisper":
             return {}
         from .graphs.logmel import LogMel
 
-        samples = np.zeros((1, facts["window_samples"]), np.float32)
-        start = next(audio.windows(audio.blocks(items[0].read(), facts["sampling_rate"]), samples.shape[1]))
+        samples = np.zeros((1, facts.window_samples), np.float32)
+        start = next(audio.windows(audio.blocks(items[0].read(), facts.sampling_rate), samples.shape[1]))
         samples[0, : len(start)] = start
         return {"features": TaskGraph(LogMel(facts).eval(), {"samples": samples})}
 
@@ -207,10 +157,10 @@ class SpeechRecognition(Task):
             return exhaust(perform(running, pipeline.call))
 
         return Listening(
-            _listener(facts), facts["sampling_rate"], finish, lambda done: _present(_outputs(done), facts)["result"]
+            _listener(facts), facts.sampling_rate, finish, lambda done: _present(_outputs(done), facts)["result"]
         )
 
-    def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
+    def save(self, raw: bytes, values: Values, facts: HearingFacts) -> dict[str, bytes]:
         """The segments as subtitles (`.srt`)."""
         blocks = [
             f"{i}\n{_clock(one['start'])} --> {_clock(one['end'])}\n{one['text']}\n"
@@ -237,44 +187,43 @@ class SpeechRecognition(Task):
         """Every segment with its times."""
         return [f"{one['start']:8.2f} {one['end']:8.2f}  {one['text']}" for one in result["segments"]] or ["(silence)"]
 
-    def describe(self, facts: Facts) -> list[str]:
+    def describe(self, facts: HearingFacts) -> list[str]:
         """The facts in words, a line each; lists of tokens are only counted."""
-        return super().describe(
-            {
-                key: f"{len(value)}" if isinstance(value, list | dict) and len(value) > 8 else value
-                for key, value in facts.items()
-            }
+        return told(
+            facts,
+            **{
+                name: f"{len(value)}"
+                for name in ("vocabulary", "languages", "prompt")
+                if (value := getattr(facts, name)) is not None and len(value) > 8
+            },
         )
 
 
-def _split_whisper(model: Any, facts: Facts, samples: np.ndarray) -> Split:
+def _split_whisper(model: Any, facts: HearingFacts, samples: np.ndarray) -> Split:
     import torch
 
     from .graphs.logmel import LogMel
     from .graphs.whisper_graphs import DecoderStep, Encoder
 
-    if facts["tokenizer"] is None:
+    if facts.tokenizer is None:
         raise UsageError("a Whisper needs its tokenizer", "give --set tokenizer=FOLDER/tokenizer.json")
-    facts = whisper.told(model, facts)
+    facts, rules = whisper.told(model, facts)
     whisper.check_language(facts)
-    window = np.zeros((1, facts["window_samples"]), np.float32)
+    window = np.zeros((1, facts.window_samples), np.float32)
     window[0, : len(samples)] = samples[: window.shape[1]]
     encoder = Encoder(model).eval()
-    rules = {name: facts.pop(name) for name in ("never", "never_first")}
-    step = DecoderStep(model, end=facts["end"], stamps=facts["stamps"], **rules).eval()
+    step = DecoderStep(model, end=facts.end, stamps=facts.stamps, **rules).eval()
     with torch.no_grad():
         features = LogMel(facts)(torch.from_numpy(window))["features"]
         crossed = {name: value.numpy() for name, value in encoder(features).items()}
-    rows, heads, width = facts["cache"]
+    rows, heads, width = facts.cache
     begun = {
-        "tokens": np.array([facts["prompt"][:1] * 2]),
+        "tokens": np.array([facts.prompt[:1] * 2]),
         "begin": np.zeros(1, np.float32),
         "past": np.zeros((rows, heads, 3, width), np.float32),
     }
-    dims, bounds = (
-        {"tokens": {1: "new"}, "past": {2: "held"}},
-        {"new": (1, 8), "held": (1, 2 * facts["most_tokens"] - 8)},
-    )
+    dims = {"tokens": {1: "new"}, "past": {2: "held"}}
+    bounds: dict[str, tuple[int, int | None]] = {"new": (1, 8), "held": (1, 2 * facts.most_tokens - 8)}
     return Split(
         {
             "encoder": TaskGraph(encoder, {"features": features.numpy()}),
@@ -284,80 +233,60 @@ def _split_whisper(model: Any, facts: Facts, samples: np.ndarray) -> Split:
     )
 
 
-def _split_ctc(model: torch.nn.Module, facts: Facts, samples: np.ndarray) -> Split:
+def _split_ctc(model: torch.nn.Module, facts: HearingFacts, samples: np.ndarray) -> Split:
     from .graphs.ctc_graph import BestPath
 
-    if facts["vocabulary"] is None:
+    if facts.vocabulary is None:
         raise UsageError(
             "there is no vocabulary",
             "give --set vocabulary=FILE: a vocab.json, or one symbol a line in the order of the model's outputs",
         )
-    window = round(facts["window"] * facts["sampling_rate"])
+    window = round(facts.window * facts.sampling_rate)
     most = max(window, 2 * ctc.LEAST_SAMPLES)
     example = np.zeros((1, max(len(samples), 2 * ctc.LEAST_SAMPLES)), np.float32)
     example[0, : len(samples)] = samples
     graph = TaskGraph(
-        BestPath(model, normalise=facts["normalise"]).eval(),
+        BestPath(model, normalise=facts.normalise).eval(),
         {"samples": example},
         {"samples": {1: "length"}},
         {"length": (ctc.LEAST_SAMPLES, most)},
     )
-    return Split({"model": graph}, {**facts, "family": "ctc", "window_samples": most})
+    return Split({"model": graph}, replace(facts, family="ctc", window_samples=most))
 
 
-def _transcribe(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
+def _transcribe(values: Values, facts: HearingFacts) -> Calling[dict[str, Any], Values]:
     def told(text: str) -> dict[str, Any]:
         return {"text": text.strip()}
 
     listener = _listener(facts)
-    for piece in audio.blocks(values["raw"], facts["sampling_rate"]):
+    for piece in audio.blocks(values["raw"], facts.sampling_rate):
         yield from shown(listener.take(piece), told)
     yield from shown(listener.flush(), told)
     return _outputs(listener)
 
 
-def _listener(facts: Facts) -> Listener:
+def _listener(facts: HearingFacts) -> Listener:
     def by_whisper(samples: np.ndarray, more: bool) -> Calling[str, Heard]:
         return whisper.hear(samples, facts, more=more)
 
     def by_ctc(samples: np.ndarray, more: bool) -> Calling[str, Heard]:
         return ctc.hear(samples, facts)
 
-    hear: Hear = by_whisper if facts["family"] == "whisper" else by_ctc
-    stamped = facts["family"] == "whisper" and facts["timestamps"] and facts["stamps"] is not None
-    return Listener(hear, facts["sampling_rate"], facts["window_samples"], facts["silence"], stamped=stamped)
+    hear: Hear = by_whisper if facts.family == "whisper" else by_ctc
+    stamped = facts.family == "whisper" and facts.timestamps and facts.stamps is not None
+    return Listener(hear, facts.sampling_rate, facts.window_samples, facts.silence, stamped=stamped)
 
 
 def _outputs(listener: Listener) -> Values:
     return {"segments": listener.segments, "seconds": listener.seconds}
 
 
-def _present(values: Values, facts: Facts) -> Values:
+def _present(values: Values, facts: HearingFacts) -> Values:
     pieces = [
         {"start": round(one.start, 2), "end": round(one.end, 2), "text": one.text.strip()} for one in values["segments"]
     ]
     text = "".join(one.text for one in values["segments"]).strip()
     return {"result": {"text": text, "segments": pieces, "seconds": round(values["seconds"], 2)}}
-
-
-def _number(name: str, value: Any, least: float, most: float, kind: type) -> Any:
-    try:
-        number = kind(str(value)) if kind is int else float(str(value))
-    except ValueError:
-        number = most + 1
-    if not least <= number <= most:
-        raise UsageError(
-            f"{name}={value} is not a number from {least} to {most}",
-            f"such as {name}={SpeechRecognition.defaults[name]}",
-        )
-    return number
-
-
-def _flag(name: str, value: Any) -> bool:
-    known = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-    if str(value).lower() not in known:
-        raise UsageError(f"{name}={value} is neither true nor false", f"such as {name}=true")
-    return known[str(value).lower()]
 
 
 def _clock(seconds: float) -> str:

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from msgspec.structs import replace
 
 from ..errors import BadInput, RunError, UsageError
 from ..types import Signature, Step, Value
 from .base import Task
 from .calls import Call, Calling, shown
-from .parts import Driver, Facts, HostStep, Item, Split, TaskGraph, Values
+from .parts import Driver, HostStep, Item, Split, TaskGraph, Values, told
 from .shared import audio, levels, phonemes, texts
-from .shared.picture_facts import choice, parse, whole
-from .shared.speech_facts import MAX_FRAMES, MAX_TOKENS, with_model
+from .shared.speech_facts import MAX_FRAMES, MAX_TOKENS, SpeechFacts, rate_of, with_model
 
 if TYPE_CHECKING:
     import torch
@@ -41,7 +41,7 @@ class Speech(Value, frozen=True):
     levels: tuple[float, ...]
 
 
-class SpeechSynthesis(Task):
+class SpeechSynthesis(Task[SpeechFacts]):
     """A text -> a waveform, by a VITS model: Hugging Face folders of `VitsModel`, or Piper voices read into one."""
 
     name = "speech-synthesis"
@@ -63,57 +63,9 @@ class SpeechSynthesis(Task):
         "'Hello.' --save said"
     )
     architectures: ClassVar[tuple[str, ...]] = ("VitsModel",)
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "symbols": None,
-        "phonemiser": "none",
-        "language": None,
-        "lowercase": False,
-        "before": [],
-        "blank": None,
-        "after": [],
-        **dict.fromkeys(("sample_rate", "noise_scale", "noise_scale_duration", "length_scale")),
-        "seed": 0,
-        "speaker": 0,
-        "chunk": 200,
-        "pause": 0.2,
-        "max_chars": 20_000,
-    }
-    about_facts: ClassVar[Mapping[str, str]] = {
-        "symbols": "JSON file of symbol -> id, such as vocab.json, or a Piper voice's .onnx.json, which states most "
-        "other facts; required unless the source states it.",
-        "phonemiser": "What the symbols are: espeak (phonemes, by the program espeak-ng) or none (characters).",
-        "language": "Voice of espeak-ng that reads the text, such as en-us; needed where phonemiser is espeak.",
-        "lowercase": "Whether letters that the symbols lack are read as small ones: true or false.",
-        "before": "Symbol ids before every text: a list, such as [1,0].",
-        "blank": "Symbol id after every symbol; or none.",
-        "after": "Symbol ids after every text: a list, such as [2].",
-        "sample_rate": "Samples a second (Hz) of the waveform; none: what the model states.",
-        "noise_scale": "How freely it speaks, 0 or more; 0: the same for every seed; none: what the model states.",
-        "noise_scale_duration": "How freely the rhythm varies, 0 or more; none: what the model states.",
-        "length_scale": "Duration of speech: 1 is the voice's own, 2 half as fast; more than 0; none: what the model "
-        "states.",
-        "seed": "Seed of the noise: equal texts sound equal. A whole number from 0 on.",
-        "speaker": "Number of the voice, from 0 on.",
-        "chunk": "Most characters said at once, 20 or more; a longer text is said piece by piece.",
-        "pause": "Seconds of silence between two pieces, 0 or more.",
-        "max_chars": "Longer texts are refused, in characters. A whole number from 1 on.",
-    }
-    from_model: ClassVar[frozenset[str]] = frozenset({"length_scale", "noise_scale", "noise_scale_duration"})
-    at_predict: ClassVar[frozenset[str]] = frozenset(
-        {
-            "chunk",
-            "language",
-            "length_scale",
-            "max_chars",
-            "noise_scale",
-            "noise_scale_duration",
-            "pause",
-            "seed",
-            "speaker",
-        }
-    )
+    facts = SpeechFacts
 
-    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[SpeechFacts, tuple[str, ...]]:
         """As `Task.resolve`; what a Piper voice's configuration states counts as stated by the source. What does not
         alter speech is never assumed.
         """
@@ -125,57 +77,37 @@ class SpeechSynthesis(Task):
         facts, assumed = super().resolve(settings, source)
         return facts, tuple(name for name in assumed if name in ("phonemiser", "lowercase", "before", "blank", "after"))
 
-    def check(self, facts: Facts) -> Facts:
-        """Validate and normalise resolved facts; raises UsageError."""
-        table = facts["symbols"]
-        if not isinstance(table, Mapping) or not table:
+    def check(self, facts: SpeechFacts) -> SpeechFacts:
+        """Ids are of the table of symbols, and phonemes of a language; else UsageError."""
+        if not facts.symbols:
             raise UsageError(
                 "there is no table of symbols",
                 "give --set symbols=vocab.json (symbol -> id), or a Piper voice's .onnx.json",
             )
-        checked = {
-            **facts,
-            "symbols": dict(table),
-            "phonemiser": choice("phonemiser", facts["phonemiser"], *phonemes.PHONEMISERS),
-        }
-        if checked["phonemiser"] == "espeak" and not isinstance(facts["language"], str):
+        if facts.phonemiser == "espeak" and facts.language is None:
             raise UsageError("phonemes of which language?", "give --set language=en-us; espeak-ng --voices lists them")
-        blank = parse(facts["blank"])
-        checked |= {
-            "lowercase": choice("lowercase", parse(facts["lowercase"]), True, False),
-            "before": phonemes.check_ids("before", facts["before"], table),
-            "after": phonemes.check_ids("after", facts["after"], table),
-            "blank": None if blank is None else phonemes.check_ids("blank", [blank], table)[0],
-        }
-        counts = {
-            name: whole(name, parse(facts[name]), least=least)
-            for name, least in (("seed", 0), ("speaker", 0), ("chunk", 20), ("max_chars", 1))
-        }
-        scales = {
-            name: _scale(name, parse(facts[name]))
-            for name in ("noise_scale", "noise_scale_duration", "length_scale", "pause", "sample_rate")
-        }
-        if scales["length_scale"] == 0 or scales["sample_rate"] == 0:
-            raise UsageError("length_scale and sample_rate cannot be 0", "1 is the model's own speed")
-        return {**checked, **counts, **scales}
+        for name, ids in (("before", facts.before), ("after", facts.after), ("blank", (facts.blank,))):
+            if not set(ids) <= {None, *facts.symbols.values()}:
+                raise UsageError(f"{name}={[*ids]} is not a list of symbol ids", f"such as {name}=[0]")
+        return facts
 
-    def ignored(self, facts: Facts) -> dict[str, str]:
+    def ignored(self, facts: SpeechFacts) -> dict[str, str]:
         """A language where nothing is phonemised, and the rhythm's noise of a model whose rhythm is fixed."""
-        found = {} if facts["phonemiser"] == "espeak" else {"language": f"phonemiser is {facts['phonemiser']}"}
-        return found | ({} if facts.get("draws", True) else {"noise_scale_duration": "the model's rhythm is fixed"})
+        found = {} if facts.phonemiser == "espeak" else {"language": f"phonemiser is {facts.phonemiser}"}
+        return found | ({} if facts.draws is not False else {"noise_scale_duration": "the model's rhythm is fixed"})
 
-    def override(self, facts: Facts, changes: Mapping[str, Any], *, in_graph: bool = False) -> Facts:
+    def override(self, facts: SpeechFacts, changes: Mapping[str, Any], *, in_graph: bool = False) -> SpeechFacts:
         """As `Task.override`; the voice is one of the model's."""
         made = super().override(facts, changes, in_graph=in_graph)
-        if made["speaker"] >= facts["speakers"]:
-            raise UsageError(f"speaker is {made['speaker']}", f"the model has {facts['speakers']}, counted from 0")
+        if made.speaker >= facts.speakers:
+            raise UsageError(f"speaker is {made.speaker}", f"the model has {facts.speakers}, counted from 0")
         return made
 
-    def items(self, data: Path, facts: Facts) -> list[Item]:
+    def items(self, data: Path, facts: SpeechFacts) -> list[Item]:
         """Texts; see `shared.texts.items_of`."""
         return texts.items_of(data)
 
-    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: SpeechFacts, items: Sequence[Item]) -> Split:
         """`text` and `speech`; facts that nobody gave come from the model's configuration.
 
         Raises:
@@ -191,7 +123,7 @@ class SpeechSynthesis(Task):
             )
         facts = with_model(facts, config)
         ready = vits.prepared(model)
-        facts["reach"] = vits.reach(ready)
+        facts = replace(facts, reach=vits.reach(ready))
         text, speech = vits.Text(ready).eval(), vits.Speech(ready).eval()
         spoken = phonemes.speak(_text(items[0].read(), facts), facts)[0]
         feed = _text_feed(np.array(spoken.ids, np.int64), facts, np.random.default_rng(0))
@@ -210,7 +142,7 @@ class SpeechSynthesis(Task):
             facts,
         )
 
-    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+    def steps(self, facts: SpeechFacts, model: Signature) -> tuple[Step, ...]:
         """decode, symbols, speak (drives `text` and `speech`), present."""
         return (
             Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"text": "text"}),
@@ -247,9 +179,9 @@ class SpeechSynthesis(Task):
         """
         return {"speak": _speak}
 
-    def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
+    def save(self, raw: bytes, values: Values, facts: SpeechFacts) -> dict[str, bytes]:
         """The waveform as `.wav`, 16 bits."""
-        return {".wav": audio.encode_wav(values["waveform"], int(facts["sample_rate"]))}
+        return {".wav": audio.encode_wav(values["waveform"], int(rate_of(facts)))}
 
     def score(self, result: Mapping[str, Any], label: Any) -> float:
         """Speech carries no label: every answer that agrees counts, see `agree`."""
@@ -265,26 +197,18 @@ class SpeechSynthesis(Task):
         said = result["phonemes"]
         return f"{result['seconds']:.2f} s: {said if len(said) <= 60 else said[:57] + '...'}"
 
-    def describe(self, facts: Facts) -> list[str]:
+    def describe(self, facts: SpeechFacts) -> list[str]:
         """The facts in words, a line each; symbols are only counted."""
-        return super().describe({**facts, "symbols": f"{len(facts['symbols'])}"})
+        return told(facts, symbols=f"{len(facts.symbols)}")
 
 
-def _scale(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
-        raise UsageError(f"{name} is {value!r}", "it takes a number, 0 or more")
-    return float(value)
-
-
-def _decode(values: Values, facts: Facts) -> Values:
+def _decode(values: Values, facts: SpeechFacts) -> Values:
     return {"text": _text(values["raw"], facts)}
 
 
-def _text(raw: bytes, facts: Facts) -> str:
+def _text(raw: bytes, facts: SpeechFacts) -> str:
     """Raises BadInput for a text that is empty, not UTF-8, or longer than `max_chars`."""
-    most = facts["max_chars"]
+    most = facts.max_chars
     if len(raw) <= 4 * most:  # else it is too long however it is written
         text = texts.decode(raw)
         if len(text) <= most:
@@ -294,7 +218,7 @@ def _text(raw: bytes, facts: Facts) -> str:
     )
 
 
-def _symbols(values: Values, facts: Facts) -> Values:
+def _symbols(values: Values, facts: SpeechFacts) -> Values:
     spoken = phonemes.speak(values["text"], facts)
     return {
         "ids": np.concatenate([np.array(one.ids, np.int64) for one in spoken]),
@@ -304,11 +228,11 @@ def _symbols(values: Values, facts: Facts) -> Values:
     }
 
 
-def _speak(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
+def _speak(values: Values, facts: SpeechFacts) -> Calling[dict[str, Any], Values]:
     """Say the pieces one after the other; noise is drawn anew for each from the seed, so that a piece sounds the same
     wherever it stands.
     """
-    rate, count = facts["sample_rate"], 0
+    rate, count = rate_of(facts), 0
     parts: list[np.ndarray] = []
 
     def told(part: np.ndarray) -> dict[str, Any]:
@@ -320,18 +244,18 @@ def _speak(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
 
     for ids in np.split(values["ids"], np.cumsum(values["sizes"])[:-1]):
         if parts:
-            parts.append(np.zeros(round(facts["pause"] * rate), np.float32))
+            parts.append(np.zeros(round(facts.pause * rate), np.float32))
         latents = yield from _latents(ids, facts)
         yield from shown(_waveform(latents, facts), told)
     return {"waveform": np.concatenate(parts)}
 
 
-def _latents(ids: np.ndarray, facts: Facts) -> Generator[Call, Any, np.ndarray]:
+def _latents(ids: np.ndarray, facts: SpeechFacts) -> Generator[Call, Any, np.ndarray]:
     """float32 [latents, frames]: every symbol's prior, as often as its duration says, and noise."""
-    draw = np.random.default_rng(facts["seed"])
+    draw = np.random.default_rng(facts.seed)
     prior = yield Call("text", _text_feed(ids, facts, draw))
-    durations = np.ceil(np.exp(prior["log_durations"][0].astype(np.float32)) * np.float32(facts["length_scale"]))
-    if not np.isfinite(durations).all() or durations.sum() > 100 * facts["max_frames"]:
+    durations = np.ceil(np.exp(prior["log_durations"][0].astype(np.float32)) * np.float32(facts.length_scale))
+    if not np.isfinite(durations).all() or durations.sum() > 100 * facts.max_frames:
         raise RunError(
             "the model gives symbols no sensible duration",
             "check the symbols and the facts of the text, or use a variant of a higher precision",
@@ -340,29 +264,29 @@ def _latents(ids: np.ndarray, facts: Facts) -> Generator[Call, Any, np.ndarray]:
     means, scales = (np.repeat(prior[name][0], counts, axis=0).T for name in ("means", "log_scales"))
     if means.shape[1] < 2:
         means, scales = np.resize(means, (len(means), 2)), np.resize(scales, (len(means), 2))
-    if not facts["noise_scale"]:
+    if not facts.noise_scale:
         return np.ascontiguousarray(means)
     noise = draw.standard_normal(means.shape, np.float32)
-    made: np.ndarray = means + noise * np.exp(scales) * np.float32(facts["noise_scale"])
+    made: np.ndarray = means + noise * np.exp(scales) * np.float32(facts.noise_scale)
     return made
 
 
-def _text_feed(ids: np.ndarray, facts: Facts, draw: np.random.Generator) -> dict[str, np.ndarray]:
+def _text_feed(ids: np.ndarray, facts: SpeechFacts, draw: np.random.Generator) -> dict[str, np.ndarray]:
     feed = {"ids": ids.reshape(1, -1)}
-    if facts["draws"]:
-        feed["noise"] = draw.standard_normal((1, 2, ids.size), np.float32) * np.float32(facts["noise_scale_duration"])
+    if facts.draws:
+        feed["noise"] = draw.standard_normal((1, 2, ids.size), np.float32) * np.float32(facts.noise_scale_duration)
     return {**feed, **_speaker(facts)}
 
 
-def _speaker(facts: Facts) -> dict[str, np.ndarray]:
-    return {"speaker": np.array([facts["speaker"]], np.int64)} if facts["speakers"] > 1 else {}
+def _speaker(facts: SpeechFacts) -> dict[str, np.ndarray]:
+    return {"speaker": np.array([facts.speaker], np.int64)} if facts.speakers > 1 else {}
 
 
-def _waveform(latents: np.ndarray, facts: Facts) -> Calling[np.ndarray, None]:
+def _waveform(latents: np.ndarray, facts: SpeechFacts) -> Calling[np.ndarray, None]:
     """float32 [samples] window by window; each is given as many frames on both sides as bear on its own, so that
     nothing differs at the seams.
     """
-    frames, most, reach, hop = latents.shape[1], facts["max_frames"], facts["reach"], facts["hop"]
+    frames, most, reach, hop = latents.shape[1], facts.max_frames, facts.reach, facts.hop
     step = most if frames <= most else most - 2 * reach
     for start in range(0, frames, step):
         stop = min(start + step, frames)
@@ -371,8 +295,8 @@ def _waveform(latents: np.ndarray, facts: Facts) -> Calling[np.ndarray, None]:
         yield made["waveform"][0][(start - left) * hop : (stop - left) * hop]
 
 
-def _present(values: Values, facts: Facts) -> Values:
-    waveform, rate = values["waveform"], facts["sample_rate"]
+def _present(values: Values, facts: SpeechFacts) -> Values:
+    waveform, rate = values["waveform"], rate_of(facts)
     if not np.isfinite(waveform).all():
         raise RunError("the model answered NaN", "check the weights, or use a variant of a higher precision")
     result = {"sample_rate": int(rate), "samples": int(waveform.size), "seconds": round(waveform.size / rate, 3)}

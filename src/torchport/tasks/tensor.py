@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 import numpy as np
+from msgspec import Meta
+from msgspec.structs import replace
 
 from ..errors import BadInput, RunError, UsageError, first_line
 from ..types import Artifact, Signature, Step, TensorSpec, Value
 from .base import Task
-from .parts import Facts, HostStep, Item, Settled, Values
+from .facts import Facts, Mark
+from .parts import HostStep, Item, Settled, Values
 
 
 class Tensors(Value, frozen=True):
@@ -33,7 +36,18 @@ _ONE_ANSWER = (
 )
 
 
-class TensorTask(Task):
+class TensorFacts(Facts, frozen=True, kw_only=True):
+    """What a deploy told of the model's inputs; a user sets nothing."""
+
+    inputs: Annotated[
+        tuple[Annotated[tuple[str, ...], Meta(min_length=2, max_length=2)], ...],
+        Meta(description="Name and dtype of each of the model's inputs."),
+        Mark.TOLD,
+    ] = ()
+    whole: Annotated[bool, Meta(description="Whether a file of tensors is one item as it is."), Mark.TOLD] = False
+
+
+class TensorTask(Task[TensorFacts]):
     """Named tensors through a model, as they are.
 
     Data is a `.safetensors`, `.npy` or `.json` file whose first axis counts the items: item i is row i of every tensor.
@@ -57,25 +71,21 @@ class TensorTask(Task):
     mime: ClassVar[Mapping[str, str]] = {"application/json": ".json"}
     answer = Tensors
     takes_tensors = True
-    defaults: ClassVar[Mapping[str, Any]] = {}
+    facts = TensorFacts
     example = 'torchport deploy net.py:Net --task tensor --input "x:float32[batch,10]" -o net.tport'
 
-    def bind(self, facts: Facts, model: Signature) -> Facts:
+    def bind(self, facts: TensorFacts, model: Signature) -> TensorFacts:
         """Adds `inputs`: name and dtype of each, so that npy and JSON (which carry fewer facts) can be read."""
-        return {**facts, "inputs": [[spec.name, spec.dtype] for spec in model.inputs]}
+        return replace(facts, inputs=tuple((spec.name, spec.dtype) for spec in model.inputs))
 
-    def recorded(self, facts: Facts) -> Facts:
-        """As `Task.recorded`; `inputs` is the list of names and dtypes that `bind` added."""
-        inputs = facts.get("inputs")
-        if not isinstance(inputs, list) or not all(
-            isinstance(one, list) and len(one) == 2 and all(isinstance(text, str) for text in one) for one in inputs
-        ):
+    def recorded(self, facts: Mapping[str, Any]) -> TensorFacts:
+        """As `Task.recorded`; there are `inputs`, which `bind` added."""
+        made = super().recorded(facts)
+        if not made.inputs:
             raise UsageError("inputs is not a list of names and dtypes", 'such as [["x", "float32"]]')
-        if not isinstance(facts.get("whole", False), bool):
-            raise UsageError("whole is neither true nor false", "it says whether a file of tensors is one item")
-        return super().recorded(facts)
+        return made
 
-    def named(self, facts: Facts, data: Path, inputs: Sequence[TensorSpec]) -> Facts:
+    def named(self, facts: TensorFacts, data: Path, inputs: Sequence[TensorSpec]) -> TensorFacts:
         """Adds `whole` where a file is one item: `inputs` have as many axes as the file's tensors, and the first one of
         a tensor has another name than `batch`. In one file alone it must not count its tensors' rows besides.
         """
@@ -87,9 +97,9 @@ class TensorTask(Task):
             name or inputs[0].name: array.ndim for name, array in read_tensors(_read(path), None, path.name).items()
         }
         whole = all(axes.get(spec.name) == len(spec.shape) for spec in inputs) and (data.is_dir() or _is_whole(path))
-        return {**facts, "whole": True} if whole else facts
+        return replace(facts, whole=True) if whole else facts
 
-    def items(self, data: Path, facts: Facts) -> list[Item]:
+    def items(self, data: Path, facts: TensorFacts) -> list[Item]:
         """One item a row, of one file or of each file of a folder; an item's raw bytes are a safetensors file of that
         row.
 
@@ -97,9 +107,9 @@ class TensorTask(Task):
         first axis, as the nodes and edges of a graph do, or the user named that axis (`whole`), as of a set of points.
         """
         if not data.is_dir():
-            return [_whole(data)] if facts.get("whole") else self._rows(data)
+            return [_whole(data)] if facts.whole else self._rows(data)
         files = self._files(data)
-        if facts.get("whole") or any(_is_whole(path) for path in files):
+        if facts.whole or any(_is_whole(path) for path in files):
             return [_whole(path) for path in files]
         return [item for path in files for item in self._rows(path, keep=False)]
 
@@ -143,14 +153,14 @@ class TensorTask(Task):
 
         return [row(i) for i in range(size)]
 
-    def settle(self, data: Path, items: Sequence[Item], facts: Facts, model: Signature) -> Settled:
+    def settle(self, data: Path, items: Sequence[Item], facts: TensorFacts, model: Signature) -> Settled:
         """As `Task.settle`; where every input of the model has the same number of rows for good, that many rows are one
         item.
         """
         settled = super().settle(data, items, facts, model)
         first = {spec.shape[0] if spec.shape else 1 for spec in model.inputs}
         counted = first & {"batch", "group"}  # `group` where an item's answer depends on the others
-        if counted and not facts.get("whole") and not any(counted & {*spec.shape} for spec in model.outputs):
+        if counted and not facts.whole and not any(counted & {*spec.shape} for spec in model.outputs):
             settled = settled._replace(warnings=(*settled.warnings, _ONE_ANSWER))
         size = first.pop() if len(first) == 1 else 1
         if not isinstance(size, int) or size == 1 or _rows_of(items[0]) != {1}:
@@ -170,7 +180,7 @@ class TensorTask(Task):
             )
         )
 
-    def feed(self, items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
+    def feed(self, items: Sequence[Item], facts: TensorFacts, inputs: Sequence[str] | None) -> dict[str, np.ndarray]:
         """The rows of the items, stacked; a nameless array (npy, a JSON list) is the model's only input."""
         rows = [read_tensors(item.read(), None, item.name) for item in items]
         stacked = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
@@ -178,7 +188,7 @@ class TensorTask(Task):
             stacked = {inputs[0]: stacked[""]}
         return stacked
 
-    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+    def steps(self, facts: TensorFacts, model: Signature) -> tuple[Step, ...]:
         """decode -> model -> present."""
         inputs = {spec.name: f"inputs.{spec.name}" for spec in model.inputs}
         outputs = {spec.name: f"outputs.{spec.name}" for spec in model.outputs}
@@ -195,7 +205,7 @@ class TensorTask(Task):
         """
         return {"decode": _decode, "present": _present}
 
-    def snippets(self, facts: Facts, model: Signature, artifacts: Mapping[str, Artifact]) -> dict[str, str]:
+    def snippets(self, facts: TensorFacts, model: Signature, artifacts: Mapping[str, Artifact]) -> dict[str, str]:
         """As `Task.snippets`; the input is a JSON file of nested lists."""
         from .shared import tensor_snippets
 
@@ -237,15 +247,15 @@ def _alike(got: np.ndarray, reference: np.ndarray) -> bool:
     return bool(np.abs(got - reference).max() <= 0.01 * max(float(np.abs(reference).max()), 1e-6))
 
 
-def _decode(values: Values, facts: Facts) -> Values:
-    wanted = dict(facts["inputs"])
+def _decode(values: Values, facts: TensorFacts) -> Values:
+    wanted = {pair[0]: pair[1] for pair in facts.inputs}
     arrays = read_tensors(values["raw"], wanted, "the input")
     if set(arrays) != set(wanted):
         raise BadInput(f"the input names {sorted(arrays)}", f"the model takes {sorted(wanted)}")
     return dict(arrays)
 
 
-def _present(values: Values, facts: Facts) -> Values:
+def _present(values: Values, facts: TensorFacts) -> Values:
     for name, array in values.items():
         if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
             raise RunError(

@@ -6,16 +6,20 @@ import math
 from collections.abc import Generator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from msgspec import Meta
+from msgspec.structs import replace
 
 from ..errors import BadInput
 from ..types import Signature, Step, Value
 from .calls import Call, Calling, exhaust, perform, shown
-from .parts import Driver, Facts, Grade, Graph, HostStep, Item, Split, Values
+from .facts import Mark, changed
+from .kinds import Seed, Share
+from .parts import Driver, Grade, Graph, HostStep, Item, Split, Values
 from .shared import speaking, texts, tokens
-from .shared.generate import Answers, Rules, Sampling, one_by_one
+from .shared.generate import Answers, Sampling, one_by_one
 from .shared.text_answer import TextAnswer
 
 if TYPE_CHECKING:
@@ -37,7 +41,42 @@ class Continuation(Value, frozen=True):
     stopped_by: Literal["end", "stop", "length"]
 
 
-class TextGeneration(TextAnswer):
+class GenerationFacts(speaking.AnswerFacts, frozen=True, kw_only=True):
+    """A causal model's tokenizer and limits, and how tokens are drawn."""
+
+    context: Annotated[
+        tokens.Length | None,
+        Meta(description="Longest text with its continuation, in tokens; none: what the model states, or 1024."),
+        Mark.FROM_MODEL,
+        Mark.LOWERED,
+    ] = None
+    max_new_tokens: Annotated[tokens.Length, Meta(description=speaking.LONGEST), Mark.AT_PREDICT] = 64
+    temperature: Annotated[
+        float,
+        Meta(ge=0, le=100, description="How evenly tokens are drawn; 0 takes the most likely one (greedy)."),
+        Mark.AT_PREDICT,
+    ] = 0.0
+    top_k: Annotated[
+        int,
+        Meta(ge=0, le=tokens.MOST, description="Draws among so many most likely tokens only; 0: among all."),
+        Mark.AT_PREDICT,
+    ] = 0
+    top_p: Annotated[
+        Share,
+        Meta(description="Draws among the most likely tokens that together reach this probability; 1: among all."),
+        Mark.AT_PREDICT,
+    ] = 1.0
+    seed: Annotated[
+        Seed, Meta(description="Seed of the draws: the same seed gives the same text."), Mark.AT_PREDICT
+    ] = 0
+    stop: Annotated[
+        tuple[str, ...] | None,
+        Meta(description="Text that ends a continuation and is not part of it; or a list of such texts; or none."),
+        Mark.AT_PREDICT,
+    ] = None
+
+
+class TextGeneration(TextAnswer[GenerationFacts]):
     """The beginning of a text -> its continuation, greedy unless `temperature` is set.
 
     Data is what `shared.texts.items_of` takes; a label is the continuation that is wanted, and chrF the metric. Texts
@@ -71,67 +110,33 @@ class TextGeneration(TextAnswer):
         "gpt2-bbc.tport"
     )
     architectures = (r"\w+ForCausalLM", r"\w+LMHeadModel")
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "tokenizer": None,
-        "context": None,
-        "max_new_tokens": 64,
-        "temperature": 0.0,
-        "top_k": 0,
-        "top_p": 1.0,
-        "seed": 0,
-        "stop": None,
-        "end": None,
-        "suppress": None,
-    }
-    about_facts: ClassVar[Mapping[str, str]] = {
-        **speaking.ABOUT,
-        "context": "Longest text with its continuation, in tokens; none: what the model states, or 1024.",
-        "temperature": "How evenly tokens are drawn, 0 to 100; 0 takes the most likely one (greedy).",
-        "top_k": "Draws among so many most likely tokens only; 0: among all. A whole number from 0 on.",
-        "top_p": "Draws among the most likely tokens that together reach this probability, 0 to 1; 1: among all.",
-        "seed": "Seed of the draws: the same seed gives the same text. A whole number from 0 on.",
-        "stop": "Text that ends a continuation and is not part of it; or a list of such texts.",
-    }
+    facts = GenerationFacts
     suspects: ClassVar[tuple[str, ...]] = ("tokenizer", "end", "max_new_tokens")
-    at_predict: ClassVar[frozenset[str]] = frozenset(
-        {"end", "max_new_tokens", "seed", "stop", "suppress", "temperature", "top_k", "top_p"}
-    )
-    from_model: ClassVar[frozenset[str]] = frozenset({"context", "end", "suppress"})
-    lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"context"})
 
-    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+    def resolve(
+        self, settings: Mapping[str, Any], source: Mapping[str, Any]
+    ) -> tuple[GenerationFacts, tuple[str, ...]]:
         """As `Task.resolve`; what nobody gives is asked of the model, not assumed."""
         return super().resolve(settings, source)[0], ()
 
-    def check(self, facts: Facts) -> Facts:
-        """Validate and normalise resolved facts; raises UsageError."""
-        stop = facts["stop"] or []
-        return {
-            **facts,
-            "tokenizer": speaking.tokenizer_path("tokenizer", facts["tokenizer"]),
-            "context": None if facts["context"] is None else tokens.whole("context", facts["context"]),
-            "max_new_tokens": tokens.whole("max_new_tokens", facts["max_new_tokens"]),
-            "temperature": speaking.number("temperature", facts["temperature"], 0, 100),
-            "top_k": int(speaking.number("top_k", facts["top_k"], 0, tokens.MOST)),
-            "top_p": speaking.number("top_p", facts["top_p"], 0, 1),
-            "seed": int(speaking.number("seed", facts["seed"], 0, 2**53)),
-            "stop": [stop] if isinstance(stop, str) else list(map(str, stop)),
-            **{name: speaking.token_list(name, facts[name]) for name in ("end", "suppress")},
-        }
+    def check(self, facts: GenerationFacts) -> GenerationFacts:
+        """See `speaking.need_tokenizer`."""
+        speaking.need_tokenizer("tokenizer", facts.tokenizer)
+        return replace(facts, stop=facts.stop or ())
 
-    def ignored(self, facts: Facts) -> dict[str, str]:
+    def ignored(self, facts: GenerationFacts) -> dict[str, str]:
         """How tokens are drawn, where none is."""
         return (
             dict.fromkeys(("top_k", "top_p", "seed"), "temperature is 0, which takes the most likely token")
-            if facts["temperature"] == 0
+            if facts.temperature == 0
             else {}
         )
 
-    def items(self, data: Path, facts: Facts) -> list[Item]:
+    def items(self, data: Path, facts: GenerationFacts) -> list[Item]:
         """See `shared.texts.items_of`."""
         return texts.items_of(data)
 
-    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: GenerationFacts, items: Sequence[Item]) -> Split:
         """`step`, captured on the first text."""
         import torch
 
@@ -141,19 +146,15 @@ class TextGeneration(TextAnswer):
             raise BadInput("an exported program has no cache to carry", "give the module it was exported from")
         told = {"suppress": [], "end": [], **decoders.told_by(model)}
         stated = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-        facts = {
-            **facts,
-            **{name: told[name] for name in ("end", "suppress") if facts[name] is None},
-            "context": facts["context"] or stated or 1024,
-        }
+        missing = {name: told[name] for name in ("end", "suppress") if getattr(facts, name) is None}
+        context = facts.context or stated or 1024
+        facts = changed(facts, {**missing, "context": context})
         row = _tokenize({"text": speaking.decode(items[0].read())}, facts)["ids"]
         ids = np.array([(row * 6)[: max(len(row), 6)]], np.int64)
-        graphs, wiring = decoders.causal(
-            model, ids, {"length": (1, facts["context"]), "past": (1, facts["context"] + 1)}
-        )
-        return Split(graphs, {**facts, "wiring": wiring})
+        graphs, wiring = decoders.causal(model, ids, {"length": (1, context), "past": (1, context + 1)})
+        return Split(graphs, replace(facts, wiring=wiring))
 
-    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+    def steps(self, facts: GenerationFacts, model: Signature) -> tuple[Step, ...]:
         """decode, tokenize, generate (drives the graph `step`), present."""
         return (
             Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"text": "text"}),
@@ -161,7 +162,7 @@ class TextGeneration(TextAnswer):
             Step(
                 name="generate",
                 host="generate",
-                drives={"step": facts["wiring"]["state"]},
+                drives={"step": facts.wiring["state"]},
                 inputs={"ids": "ids"},
                 outputs={"answer": "answer", "stopped_by": "stopped_by"},
             ),
@@ -183,7 +184,9 @@ class TextGeneration(TextAnswer):
         """`generate`."""
         return {"generate": _generate}
 
-    def grade(self, values: Mapping[str, Any], label: Any, facts: Facts, graphs: Mapping[str, Graph]) -> Grade | None:
+    def grade(
+        self, values: Mapping[str, Any], label: Any, facts: GenerationFacts, graphs: Mapping[str, Graph]
+    ) -> Grade | None:
         """Of a text without a label, how likely its own tokens are: their geometric mean, which is 1 / perplexity, of
         the first `GRADED`.
         """
@@ -219,13 +222,13 @@ class Causal:
         """There is one row: it goes on."""
 
 
-def surprise(step: Graph, facts: Facts, ids: Sequence[int]) -> float:
+def surprise(step: Graph, facts: GenerationFacts, ids: Sequence[int]) -> float:
     """The sum of -log p of every token but the first, for perplexity; `step` is the graph of that name."""
     return exhaust(perform(_surprise(facts, ids), lambda graph, feed: step(feed)))
 
 
-def _surprise(facts: Facts, ids: Sequence[int]) -> Generator[Call, Any, float]:
-    decoder, total = Causal(facts["wiring"]), 0.0
+def _surprise(facts: GenerationFacts, ids: Sequence[int]) -> Generator[Call, Any, float]:
+    decoder, total = Causal(facts.wiring), 0.0
     for token, following in pairwise(ids):
         logits = yield from decoder.step(np.array([token], np.int64))
         likely = logits[0].astype(np.float64)
@@ -233,39 +236,42 @@ def _surprise(facts: Facts, ids: Sequence[int]) -> Generator[Call, Any, float]:
     return total
 
 
-def _decode(values: Values, facts: Facts) -> Values:
+def _context(facts: GenerationFacts) -> int:
+    """Most tokens of a text with its continuation; a deploy has asked the model."""
+    return facts.context or tokens.MOST
+
+
+def _decode(values: Values, facts: GenerationFacts) -> Values:
     return {"text": speaking.decode(values["raw"])}
 
 
-def _tokenize(values: Values, facts: Facts) -> Values:
-    ids = list(speaking.open_tokenizer(facts["tokenizer"]).tokenizer.encode(values["text"]).ids)
-    if ids and ids[-1] in facts["end"]:
+def _tokenize(values: Values, facts: GenerationFacts) -> Values:
+    ids = list(speaking.open_tokenizer(facts.tokenizer).tokenizer.encode(values["text"]).ids)
+    if ids and ids[-1] in (facts.end or ()):
         ids.pop()  # a tokenizer that closes every text would end this one before it is continued
     if not ids:
         raise BadInput("the text has no token", "give at least one word")
-    if len(ids) >= facts["context"]:
+    if len(ids) >= _context(facts):
         raise BadInput(
-            f"the text has {len(ids)} tokens, and the model reads {facts['context']} with what it adds",
+            f"the text has {len(ids)} tokens, and the model reads {facts.context} with what it adds",
             "shorten the text, or give its end only",
         )
-    speaking.need_known(values["text"], facts["tokenizer"])
+    speaking.need_known(values["text"], facts.tokenizer)
     return {"ids": ids}
 
 
-def _generate(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
+def _generate(values: Values, facts: GenerationFacts) -> Calling[dict[str, Any], Values]:
     """The whole beginning at once, then a token at a time."""
-    decoder = Causal(facts["wiring"])
+    decoder = Causal(facts.wiring)
     logits = yield from decoder.step(np.array(values["ids"], np.int64))
-    most = min(facts["max_new_tokens"], facts["context"] - len(values["ids"]))
-    sampling = Sampling(*(facts[name] for name in ("temperature", "top_k", "top_p", "seed")))
-    rules = Rules(frozenset(facts["end"]), most, suppress=facts["suppress"])
-    known = speaking.text_of(values["ids"], facts["tokenizer"])
-    growing = speaking.Growing(
-        lambda ids: _before(_continued(ids, known, values["ids"], facts), facts["stop"]), [""], facts["stop"]
-    )
+    most = min(facts.max_new_tokens, _context(facts) - len(values["ids"]))
+    sampling = Sampling(facts.temperature, facts.top_k, facts.top_p, facts.seed)
+    rules, stops = speaking.rules_of(facts, most), facts.stop or ()
+    known = speaking.text_of(values["ids"], facts.tokenizer)
+    growing = speaking.Growing(lambda ids: _before(_continued(ids, known, values["ids"], facts), stops), [""], stops)
 
     def stopped(answers: Answers) -> bool:
-        return _stops(_continued(answers[0], known, values["ids"], facts), facts["stop"]) is not None
+        return _stops(_continued(answers[0], known, values["ids"], facts), stops) is not None
 
     def told(answers: Answers) -> dict[str, Any] | None:
         delta = growing.delta({0: answers[0]}, {})
@@ -281,12 +287,12 @@ def _generate(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
     }
 
 
-def _continued(answer: Sequence[int], known: str, ids: Sequence[int], facts: Facts) -> str:
+def _continued(answer: Sequence[int], known: str, ids: Sequence[int], facts: GenerationFacts) -> str:
     """The text of an answer where it stands: behind its beginning, for some tokens are written otherwise at the start
     of a text.
     """
-    whole = speaking.text_of([*ids, *answer], facts["tokenizer"])
-    return whole[len(known) :] if whole.startswith(known) else speaking.text_of(answer, facts["tokenizer"])
+    whole = speaking.text_of([*ids, *answer], facts.tokenizer)
+    return whole[len(known) :] if whole.startswith(known) else speaking.text_of(answer, facts.tokenizer)
 
 
 def _stops(text: str, stops: Sequence[str]) -> int | None:
@@ -298,7 +304,7 @@ def _before(text: str, stops: Sequence[str]) -> str:
     return text[: _stops(text, stops)]
 
 
-def _present(values: Values, facts: Facts) -> Values:
+def _present(values: Values, facts: GenerationFacts) -> Values:
     ids, answer = values["answer"]
-    text = _continued(answer, speaking.text_of(ids, facts["tokenizer"]), ids, facts)
-    return {"result": {"text": _before(text, facts["stop"]), "tokens": answer, "stopped_by": values["stopped_by"]}}
+    text = _continued(answer, speaking.text_of(ids, facts.tokenizer), ids, facts)
+    return {"result": {"text": _before(text, facts.stop or ()), "tokens": answer, "stopped_by": values["stopped_by"]}}

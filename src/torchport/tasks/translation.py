@@ -7,14 +7,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
+from msgspec import Meta
+from msgspec.structs import replace
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step, Value
 from .calls import Call, Calling, shown
-from .parts import Driver, Facts, HostStep, Item, Split, Values
+from .facts import Mark, Reads, changed
+from .parts import Driver, HostStep, Item, Split, Values
 from .shared import speaking, texts, tokens
 from .shared.generate import Answers, Sampling, beam_search, one_by_one
 from .shared.text_answer import TextAnswer
@@ -38,7 +41,59 @@ class Translation(Value, frozen=True):
     tokens: tuple[tuple[int, ...], ...]
 
 
-class TranslationTask(TextAnswer):
+class TranslationFacts(speaking.AnswerFacts, frozen=True, kw_only=True):
+    """An encoder-decoder's tokenizers and languages, and how its answer is searched."""
+
+    target_tokenizer: Annotated[
+        Path | None,
+        Meta(description="As tokenizer, of the target language, where it is another; or none."),
+        Reads(speaking.find),
+    ] = None
+    source: Annotated[
+        str | None,
+        Meta(
+            description="Language of the text, as the tokenizer of a model for many languages names it (pt, por_Latn, "
+            "pt_XX); none: the tokenizer's own."
+        ),
+        Mark.AT_PREDICT,
+    ] = None
+    target: Annotated[
+        str | None,
+        Meta(description="Language to translate to, named likewise; none: what the model states."),
+        Mark.AT_PREDICT,
+    ] = None
+    beams: Annotated[
+        tokens.Length | None,
+        Meta(description="Width of the beam search, 1 is greedy; none: what the model states."),
+        Mark.AT_PREDICT,
+        Mark.FROM_MODEL,
+    ] = None
+    length_penalty: Annotated[
+        Annotated[float, Meta(ge=-10, le=10)] | None,
+        Meta(description="Of a beam search: more prefers long answers; none: what the model states, or 1."),
+        Mark.AT_PREDICT,
+        Mark.FROM_MODEL,
+    ] = None
+    max_source: Annotated[
+        tokens.Length,
+        Meta(description="Longest part of a text that is translated at once, in tokens."),
+        Mark.LOWERED,
+    ] = 256
+    max_new_tokens: Annotated[tokens.Length, Meta(description=speaking.LONGEST), Mark.LOWERED] = 256
+    batch: Annotated[tokens.Length, Meta(description="How many parts are translated at once."), Mark.LOWERED] = 16
+    start: Annotated[
+        tuple[speaking.TokenId, ...] | None,
+        Meta(description="Token ids that the decoder starts from; none: what the model states."),
+    ] = None
+    forced: Annotated[
+        speaking.TokenIds, Meta(description="Token ids that every answer begins with; none: what the model states.")
+    ] = None
+    read_first: Annotated[
+        speaking.TokenId | None, Meta(description="Token before every text that names the target language."), Mark.TOLD
+    ] = None
+
+
+class TranslationTask(TextAnswer[TranslationFacts]):
     """Text -> text. Every line is translated by itself (a line too long for the model, sentence by sentence), `batch`
     of them at once.
 
@@ -79,86 +134,49 @@ class TranslationTask(TextAnswer):
         r"MarianMTModel",
         r"(Bart|BigBirdPegasus|FSMT|LongT5|M2M100|MBart|MT5|NllbMoe|Pegasus|PegasusX|Plbart|ProphetNet|SwitchTransformers|T5|T5Gemma|UMT5)ForConditionalGeneration",
     )
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "tokenizer": None,
-        "target_tokenizer": None,
-        "source": None,
-        "target": None,
-        "beams": None,
-        "length_penalty": None,
-        "max_source": 256,
-        "max_new_tokens": 256,
-        "batch": 16,
-        "start": None,
-        "end": None,
-        "forced": None,
-        "suppress": None,
-    }
-    about_facts: ClassVar[Mapping[str, str]] = {
-        **speaking.ABOUT,
-        "target_tokenizer": "As tokenizer, of the target language, where it is another.",
-        "source": "Language of the text, as the tokenizer of a model for many languages names it (pt, por_Latn, "
-        "pt_XX); none: the tokenizer's own.",
-        "target": "Language to translate to, named likewise; none: what the model states.",
-        "beams": "Width of the beam search, 1 (greedy) or more; none: what the model states.",
-        "length_penalty": "Of a beam search: more prefers long answers, -10 to 10; none: what the model states, or 1.",
-        "max_source": "Longest part of a text that is translated at once, in tokens. A whole number from 1 on.",
-        "batch": "How many parts are translated at once. A whole number from 1 on.",
-        "start": "Token ids that the decoder starts from; none: what the model states.",
-        "forced": "Token ids that every answer begins with; none: what the model states.",
-    }
+    facts = TranslationFacts
     suspects: ClassVar[tuple[str, ...]] = ("tokenizer", "source", "target", "start", "end")
-    at_predict: ClassVar[frozenset[str]] = frozenset(
-        {"beams", "end", "forced", "length_penalty", "source", "suppress", "target"}
-    )
-    from_model: ClassVar[frozenset[str]] = frozenset({"beams", "end", "forced", "length_penalty", "suppress"})
-    lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"batch", "max_new_tokens", "max_source"})
 
-    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+    def resolve(
+        self, settings: Mapping[str, Any], source: Mapping[str, Any]
+    ) -> tuple[TranslationFacts, tuple[str, ...]]:
         """As `Task.resolve`; what nobody gives is asked of the model, not assumed."""
         return super().resolve(settings, source)[0], ()
 
-    def check(self, facts: Facts) -> Facts:
-        """Validate and normalise resolved facts; raises UsageError."""
-        own = facts["target_tokenizer"]
-        checked = {
-            **facts,
-            "tokenizer": speaking.tokenizer_path("tokenizer", facts["tokenizer"]),
-            "target_tokenizer": None if own is None else speaking.tokenizer_path("target_tokenizer", own),
-            **{name: tokens.whole(name, facts[name]) for name in ("max_source", "max_new_tokens", "batch")},
-            **{name: speaking.token_list(name, facts[name]) for name in ("start", "end", "forced", "suppress")},
-            "beams": None if facts["beams"] is None else tokens.whole("beams", facts["beams"]),
-            "length_penalty": None
-            if facts["length_penalty"] is None
-            else speaking.number("length_penalty", facts["length_penalty"], -10, 10),
-        }
-        for name in ("source", "target"):
-            if checked[name] is not None:
-                _language(checked, name)
-        return checked
+    def check(self, facts: TranslationFacts) -> TranslationFacts:
+        """There are tokenizers that open, and they know the languages; else UsageError."""
+        speaking.need_tokenizer("tokenizer", facts.tokenizer)
+        speaking.need_tokenizer("target_tokenizer", _target(facts))
+        if facts.source is not None:
+            _language(facts, "source", facts.source)
+        if facts.target is not None:
+            _language(facts, "target", facts.target)
+        return facts
 
-    def ignored(self, facts: Facts) -> dict[str, str]:
+    def ignored(self, facts: TranslationFacts) -> dict[str, str]:
         """What only a beam search reads."""
-        return {"length_penalty": "beams is 1, which is greedy"} if facts["beams"] == 1 else {}
+        return {"length_penalty": "beams is 1, which is greedy"} if facts.beams == 1 else {}
 
-    def override(self, facts: Facts, changes: Mapping[str, Any], *, in_graph: bool = False) -> Facts:
+    def override(
+        self, facts: TranslationFacts, changes: Mapping[str, Any], *, in_graph: bool = False
+    ) -> TranslationFacts:
         """As `Task.override`; another target language is told to the model as at deploy, and beams are rows of the
         step's batch.
         """
         made = super().override(facts, changes, in_graph=in_graph)
-        most = max(facts["batch"], facts["beams"])
-        if made["beams"] > most:
+        most = max(facts.batch, facts.beams or 1)
+        if (made.beams or 1) > most:
             raise UsageError(
-                f"beams={made['beams']} is more than the graphs were made for ({most})",
+                f"beams={made.beams} is more than the graphs were made for ({most})",
                 f"give at most {most}, or deploy again",
             )
-        return {**made, **_forced(made)} if "target" in changes else made
+        return _forced(made) if "target" in changes else made
 
-    def items(self, data: Path, facts: Facts) -> list[Item]:
+    def items(self, data: Path, facts: TranslationFacts) -> list[Item]:
         """See `shared.texts.items_of`."""
         return texts.items_of(data)
 
-    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: TranslationFacts, items: Sequence[Item]) -> Split:
         """`encoder` and `step`, captured on the longest part of the first texts."""
         import torch
 
@@ -170,25 +188,27 @@ class TranslationTask(TextAnswer):
                 "give the module it was exported from",
             )
         told = {"forced": [], "suppress": [], "beams": 1, "length_penalty": 1.0, **decoders.told_by(model)}
-        facts = {**facts, **{name: told.get(name) for name in (*decoders.TOLD, decoders.BEAMS) if facts[name] is None}}
-        if not facts["start"] or not facts["end"]:
-            missing = "end" if facts["start"] else "start"
+        names = [name for name in (*decoders.TOLD, decoders.BEAMS) if getattr(facts, name) is None]
+        facts = changed(facts, {name: told.get(name) for name in names})
+        start = facts.start
+        if not start or not facts.end:
+            missing = "end" if start else "start"
             raise UsageError(f"the model does not say which token is its {missing}", f"give --set {missing}=ID")
-        facts |= _forced(facts)
+        facts = _forced(facts)
         sources = [
             part for item in items for part in _tokenize({"text": speaking.decode(item.read())}, facts)["sources"]
         ]
         row = max(sources, key=len)
         ids = np.array([(row * 4)[: max(len(row), 4)]] * 2, np.int64)
         bounds = {
-            "batch": (1, max(facts["batch"], facts["beams"])),
-            "source": (1, facts["max_source"]),
-            "past": (1, facts["max_new_tokens"] + len(facts["start"]) + 1),
+            "batch": (1, max(facts.batch, facts.beams or 1)),
+            "source": (1, facts.max_source),
+            "past": (1, facts.max_new_tokens + len(start) + 1),
         }
-        graphs, wiring = decoders.seq2seq(model, ids, facts["start"][0], bounds)
-        return Split(graphs, {**facts, "wiring": wiring})
+        graphs, wiring = decoders.seq2seq(model, ids, start[0], bounds)
+        return Split(graphs, replace(facts, wiring=wiring))
 
-    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+    def steps(self, facts: TranslationFacts, model: Signature) -> tuple[Step, ...]:
         """decode, tokenize, translate (drives the graphs `encoder` and `step`), present."""
         return (
             Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"text": "text"}),
@@ -201,7 +221,7 @@ class TranslationTask(TextAnswer):
             Step(
                 name="translate",
                 host="translate",
-                drives={"encoder": {}, "step": facts["wiring"]["state"]},
+                drives={"encoder": {}, "step": facts.wiring["state"]},
                 inputs={"sources": "sources", "before": "before"},
                 outputs={"targets": "targets"},
             ),
@@ -228,12 +248,11 @@ class TranslationTask(TextAnswer):
         return [list(part) for part in result["tokens"]] == [list(part) for part in reference["tokens"]]
 
 
-def _target(facts: Facts) -> Path:
-    path: Path = facts["target_tokenizer"] or facts["tokenizer"]
-    return path
+def _target(facts: TranslationFacts) -> Path | None:
+    return facts.target_tokenizer or facts.tokenizer
 
 
-def _languages(path: Path) -> dict[str, int]:
+def _languages(path: Path | None) -> dict[str, int]:
     """Language -> token, of a tokenizer for many languages."""
     found = {}
     for name, token in speaking.open_tokenizer(path).tokenizer.get_vocab(with_added_tokens=True).items():
@@ -244,31 +263,31 @@ def _languages(path: Path) -> dict[str, int]:
     return found
 
 
-def _language(facts: Facts, name: str) -> int:
-    known = _languages(facts["tokenizer"] if name == "source" else _target(facts))
-    if facts[name] not in known:
+def _language(facts: TranslationFacts, name: Literal["source", "target"], wanted: str) -> int:
+    known = _languages(facts.tokenizer if name == "source" else _target(facts))
+    if wanted not in known:
         shown = ", ".join(sorted(known)[:12]) + (", ..." if len(known) > 12 else "")
         raise UsageError(
-            f"{name}={facts[name]} is not a language of this tokenizer",
+            f"{name}={wanted} is not a language of this tokenizer",
             f"it knows {shown}" if known else "it marks no languages: leave the setting out",
         )
-    return known[facts[name]]
+    return known[wanted]
 
 
-def _forced(facts: Facts) -> Facts:
+def _forced(facts: TranslationFacts) -> TranslationFacts:
     """How the wanted target language is told to the model: as the first token said, or as the first token read."""
-    if facts["target"] is None:
-        return {}
-    token = _language(facts, "target")
+    if facts.target is None:
+        return facts
+    token = _language(facts, "target", facts.target)
     name = speaking.open_tokenizer(_target(facts)).tokenizer.id_to_token(token)
-    return {"read_first": token} if name.startswith((">>", "<2")) else {"forced": [token]}
+    return replace(facts, read_first=token) if name.startswith((">>", "<2")) else replace(facts, forced=(token,))
 
 
-def _decode(values: Values, facts: Facts) -> Values:
+def _decode(values: Values, facts: TranslationFacts) -> Values:
     return {"text": speaking.decode(values["raw"])}
 
 
-def _tokenize(values: Values, facts: Facts) -> Values:
+def _tokenize(values: Values, facts: TranslationFacts) -> Values:
     """Text -> `sources`, the ids of each part that is translated as one; `before`, what stands between it and the part
     before.
     """
@@ -281,49 +300,49 @@ def _tokenize(values: Values, facts: Facts) -> Values:
             before.append(gap)
             gap = " "
         gap = "\n" if gap == " " else gap + "\n"
-    speaking.need_known(values["text"], facts["tokenizer"])
+    speaking.need_known(values["text"], facts.tokenizer)
     return {"sources": sources, "before": before}
 
 
-def _parts(line: str, number: int, facts: Facts) -> Iterator[list[int]]:
+def _parts(line: str, number: int, facts: TranslationFacts) -> Iterator[list[int]]:
     """A line as one part, or as few as hold its sentences."""
     if not line:
         return
     whole = _ids(line, facts)
-    if len(whole) <= facts["max_source"]:
+    if len(whole) <= facts.max_source:
         yield whole
         return
     text = ""
     kept: list[int] = []
     for sentence in _SENTENCE.split(line):
         ids = _ids(f"{text} {sentence}".strip(), facts)
-        if len(ids) > facts["max_source"]:
+        if len(ids) > facts.max_source:
             if kept:
                 yield kept
             text, ids = "", _ids(sentence, facts)
-            if len(ids) > facts["max_source"]:
+            if len(ids) > facts.max_source:
                 raise BadInput(
-                    f"line {number} has a sentence of {len(ids)} tokens, and {facts['max_source']} are read at once",
+                    f"line {number} has a sentence of {len(ids)} tokens, and {facts.max_source} are read at once",
                     "break it up, or deploy with a greater max_source",
                 )
         text, kept = f"{text} {sentence}".strip(), ids
     yield kept
 
 
-def _ids(text: str, facts: Facts) -> list[int]:
-    ids: list[int] = speaking.open_tokenizer(facts["tokenizer"]).tokenizer.encode(text).ids
-    if facts["source"] is not None:
-        languages, own = set(_languages(facts["tokenizer"]).values()), _language(facts, "source")
+def _ids(text: str, facts: TranslationFacts) -> list[int]:
+    ids: list[int] = speaking.open_tokenizer(facts.tokenizer).tokenizer.encode(text).ids
+    if facts.source is not None:
+        languages, own = set(_languages(facts.tokenizer).values()), _language(facts, "source", facts.source)
         ids = [own if token in languages else token for token in ids] if languages & set(ids) else [own, *ids]
-    return [facts["read_first"], *ids] if facts.get("read_first") is not None else ids
+    return [facts.read_first, *ids] if facts.read_first is not None else ids
 
 
-def _translate(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
+def _translate(values: Values, facts: TranslationFacts) -> Calling[dict[str, Any], Values]:
     """Each batch through the encoder once, then step by step; what is told on the way is text in its right order."""
     sources: Answers = values["sources"]
     growing = speaking.Growing(lambda ids: speaking.text_of(ids, _target(facts)), values["before"])
     done: dict[int, list[int]] = {}
-    for group in _groups([len(one) for one in sources], 1 if facts["beams"] > 1 else facts["batch"]):
+    for group in _groups([len(one) for one in sources], 1 if (facts.beams or 1) > 1 else facts.batch):
 
         def told(so_far: Answers, group: Sequence[int] = group) -> dict[str, Any] | None:
             delta = growing.delta(dict(zip(group, so_far, strict=True)), done)
@@ -336,19 +355,20 @@ def _translate(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
     return {"targets": [done[number] for number in range(len(sources))]}
 
 
-def _run(sources: Answers, facts: Facts) -> Calling[Answers, Answers]:
-    ids = np.full((len(sources), max(map(len, sources))), speaking.open_tokenizer(facts["tokenizer"]).padding, np.int64)
+def _run(sources: Answers, facts: TranslationFacts) -> Calling[Answers, Answers]:
+    ids = np.full((len(sources), max(map(len, sources))), speaking.open_tokenizer(facts.tokenizer).padding, np.int64)
     mask = np.zeros(ids.shape, bool)
     for row, (place, one) in enumerate(zip(ids, sources, strict=True)):
         place[: len(one)] = one
         mask[row, : len(one)] = True
     read = yield Call("encoder", {"ids": ids, "mask": mask})
-    decoder = speaking.Carried("step", facts["wiring"], {**read, "mask": mask})
-    for token in facts["start"]:
+    decoder = speaking.Carried("step", facts.wiring, {**read, "mask": mask})
+    for token in facts.start or ():
         logits = yield from decoder.step(np.full(len(sources), token, np.int64))
-    rules = speaking.rules_of(facts, facts["max_new_tokens"])
-    if facts["beams"] > 1:
-        return [(yield from beam_search(decoder, logits, rules, facts["beams"], facts["length_penalty"]))]
+    rules = speaking.rules_of(facts, facts.max_new_tokens, facts.forced or ())
+    if facts.beams is not None and facts.beams > 1:
+        penalty = 1.0 if facts.length_penalty is None else facts.length_penalty
+        return [(yield from beam_search(decoder, logits, rules, facts.beams, penalty))]
     return (yield from one_by_one(decoder, logits, rules, Sampling().chooser()))
 
 
@@ -360,7 +380,7 @@ def _groups(lengths: Sequence[int], batch: int) -> Iterator[list[int]]:
         yield from (order[first : first + batch] for first in range(0, len(order), batch))
 
 
-def _present(values: Values, facts: Facts) -> Values:
+def _present(values: Values, facts: TranslationFacts) -> Values:
     parts = [speaking.text_of(ids, _target(facts)) for ids in values["targets"]]
     text = "".join(gap + part for gap, part in zip(values["before"], parts, strict=True))
     return {"result": {"text": text, "tokens": values["targets"]}}

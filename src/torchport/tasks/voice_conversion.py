@@ -11,9 +11,9 @@ import numpy as np
 from ..errors import BadInput, RunError, UsageError, first_line
 from ..types import Signature, Step, Value
 from .base import Task
-from .parts import Facts, HostStep, Item, Split, TaskGraph, Values
+from .parts import HostStep, Item, Split, TaskGraph, Values
 from .shared import audio, levels, spectra
-from .shared.picture_facts import parse, whole
+from .shared.spectra import VoiceFacts
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ class Converted(Value, frozen=True):
     levels: tuple[float, ...]
 
 
-class VoiceConversion(Task):
+class VoiceConversion(Task[VoiceFacts]):
     """A recording -> a waveform in another voice, by a network that makes one log-mel spectrogram of another.
 
     The network takes and answers float32 [1, bands, frames]; the waveform is found by the fast Griffin-Lim algorithm,
@@ -60,66 +60,33 @@ class VoiceConversion(Task):
     example = (
         "torchport deploy net.py:Net --weights net.safetensors --task voice-conversion --data recordings -o voice.tport"
     )
-    defaults: ClassVar[Mapping[str, Any]] = {
-        "sample_rate": 22050,
-        "frame": 1024,
-        "hop": 256,
-        "bands": 80,
-        "lowest": 0.0,
-        "highest": None,
-        "floor": 0.01,
-        "iterations": 32,
-        "momentum": 0.99,
-        "max_seconds": 60,
-    }
-    about_facts: ClassVar[Mapping[str, str]] = {
-        "sample_rate": "Samples a second (Hz) that the model was trained on, 1000 or more; recordings are resampled "
-        "to it.",
-        "frame": "Samples of one Fourier transform, 16 or more: even, and a multiple of hop.",
-        "hop": "Samples between two Fourier transforms, 1 or more.",
-        "bands": "Bands of the mel scale, 1 or more.",
-        "lowest": "Lowest frequency of the bands in Hz, 0 or more and below highest.",
-        "highest": "Highest frequency of the bands in Hz, at most half of sample_rate; none: that half.",
-        "floor": "Least magnitude of a band before the natural logarithm is taken, more than 0.",
-        "iterations": "Iterations of the Griffin-Lim algorithm, 0 or more.",
-        "momentum": "Momentum of the Griffin-Lim algorithm, 0 to 1.",
-        "max_seconds": "Longer recordings are refused, in seconds. A whole number from 1 on.",
-    }
-    at_predict: ClassVar[frozenset[str]] = frozenset({"iterations", "momentum"})
-    lowered_at_predict: ClassVar[frozenset[str]] = frozenset({"max_seconds"})
+    facts = VoiceFacts
 
-    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[Facts, tuple[str, ...]]:
+    def resolve(self, settings: Mapping[str, Any], source: Mapping[str, Any]) -> tuple[VoiceFacts, tuple[str, ...]]:
         """As `Task.resolve`; what only the vocoder and the limit need is never assumed."""
         facts, assumed = super().resolve(settings, source)
         return facts, tuple(
             name for name in assumed if name in ("sample_rate", "frame", "hop", "bands", "lowest", "highest", "floor")
         )
 
-    def check(self, facts: Facts) -> Facts:
-        """Validate and normalise resolved facts; raises UsageError."""
-        least = {"sample_rate": 1000, "frame": 16, "hop": 1, "bands": 1, "iterations": 0, "max_seconds": 1}
-        counts = {name: whole(name, parse(facts[name]), least=number) for name, number in least.items()}
-        reals = {name: _number(name, parse(facts[name]), most) for name, most in (("floor", 1e3), ("momentum", 1.0))}
-        if counts["frame"] % counts["hop"] or counts["frame"] < 2 * counts["hop"] or counts["frame"] % 2:
+    def check(self, facts: VoiceFacts) -> VoiceFacts:
+        """See that frames and bands fit each other; raises UsageError."""
+        if facts.frame % facts.hop or facts.frame < 2 * facts.hop or facts.frame % 2:
             raise UsageError(
-                f"a frame of {counts['frame']} samples every {counts['hop']}",
+                f"a frame of {facts.frame} samples every {facts.hop}",
                 "give an even frame that is a multiple of hop, twice as long or more",
             )
-        if reals["floor"] <= 0:
-            raise UsageError("floor is 0", "a logarithm needs more, such as 0.01")
-        half, given = counts["sample_rate"] / 2, parse(facts["highest"])
-        lowest, highest = (
-            _number("lowest", parse(facts["lowest"]), half),
-            None if given is None else _number("highest", given, half),
-        )
-        if lowest >= (highest or half):
+        half, highest = facts.sample_rate / 2, facts.highest
+        if highest is not None and highest > half:
+            raise UsageError(f"highest is {highest:g} Hz", f"give at most half of sample_rate, {half:g} Hz")
+        if facts.lowest >= (highest or half):
             raise UsageError(
-                f"lowest is {lowest:g} Hz",
+                f"lowest is {facts.lowest:g} Hz",
                 f"give less than {'highest' if highest else 'half of sample_rate'}, {highest or half:g} Hz",
             )
-        return {**facts, **counts, **reals, "lowest": lowest, "highest": highest}
+        return facts
 
-    def items(self, data: Path, facts: Facts) -> list[Item]:
+    def items(self, data: Path, facts: VoiceFacts) -> list[Item]:
         """Recordings: a file, or those of a folder.
 
         Raises:
@@ -140,7 +107,7 @@ class VoiceConversion(Task):
             Item(path.relative_to(data).as_posix() if data.is_dir() else path.name, path.read_bytes) for path in paths
         ]
 
-    def split(self, model: torch.nn.Module | ExportedProgram, facts: Facts, items: Sequence[Item]) -> Split:
+    def split(self, model: torch.nn.Module | ExportedProgram, facts: VoiceFacts, items: Sequence[Item]) -> Split:
         """`features` (hops of samples -> mel) and `convert`, the source itself.
 
         Raises:
@@ -154,25 +121,27 @@ class VoiceConversion(Task):
             raise BadInput(
                 "voice-conversion captures for any length itself", "give the module, not an exported program"
             )
-        samples = spectra.padded(_samples(items[0].read(), facts)[: 4 * facts["sample_rate"]], facts)
+        samples = spectra.padded(_samples(items[0].read(), facts)[: 4 * facts.sample_rate], facts)
         mel = spectra.log_mel(samples, facts)
-        most = facts["max_seconds"] * facts["sample_rate"]
+        most = facts.max_seconds * facts.sample_rate
         converter = Converter(model).eval()
         _check_shape(converter, mel)
-        hops = {"hops": (facts["frame"] // facts["hop"] + 1, (most + facts["frame"]) // facts["hop"])}
+        hops: dict[str, tuple[int, int | None]] = {
+            "hops": (facts.frame // facts.hop + 1, (most + facts.frame) // facts.hop)
+        }
         return Split(
             {
                 "features": TaskGraph(
                     LogMagnitudes(facts).eval(), {"samples": samples}, {"samples": {0: "hops"}}, hops
                 ),
                 "convert": TaskGraph(
-                    converter, {"mel": mel}, {"mel": {2: "frames"}}, {"frames": (2, most // facts["hop"] + 1)}
+                    converter, {"mel": mel}, {"mel": {2: "frames"}}, {"frames": (2, most // facts.hop + 1)}
                 ),
             },
             facts,
         )
 
-    def steps(self, facts: Facts, model: Signature) -> tuple[Step, ...]:
+    def steps(self, facts: VoiceFacts, model: Signature) -> tuple[Step, ...]:
         """decode, features, convert, vocode, present."""
         return (
             Step(name="decode", host="decode", inputs={"raw": "raw"}, outputs={"samples": "samples"}),
@@ -192,9 +161,9 @@ class VoiceConversion(Task):
         """`decode`, `vocode`, `present`."""
         return {"decode": _decode, "vocode": _vocode, "present": _present}
 
-    def save(self, raw: bytes, values: Values, facts: Facts) -> dict[str, bytes]:
+    def save(self, raw: bytes, values: Values, facts: VoiceFacts) -> dict[str, bytes]:
         """The waveform as `.wav`, 16 bits."""
-        return {".wav": audio.encode_wav(values["waveform"], facts["sample_rate"])}
+        return {".wav": audio.encode_wav(values["waveform"], facts.sample_rate)}
 
     def score(self, result: Mapping[str, Any], label: Any) -> float:
         """Recordings carry no label: every answer that agrees counts, see `agree`."""
@@ -231,43 +200,35 @@ def _check_shape(converter: torch.nn.Module, mel: np.ndarray) -> None:
         )
 
 
-def _number(name: str, value: Any, most: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
-        raise UsageError(f"{name} is {value!r}", f"it takes a number, 0 to {most:g}")
-    return float(value)
-
-
-def _samples(raw: bytes, facts: Facts) -> np.ndarray:
+def _samples(raw: bytes, facts: VoiceFacts) -> np.ndarray:
     """float32 [samples] at the facts' rate; raises BadInput for what cannot be decoded, is shorter than a frame or
     longer than `max_seconds`.
     """
-    rate, most = facts["sample_rate"], facts["max_seconds"] * facts["sample_rate"]
+    rate, most = facts.sample_rate, facts.max_seconds * facts.sample_rate
     parts, count = [], 0
     for part in audio.blocks(raw, rate):
         parts.append(part)
         count += part.size
         if count > most:
-            raise BadInput(
-                f"the recording is longer than {facts['max_seconds']} seconds", "cut it, or raise max_seconds"
-            )
-    if count < facts["frame"]:
-        raise BadInput(f"the recording has {count / rate:.3f} seconds", f"give at least {facts['frame'] / rate:.3f}")
+            raise BadInput(f"the recording is longer than {facts.max_seconds} seconds", "cut it, or raise max_seconds")
+    if count < facts.frame:
+        raise BadInput(f"the recording has {count / rate:.3f} seconds", f"give at least {facts.frame / rate:.3f}")
     return np.concatenate(parts)
 
 
-def _decode(values: Values, facts: Facts) -> Values:
+def _decode(values: Values, facts: VoiceFacts) -> Values:
     return {"samples": spectra.padded(_samples(values["raw"], facts), facts)}
 
 
-def _vocode(values: Values, facts: Facts) -> Values:
+def _vocode(values: Values, facts: VoiceFacts) -> Values:
     mel = np.asarray(values["converted"][0], np.float32)
     if not np.isfinite(mel).all():
         raise RunError("the model answered NaN", "check the weights, or use a variant of a higher precision")
     return {"waveform": spectra.griffin_lim(spectra.magnitudes(np.minimum(mel, 12), facts), facts)}
 
 
-def _present(values: Values, facts: Facts) -> Values:
-    waveform, rate = values["waveform"], facts["sample_rate"]
+def _present(values: Values, facts: VoiceFacts) -> Values:
+    waveform, rate = values["waveform"], facts.sample_rate
     timbre = [round(float(one), 3) for one in _DECIBELS * values["converted"][0].mean(axis=1)]
     result = {"sample_rate": rate, "samples": int(waveform.size), "seconds": round(waveform.size / rate, 3)}
     return {"result": {**result, "timbre": timbre, "levels": levels.decibels(waveform, rate)}}

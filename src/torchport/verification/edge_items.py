@@ -55,7 +55,7 @@ def _reader(raw: bytes) -> Callable[[], bytes]:
 def _texts(plan: Plan, items: Sequence[Item]) -> dict[str, str]:
     words = next((text for item in items[:1] if (text := _said(item))), "a")
     made = {"an empty text": "", "a text of one word": words.split()[0], "a text of an invisible letter": "\u200b"}
-    most = plan.facts.get("max_length")
+    most = getattr(plan.facts, "max_length", None)
     if isinstance(most, int):
         made["a text longer than the model reads"] = f"{words} " * (CHARACTERS_A_TOKEN * most // len(words) + 1)
     return made

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from torchport.errors import BadInput
 from torchport.tasks import Item, Task
 from torchport.tasks.calls import Call, Calling
+from torchport.tasks.facts import Facts, Reads
 from torchport.tasks.parts import Split, TaskGraph
 from torchport.types import Step, Value
 
@@ -23,7 +25,13 @@ class Digits(Value, frozen=True):
     digits: list[int]
 
 
-class Counter(Task):
+class CounterFacts(Facts, frozen=True, kw_only=True):
+    """What the counter counts with."""
+
+    words: Annotated[Path | None, Meta(description="A file of words."), Reads(Path)] = None
+
+
+class Counter(Task[CounterFacts]):
     """Bytes -> an embedding (graph `encoder`), then digits one by one (graph `step`, with a state)."""
 
     name = "counter"
@@ -31,10 +39,7 @@ class Counter(Task):
     metric = "exact"
     suffixes = (".txt",)
     answer = Digits
-    defaults = {"words": None}
-
-    def check(self, facts):
-        return {**facts, "words": Path(facts["words"])}
+    facts = CounterFacts
 
     def items(self, data: Path, facts) -> list[Item]:
         return [Item(path.name, path.read_bytes) for path in sorted(data.glob("*.txt"))]
@@ -85,8 +90,8 @@ class Counter(Task):
         return {".txt": str(values["digits"].tolist()).encode()}
 
 
-def _ids(raw: bytes, facts: Mapping[str, Any]) -> np.ndarray:
-    words = facts["words"].read_text("utf-8").split()
+def _ids(raw: bytes, facts: CounterFacts) -> np.ndarray:
+    words = facts.words.read_text("utf-8").split()
     text = raw.decode()
     if not text:
         raise BadInput("the text is empty", "give one word or more")

@@ -9,6 +9,7 @@ from PIL import Image
 
 from torchport.errors import BadInput
 from torchport.tasks import tasks
+from torchport.tasks.facts import read
 from torchport.types import Signature, TensorSpec
 
 
@@ -21,7 +22,7 @@ def model(classes: int) -> Signature:
 
 def settled(folder: Path, classes: int, labels=None, task="image-classification"):
     one = tasks.get(task)
-    facts = {**one.defaults, "labels": labels}
+    facts = read(one.facts, {"labels": labels})
     return one.settle(folder, one.items(folder, facts), facts, model(classes))
 
 
@@ -39,7 +40,7 @@ def labels_of(found) -> list:
 
 def test_class_folders_give_their_names_and_that_is_said(tmp_path):
     found = settled(pictures(tmp_path, "dog/a.png", "cat/b.png"), 2)
-    assert found.facts["labels"] == ["cat", "dog"]
+    assert found.facts.labels == ("cat", "dog")
     assert labels_of(found) == [0, 1]
     assert found.assumed == ("labels",)
     assert "ImageFolder" in found.warnings[0]
@@ -51,13 +52,13 @@ def test_texts_in_class_folders_do_the_same(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "one.txt").write_text("some words")
     found = settled(tmp_path, 2, task="text-classification")
-    assert (found.facts["labels"], labels_of(found), found.assumed) == (["food", "sport"], [0, 1], ("labels",))
+    assert (found.facts.labels, labels_of(found), found.assumed) == (("food", "sport"), [0, 1], ("labels",))
 
 
 def test_a_missing_class_folder_leaves_the_items_unlabelled(tmp_path):
     found = settled(pictures(tmp_path, "dog/a.png", "cat/b.png"), 3)
     assert labels_of(found) == [None, None]
-    assert found.facts["labels"] is None
+    assert found.facts.labels is None
     assert "2 class folders (cat, dog), the model answers 3" in found.warnings[0]
     assert found.assumed == ("labels",)
 

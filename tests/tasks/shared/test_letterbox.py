@@ -8,14 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from torchport.tasks.facts import read
 from torchport.tasks.graphs.letterbox_graphs import fitting
-from torchport.tasks.shared import detection_facts, letterbox
+from torchport.tasks.shared import detection_facts, letterbox, picture_facts
 
 SIZES = [(30, 40), (64, 48), (1, 1), (1, 300), (200, 17), (97, 131)]
 
 
 def facts(**given):
-    return detection_facts.check({**detection_facts.DEFAULTS, "size": [48, 64], **given})
+    return picture_facts.per_channel(read(detection_facts.DetectionFacts, {"size": [48, 64], **given}))
 
 
 def picture(height: int, width: int) -> np.ndarray:
@@ -63,7 +64,10 @@ def test_a_letterbox_is_grey_beside_the_picture():
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.integers(1, 3000), st.integers(1, 3000), st.sampled_from(letterbox.FITS), st.sampled_from(["centre", "corner"])
+    st.integers(1, 3000),
+    st.integers(1, 3000),
+    st.sampled_from(["letterbox", "stretch", "crop"]),
+    st.sampled_from(["centre", "corner"]),
 )
 def test_the_whole_picture_comes_back(height, width, fit, place):
     known = facts(fit=fit, place=place)

@@ -167,14 +167,14 @@ def peak():
     return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
 
 raw = open(sys.argv[1], "rb").read()
-facts = picture_facts.check(dict(picture_facts.DEFAULTS))
+facts = picture_facts.check(picture_facts.PictureFacts())
 resize.to_pixels(np.zeros((8, 8, 3), np.uint8), facts)
 before = peak()
 image = pictures.decode(raw)
 if sys.argv[2] == "host":
     resize.to_pixels(image, facts)
 else:
-    assert max(pictures.shrink(image, None, facts["max_pixels"]).shape) == 1344
+    assert max(pictures.shrink(image, None, facts.max_pixels).shape) == 1344
 print((peak() - before) // 1024)
 """
 

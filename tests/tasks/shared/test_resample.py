@@ -14,6 +14,7 @@ from photos import sized
 from torchport.frontend.program import GraphProgram, Program
 from torchport.targets import targets
 from torchport.targets.base import ExportOptions
+from torchport.tasks.facts import read
 from torchport.tasks.graphs.resample import Resample
 from torchport.tasks.shared import picture_facts, resize
 from torchport.types import Bound, Signature, TensorSpec
@@ -32,24 +33,24 @@ WAYS = {
 
 
 def checked(**facts):
-    return picture_facts.check({**picture_facts.DEFAULTS, "mean": 0, "std": 1, "scale": 255, **facts})
+    return picture_facts.check(read(picture_facts.PictureFacts, {"mean": 0, "std": 1, "scale": 255, **facts}))
 
 
-def levels_apart(made: np.ndarray, image: np.ndarray, facts: dict) -> np.ndarray:
+def levels_apart(made: np.ndarray, image: np.ndarray, facts: picture_facts.PictureFacts) -> np.ndarray:
     expected = resize.to_pixels(image, facts)
     assert made.shape == expected.shape
     assert made.dtype == np.float32
     return np.abs(made - expected)
 
 
-def held(made: np.ndarray, image: np.ndarray, facts: dict, share: float, what: object) -> None:
+def held(made: np.ndarray, image: np.ndarray, facts: picture_facts.PictureFacts, share: float, what: object) -> None:
     """At most a level from the host's, on less than that share of the pixels: those of which any channel differs."""
     apart = levels_apart(made, image, facts)
     assert apart.max() <= 1, what
     assert (apart.max(axis=1) > 0).mean() < share, what
 
 
-def eagerly(facts: dict, image: np.ndarray) -> np.ndarray:
+def eagerly(facts: picture_facts.PictureFacts, image: np.ndarray) -> np.ndarray:
     with torch.no_grad():
         return Resample(facts).eval()(torch.from_numpy(image))["pixels"].numpy()
 
@@ -92,7 +93,7 @@ def test_normalising_channels_and_grey():
         np.testing.assert_allclose(
             eagerly(facts, image),
             resize.to_pixels(image, facts),
-            atol=1.01 / min(facts["std"]) / (255 if facts["scale"] == 1 else 1),
+            atol=1.01 / min(facts.std) / (255 if facts.scale == 1 else 1),
         )
     grey = checked(color="L", mean=0, std=1)
     assert levels_apart(eagerly(grey, image[:, :, :1].copy()), image[:, :, :1], grey).max() <= 1
@@ -124,7 +125,7 @@ them.
 """
 
 
-def captured(facts: dict) -> Program:
+def captured(facts: picture_facts.PictureFacts) -> Program:
     height, width = resize.output_size(facts)
     module, dynamic, example = Resample(facts).eval(), torch.export.Dim.DYNAMIC, sized(320, 300)
     signature = Signature(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from photos import sized
 from PIL import Image
 
+from torchport.tasks.facts import read
 from torchport.tasks.shared import picture_facts, resize
 
 LEVELS = {"mean": 0, "std": 1, "scale": 255}
@@ -32,7 +33,7 @@ SIZES = [
 
 
 def checked(**facts):
-    return picture_facts.check({**picture_facts.DEFAULTS, **LEVELS, **facts})
+    return picture_facts.check(read(picture_facts.PictureFacts, {**LEVELS, **facts}))
 
 
 def by_pillow(image: np.ndarray, interpolation: str, gap: float | None = None) -> np.ndarray:

@@ -9,17 +9,23 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from torchport.errors import UsageError
+from torchport.tasks.facts import read
 from torchport.tasks.shared import tokens
 from torchport.testing.samples import _words
 
 LENGTH = 24
 
 
+def checked(**given):
+    return tokens.check(read(tokens.TextFacts, given))
+
+
 @pytest.fixture(scope="module")
 def facts():
-    return tokens.check({**tokens.DEFAULTS, "tokenizer": str(minilm.folder()), "max_length": str(LENGTH)})
+    return checked(tokenizer=str(minilm.folder()), max_length=str(LENGTH))
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +65,11 @@ def test_lengths_are_multiples_and_end_at_the_greatest(facts):
     assert made.ids.shape == made.mask.shape == (2, 16) and made.ids.dtype == made.mask.dtype == np.int64
     assert made.mask.sum(1).tolist() == [3, 11] and (made.ids[0, 3:] == 0).all()
     assert tokens.encode(["word " * 100], facts).ids.shape == (1, LENGTH)
-    assert tokens.encode(["word " * 9], {**facts, "pad_to": 10}).ids.shape == (1, 20)
+    assert tokens.encode(["word " * 9], replace(facts, pad_to=10)).ids.shape == (1, 20)
 
 
 def test_chinese_is_a_token_a_character(tmp_path):
-    facts = tokens.check({**tokens.DEFAULTS, "tokenizer": str(_words.tokenizer(tmp_path))})
+    facts = checked(tokenizer=str(_words.tokenizer(tmp_path)))
     assert tokens.ids("球队赢", facts) == [
         2,
         _words.WORDS.index("球"),
@@ -79,16 +85,16 @@ def test_chinese_is_a_token_a_character(tmp_path):
         ({"tokenizer": None}, "there is no tokenizer"),
         ({"tokenizer": "/no/such/folder"}, "there is no /no/such/folder"),
         ({"max_length": "2"}, "leaves no room beside the 2 tokens"),
-        ({"max_length": "many"}, "max_length=many is not a whole number"),
-        ({"pad_to": 0}, "pad_to=0 is not a whole number"),
+        ({"max_length": "many"}, "max_length is 'many'; it takes a whole number"),
+        ({"pad_to": 0}, "pad_to is 0; it takes a whole number"),
     ],
 )
 def test_what_does_not_fit_is_said(given, message):
     with pytest.raises(UsageError, match=message):
-        tokens.check({**tokens.DEFAULTS, "tokenizer": str(minilm.folder()), **given})
+        checked(**{"tokenizer": str(minilm.folder()), **given})
 
 
 def test_a_file_that_is_no_tokenizer_is_named(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(UsageError, match=r"tokenizer\.json is not a tokenizer"):
-        tokens.check({**tokens.DEFAULTS, "tokenizer": str(tmp_path)})
+        checked(tokenizer=str(tmp_path))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
 from ..parts import TaskGraph
+from ..shared.detection_facts import DetectionFacts
 
-STAGES: Mapping[str, tuple[int, tuple[str, ...]]] = {
+STAGES: dict[str, tuple[int, tuple[str, ...]]] = {
     "pnet": (12, ("box", "score")),
     "rnet": (24, ("box", "score")),
     "onet": (48, ("box", "points", "score")),
@@ -33,7 +33,7 @@ class Stage(nn.Module):
         return {**answered, "score": answered["score"][:, 1]}
 
 
-def graphs(model: Any, facts: Mapping[str, Any]) -> dict[str, TaskGraph] | None:
+def graphs(model: Any, facts: DetectionFacts) -> dict[str, TaskGraph] | None:
     """The stages of a module that has `pnet`, `rnet` and `onet`, or None where it has not.
 
     The first takes a picture of any size, at most the greatest of its pyramid; the others take batches.
@@ -55,6 +55,6 @@ def graphs(model: Any, facts: Mapping[str, Any]) -> dict[str, TaskGraph] | None:
     return made
 
 
-def greatest(facts: Mapping[str, Any]) -> int:
+def greatest(facts: DetectionFacts) -> int:
     """The longest side of the pyramid's lowest picture, in pixels."""
-    return int(facts["max_side"] * 12 / facts["min_size"] + 1)
+    return int(facts.max_side * 12 / facts.min_size + 1)

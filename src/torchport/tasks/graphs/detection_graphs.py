@@ -6,11 +6,10 @@ in-graph form of `boxes.best`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
+
+from ..shared.detection_facts import DetectionFacts
 
 
 class Centers(nn.Module):
@@ -22,9 +21,9 @@ class Centers(nn.Module):
     columns, 4], scores.
     """
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
+    def __init__(self, facts: DetectionFacts) -> None:
         super().__init__()
-        self.stride, self.unit = float(facts["stride"]), float(facts["box_unit"])
+        self.stride, self.unit = float(facts.stride), float(facts.box_unit)
 
     def forward(self, heat: Tensor, box: Tensor) -> dict[str, Tensor]:
         """Boxes in pixels of the input, and the scores of every class."""
@@ -50,10 +49,10 @@ class Queries(nn.Module):
 
     size: Tensor
 
-    def __init__(self, facts: Mapping[str, Any], *, none: bool = True) -> None:
+    def __init__(self, facts: DetectionFacts, *, none: bool = True) -> None:
         super().__init__()
         self.none = none
-        height, width = facts["size"]
+        height, width = facts.size
         self.register_buffer("size", torch.tensor([width, height], dtype=torch.float32))
 
     def forward(self, logits: Tensor, pred_boxes: Tensor) -> dict[str, Tensor]:
@@ -69,7 +68,7 @@ class Rows(nn.Module):
         upright: the last two axes are the other way round.
     """
 
-    def __init__(self, facts: Mapping[str, Any], *, upright: bool = False) -> None:
+    def __init__(self, facts: DetectionFacts, *, upright: bool = False) -> None:
         super().__init__()
         self.upright = upright
 
@@ -94,10 +93,11 @@ class Best(nn.Module):
 
     earlier: Tensor
 
-    def __init__(self, facts: Mapping[str, Any], count: int) -> None:
+    def __init__(self, facts: DetectionFacts, count: int) -> None:
         super().__init__()
-        self.threshold, self.nms = float(facts["threshold"]), float(facts["nms"])
-        self.top = min(int(facts["top"]), count)
+        assert isinstance(facts.nms, float), "there is a graph only where something is suppressed"
+        self.threshold, self.nms = facts.threshold, facts.nms
+        self.top = min(int(facts.top), count)
         self.register_buffer("earlier", torch.ones(self.top, self.top).tril(-1))
 
     def forward(self, boxes: Tensor, scores: Tensor) -> dict[str, Tensor]:

@@ -11,21 +11,19 @@ that keeps float32 on Pillow's side where a sum is half-way between two levels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
+from ..shared.detection_facts import DetectionFacts
 from ..shared.resize import CUBIC_NOT_WIDENED, HALF_UP
 
 _GREY = 128
 _UNIT = 2.0**-22
 
 
-def fitting(facts: Mapping[str, Any]) -> nn.Module:
+def fitting(facts: DetectionFacts) -> nn.Module:
     """uint8 [height, width, channels] -> {"pixels": float32 [1, channels, *size]}, for checked facts."""
-    return {"letterbox": Letterbox, "stretch": Stretch, "crop": Crop}[facts["fit"]](facts).eval()
+    return {"letterbox": Letterbox, "stretch": Stretch, "crop": Crop}[facts.fit](facts).eval()
 
 
 class Crop(nn.Module):
@@ -34,14 +32,14 @@ class Crop(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
+    def __init__(self, facts: DetectionFacts) -> None:
         super().__init__()
-        self.size = facts["size"]
-        self.pad = float(facts["pad"]) - _GREY
-        self.swap = facts["color"] == "BGR"
-        self.divide = facts["scale"] == 1
-        self.register_buffer("mean", torch.tensor(facts["mean"], dtype=torch.float32)[:, None, None])
-        self.register_buffer("std", torch.tensor(facts["std"], dtype=torch.float32)[:, None, None])
+        self.size = facts.size
+        self.pad = float(facts.pad) - _GREY
+        self.swap = facts.color == "BGR"
+        self.divide = facts.scale == 1
+        self.register_buffer("mean", torch.tensor(facts.mean, dtype=torch.float32)[:, None, None])
+        self.register_buffer("std", torch.tensor(facts.std, dtype=torch.float32)[:, None, None])
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """The model's input for one picture."""
@@ -61,10 +59,10 @@ class Crop(nn.Module):
 class Stretch(Crop):
     """The picture scaled to the size, each side by its own factor."""
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
+    def __init__(self, facts: DetectionFacts) -> None:
         super().__init__(facts)
-        self.antialias = bool(facts["antialias"])
-        self.bicubic = facts["interpolation"] == "bicubic"
+        self.antialias = bool(facts.antialias)
+        self.bicubic = facts.interpolation == "bicubic"
 
     def _levels(self, planes: Tensor) -> Tensor:
         rows, columns = torch.ones_like(planes[0, :, 0]), torch.ones_like(planes[0, 0, :])
@@ -147,9 +145,9 @@ class Stretch(Crop):
 class Letterbox(Stretch):
     """The whole picture, scaled until it fits, on a ground of grey `pad`."""
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
+    def __init__(self, facts: DetectionFacts) -> None:
         super().__init__(facts)
-        self.centred = facts["place"] == "centre"
+        self.centred = facts.place == "centre"
 
     def _sizes(self, height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
         upright = self.size[0] * width <= self.size[1] * height

@@ -4,11 +4,11 @@ target has it.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch.nn import functional
+
+from ..shared.hearing_facts import HearingFacts
 
 
 class LogMel(torch.nn.Module):
@@ -24,13 +24,11 @@ class LogMel(torch.nn.Module):
     kernel: torch.Tensor
     filters: torch.Tensor
 
-    def __init__(self, facts: dict[str, Any]) -> None:
+    def __init__(self, facts: HearingFacts) -> None:
         super().__init__()
-        self.frame, self.hop = int(facts["frame"]), int(facts["hop"])
+        self.frame, self.hop = facts.frame, facts.hop
         self.register_buffer("kernel", torch.from_numpy(_fourier(self.frame)))
-        self.register_buffer(
-            "filters", torch.from_numpy(mel_filters(facts["bands"], self.frame, facts["sampling_rate"]))
-        )
+        self.register_buffer("filters", torch.from_numpy(mel_filters(facts.bands, self.frame, facts.sampling_rate)))
 
     def forward(self, samples: torch.Tensor) -> dict[str, torch.Tensor]:
         """See the class."""

@@ -5,12 +5,12 @@ that every target has it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import torch
 
 from ..shared import spectra
+from ..shared.spectra import VoiceFacts
 
 
 class LogMagnitudes(torch.nn.Module):
@@ -21,10 +21,10 @@ class LogMagnitudes(torch.nn.Module):
     kernel: torch.Tensor
     filters: torch.Tensor
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
+    def __init__(self, facts: VoiceFacts) -> None:
         super().__init__()
-        self.floor, size = float(facts["floor"]), int(facts["frame"])
-        self.parts = size // int(facts["hop"])
+        self.floor, size = facts.floor, facts.frame
+        self.parts = size // facts.hop
         turns = 2 * np.pi * (np.outer(np.arange(size // 2 + 1), np.arange(size)) % size) / size
         waves = np.concatenate([np.cos(turns), np.sin(turns)]) * spectra.hann(size)
         self.register_buffer("kernel", torch.from_numpy(waves.T.astype(np.float32)))

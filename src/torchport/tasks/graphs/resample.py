@@ -16,12 +16,10 @@ has.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
+from ..shared.picture_facts import PictureFacts
 from ..shared.resize import CUBIC_NOT_WIDENED, HALF_UP, output_size
 
 _DIGIT = 2.0**11
@@ -44,18 +42,18 @@ class Resample(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
+    def __init__(self, facts: PictureFacts) -> None:
         super().__init__()
-        self.resize = facts["resize"]
+        self.resize = facts.resize
         self.length = output_size(facts)
-        self.antialias = bool(facts["antialias"])
-        self.bicubic = facts["interpolation"] == "bicubic"
+        self.antialias = bool(facts.antialias)
+        self.bicubic = facts.interpolation == "bicubic"
         self.reach = 2 if self.bicubic else 1
-        self.swap = facts["color"] == "BGR"
-        self.divide = facts["scale"] == 1
-        self.least = self.resize if isinstance(self.resize, list) else [self.resize, self.resize]
-        self.register_buffer("mean", torch.tensor(facts["mean"], dtype=torch.float32)[:, None, None])
-        self.register_buffer("std", torch.tensor(facts["std"], dtype=torch.float32)[:, None, None])
+        self.swap = facts.color == "BGR"
+        self.divide = facts.scale == 1
+        self.least = self.resize if isinstance(self.resize, tuple) else [self.resize, self.resize]
+        self.register_buffer("mean", torch.tensor(facts.mean, dtype=torch.float32)[:, None, None])
+        self.register_buffer("std", torch.tensor(facts.std, dtype=torch.float32)[:, None, None])
 
     def forward(self, image: Tensor) -> dict[str, Tensor]:
         """The model's input for one picture."""
@@ -84,7 +82,7 @@ class Resample(nn.Module):
         return ((levels - self.mean) / self.std)[None]
 
     def _resized(self, size: Tensor, shortest: Tensor, axis: int) -> Tensor:
-        if isinstance(self.resize, list):
+        if isinstance(self.resize, tuple):
             return torch.full_like(size, float(self.resize[axis]))
         # Half a unit keeps the quotient of two whole numbers off the step of floor, whichever way a runtime divides.
         return torch.floor((self.resize * size + 0.5) / shortest)
@@ -95,7 +93,7 @@ class Resample(nn.Module):
         It is narrower than new width + (height - new height) / 2. By the shortest side that means twice as high as
         wide.
         """
-        wider = max(self.least[1] - self.least[0] // 2, 0) if isinstance(self.resize, list) else 0
+        wider = max(self.least[1] - self.least[0] // 2, 0) if isinstance(self.resize, tuple) else 0
         return _every(rows, 2, wider + 1)
 
     def _taps(self, ones: Tensor, size: Tensor, resized: Tensor, axis: int) -> tuple[Tensor, Tensor]:

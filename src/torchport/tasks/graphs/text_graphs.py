@@ -16,7 +16,7 @@ import torch
 
 from ...errors import BadInput, first_line
 from ...system.noise import quiet
-from ..parts import Facts, Split, TaskGraph
+from ..parts import Split, TaskGraph
 from ..shared import tokens
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Nearest(torch.nn.Module):
 
 
 def encoder_of(
-    model: torch.nn.Module | ExportedProgram, facts: Facts, feed: tokens.Tokens, *, scored: bool = False
+    model: torch.nn.Module | ExportedProgram, facts: tokens.TextFacts, feed: tokens.Tokens, *, scored: bool = False
 ) -> tuple[Encoder, torch.Tensor]:
     """The model as an Encoder, and its answer to a feed.
 
@@ -140,7 +140,7 @@ def encoder_of(
     return encoder, answer
 
 
-def described(pooled: Pooled, facts: Facts, labels: Sequence[str], template: str) -> torch.Tensor:
+def described(pooled: Pooled, facts: tokens.TextFacts, labels: Sequence[str], template: str) -> torch.Tensor:
     """The embedding of each label's description, float32 [labels, width], of length 1."""
     feed = tokens.encode([template.replace("{}", label) for label in labels], facts)
     with torch.no_grad():
@@ -148,16 +148,12 @@ def described(pooled: Pooled, facts: Facts, labels: Sequence[str], template: str
     return torch.nn.functional.normalize(made, dim=1)
 
 
-def one_graph(module: torch.nn.Module, facts: Facts, feed: tokens.Tokens) -> Split:
+def one_graph(module: torch.nn.Module, facts: tokens.TextFacts, feed: tokens.Tokens) -> Split:
     """The graph `model` with dynamic batch and length."""
     dims = {0: "batch", 1: "length"}
     examples = {"input_ids": feed.ids, "attention_mask": feed.mask}
     return Split(
-        {
-            "model": TaskGraph(
-                module.eval(), examples, dict.fromkeys(examples, dims), {"length": (1, facts["max_length"])}
-            )
-        },
+        {"model": TaskGraph(module.eval(), examples, dict.fromkeys(examples, dims), {"length": (1, facts.max_length)})},
         facts,
     )
 
@@ -234,7 +230,7 @@ def _check_head(module: torch.nn.Module, scored: bool) -> None:
     )
 
 
-def _check_vocabulary(module: torch.nn.Module, facts: Facts) -> None:
+def _check_vocabulary(module: torch.nn.Module, facts: tokens.TextFacts) -> None:
     known = tokens.opened(facts).vocabulary
     try:
         table = module.get_input_embeddings()  # type: ignore[operator]
@@ -247,7 +243,7 @@ def _check_vocabulary(module: torch.nn.Module, facts: Facts) -> None:
         )
 
 
-def example_feed(texts: Sequence[str], facts: Facts) -> tokens.Tokens:
+def example_feed(texts: Sequence[str], facts: tokens.TextFacts) -> tokens.Tokens:
     """Two or more texts as a real feed; one text is taken twice, and a feed of one token is padded to two."""
     feed = tokens.encode([*texts, *texts][: max(2, len(texts))], facts)
     if feed.ids.shape[1] > 1:

@@ -16,41 +16,42 @@ All resizing is the mean over the covered pixels, by sums over the picture that 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from typing import Any
 
 import numpy as np
 
 from ..calls import Call, Calling
-from ..parts import Facts, Values
+from ..parts import Values
 from . import letterbox, pictures
 from .boxes import suppress
+from .detection_facts import DetectionFacts
 
 _CELL, _STEP = 12, 2
 _MOST = 0.7
 
 
-def drive(values: Values, facts: Facts) -> Calling[dict[str, Any], Values]:
+def drive(values: Values, facts: DetectionFacts) -> Calling[dict[str, Any], Values]:
     """A driver: `image`, uint8 [height, width, 3] -> `found`, float32 [n, 6] as `boxes.best`, and `points`, float32 [n,
     5, 2], in its pixels.
     """
     height, width = values["image"].shape[:2]
-    image = pictures.shrink(values["image"], (facts["max_side"],) * 2, facts["max_side"] ** 2)
+    image = pictures.shrink(values["image"], (facts.max_side,) * 2, facts.max_side**2)
     sums = _sums(image)
     boxes = yield from _proposals(sums, facts)
-    boxes, _ = yield from _refine("rnet", 24, sums, boxes, facts["thresholds"][1])
-    boxes, points = yield from _refine("onet", 48, sums, boxes, facts["thresholds"][2])
+    boxes, _ = yield from _refine("rnet", 24, sums, boxes, facts.thresholds[1])
+    boxes, points = yield from _refine("onet", 48, sums, boxes, facts.thresholds[2])
     scale = np.array([width / image.shape[1], height / image.shape[0]], np.float32)
-    order = np.argsort(-boxes[:, 4], kind="stable")[: facts["top"]]
+    order = np.argsort(-boxes[:, 4], kind="stable")[: facts.top]
     edges = letterbox.inside(boxes[order, :4] * np.tile(scale, 2), height, width)
     found = np.column_stack([edges, boxes[order, 4], np.zeros(len(order))]).astype(np.float32)
     return {"found": found, "points": (points[order] * scale).astype(np.float32)}
 
 
-def _proposals(sums: np.ndarray, facts: Facts) -> Generator[Call, Any, np.ndarray]:
+def _proposals(sums: np.ndarray, facts: DetectionFacts) -> Generator[Call, Any, np.ndarray]:
     """Square boxes with scores, float32 [n, 5], of all sizes."""
     height, width = sums.shape[0] - 1, sums.shape[1] - 1
-    scale, least = _CELL / facts["min_size"], facts["thresholds"][0]
+    scale, least = _CELL / facts.min_size, facts.thresholds[0]
     found = [np.zeros((0, 9), np.float32)]
     while min(height, width) * scale >= _CELL:
         rows, columns = (
@@ -64,7 +65,7 @@ def _proposals(sums: np.ndarray, facts: Facts) -> Generator[Call, Any, np.ndarra
         edges = np.floor(np.hstack([corner + 1, corner + _CELL]) / np.float32(scale))
         boxes = np.column_stack([edges, score[row, column], answered["box"][0][:, row, column].T])
         found.append(boxes[suppress(boxes[:, :4], boxes[:, 4], 0.5)])
-        scale *= facts["factor"]
+        scale *= facts.factor
     boxes = np.concatenate(found)
     boxes = boxes[suppress(boxes[:, :4], boxes[:, 4], _MOST)]
     return _square(_moved(boxes[:, :5], boxes[:, 5:], pixel=0))
@@ -138,9 +139,9 @@ def _means(sums: np.ndarray, rows: tuple[np.ndarray, np.ndarray], columns: tuple
     return np.ascontiguousarray(means.transpose(0, 3, 1, 2))
 
 
-def describe(facts: Mapping[str, Any]) -> str:
+def describe(facts: DetectionFacts) -> str:
     """The cascade in words, for reports."""
     return (
-        f"pnet on a pyramid of sizes {facts['factor']:g} apart, rnet at 24 x 24, onet at 48 x 48; non-maximum "
+        f"pnet on a pyramid of sizes {facts.factor:g} apart, rnet at 24 x 24, onet at 48 x 48; non-maximum "
         "suppression after each"
     )

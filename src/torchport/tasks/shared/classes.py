@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
 
 from ...errors import BadInput
 from ...types import Signature
-from ..parts import Facts, Item, Settled
-from .label_scores import check_items
+from ..parts import Item, Settled
+from .label_scores import ClassFacts, check_items
 
 SHOWN = 8
 _ORDER = "give --set labels=FILE with the names in the order of the model's outputs"
@@ -38,7 +41,7 @@ def numbered(names: Sequence[str]) -> bool:
 
 
 def settle(
-    folders: Sequence[str], items: Sequence[Item], facts: Facts, model: Signature, *, from_names: bool = False
+    folders: Sequence[str], items: Sequence[Item], facts: ClassFacts, model: Signature, *, from_names: bool = False
 ) -> Settled:
     """Items whose labels are classes of the model, the facts with the names of class folders where nobody gave names,
     and what was assumed of them.
@@ -51,7 +54,7 @@ def settle(
     Raises:
         BadInput: a label is beyond the model's outputs, and the data says so itself.
     """
-    classes, labels = model.outputs[0].shape[-1], facts["labels"]
+    classes, labels = model.outputs[0].shape[-1], facts.labels
     count = classes if isinstance(classes, int) else len(labels or folders)
     if count == 1:
         return Settled([_of_one(item, facts) for item in items], facts)
@@ -64,11 +67,11 @@ def settle(
     return _checked(items, facts, model, *_about_names(folders, labels))
 
 
-def _of_one(item: Item, facts: Facts) -> Item:
+def _of_one(item: Item, facts: ClassFacts) -> Item:
     """An item of a model with one output: its label is a number, and of a probability 0 or 1."""
     if item.label is None:
         return item
-    if facts["activation"] != "none" and float(item.label) not in (0.0, 1.0):
+    if facts.activation != "none" and float(item.label) not in (0.0, 1.0):
         raise BadInput(
             f"{item.name} is labelled {item.label}, the model answers one probability",
             "give the labels 0 and 1; where it answers a number, set activation=none",
@@ -76,12 +79,12 @@ def _of_one(item: Item, facts: Facts) -> Item:
     return Item(item.name, item.read, float(item.label))
 
 
-def _checked(items: Sequence[Item], facts: Facts, model: Signature, *warnings: str) -> Settled:
+def _checked(items: Sequence[Item], facts: ClassFacts, model: Signature, *warnings: str) -> Settled:
     check_items(items, model)
     return Settled(list(items), facts, ("labels",) if warnings else (), warnings)
 
 
-def _from_names(items: Sequence[Item], facts: Facts, count: int) -> Settled:
+def _from_names(items: Sequence[Item], facts: ClassFacts, count: int) -> Settled:
     labelled = [item for item in items if item.label is not None]
     if not labelled:
         return Settled(list(items), facts)
@@ -104,7 +107,7 @@ def _numbered(folders: Sequence[str], settled: Settled, count: int) -> Settled:
     return settled._replace(assumed=("labels",), warnings=(*said, *_missing([str(i) for i in range(count)], folders)))
 
 
-def _named(folders: Sequence[str], items: Sequence[Item], facts: Facts, count: int) -> Settled:
+def _named(folders: Sequence[str], items: Sequence[Item], facts: ClassFacts, count: int) -> Settled:
     if len(folders) != count:
         said = (
             f"the data has {len(folders)} class folders ({_shown(folders)}), the model answers {count}: which class is "
@@ -116,7 +119,11 @@ def _named(folders: Sequence[str], items: Sequence[Item], facts: Facts, count: i
         f"({_shown([f'{i} {name}' for i, name in enumerate(folders)])}); if the model was trained with another, "
         f"{_ORDER}"
     )
-    return Settled(list(items), {**facts, "labels": list(folders)}, ("labels",), (said,))
+    return Settled(list(items), _renamed(facts, folders), ("labels",), (said,))
+
+
+def _renamed(facts: Any, folders: Sequence[str]) -> Any:
+    return replace(facts, labels=tuple(folders))
 
 
 def _about_names(folders: Sequence[str], labels: Sequence[str]) -> list[str]:

@@ -10,8 +10,9 @@ import numpy as np
 
 from ...errors import BadInput, RunError
 from ...types import Signature
-from ..parts import Facts, Values
+from ..parts import Values
 from . import boxes, letterbox, picture_facts, pictures
+from .detection_facts import DetectionFacts
 from .detection_heads import HEADS, Head
 from .picture_chain import shown
 
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     pass
 
 
-def head(facts: Facts) -> Head:
+def head(facts: DetectionFacts) -> Head:
     """How the model writes its boxes, by the fact `head`."""
-    return HEADS[facts["head"]]
+    return HEADS[facts.head]
 
 
-def input_of(facts: Facts, model: Signature) -> str:
+def input_of(facts: DetectionFacts, model: Signature) -> str:
     """The name of the model's input that takes the picture; raises BadInput where none does."""
-    wanted = ("batch", picture_facts.channels(facts), *facts["size"])
+    wanted = ("batch", picture_facts.channels(facts), *facts.size)
     if len(model.inputs) == 1:
         spec = model.inputs[0]
         if (
@@ -41,22 +42,22 @@ def input_of(facts: Facts, model: Signature) -> str:
     )
 
 
-def decode(values: Values, facts: Facts) -> Values:
+def decode(values: Values, facts: DetectionFacts) -> Values:
     """Bytes of a picture -> uint8 [height, width, channels]."""
-    return {"image": pictures.decode(values["raw"], facts["color"])}
+    return {"image": pictures.decode(values["raw"], facts.color)}
 
 
-def fit(values: Values, facts: Facts) -> Values:
+def fit(values: Values, facts: DetectionFacts) -> Values:
     """A picture -> float32 pixels of the model's size."""
     return {"pixels": letterbox.to_pixels(values["image"], facts)}
 
 
-def bound(values: Values, facts: Facts) -> Values:
+def bound(values: Values, facts: DetectionFacts) -> Values:
     """A picture of at most as many pixels as the in-graph preprocessing takes."""
     return {"image": letterbox.bounded(values["image"], facts, values["max_shape"]["image"])}
 
 
-def select(values: Values, facts: Facts) -> Values:
+def select(values: Values, facts: DetectionFacts) -> Values:
     """Boxes and scores -> rows of those that are answered; raises RunError for NaN."""
     scores = np.asarray(values["scores"])[0]
     if np.isnan(scores).any():
@@ -66,7 +67,7 @@ def select(values: Values, facts: Facts) -> Values:
         )
     return {
         "found": boxes.best(
-            np.asarray(values["boxes"])[0], scores, threshold=facts["threshold"], nms=facts["nms"], top=facts["top"]
+            np.asarray(values["boxes"])[0], scores, threshold=facts.threshold, nms=_overlap(facts), top=facts.top
         )
     }
 
@@ -76,16 +77,21 @@ def counted(labels: Iterable[str]) -> str:
     return ", ".join(f"{count} {label}" for label, count in sorted(Counter(labels).items()))
 
 
-def place(values: Values, facts: Facts) -> Values:
+def _overlap(facts: DetectionFacts) -> float | None:
+    """The greatest overlap; None where nothing is suppressed. A head was chosen, and with it what is usual."""
+    return facts.nms if isinstance(facts.nms, float) else None
+
+
+def place(values: Values, facts: DetectionFacts) -> Values:
     """Boxes in the model's picture -> boxes in the user's, as JSON."""
     found = np.array(values["found"])
     found[:, :4] = letterbox.to_picture(found[:, :4], facts, *values["image"].shape[:2])
     return name({"found": found}, facts)
 
 
-def name(values: Values, facts: Facts) -> Values:
+def name(values: Values, facts: DetectionFacts) -> Values:
     """Rows of x1, y1, x2, y2, score, class, those with a score, as JSON; `points` go along."""
-    labels, found = facts["labels"], np.asarray(values["found"])
+    labels, found = facts.labels, np.asarray(values["found"])
     listed = []
     for *box, score, index in found[found[:, 4] > 0].tolist():
         listed.append(

@@ -4,6 +4,7 @@ called).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +12,15 @@ import numpy as np
 
 from ...errors import BadInput
 from ...system.disk import scratch
-from ..parts import Facts
+from ..parts import Item
 from . import gallery, picture_chain
 from .picture_items import list_named
 
 if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
+
+    from ..image_recognition import RecognitionFacts
 
 
 def model_hash(model: torch.nn.Module | ExportedProgram) -> str:
@@ -30,26 +33,27 @@ def model_hash(model: torch.nn.Module | ExportedProgram) -> str:
     return str(state_hash({key: value for key, value in state.items() if isinstance(value, torch.Tensor)}))
 
 
-def enrolled(model: torch.nn.Module | ExportedProgram, facts: Facts, task: str) -> Path:
+def enrolled(model: torch.nn.Module | ExportedProgram, facts: RecognitionFacts, task: str) -> Path:
     """The file of the gallery that the facts name: as it is, or made of the labelled pictures there.
 
     Raises:
         BadInput: a picture without a label, fewer than two labels and no threshold, or a file made with another model.
     """
-    given: Path = facts["gallery"]
+    given = facts.gallery
+    assert given is not None, "the task has checked it"
     if given.suffix == gallery.SUFFIX:
         made = gallery.load(given)
-        if made.model != facts["model"]:
+        if made.model != facts.model:
             raise BadInput(
                 f"gallery: {given.name} was enrolled with another model",
                 "give the pictures themselves: --set gallery=FOLDER",
             )
         path = given
     else:
-        made = _enrol(model, facts, task)
+        made = _enrol(model, list_named(given), facts, task)
         path = scratch() / f"gallery{gallery.SUFFIX}"
         made.save(path)
-    if facts["threshold"] is None and made.threshold(facts["far"]) is None:
+    if facts.threshold is None and made.threshold(facts.far) is None:
         raise BadInput(
             f"gallery: {given.name} shows {len(made.known)} label, and no stranger to tell from it",
             "enrol at least two, or set a threshold",
@@ -57,11 +61,12 @@ def enrolled(model: torch.nn.Module | ExportedProgram, facts: Facts, task: str) 
     return path
 
 
-def _enrol(model: torch.nn.Module | ExportedProgram, facts: Facts, task: str) -> gallery.Gallery:
+def _enrol(
+    model: torch.nn.Module | ExportedProgram, items: Sequence[Item], facts: RecognitionFacts, task: str
+) -> gallery.Gallery:
     import torch
 
     call = model if isinstance(model, torch.nn.Module) else model.module()
-    items = list_named(facts["gallery"])
     without = next((item for item in items if item.label is None), None)
     if without is not None:
         raise BadInput(
@@ -85,5 +90,5 @@ def _enrol(model: torch.nn.Module | ExportedProgram, facts: Facts, task: str) ->
         [str(item.label) for item in items],
         [Path(item.name).name for item in items],
         np.concatenate(rows),
-        facts["model"],
+        facts.model,
     )

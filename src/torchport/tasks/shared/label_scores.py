@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
+from msgspec import Meta
 
 from ...errors import BadInput, RunError, UsageError
 from ...types import Signature, Value
+from ..facts import Mark
+from ..kinds import Count
 from ..parts import Item
 
 AUTO = "auto"
@@ -19,15 +22,30 @@ CLOSE = "closeness"
 ALIKE = 0.05
 """By how much the scores of two answers of one output may differ, as a share of what is above 1."""
 
-ACTIVATIONS = (AUTO, "softmax", "sigmoid", "none")
+Activation = Annotated[
+    Literal["auto", "softmax", "sigmoid", "none"],
+    Meta(
+        description="What makes scores of the model's outputs: softmax (one class of many; they sum to 1), sigmoid "
+        "(each class by itself) or none (as they are); auto: softmax, or sigmoid where there is one output."
+    ),
+]
+Top = Annotated[Count, Meta(description="How many classes are answered, the most likely first."), Mark.AT_PREDICT]
+NAMES = (
+    "Names of the classes in the order of the model's outputs: a file with one name a line, name,name,... or a list; "
+    "none: classes are numbered"
+)
 
-ABOUT: dict[str, str] = {
-    "labels": "Names of the classes in the order of the model's outputs: a file with one name a line, name,name,... "
-    "or a list; none: classes are numbered.",
-    "activation": "What makes scores of the model's outputs: softmax (one class of many; they sum to 1), sigmoid "
-    "(each class by itself) or none (as they are); auto: softmax, or sigmoid where there is one output.",
-    "top": "How many classes are answered, the most likely first. A whole number from 1 on.",
-}
+
+class ClassFacts(Protocol):
+    """The facts of a classifier, whatever it classifies."""
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Names of the classes in the order of the model's outputs."""
+
+    @property
+    def activation(self) -> Literal["auto", "softmax", "sigmoid", "none"]:
+        """What makes scores of the model's outputs."""
 
 
 class Label(Value, frozen=True):
@@ -45,12 +63,12 @@ class Labels(Value, frozen=True):
 
 
 def read(value: Any) -> list[str] | None:
-    """Names of classes from a list, a file with one name a line, names with commas between them, or None.
+    """Names of classes from a list, a file with one name a line, or names with commas between them.
 
     Raises:
         UsageError: the file cannot be read, or names nothing.
     """
-    if value is None or isinstance(value, list | tuple):
+    if isinstance(value, list | tuple):
         return list(map(str, value)) if value else None
     path = Path(str(value))
     if not path.is_file() and "," in str(value):
@@ -66,7 +84,9 @@ def read(value: Any) -> list[str] | None:
     return names
 
 
-def activation(wanted: str, classes: Any) -> str:
+def activation(
+    wanted: Literal["auto", "softmax", "sigmoid", "none"], classes: Any
+) -> Literal["auto", "softmax", "sigmoid", "none"]:
     """What makes scores of so many outputs.
 
     Raises:
@@ -152,6 +172,11 @@ def check_items(items: Sequence[Item], model: Signature) -> None:
 def label_words(label: Any, labels: Sequence[str] | None) -> str:
     """The name of a class, or its number where classes have none."""
     return labels[label] if labels and isinstance(label, int) and 0 <= label < len(labels) else str(label)
+
+
+def counted(labels: Sequence[str] | None) -> str:
+    """How many names of classes there are, in words."""
+    return f"{len(labels)} names" if labels else "none: classes are numbered"
 
 
 def named(label: Mapping[str, Any]) -> str:

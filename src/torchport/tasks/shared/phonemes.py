@@ -9,13 +9,13 @@ import re
 import shutil
 import subprocess
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import BadInput, MissingDependency, RunError, UsageError
+from .speech_facts import SpeechFacts
 
-PHONEMISERS = ("espeak", "none")
 PROGRAMS = ("espeak-ng", "espeak")
 _SECONDS = 30
 _SWITCH = re.compile(r"\(([a-z]{2,3}(?:-[a-z0-9-]+)?)\)")
@@ -68,7 +68,7 @@ def _piper(document: Mapping[str, Any]) -> tuple[dict[str, int], dict[str, Any]]
     return table, stated | {fact: float(scales[name]) for name, fact in named.items() if name in scales}
 
 
-def speak(text: str, facts: Mapping[str, Any]) -> list[Spoken]:
+def speak(text: str, facts: SpeechFacts) -> list[Spoken]:
     """A text piece by piece, each of at most `chunk` characters and `max_tokens` ids.
 
     Args:
@@ -78,11 +78,11 @@ def speak(text: str, facts: Mapping[str, Any]) -> list[Spoken]:
         BadInput: nothing in the text can be said with the model's symbols, or the phonemiser reads it as another
         language. MissingDependency: the model speaks phonemes, and there is no phonemiser.
     """
-    said = [one for piece in pieces(text, facts["chunk"]) for one in _said(piece, facts)]
-    spoken = [one for one in said if any(symbol in facts["symbols"] and not symbol.isspace() for symbol in one.symbols)]
+    said = [one for piece in pieces(text, facts.chunk) for one in _said(piece, facts)]
+    spoken = [one for one in said if any(symbol in facts.symbols and not symbol.isspace() for symbol in one.symbols)]
     if not spoken:
         raise BadInput(
-            f"nothing of '{text[:40]}' is among the model's {len(facts['symbols'])} symbols",
+            f"nothing of '{text[:40]}' is among the model's {len(facts.symbols)} symbols",
             "give a text in the language of the voice",
         )
     return spoken
@@ -107,34 +107,34 @@ def pieces(text: str, size: int) -> list[str]:
     return made
 
 
-def _said(piece: str, facts: Mapping[str, Any]) -> list[Spoken]:
+def _said(piece: str, facts: SpeechFacts) -> list[Spoken]:
     """One piece; two or more where it has too many symbols."""
-    symbols = READERS[facts["phonemiser"]](piece, facts)
+    symbols = READERS[facts.phonemiser](piece, facts)
     ids, unspoken = _ids(symbols, facts)
-    if len(ids) <= facts["max_tokens"] or len(piece) < 2:
-        return [Spoken(symbols, ids[: facts["max_tokens"]], unspoken)]
+    if len(ids) <= facts.max_tokens or len(piece) < 2:
+        return [Spoken(symbols, ids[: facts.max_tokens], unspoken)]
     return [one for half in pieces(piece, (len(piece) + 1) // 2) for one in _said(half, facts)]
 
 
-def _ids(symbols: str, facts: Mapping[str, Any]) -> tuple[list[int], set[str]]:
-    table, blank = facts["symbols"], facts["blank"]
+def _ids(symbols: str, facts: SpeechFacts) -> tuple[list[int], set[str]]:
+    table, blank = facts.symbols, facts.blank
     known = [table[symbol] for symbol in symbols if symbol in table]
     inner = known if blank is None else [one for number in known for one in (number, blank)]
-    return [*facts["before"], *inner, *facts["after"]], {
+    return [*facts.before, *inner, *facts.after], {
         symbol for symbol in symbols if symbol not in table and not symbol.isspace()
     }
 
 
-def _as_written(text: str, facts: Mapping[str, Any]) -> str:
+def _as_written(text: str, facts: SpeechFacts) -> str:
     """The characters themselves; where the model was trained on small letters, those that it does not know
     otherwise.
     """
-    if not facts["lowercase"]:
+    if not facts.lowercase:
         return text
-    return "".join(one if one in facts["symbols"] else one.lower() for one in text).strip()
+    return "".join(one if one in facts.symbols else one.lower() for one in text).strip()
 
 
-def espeak(text: str, facts: Mapping[str, Any]) -> str:
+def espeak(text: str, facts: SpeechFacts) -> str:
     """The phonemes of a text in the International Phonetic Alphabet, by the installed espeak-ng, in canonical
     decomposition.
 
@@ -144,13 +144,13 @@ def espeak(text: str, facts: Mapping[str, Any]) -> str:
         BadInput: most of the text is in a script that the voice reads as another language.
         RunError: it fails.
     """
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
+    program, language = next(filter(None, map(shutil.which, PROGRAMS)), None), facts.language or ""
     if program is None:
         raise MissingDependency(
             "the phonemiser espeak-ng is not installed",
             "apt-get install espeak-ng, brew install espeak-ng, or https://github.com/espeak-ng/espeak-ng",
         )
-    command = [program, "-q", "--ipa=1", "-b", "1", "-v", facts["language"], "--stdin"]
+    command = [program, "-q", "--ipa=1", "-b", "1", "-v", language, "--stdin"]
     try:
         done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as exc:
@@ -158,10 +158,10 @@ def espeak(text: str, facts: Mapping[str, Any]) -> str:
     if done.returncode:
         reason = done.stderr.decode("utf-8", "replace").strip()[:120]
         raise UsageError(
-            f"espeak-ng with the language '{facts['language']}': {reason}", "espeak-ng --voices lists its languages"
+            f"espeak-ng with the language '{facts.language}': {reason}", "espeak-ng --voices lists its languages"
         )
     lines = done.stdout.decode("utf-8", "replace").split("\n")
-    return unicodedata.normalize("NFD", _in_one_language(" ".join(lines).strip().replace("_", ""), facts["language"]))
+    return unicodedata.normalize("NFD", _in_one_language(" ".join(lines).strip().replace("_", ""), language))
 
 
 def _in_one_language(phonemes: str, language: str) -> str:
@@ -179,16 +179,5 @@ def _in_one_language(phonemes: str, language: str) -> str:
     return plain
 
 
-READERS: Mapping[str, Callable[[str, Mapping[str, Any]], str]] = {"espeak": espeak, "none": _as_written}
+READERS: Mapping[str, Callable[[str, SpeechFacts], str]] = {"espeak": espeak, "none": _as_written}
 """What makes symbols of a piece of text, by the fact `phonemiser`."""
-
-
-def check_ids(name: str, value: Any, table: Mapping[str, int]) -> list[int]:
-    """A list of ids that stand before or after a text; raises UsageError."""
-    try:
-        value = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        value = [value]
-    if not isinstance(value, Sequence) or not all(isinstance(one, int) and one in table.values() for one in value):
-        raise UsageError(f"{name}={value} is not a list of symbol ids", f"such as {name}=[0]")
-    return list(value)

@@ -11,8 +11,10 @@ import numpy as np
 
 from ...errors import BadInput, UsageError
 from ...types import Levels, Signature, Step, TensorSpec
-from ..parts import Facts, HostStep, Item, TaskGraph, Values
+from ..kinds import parse
+from ..parts import HostStep, Item, TaskGraph, Values
 from . import picture_facts, pictures, resize
+from .picture_facts import PictureFacts
 
 MIME: Mapping[str, str] = {"image/jpeg": ".jpg", "image/png": ".png", "image/webp": ".webp", "image/bmp": ".bmp"}
 
@@ -28,15 +30,15 @@ def settings(given: Mapping[str, Any], source: Mapping[str, Any]) -> Mapping[str
         UsageError: `scale` 255 without a mean and a deviation to go with it.
     """
     known = {**source, **given}
-    if picture_facts.parse(known.get("scale")) == 255 and not {"mean", "std"} <= set(known):
+    if parse(known.get("scale")) == 255 and not {"mean", "std"} <= set(known):
         raise UsageError(
             "scale=255 without mean and std", "give both, of pixels in 0..255, such as mean=127.5 std=127.5"
         )
-    stretched = "crop" not in known and isinstance(picture_facts.parse(known.get("resize")), list)
+    stretched = "crop" not in known and isinstance(parse(known.get("resize")), list)
     return {**source, "crop": None} if stretched else source
 
 
-def feed(items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None, task: str) -> dict[str, np.ndarray]:
+def feed(items: Sequence[Item], facts: PictureFacts, inputs: Sequence[str] | None, task: str) -> dict[str, np.ndarray]:
     """float32 [len(items), channels, height, width] under the name of the model's one input (`input` where it is not
     known).
 
@@ -53,7 +55,7 @@ def feed(items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None, task
     made: list[np.ndarray] = []
     for item in items:
         try:
-            image = pictures.decode(item.read(), facts["color"])
+            image = pictures.decode(item.read(), facts.color)
         except BadInput as exc:
             raise BadInput(f"{item.name}: {exc.message}", exc.hint) from exc
         made.append(resize.to_pixels(image, facts))
@@ -63,7 +65,7 @@ def feed(items: Sequence[Item], facts: Facts, inputs: Sequence[str] | None, task
     return {names[0]: np.concatenate(made) if made else np.zeros((0, 0, 0, 0), np.float32)}
 
 
-def steps(facts: Facts, model: Signature, task: str, own: frozenset[str]) -> tuple[Step, Step, Step]:
+def steps(facts: PictureFacts, model: Signature, task: str, own: frozenset[str]) -> tuple[Step, Step, Step]:
     """decode, preprocess, model; a model's output whose name is among `own` makes the value `model_<name>`.
 
     Preprocessing has no graph where `reducing_gap` is set, for that reduction is Pillow's own, nor where the width is
@@ -91,7 +93,7 @@ def steps(facts: Facts, model: Signature, task: str, own: frozenset[str]) -> tup
     )
 
 
-def graphs(facts: Facts, items: Sequence[Item]) -> dict[str, TaskGraph]:
+def graphs(facts: PictureFacts, items: Sequence[Item]) -> dict[str, TaskGraph]:
     """`preprocess` (uint8 [height, width, channels] -> pixels), where there is such a step (build half: needs
     torch).
     """
@@ -120,24 +122,23 @@ def shown(spec: TensorSpec) -> str:
     return f"{spec.dtype}[{','.join(map(str, spec.shape))}]"
 
 
-def _in_graph(facts: Facts) -> bool:
-    return facts["reducing_gap"] is None and not picture_facts.is_free(facts)
+def _in_graph(facts: PictureFacts) -> bool:
+    return facts.reducing_gap is None and not picture_facts.is_free(facts)
 
 
-def _levels(facts: Facts) -> Levels:
+def _levels(facts: PictureFacts) -> Levels:
     """One level of 0..255 as the model sees it; a rounding may flip on 0.1 % of pixels where runtimes sum in another
     order.
     """
-    return Levels(size=float(facts["scale"] / (255 * np.min(facts["std"]))), share=0.001)
+    return Levels(size=float(facts.scale / (255 * np.min(facts.std))), share=0.001)
 
 
-def _input_of(facts: Facts, model: Signature, task: str) -> TensorSpec:
+def _input_of(facts: PictureFacts, model: Signature, task: str) -> TensorSpec:
     if len(model.inputs) != 1:
         raise BadInput(f"the model takes {len(model.inputs)} inputs", f"{task} feeds one picture; use --task tensor")
     spec = model.inputs[0]
-    sides: tuple[int | str, ...] = (
-        (facts["resize"], "width") if picture_facts.is_free(facts) else resize.output_size(facts)
-    )
+    free = isinstance(facts.resize, int) and facts.crop is None
+    sides = (facts.resize, "width") if free else resize.output_size(facts)
     wanted = ("batch", picture_facts.channels(facts), *sides)
     fits = (
         spec.dtype == "float32"
@@ -152,22 +153,22 @@ def _input_of(facts: Facts, model: Signature, task: str) -> TensorSpec:
     return spec
 
 
-def _example(facts: Facts, items: Sequence[Item]) -> np.ndarray:
+def _example(facts: PictureFacts, items: Sequence[Item]) -> np.ndarray:
     """A picture of 300 x 320 pixels to capture with: the user's first one, or else seeded noise."""
     if not items:
         return np.random.default_rng(0).integers(0, 256, (300, 320, picture_facts.channels(facts)), np.uint8)
-    image = pictures.decode(items[0].read(), facts["color"])
+    image = pictures.decode(items[0].read(), facts.color)
     small = np.array(pictures.to_pillow(image).resize((320, 300)))
     return small.reshape(300, 320, -1)
 
 
-def _decode(values: Values, facts: Facts) -> Values:
-    return {"image": pictures.decode(values["raw"], facts["color"])}
+def _decode(values: Values, facts: PictureFacts) -> Values:
+    return {"image": pictures.decode(values["raw"], facts.color)}
 
 
-def _resize(values: Values, facts: Facts) -> Values:
+def _resize(values: Values, facts: PictureFacts) -> Values:
     return {"pixels": resize.to_pixels(values["image"], facts)}
 
 
-def _shrink(values: Values, facts: Facts) -> Values:
-    return {"image": pictures.shrink(values["image"], values["max_shape"]["image"], facts["max_pixels"])}
+def _shrink(values: Values, facts: PictureFacts) -> Values:
+    return {"image": pictures.shrink(values["image"], values["max_shape"]["image"], facts.max_pixels)}

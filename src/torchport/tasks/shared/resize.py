@@ -11,12 +11,12 @@ version keeps to it. Without antialiasing only the end is rounded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from .picture_facts import PictureFacts, PixelFacts
 from .pictures import to_pillow
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}
@@ -42,11 +42,11 @@ class Axis(NamedTuple):
     length: int
 
 
-def axes(facts: Mapping[str, Any], height: int, width: int) -> tuple[Axis, Axis]:
+def axes(facts: PictureFacts, height: int, width: int) -> tuple[Axis, Axis]:
     """How the vertical and the horizontal axis of a picture are resized and cropped."""
-    resize, crop = facts["resize"], facts["crop"]
+    resize, crop = facts.resize, facts.crop
     side = height if crop is None else min(height, width)
-    sizes = resize if isinstance(resize, list) else [max(1, resize * n // side) for n in (height, width)]
+    sizes = resize if isinstance(resize, tuple) else [max(1, resize * n // side) for n in (height, width)]
     vertical, horizontal = (
         Axis(n, resized, round((resized - (crop or resized)) / 2), crop or resized)
         for n, resized in zip((height, width), sizes, strict=True)
@@ -62,13 +62,13 @@ def vertical_first(vertical: Axis, horizontal: Axis) -> bool:
     return lost > 0 and lost > 2 * (horizontal.size - horizontal.resized)
 
 
-def output_size(facts: Mapping[str, Any]) -> tuple[int, int]:
+def output_size(facts: PictureFacts) -> tuple[int, int]:
     """Height and width of the model's input in pixels."""
     vertical, horizontal = axes(facts, 1, 1)
     return vertical.length, horizontal.length
 
 
-def to_pixels(image: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
+def to_pixels(image: np.ndarray, facts: PictureFacts) -> np.ndarray:
     """The model's input for one picture.
 
     Args:
@@ -78,37 +78,41 @@ def to_pixels(image: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
     Returns:
         float32 [1, channels, height, width], normalised, channels in the order of `color`.
     """
-    return normalise(resampled(image, *axes(facts, *image.shape[:2]), facts), facts)
+    levels = resampled(image, *axes(facts, *image.shape[:2]), facts, facts.reducing_gap)
+    return normalise(levels, facts)
 
 
-def resampled(image: np.ndarray, vertical: Axis, horizontal: Axis, facts: Mapping[str, Any]) -> np.ndarray:
+def resampled(
+    image: np.ndarray, vertical: Axis, horizontal: Axis, facts: PixelFacts, gap: float | None = None
+) -> np.ndarray:
     """Levels 0..255 [vertical length, horizontal length, channels] of a picture, as `interpolation`, `antialias` and
-    `reducing_gap` say.
+    `gap`, which is Pillow's `reducing_gap`, say.
     """
     if all(axis.size == axis.resized == axis.length for axis in (vertical, horizontal)):
         return image
     levels = (
-        _by_pillow(to_pillow(image), vertical, horizontal, facts)
-        if facts["antialias"]
-        else _by_taps(image, vertical, horizontal, facts["interpolation"])
+        _by_pillow(to_pillow(image), vertical, horizontal, FILTERS[facts.interpolation], gap)
+        if facts.antialias
+        else _by_taps(image, vertical, horizontal, facts.interpolation)
     )
     return levels.reshape(vertical.length, horizontal.length, -1)
 
 
-def normalise(levels: np.ndarray, facts: Mapping[str, Any]) -> np.ndarray:
+def normalise(levels: np.ndarray, facts: PixelFacts) -> np.ndarray:
     """float32 [1, channels, height, width] of levels 0..255 [height, width, channels]."""
-    if facts["color"] == "BGR":
+    if facts.color == "BGR":
         levels = levels[:, :, ::-1]
     pixels = np.ascontiguousarray(levels.transpose(2, 0, 1)[None], dtype=np.float32)
-    if facts["scale"] == 1:
+    if facts.scale == 1:
         pixels /= np.float32(255)
-    pixels -= np.array(facts["mean"], np.float32)[:, None, None]
-    pixels /= np.array(facts["std"], np.float32)[:, None, None]
+    pixels -= np.array(facts.mean, np.float32)[:, None, None]
+    pixels /= np.array(facts.std, np.float32)[:, None, None]
     return pixels
 
 
-def _by_pillow(picture: Image.Image, vertical: Axis, horizontal: Axis, facts: Mapping[str, Any]) -> np.ndarray:
-    method, gap = FILTERS[facts["interpolation"]], facts["reducing_gap"]
+def _by_pillow(
+    picture: Image.Image, vertical: Axis, horizontal: Axis, method: Image.Resampling, gap: float | None
+) -> np.ndarray:
     # Pillow places the reduction's grid by the whole picture. A strip too long for that is resized without: the gap
     # only saves time.
     if gap is not None and horizontal.resized * vertical.resized <= GREATEST_RESIZED:

@@ -6,19 +6,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from ...errors import BadInput, UsageError
 from ...figures import size
 from ..calls import Call
-from ..parts import Facts
+from ..facts import Facts, Mark, Reads
 from . import texts, tokens, unigram_file
 from .generate import Rules
 
 _WHOLE_TEXT = 2**22
 """A length in tokens that no text of `texts.MOST_BYTES` has: here nothing is cut silently."""
+
+LONGEST = "Longest answer to one text, in tokens."
 
 _GAPS = " \u2581\u0120"
 """How tokenizers write a blank: as it is, by sentencepiece, by bytes."""
@@ -26,53 +29,69 @@ _GAPS = " \u2581\u0120"
 _UNKNOWN = ("<unk>", "[UNK]", unigram_file.UNKNOWN)
 
 
-ABOUT: dict[str, str] = {
-    "tokenizer": "Path of a tokenizer.json or of the folder that holds it, or of the .spm file of a sentencepiece "
-    "unigram model; required unless the source states it.",
-    "max_new_tokens": "Longest answer to one text, in tokens. A whole number from 1 on.",
-    "end": "Token ids that end an answer: a list, or numbers with commas between them; none: what the model states.",
-    "suppress": "Token ids that are never said: a list, or numbers with commas between them; none: what the model "
-    "states.",
-}
-
-
-def tokenizer_path(name: str, value: Any) -> Path:
-    """A `tokenizer.json` from a setting: that file, the folder it lies in, or a sentencepiece model, which is
-    converted.
-
-    Raises:
-        UsageError: nothing there that opens.
-    """
-    if value is None:
-        raise UsageError(
-            f"there is no {name}", f"give --set {name}=FOLDER/tokenizer.json, or the .spm file of a sentencepiece model"
-        )
+def find(value: Any) -> Path:
+    """A `tokenizer.json` by its path or by that of its folder, or made of a sentencepiece model; raises UsageError."""
     path = Path(value)
     path = path / "tokenizer.json" if path.is_dir() else path
     if not path.is_file():
         raise UsageError(
-            f"{name}: there is no {path}", "give a tokenizer.json, or the .spm file of a sentencepiece model"
+            f"tokenizer: there is no {path}", "give a tokenizer.json, or the .spm file of a sentencepiece model"
         )
-    path = unigram_file.convert(path) if path.suffix.lower() in unigram_file.SUFFIXES else path
+    return unigram_file.convert(path) if path.suffix.lower() in unigram_file.SUFFIXES else path
+
+
+TokenId = Annotated[int, Meta(ge=0, le=2**24)]
+"""Not more than any vocabulary has."""
+
+TokenIds = Annotated[tuple[TokenId, ...] | None, Mark.AT_PREDICT, Mark.FROM_MODEL]
+
+
+class AnswerFacts(Facts, frozen=True, kw_only=True):
+    """What a model was trained with that answers a text token by token, and how long and when it ends."""
+
+    tokenizer: Annotated[
+        Path | None,
+        Meta(
+            description="Path of a tokenizer.json or of the folder that holds it, or of the .spm file of a "
+            "sentencepiece unigram model; required unless the source states it."
+        ),
+        Reads(find),
+    ] = None
+    max_new_tokens: Annotated[tokens.Length, Meta(description=LONGEST)] = 256
+    end: Annotated[TokenIds, Meta(description="Token ids that end an answer: a list; none: what the model states.")] = (
+        None
+    )
+    suppress: Annotated[
+        TokenIds, Meta(description="Token ids that are never said: a list; none: what the model states.")
+    ] = None
+    wiring: Annotated[dict[str, Any], Meta(description="What the graphs read and carry."), Mark.TOLD] = {}
+
+
+def need_tokenizer(name: str, path: Path | None) -> None:
+    """See that there is a tokenizer that opens; raises UsageError."""
+    if path is None:
+        raise UsageError(
+            f"there is no {name}", f"give --set {name}=FOLDER/tokenizer.json, or the .spm file of a sentencepiece model"
+        )
     try:
         open_tokenizer(path)
     except BadInput as exc:
         raise UsageError(f"{name}: {exc.message}", exc.hint) from exc
-    return path
 
 
-def open_tokenizer(path: Path) -> tokens.Opened:
-    """The tokenizer of that file, read once; it cuts nothing."""
-    return tokens.opened({"tokenizer": path, "max_length": _WHOLE_TEXT})
+def open_tokenizer(path: Path | None) -> tokens.Opened:
+    """The tokenizer of a file, read once; it cuts nothing."""
+    assert path is not None, "the task has checked it"
+    return tokens.open_file(path, _WHOLE_TEXT)
 
 
-def unknown_of(path: Path) -> int | None:
+def unknown_of(path: Path | None) -> int | None:
     """The token of whatever the vocabulary does not know."""
     tokenizer = open_tokenizer(path).tokenizer
     return next((number for name in _UNKNOWN if (number := tokenizer.token_to_id(name)) is not None), None)
 
 
-def need_known(text: str, path: Path) -> None:
+def need_known(text: str, path: Path | None) -> None:
     """See that a text is in the vocabulary's script; raises BadInput where most of its tokens are unknown.
 
     A token that only marks a gap between words, or an end, says nothing; nor does the length of an unknown one, for a
@@ -103,46 +122,15 @@ def decode(raw: bytes) -> str:
     return texts.decode(raw)
 
 
-def text_of(ids: Sequence[int], path: Path) -> str:
+def text_of(ids: Sequence[int], path: Path | None) -> str:
     """The text of tokens, without what only marks beginnings and ends."""
     text: str = open_tokenizer(path).tokenizer.decode(list(ids), skip_special_tokens=True)
     return text
 
 
-MOST_TOKENS = 2**24
-"""More than any vocabulary has."""
-
-
-def token_list(name: str, value: Any) -> list[int] | None:
-    """A setting that is token ids: a list, or numbers joined by commas; raises UsageError."""
-    if value is None:
-        return None
-    parts = value if isinstance(value, list | tuple) else [part for part in str(value).split(",") if part.strip()]
-    try:
-        ids = [int(part) for part in parts]
-    except (TypeError, ValueError):
-        ids = [-1]
-    if any(not 0 <= token < MOST_TOKENS for token in ids):
-        raise UsageError(f"{name}={str(value)[:80]} is not a list of token ids", f"such as {name}=0 or {name}=2,5")
-    return ids
-
-
-def number(name: str, value: Any, least: float, most: float = float("inf")) -> float:
-    """A setting that is a number within bounds, inclusive; raises UsageError."""
-    try:
-        found = float(value)
-    except (TypeError, ValueError):
-        found = float("nan")
-    if not least <= found <= most:
-        raise UsageError(
-            f"{name}={value} is not a number from {least:g} to {most:g}", f"such as {name}={max(least, min(most, 1)):g}"
-        )
-    return found
-
-
-def rules_of(facts: Facts, most: int) -> Rules:
+def rules_of(facts: AnswerFacts, most: int, forced: Sequence[int] = ()) -> Rules:
     """When to stop and what not to say, by the facts."""
-    return Rules(frozenset(facts["end"]), most, tuple(facts.get("forced") or ()), tuple(facts["suppress"] or ()))
+    return Rules(frozenset(facts.end or ()), most, tuple(forced), facts.suppress or ())
 
 
 class Carried:

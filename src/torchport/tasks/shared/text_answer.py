@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from ..base import Task
-from ..parts import Facts
+from ..parts import told
 from . import chrf
+from .speaking import AnswerFacts
+
+Answering = TypeVar("Answering", bound=AnswerFacts)
 
 
-class TextAnswer(Task):
+class TextAnswer(Task[Answering]):
     """A task whose result has a `text`, compared by chrF; the fact `wiring` is the graphs' business."""
 
     def score(self, result: Mapping[str, Any], label: Any) -> float:
@@ -27,8 +30,6 @@ class TextAnswer(Task):
         lines: list[str] = result["text"].splitlines()
         return lines
 
-    def describe(self, facts: Facts) -> list[str]:
+    def describe(self, facts: Answering) -> list[str]:
         """The facts in words, a line each, without the wiring and what is not set."""
-        return super().describe(
-            {name: value for name, value in facts.items() if name != "wiring" and value is not None}
-        )
+        return told(facts, **dict.fromkeys(("wiring", *(one for one in self.defaults if getattr(facts, one) is None))))

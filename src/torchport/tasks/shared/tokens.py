@@ -6,41 +6,71 @@ import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
+from msgspec import Meta
 
 from ...errors import BadInput, MissingDependency, UsageError, first_line
-from ..parts import Facts
+from ..facts import Facts, Mark, Reads
 
-SIDES = ("right", "left")
+MOST = 2**20
+"""Greatest number of tokens that a setting may ask for; no model here takes as many."""
 
-DEFAULTS: dict[str, Any] = {
-    "tokenizer": None,
-    "max_length": 256,
-    "truncation_side": SIDES[0],
-    "pad_id": None,
-    "pad_to": 8,
-}
-"""Facts of every task that tokenizes."""
+Length = Annotated[int, Meta(ge=1, le=MOST)]
 
-ABOUT: dict[str, str] = {
-    "tokenizer": "Path of a tokenizer.json, or of the folder that holds it; required unless the source states it.",
-    "max_length": "Longest text in tokens, special tokens included; a longer text is cut off. A whole number from 1 "
-    "on.",
-    "truncation_side": "Where a longer text is cut off: right (its end) or left (its beginning).",
-    "pad_id": "Token id that fills a shorter text beside a longer one, a whole number from 0 on; none: what the "
-    "tokenizer states.",
-    "pad_to": "Lengths are padded to a multiple of this many tokens. A whole number from 1 on.",
-}
+
+def find(value: Any) -> Path:
+    """A `tokenizer.json` by its path, or by that of the folder it lies in; raises UsageError where there is none."""
+    path = Path(value)
+    path = path / "tokenizer.json" if path.is_dir() else path
+    if not path.is_file():
+        raise UsageError(
+            f"tokenizer: there is no {path}", "give a tokenizer.json, as Hugging Face's fast tokenizers are saved"
+        )
+    return path
+
+
+class TextFacts(Facts, frozen=True, kw_only=True):
+    """How a text becomes the token ids of an encoder, and its answer one vector."""
+
+    tokenizer: Annotated[
+        Path | None,
+        Meta(
+            description="Path of a tokenizer.json, or of the folder that holds it; required unless the source "
+            "states it."
+        ),
+        Reads(find),
+    ] = None
+    max_length: Annotated[
+        Length,
+        Meta(description="Longest text in tokens, special tokens included; a longer text is cut off."),
+        Mark.LOWERED,
+    ] = 256
+    truncation_side: Annotated[
+        Literal["right", "left"],
+        Meta(description="Where a longer text is cut off: right (its end) or left (its beginning)."),
+    ] = "right"
+    pad_id: Annotated[
+        Annotated[int, Meta(ge=0, le=MOST)] | None,
+        Meta(description="Token id that fills a shorter text beside a longer one; none: what the tokenizer states."),
+    ] = None
+    pad_to: Annotated[Length, Meta(description="Lengths are padded to a multiple of this many tokens.")] = 8
+    pooling: Annotated[
+        Literal["mean", "cls", "max"],
+        Meta(
+            description="How the vectors of the tokens become one: mean, cls (the first token) or max (the greatest of "
+            "each element)."
+        ),
+    ] = "mean"
+
+
+Text = TypeVar("Text", bound=TextFacts)
 
 CHARACTERS_A_TOKEN = 16
 """How much text is read for one token at first: more than words need in any script, so that one reading is enough but
 for blanks.
 """
-
-MOST = 2**20
-"""Greatest number of tokens, words or answers that a setting may ask for; no model here takes as many."""
 
 MARGIN = 16
 """How many tokens beyond `max_length` make sure that the end of what was read does not show in what is kept."""
@@ -65,50 +95,24 @@ class Opened(NamedTuple):
     vocabulary: int
 
 
-def check(facts: Facts) -> Facts:
-    """The tokenizer as a Path that opens, the lengths as whole numbers.
+def check(facts: Text) -> Text:
+    """The facts as they are, where there is a tokenizer that opens, and room beside what it adds.
 
     Raises:
-        UsageError: no tokenizer, one that cannot be read, or a length that is none.
+        UsageError: no tokenizer, one that cannot be read, or no room.
     """
-    if facts["tokenizer"] is None:
+    if facts.tokenizer is None:
         raise UsageError("there is no tokenizer", "give --set tokenizer=FOLDER/tokenizer.json")
-    path = Path(facts["tokenizer"])
-    path = path / "tokenizer.json" if path.is_dir() else path
-    if not path.is_file():
-        raise UsageError(
-            f"tokenizer: there is no {path}", "give a tokenizer.json, as Hugging Face's fast tokenizers are saved"
-        )
-    facts = {**facts, "tokenizer": path, **{name: whole(name, facts[name]) for name in ("max_length", "pad_to")}}
-    if facts.get("truncation_side", SIDES[0]) not in SIDES:
-        raise UsageError(
-            f"truncation_side={facts['truncation_side']} is none of {', '.join(SIDES)}", "such as truncation_side=right"
-        )
-    if facts.get("pad_id") is not None:
-        facts["pad_id"] = (
-            None if str(facts["pad_id"]).lower() in ("none", "null", "") else whole("pad_id", facts["pad_id"], least=0)
-        )
     try:
         added = opened(facts).tokenizer.num_special_tokens_to_add(is_pair=False)
     except BadInput as exc:
         raise UsageError(f"tokenizer: {exc.message}", exc.hint) from exc
-    if facts["max_length"] <= added:
+    if facts.max_length <= added:
         raise UsageError(
-            f"max_length={facts['max_length']} leaves no room beside the {added} tokens at the ends",
+            f"max_length={facts.max_length} leaves no room beside the {added} tokens at the ends",
             "give the length the model was trained with, such as 128",
         )
     return facts
-
-
-def whole(name: str, value: Any, least: int = 1, most: int = MOST) -> int:
-    """A setting that is a whole number from `least` to `most`; raises UsageError."""
-    try:
-        number = int(str(value))
-    except ValueError:
-        number = least - 1
-    if not least <= number <= most:
-        raise UsageError(f"{name}={value} is not a whole number from {least} to {most}", f"such as {name}=8")
-    return number
 
 
 def stated(path: Any) -> dict[str, Any]:
@@ -130,34 +134,39 @@ def stated(path: Any) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def opened(facts: Facts) -> Opened:
-    """The tokenizer of the facts, read once.
+def opened(facts: TextFacts) -> Opened:
+    """The tokenizer of the facts, read once; raises as `open_file`."""
+    assert facts.tokenizer is not None, "the task has checked it"
+    made = open_file(facts.tokenizer, facts.max_length, facts.truncation_side)
+    return made if facts.pad_id is None else made._replace(padding=facts.pad_id)
+
+
+def open_file(path: Path, max_length: int, side: Literal["right", "left"] = "right") -> Opened:
+    """A tokenizer that cuts texts to a length, read once.
 
     Raises:
         BadInput: the file is no tokenizer.
         MissingDependency: the package `tokenizers` is not installed.
     """
-    path: Path = facts["tokenizer"]
     try:
         about = path.stat()
     except OSError as exc:
         raise BadInput(f"{path}: {exc.strerror}", "give the tokenizer again") from exc
-    made = _open(path, about.st_mtime_ns, about.st_size, facts["max_length"], facts.get("truncation_side", SIDES[0]))
-    return made if facts.get("pad_id") is None else made._replace(padding=facts["pad_id"])
+    return _open(path, about.st_mtime_ns, about.st_size, max_length, side)
 
 
-def encode(texts: Sequence[str], facts: Facts) -> Tokens:
+def encode(texts: Sequence[str], facts: TextFacts) -> Tokens:
     """Texts as one batch, padded to the longest of them and then to a multiple of `pad_to`, at most `max_length`."""
     return pad([ids(text, facts) for text in texts], facts)
 
 
-def ids(text: str, facts: Facts) -> list[int]:
+def ids(text: str, facts: TextFacts) -> list[int]:
     """The tokens of one text, at most `max_length`, with what the model wants at the ends.
 
     Only as much of a text is read as fills `max_length`: the beginning of 10 MB costs what the beginning of a page
     costs; so its end, where texts are cut off on the left.
     """
-    tokenizer, most, left = opened(facts).tokenizer, facts["max_length"], facts.get("truncation_side") == "left"
+    tokenizer, most, left = opened(facts).tokenizer, facts.max_length, facts.truncation_side == "left"
     read = CHARACTERS_A_TOKEN * most
     while True:
         encoding = tokenizer.encode(text[-read:] if left else text[:read])
@@ -166,10 +175,10 @@ def ids(text: str, facts: Facts) -> list[int]:
         read *= 8
 
 
-def pad(rows: Sequence[Sequence[int]], facts: Facts) -> Tokens:
+def pad(rows: Sequence[Sequence[int]], facts: TextFacts) -> Tokens:
     """Token ids as one batch, see `encode`."""
     longest = max(1, *map(len, rows))
-    length = min(facts["max_length"], -(-longest // facts["pad_to"]) * facts["pad_to"])
+    length = min(facts.max_length, -(-longest // facts.pad_to) * facts.pad_to)
     batch = np.full((len(rows), length), opened(facts).padding, np.int64)
     mask = np.zeros((len(rows), length), np.int64)
     for place, kept, row in zip(batch, mask, rows, strict=True):

@@ -9,12 +9,13 @@ from collections.abc import Generator, Mapping
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from ...errors import RunError, UsageError
 from ..calls import Call, Calling
-from ..parts import Facts
 from . import tokens as tokenized
 from . import voice
+from .hearing_facts import HearingFacts
 from .listening import Heard, Segment
 
 _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
@@ -22,7 +23,7 @@ _LANGUAGE = re.compile(r"<\|([a-z]{2,3})\|>")
 Arrays = dict[str, np.ndarray]
 
 
-def hear(samples: np.ndarray, facts: Facts, *, more: bool = False) -> Calling[str, Heard]:
+def hear(samples: np.ndarray, facts: HearingFacts, *, more: bool = False) -> Calling[str, Heard]:
     """What is said in one window, greedily.
 
     Args:
@@ -33,31 +34,31 @@ def hear(samples: np.ndarray, facts: Facts, *, more: bool = False) -> Calling[st
     Yields:
         Calls of `features`, `encoder` and `step`, and the text so far.
     """
-    window = np.zeros((1, facts["window_samples"]), np.float32)
+    window = np.zeros((1, facts.window_samples), np.float32)
     window[0, : len(samples)] = samples
     features = yield Call("features", {"samples": window})
     decoder = _Decoder(facts, (yield Call("encoder", features)))
-    prompt = list(facts["prompt"])
-    if facts["languages"]:
-        prompt.insert(1, facts["languages"].get(facts["language"]) or (yield from decoder.language()))
-    if not facts["timestamps"]:
-        prompt += facts["no_timestamps"]
+    prompt = list(facts.prompt)
+    if facts.languages:
+        prompt.insert(1, facts.languages.get(facts.language or "") or (yield from decoder.language()))
+    if not facts.timestamps:
+        prompt += facts.no_timestamps or ()
     said: list[int] = []
     feed = prompt
-    while len(said) < facts["most_tokens"]:
+    while len(said) < facts.most_tokens:
         out = yield from decoder.step(feed, begin=not said)
-        token = choose(out, said, facts) if facts["timestamps"] else int(out["token"][0])
-        if token == facts["end"]:
+        token = choose(out, said, facts) if facts.timestamps else int(out["token"][0])
+        if token == facts.end:
             break
         said.append(token)
         feed = [token]
-        if facts["stamps"] is None or token < facts["stamps"]:
+        if facts.stamps is None or token < facts.stamps:
             yield text_of(said, facts)
-    if not facts["timestamps"]:
+    if not facts.timestamps:
         text = text_of(said, facts)
-        start, end = voice.bounds(samples, facts["sampling_rate"], facts["silence"]) or (
+        start, end = voice.bounds(samples, facts.sampling_rate, facts.silence) or (
             0.0,
-            len(samples) / facts["sampling_rate"],
+            len(samples) / facts.sampling_rate,
         )
         return Heard([Segment(start, end, text)] if text.strip() else [])
     return stamped(said, len(samples), facts, more=more)
@@ -66,12 +67,12 @@ def hear(samples: np.ndarray, facts: Facts, *, more: bool = False) -> Calling[st
 class _Decoder:
     """The decoder's state between steps."""
 
-    def __init__(self, facts: Facts, crossed: Arrays) -> None:
+    def __init__(self, facts: HearingFacts, crossed: Arrays) -> None:
         self._facts, self._crossed = facts, crossed
         self._past = self._empty()
 
     def _empty(self) -> np.ndarray:
-        rows, heads, width = self._facts["cache"]
+        rows, heads, width = self._facts.cache
         return np.zeros((rows, heads, 1, width), np.float32)
 
     def step(self, tokens: list[int], *, begin: bool) -> Generator[Call, Any, Arrays]:
@@ -90,30 +91,30 @@ class _Decoder:
 
     def language(self) -> Generator[Call, Any, int]:
         """The token of the language that is spoken, by what the model says right after the start."""
-        heard = int((yield from self.step(self._facts["prompt"][:1], begin=False))["token"][0])
+        heard = int((yield from self.step(list(self._facts.prompt[:1]), begin=False))["token"][0])
         self._past = self._empty()
-        known = self._facts["languages"]
+        known = self._facts.languages or {}
         return heard if heard in known.values() else int(known.get("en", next(iter(known.values()))))
 
 
-def choose(out: Mapping[str, np.ndarray], said: list[int], facts: Facts) -> int:
+def choose(out: Mapping[str, np.ndarray], said: list[int], facts: HearingFacts) -> int:
     """The next token where time stamps are spoken too.
 
     Stamps come in pairs but for the first and the last one, never go back, and the first is at most `first_stamp` long.
     A stamp is taken where all stamps together are likelier than the likeliest word.
     """
-    stamps: int = facts["stamps"]
+    stamps = _stamps(facts)
     times = np.array(out["times"][0], np.float64)
     token, score = int(out["token"][0]), float(out["score"][0])
     if not said:
-        return stamps + int(times[: facts["first_stamp"] + 1].argmax())
+        return stamps + int(times[: facts.first_stamp + 1].argmax())
     after = said[-1] >= stamps
     if after and (len(said) < 2 or said[-2] >= stamps):
         return token
     last = max((one - stamps for one in said if one >= stamps), default=-1)
     times = times[last + (0 if after else 1) :]
     if after:  # a sentence has ended: another stamp, or the end
-        token, score = int(facts["end"]), float(out["end"][0])
+        token, score = facts.end, float(out["end"][0])
     if not len(times):
         return token
     loudest = times.max()
@@ -122,10 +123,10 @@ def choose(out: Mapping[str, np.ndarray], said: list[int], facts: Facts) -> int:
     return token
 
 
-def stamped(said: list[int], samples: int, facts: Facts, *, more: bool) -> Heard:
+def stamped(said: list[int], samples: int, facts: HearingFacts, *, more: bool) -> Heard:
     """Segments from tokens with time stamps among them, and how far the window was understood."""
-    stamps, rate = facts["stamps"], facts["sampling_rate"]
-    tick = 2 * facts["hop"] / rate
+    stamps, rate = _stamps(facts), facts.sampling_rate
+    tick = 2 * facts.hop / rate
     length = samples / rate
     segments: list[Segment] = []
     start, words = 0.0, list[int]()
@@ -144,21 +145,30 @@ def stamped(said: list[int], samples: int, facts: Facts, *, more: bool) -> Heard
     return Heard(segments)
 
 
-def text_of(said: list[int], facts: Facts) -> str:
+def text_of(said: list[int], facts: HearingFacts) -> str:
     """The text of tokens, without marks and stamps, with the space that Whisper speaks first."""
-    words = [token for token in said if facts["stamps"] is None or token < facts["stamps"]]
-    text: str = tokenized.opened({"tokenizer": facts["tokenizer"], "max_length": 1 << 20}).tokenizer.decode(
-        words, skip_special_tokens=True
-    )
+    words = [token for token in said if facts.stamps is None or token < facts.stamps]
+    text: str = _tokenizer(facts).decode(words, skip_special_tokens=True)
     return text
 
 
-def check_language(facts: Facts) -> None:
+def _stamps(facts: HearingFacts) -> int:
+    """The first token that is a time stamp, of a model that has them."""
+    assert facts.stamps is not None, "time stamps are asked for only where there are some"
+    return facts.stamps
+
+
+def _tokenizer(facts: HearingFacts) -> Any:
+    assert facts.tokenizer is not None, "the task has checked it"
+    return tokenized.open_file(facts.tokenizer, tokenized.MOST).tokenizer
+
+
+def check_language(facts: HearingFacts) -> None:
     """The language is one that the model knows, or none; raises UsageError naming those."""
-    known = sorted(facts["languages"])
-    if facts["language"] and facts["language"] not in known:
+    known = sorted(facts.languages or {})
+    if facts.language and facts.language not in known:
         hint = f"it knows {', '.join(known)}" if known else "it marks no languages: leave the setting out"
-        raise UsageError(f"the model knows no language '{facts['language']}'", hint)
+        raise UsageError(f"the model knows no language '{facts.language}'", hint)
 
 
 def _languages(rules: Any, tokenizer: Any, size: int, wanted: str | None) -> dict[str, int]:
@@ -189,40 +199,41 @@ def _own_language(rules: Any, languages: Mapping[str, int]) -> str | None:
     return named if named in languages else next((name for name, token in languages.items() if token == forced), None)
 
 
-def told(model: Any, facts: Facts) -> Facts:
+def told(model: Any, facts: HearingFacts) -> tuple[HearingFacts, dict[str, list[int]]]:
     """Facts that a `transformers.WhisperForConditionalGeneration` tells: sizes, the prompt, the tokens with a
-    meaning.
+    meaning; and those that are never said, by the names of `DecoderStep`'s arguments.
     """
     config, rules, tokenizer = (
         model.config,
         model.generation_config,
-        tokenized.opened({"tokenizer": facts["tokenizer"], "max_length": 1 << 20}).tokenizer,
+        _tokenizer(facts),
     )
     silent = getattr(rules, "no_timestamps_token_id", None) or tokenizer.token_to_id("<|notimestamps|>")
     stamps = silent + 1 if silent is not None and silent + 1 < config.vocab_size else None
-    languages = _languages(rules, tokenizer, config.vocab_size, facts["language"])
+    languages = _languages(rules, tokenizer, config.vocab_size, facts.language)
     stated, job = getattr(rules, "task_to_id", None) or {}, getattr(rules, "task", None) or "transcribe"
     said = stated.get(job, tokenizer.token_to_id(f"<|{job}|>"))
     heads = config.decoder_attention_heads
-    samples = 2 * config.max_source_positions * facts["hop"]
-    return {
-        **facts,
-        "family": "whisper",
-        "bands": config.num_mel_bins,
-        "window": samples / facts["sampling_rate"],
-        "window_samples": samples,
-        "prompt": [
+    samples = 2 * config.max_source_positions * facts.hop
+    made = replace(
+        facts,
+        family="whisper",
+        bands=config.num_mel_bins,
+        window=samples / facts.sampling_rate,
+        window_samples=samples,
+        prompt=(
             config.decoder_start_token_id,
             *([said] if languages and said is not None and said < config.vocab_size else []),
-        ],
-        "no_timestamps": [silent] if silent is not None else [],
-        "stamps": stamps,
-        "end": config.eos_token_id,
-        "languages": languages,
-        "language": facts["language"] or _own_language(rules, languages),
-        "first_stamp": getattr(rules, "max_initial_timestamp_index", None) or 50,
-        "most_tokens": config.max_target_positions // 2,
-        "cache": [2 * config.decoder_layers, heads, config.d_model // heads],
-        "never": sorted({*(getattr(rules, "suppress_tokens", None) or []), *([silent] if silent is not None else [])}),
-        "never_first": list(getattr(rules, "begin_suppress_tokens", None) or []),
-    }
+        ),
+        no_timestamps=() if silent is None else (silent,),
+        stamps=stamps,
+        end=config.eos_token_id,
+        languages=languages,
+        language=facts.language or _own_language(rules, languages),
+        first_stamp=getattr(rules, "max_initial_timestamp_index", None) or 50,
+        most_tokens=config.max_target_positions // 2,
+        cache=(2 * config.decoder_layers, heads, config.d_model // heads),
+    )
+    silenced = {*(getattr(rules, "suppress_tokens", None) or []), *([silent] if silent is not None else [])}
+    first = list(getattr(rules, "begin_suppress_tokens", None) or [])
+    return made, {"never": sorted(silenced), "never_first": first}
