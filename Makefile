@@ -8,6 +8,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINS := pyproject.toml constraints.txt converters.txt benchmarks/packages.txt
 BUNDLE := build/demo/efficientnet-lite0.tport
+ZOO := build/zoo/packages/.stamp
 WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -15,7 +16,7 @@ PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-re
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,\
 	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 
-.PHONY: help setup demo test quick long lint check installed bench bars tasks compression damage sizes wheel clean
+.PHONY: help setup demo test quick long lint check installed bench bars tasks compression damage sizes zoo wheel clean
 
 help:  ## list the goals
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -25,7 +26,7 @@ setup: .venv/dev.stamp  ## the environment in .venv, with everything that tests 
 demo: .venv/demo.stamp  ## EfficientNet-Lite0 to a verified, benchmarked Bundle in build/demo, and a photo named with it
 	$(BIN)/torchport demo
 
-test: .venv/dev.stamp  ## every test but the long ones, warnings as errors
+test: .venv/dev.stamp $(ZOO)  ## every test but the long ones, warnings as errors
 	$(PYTEST)
 
 quick: .venv/dev.stamp  ## the tests of tests/quick.txt, which need no PyTorch and see none
@@ -59,6 +60,9 @@ damage: .venv/dev.stamp  ## 3,000 damaged Bundles under every verb: no traceback
 sizes: .venv/dev.stamp  ## small modules with free axes and masks on every target, in build/sizes.json
 	$(BIN)/python benchmarks/sizes
 
+zoo: .venv/dev.stamp $(ZOO)  ## architectures that nobody here wrote on every target, in build/zoo.json and build/zoo.svg; resumed where it stopped
+	$(BIN)/python benchmarks/zoo
+
 installed: .venv/bin/python  ## the wheel in an empty environment, which answers the Bundles of earlier versions
 	scripts/installed
 
@@ -79,6 +83,12 @@ $(BUNDLE)/torchport.json: | .venv/demo.stamp
 .venv/demo.stamp: $(PINS) | .venv/bin/python
 	$(PIP) install -c constraints.txt -e '.[demo]'
 	$(PIP) install --no-deps foolbox==3.3.4
+	touch $@
+
+# What the zoo's architectures come from stays out of the environment: packages of it, such as torchvision, are built for
+# another PyTorch, and what finds them there would use them.
+$(ZOO): benchmarks/zoo/packages.txt | .venv/bin/python
+	$(PIP) install --no-deps --upgrade --target build/zoo/packages -r benchmarks/zoo/packages.txt
 	touch $@
 
 .venv/dev.stamp: $(PINS) | .venv/bin/python

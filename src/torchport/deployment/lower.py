@@ -178,23 +178,27 @@ class Lowering:
     log: Path
     made: dict[str, LoweringResult] = field(default_factory=dict)
 
-    def row(self, row: LoweringJob, program: Program | TorchportError, limit_s: float) -> LoweringResult:
-        """Export one row into `folder/<id>`.
+    def row(
+        self, row: LoweringJob, program: Program | TorchportError, limit_s: float, *, rewrite: bool = False
+    ) -> LoweringResult:
+        """Export one row into `folder/<id>`, in the place of what is there.
 
         Args:
             program: what its chain of recipes made, or why it made none.
             limit_s: wall-clock limit of one export, in seconds.
+            rewrite: see `ExportOptions`.
 
         Raises:
             OutputError: the folder cannot be written.
         """
         start = time.perf_counter()
+        self.made.pop(row.id, None)
         try:
             if isinstance(program, TorchportError):
                 with at("quantise"):
                     raise program
             with at("export"):
-                artifact = _one(program, row, self.folder, self.feeds, self.made, self.log, limit_s)
+                artifact = self._one(program, row, limit_s, rewrite)
             same_as = _twin(row, artifact, self.folder, self.made)
             self.made[row.id] = LoweringResult(row, artifact, None, time.perf_counter() - start, same_as)
         except OutputError:
@@ -203,6 +207,37 @@ class Lowering:
             shutil.rmtree(self.folder / row.id, ignore_errors=True)
             self.made[row.id] = LoweringResult(row, None, exc, time.perf_counter() - start)
         return self.made[row.id]
+
+    def _one(self, program: Program, row: LoweringJob, limit_s: float, rewrite: bool) -> Artifact:
+        target = targets.get(row.target)
+        place = self.folder / row.id
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+
+        def run(one: Target, for_whom: str | None, *arguments: Any) -> Artifact:
+            what = f"the export to {one.name}" + (f", from which {for_whom} starts" if for_whom else "")
+            return isolate.call(one.export, *arguments, log=self.log, limit_s=limit_s, what=what)
+
+        def ready(name: str, precision: str, into: Path) -> Artifact | None:
+            before = self.made.get(f"{name}-{row.recipe.baseline}")
+            if before is None or (before.artifact is not None and before.artifact.precision != precision):
+                return None
+            if before.artifact is None:
+                raise before.error or ExportError(f"{before.wanted.id} was not made")  # it would fail again
+            shutil.copytree(self.folder / before.wanted.id, into, dirs_exist_ok=True)
+            return before.artifact
+
+        options = ExportOptions(
+            recipe=row.recipe.name,
+            precision=row.recipe.precision,
+            strength=row.recipe.strength,
+            feeds=self.feeds,
+            rewrite=rewrite,
+        )
+        try:  # the export looks for the converter itself: one child imports it, once
+            return Exporter(run, ready).export(target, program, place, options)
+        except MissingDependency as exc:
+            raise MissingDependency(exc.message, targets.install_hint(row.target)) from exc
 
 
 def _twin(row: LoweringJob, artifact: Artifact, folder: Path, made: Mapping[str, LoweringResult]) -> str | None:
@@ -224,38 +259,3 @@ def _twin(row: LoweringJob, artifact: Artifact, folder: Path, made: Mapping[str,
     others = [low for low in made.values() if low.wanted.target == row.target and low.artifact and not low.same_as]
     mine = prints(row, artifact) if others else {}
     return next((low.wanted.id for low in others if low.artifact and prints(low.wanted, low.artifact) == mine), None)
-
-
-def _one(
-    program: Program,
-    row: LoweringJob,
-    folder: Path,
-    feeds: Mapping[str, Sequence[Arrays]],
-    made: Mapping[str, LoweringResult],
-    log: Path,
-    limit_s: float,
-) -> Artifact:
-    target = targets.get(row.target)
-    place = folder / row.id
-    place.mkdir(parents=True)
-
-    def run(one: Target, for_whom: str | None, *arguments: Any) -> Artifact:
-        what = f"the export to {one.name}" + (f", from which {for_whom} starts" if for_whom else "")
-        return isolate.call(one.export, *arguments, log=log, limit_s=limit_s, what=what)
-
-    def ready(name: str, precision: str, into: Path) -> Artifact | None:
-        before = made.get(f"{name}-{row.recipe.baseline}")
-        if before is None or (before.artifact is not None and before.artifact.precision != precision):
-            return None
-        if before.artifact is None:
-            raise before.error or ExportError(f"{before.wanted.id} was not made")  # it would fail again
-        shutil.copytree(folder / before.wanted.id, into, dirs_exist_ok=True)
-        return before.artifact
-
-    options = ExportOptions(
-        recipe=row.recipe.name, precision=row.recipe.precision, strength=row.recipe.strength, feeds=feeds
-    )
-    try:  # the export looks for the converter itself: one child imports it, once
-        return Exporter(run, ready).export(target, program, place, options)
-    except MissingDependency as exc:
-        raise MissingDependency(exc.message, targets.install_hint(row.target)) from exc

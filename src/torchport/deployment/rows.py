@@ -81,12 +81,27 @@ class Rows:
         low = self.lowering.row(row, self.program(row.recipe), limit_s)
         self.tell(STAGE, f"{row.id}: verifying, at most {seconds(limit_s)}")
         candidate, found = self.prover.prove(low, self.baselines, limit_s)
+        if candidate.status == "failed" and self._can_be_rewritten(low):
+            self.tell(STAGE, f"{row.id}: written otherwise, at most {seconds(limit_s)}")
+            other = self.lowering.row(row, self.program(row.recipe), limit_s, rewrite=True)
+            again, answers = self.prover.prove(other, self.baselines, limit_s)
+            if again.status != "failed":
+                low, candidate, found = other, again, answers
         if candidate.status == "failed":
             candidate = self._explained(low, candidate, limit_s)
         self.lowered.append(low)
         self.candidates.append(candidate)
         if found is not None:
             self.answers[candidate.id] = found
+
+    def _can_be_rewritten(self, low: LoweringResult) -> bool:
+        """Whether an artefact that failed was made the plain way, of a graph that can be written otherwise."""
+        from ..frontend.rewrites import applying
+
+        program = self.program(low.wanted.recipe)
+        if low.artifact is None or isinstance(program, TorchportError) or targets.get(low.wanted.target).needs(PLAIN):
+            return False
+        return any(applying(program.graphs[name]) and not graph.rewrites for name, graph in low.artifact.graphs.items())
 
     def _explained(self, low: LoweringResult, candidate: Candidate, limit_s: float) -> Candidate:
         """A failed row whose reason names the operator and the user's line, where they can be told."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -54,15 +54,16 @@ def exporting() -> Iterator[None]:
     one operator each, whose shapes are told without running the loop over time.
 
     torch learns the shapes of `aten.lstm` and its like by unrolling it over the example's length, which fixes that
-    length; the operator itself takes any.
+    length; the operator itself takes any. Nor is a grid's size taken from the example.
     """
     from torch._decomp import decomposition_table as table
 
-    before = {operator: dict(operator.py_kernels) for operator in _recurrent()}
+    written = dict.fromkeys(_recurrent(), _told) | {torch.ops.aten.affine_grid_generator.default: _of_any_size}
+    before = {operator: dict(operator.py_kernels) for operator in written}
     written_out = {operator: table[operator] for operator in before if operator in table}
     for operator, kernels in before.items():
-        _set_kernels(operator, {key: _told(kernel) for key, kernel in kernels.items()})
-    table.update({operator: _told(decomposition) for operator, decomposition in written_out.items()})
+        _set_kernels(operator, {key: written[operator](kernel) for key, kernel in kernels.items()})
+    table.update({operator: written[operator](decomposition) for operator, decomposition in written_out.items()})
     try:
         with plain_attention():
             yield
@@ -70,6 +71,28 @@ def exporting() -> Iterator[None]:
         table.update(written_out)
         for operator, kernels in before.items():
             _set_kernels(operator, kernels)
+
+
+def _of_any_size(fixed: Callable[..., Any]) -> Callable[..., Any]:
+    """The points of a grid for pictures of a free size; torch writes the example's into the program."""
+
+    def grid(theta: torch.Tensor, size: Sequence[Any], align_corners: bool) -> torch.Tensor:
+        def points(many: Any) -> torch.Tensor:
+            at = torch.arange(many, dtype=theta.dtype, device=theta.device)
+            found: torch.Tensor = at * 2 / (many - 1) - 1 if align_corners and many != 1 else (at * 2 + 1) / many - 1
+            return found
+
+        axes = [points(many) for many in reversed(size[2:])]
+        shape = list(size[2:])
+        base = [
+            axis.view([-1 if place == len(shape) - 1 - number else 1 for place in range(len(shape))]).expand(shape)
+            for number, axis in enumerate(axes)
+        ]
+        joined = torch.stack([*base, torch.ones_like(base[0])], -1)
+        flat = joined.reshape(1, -1, len(axes) + 1) @ theta.transpose(1, 2)
+        return flat.reshape([size[0], *shape, len(axes)])
+
+    return grid
 
 
 def _recurrent() -> list[Any]:
@@ -100,3 +123,18 @@ def _told(unrolled: Callable[..., Any]) -> Callable[..., Any]:
         return output, *(torch.empty_like(one) for one in states)
 
     return told
+
+
+@contextmanager
+def direct() -> Iterator[None]:
+    """While a module runs: torch.cond and loops run their branches as they are. torch would compile them first, which
+    takes seconds and fails under a mode that looks on.
+    """
+    from torch._higher_order_ops import utils
+
+    before = utils._hop_compile_and_call
+    utils._hop_compile_and_call = lambda fn, args, kwargs=None: fn(*args, **(kwargs or {}))
+    try:
+        yield
+    finally:
+        utils._hop_compile_and_call = before

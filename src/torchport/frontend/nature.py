@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ..errors import CaptureError
 from .binding import Call
 from .blame import Place, here
+from .modes import direct
 from .program import Arrays, flatten_outputs
 from .state import Kept, kept
 
@@ -49,11 +51,19 @@ class Watched:
 
 
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    supports_higher_order_operators = True
+
     def __init__(self, found: Watched) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.found = found
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.higher_order.cond:
+            decides, first, second, operands = args
+            with self:
+                return (first if decides else second)(*operands)
+        if isinstance(func, HigherOrderOperator):  # a loop, or the like: only its answer is seen
+            return func(*args, **(kwargs or {}))
         name = func._schema.name.removeprefix("aten::")
         self.found.operators.add(name)
         if torch.Tag.nondeterministic_seeded in func.tags:
@@ -91,7 +101,7 @@ def examine(call: Call, batched: Sequence[str]) -> tuple[Watched, str | None]:
         CaptureError: a part is in train mode and it shows, forward is random, or it remembers earlier calls.
     """
     call = Call(call.module, _distinct(call.feed, batched))
-    with kept(call.module) as before:
+    with kept(call.module) as before, direct():
         torch.manual_seed(0)
         first, found = watch(call)
         changed = before.changed()

@@ -65,6 +65,7 @@ class ExportOptions:
         max_size: bound of any other unbounded dimension for targets that plan memory ahead.
         feeds: graph -> calibration feeds of one item each, for quantisers that fit weights to them; empty where there
         are none.
+        rewrite: write otherwise what can be, although the plain road leads somewhere: what it led to answers wrongly.
     """
 
     recipe: str = "fp32"
@@ -73,6 +74,7 @@ class ExportOptions:
     max_batch: int = 8
     max_size: int = 1024
     feeds: Mapping[str, Sequence[Arrays]] = field(default_factory=dict)
+    rewrite: bool = False
 
 
 @dataclass(frozen=True)
@@ -231,7 +233,17 @@ class Target(abc.ABC):
     def convert(
         self, graph: GraphProgram, folder: Path, options: ExportOptions, parent: GraphFile | None
     ) -> tuple[GraphFile, Sequence[str]]:
-        """One graph written into a folder, and what there is to say of it; see `export`."""
+        """One graph written into a folder, and what there is to say of it; see `export`.
+
+        Where the plain road fails, the graph is written otherwise, if there is something in it that can be.
+        """
+        from .shared.roads import taken
+
+        return taken(self._plainly, graph, folder, options, parent)
+
+    def _plainly(
+        self, graph: GraphProgram, folder: Path, options: ExportOptions, parent: GraphFile | None
+    ) -> tuple[GraphFile, Sequence[str]]:
         entry = folder / f"{graph.name}.{self._suffix(graph)}"
         before, notes = set(_files(folder)), list[str]()
         try:

@@ -291,9 +291,24 @@ _ONLY_FROM_TORCHSCRIPT = {"aten.lstm.input", "aten.gru.input", "aten.rnn_tanh.in
 def _convert(graph: GraphProgram) -> Any:
     """The graph as an OpenVINO model, its inputs' dtypes and shapes set as in the signature.
 
+    The frontend knows operators in TorchScript that it does not know in a torch.export program.
+
     Raises:
         UnsupportedByTarget: an operator has no counterpart.
     """
+    scripted = graph.exported is None or bool(graph.module is not None and graph.operators() & _ONLY_FROM_TORCHSCRIPT)
+    try:
+        return _read(graph, scripted=scripted)
+    except UnsupportedByTarget as exc:
+        if scripted or graph.module is None:
+            raise
+        try:
+            return _read(graph, scripted=True)
+        except Exception:  # what it lacks in the exported program says more
+            raise exc from None
+
+
+def _read(graph: GraphProgram, *, scripted: bool) -> Any:
     import numpy as np
     import openvino as ov
     from openvino.frontend import FrontEndManager, OpConversionFailure
@@ -301,7 +316,6 @@ def _convert(graph: GraphProgram) -> Any:
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     frontend = FrontEndManager().load_by_framework("pytorch")
-    scripted = graph.exported is None or bool(graph.module is not None and graph.operators() & _ONLY_FROM_TORCHSCRIPT)
     decoder = (
         TorchScriptPythonDecoder(graph.callable(), example_input=graph.args())
         if scripted

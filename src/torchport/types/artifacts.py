@@ -112,6 +112,7 @@ class GraphFile(Value, frozen=True):
         io: how each tensor of the signature is spelled.
         session: settings of the runtime's own session that the file was made for, by the runtime's names and values.
         precision: what the weights and arithmetic of this graph are; None where only the artefact says.
+        rewrites: what was written otherwise, because the target fails on the graph as it was captured.
     """
 
     entry: str
@@ -119,6 +120,7 @@ class GraphFile(Value, frozen=True):
     io: dict[str, TensorIO]
     session: dict[str, str] = {}
     precision: str | None = None
+    rewrites: tuple[str, ...] = ()
 
 
 class BuiltFor(Value, frozen=True):

@@ -1,0 +1,150 @@
+"""One architecture on every target: captured, exported, held against eager PyTorch at other sizes; and the plain
+exporters beside it.
+"""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from architecture import Architecture
+from held import Feed, eager, held, random_feed
+from plain import EXPORTERS, plain
+
+from torchport.deployment.explore import Explored, explore
+from torchport.deployment.request import Request
+from torchport.errors import TorchportError
+from torchport.frontend.inputs import made_up, parse
+from torchport.types import Candidate
+
+LIMIT_S = 300.0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One architecture on one target.
+
+    Attributes:
+        status: `ok`, `failed`, or `absent` where the target does not work on this machine.
+        max_rel: the greatest difference over the greatest value; None where nothing ran.
+        stage: where it failed: capture, export, open, run, mismatch.
+        rung: of capture's ladder.
+        rewrites: what had to be written otherwise for the target.
+        diagnosis: why it is not ok.
+        plain: what became of the plain exporter's call.
+        seconds: that the whole architecture took, over the number of its cells.
+    """
+
+    model: str
+    family: str
+    target: str
+    status: str
+    max_rel: float | None = None
+    stage: str = ""
+    rung: str = ""
+    rewrites: Sequence[str] = ()
+    diagnosis: str = ""
+    plain: str = ""
+    seconds: float = 0.0
+
+
+def feeds_of(one: Architecture) -> Iterator[tuple[str, Feed]]:
+    """Feeds of sizes that deploying does not try."""
+    rng = np.random.default_rng(7)
+    for sizes in one.sizes:
+        yield " ".join(f"{dim}={size}" for dim, size in sizes.items()), random_feed(rng, one.inputs, sizes)
+
+
+def cells(name: str, one: Architecture, wanted: Sequence[str]) -> list[Cell]:
+    """What became of one architecture on some targets, beside the plain exporters."""
+    start = time.monotonic()
+    found = ours(name, one, wanted)
+    module, specs = one.built(), parse(one.inputs)
+    answered = _answered(one, module)
+    with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
+        told = {
+            target: plain(target, module, specs, made_up(specs), answered, Path(scratch))
+            for target in wanted
+            if target in EXPORTERS
+        }
+    took = round((time.monotonic() - start) / len(wanted), 1)
+    return [replace(cell, plain=told.get(cell.target, "not tried"), seconds=took) for cell in found]
+
+
+def ours(name: str, one: Architecture, wanted: Sequence[str]) -> list[Cell]:
+    """What became of one architecture on some targets."""
+    module = one.built()
+    answered = _answered(one, module)
+    with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
+        return _ours(name, one, module, wanted, answered, Path(scratch))
+
+
+def _answered(one: Architecture, module: torch.nn.Module) -> list[tuple[str, Feed, Feed | None]]:
+    found = [(what, feed, eager(module.eval(), feed)) for what, feed in feeds_of(one)]
+    module.train(one.train)
+    return found
+
+
+def _ours(
+    name: str,
+    one: Architecture,
+    module: torch.nn.Module,
+    wanted: Sequence[str],
+    answered: list[tuple[str, Feed, Feed | None]],
+    folder: Path,
+) -> list[Cell]:
+    request = Request(
+        module,
+        folder / "x.tport",
+        task="tensor",
+        inputs=one.inputs,
+        targets=list(wanted),
+        recipes=["fp32"],
+        limit_s=LIMIT_S,
+    )
+    try:
+        tried = explore(request, folder / "out", folder / "log", lambda stage, detail: None)
+    except TorchportError as exc:
+        return [Cell(name, one.family, target, "failed", stage="capture", diagnosis=exc.message) for target in wanted]
+    return [_cell(name, one, tried, candidate, answered, folder) for candidate in tried.candidates]
+
+
+def _cell(
+    name: str,
+    one: Architecture,
+    tried: Explored,
+    candidate: Candidate,
+    answered: list[tuple[str, Feed, Feed | None]],
+    folder: Path,
+) -> Cell:
+    rung = tried.assembled.program.graphs["model"].rung
+    if candidate.status != "ok":
+        status = "absent" if candidate.status in ("absent", "unverified") else "failed"
+        return Cell(
+            name,
+            one.family,
+            candidate.target,
+            status,
+            stage=candidate.failed_at or "",
+            rung=rung,
+            diagnosis=candidate.reason or "",
+        )
+    artifact = tried.artifacts[candidate.id]
+    kept = held(artifact, folder / "out" / candidate.id, tried.assembled.graphs["model"], answered)
+    return Cell(
+        name,
+        one.family,
+        candidate.target,
+        "ok" if kept.verdict == "right" else "failed",
+        kept.gap if math.isfinite(kept.gap) else None,
+        "" if kept.verdict == "right" else "mismatch" if kept.verdict == "wrong" else "run",
+        rung,
+        [name for graph in artifact.graphs.values() for name in graph.rewrites],
+        kept.why,
+    )
