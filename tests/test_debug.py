@@ -8,19 +8,25 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 import torchport
 from torchport.bundle import Bundle
-from torchport.errors import UsageError
+from torchport.deployment.request import Request
+from torchport.errors import BadInput, UsageError
 from torchport.frontend.layers import Layer, beginning, layers_of
 from torchport.frontend.program import GraphProgram
 from torchport.frontend.safe import load_exported
 from torchport.jobs.debug import debug
+from torchport.jobs.debug_source import debug_source
 from torchport.jobs.reproduce import reproduce
+from torchport.targets import targets
+from torchport.targets.onnx import Onnx
 from torchport.verification.diverging import distance, diverging
 
 torch = pytest.importorskip("torch")
@@ -188,3 +194,58 @@ def listed(bundle: Path, place: str) -> None:
         if entry["path"] == place:
             entry["size"], entry["sha256"] = len(content), hashlib.sha256(content).hexdigest()
     (bundle / "torchport.json").write_text(json.dumps(manifest))
+
+
+def test_a_file_of_the_users_is_answered_by_the_reference(bundle: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "mine.npy", np.random.default_rng(5).random((1, 3, 12, 12), np.float32))
+    _, where, copy = next(mutants(bundle, "onnx-fp32", tmp_path, 1))
+    with Bundle(copy) as opened:
+        said, _ = debug(opened, variant="onnx-fp32", item=tmp_path / "mine.npy")
+        assert (said.item, said.layer) == ("mine.npy", where)
+        with pytest.raises(BadInput, match="there is no file"):
+            debug(opened, variant="onnx-fp32", item=tmp_path / "none.npy")
+
+
+def test_a_variant_is_held_against_another(bundle: Path, tmp_path: Path) -> None:
+    _, where, copy = next(mutants(bundle, "onnx-fp32", tmp_path, 1))
+    with Bundle(copy) as opened:
+        said, _ = debug(opened, variant="onnx-fp32", against="openvino-fp32")
+        assert said.layer == where and said.said.startswith("onnx-fp32 leaves openvino-fp32 at")
+        assert (said.place or "").startswith("test_debug.py:")
+        right, _ = debug(opened, variant="openvino-fp32", against="openvino-fp32")
+        assert right.said == f"openvino-fp32 answers {right.item} like openvino-fp32 in every graph"
+
+
+class Halved(Onnx):
+    """ONNX that writes a ReLU6 as a ReLU."""
+
+    name = "halved"
+
+    def _export(self, graph, entry, *more):
+        io = super()._export(graph, entry, *more)
+        model = onnx.load(entry)
+        for node in model.graph.node:
+            if node.op_type == "Clip":
+                node.op_type = "Relu"
+                del node.input[1:]
+        onnx.save(model, entry)
+        return io
+
+
+@pytest.fixture
+def halved() -> Iterator[None]:
+    with targets.using("halved", Halved()):
+        yield
+
+
+def test_a_source_is_debugged_where_no_bundle_is_made_of_it(tmp_path: Path, halved: None) -> None:
+    pictures = 20 * np.random.default_rng(0).random((8, 3, 12, 12), np.float32)
+    np.save(tmp_path / "pictures.npy", pictures)
+    request = Request(Net().eval(), tmp_path / "x.tport", data=tmp_path / "pictures.npy", targets=["halved"])
+    said, found = debug_source(request, tmp_path / "made")
+    assert (said.cause, said.op, found is not None) == ("layer", "Relu", True)
+    request = replace(request, targets=["halved", "onnx"])
+    said, _ = debug_source(request, tmp_path / "both")
+    assert said.op == "Relu" and "halved-fp32 leaves onnx-fp32 at" in said.said
+    with pytest.raises(UsageError, match="on one target, or on two"):
+        debug_source(replace(request, targets=None), tmp_path / "none")

@@ -50,12 +50,22 @@ def _typed(option: Option) -> Any:
 
 
 def taking(
-    options: Iterable[Option],
+    options: Iterable[Option], own: Mapping[str, tuple[Any, Any]] | None = None
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A verb whose parameters are these options, named as the fields that they fill, with `as_json` and `verbose`."""
+    """A verb whose parameters are these options, named as the fields that they fill, with `as_json` and `verbose`.
+
+    Args:
+        own: parameters of the verb's own: name -> its annotation and what it is where it is not given.
+    """
     annotations = {option.field: parameter(option.name) for option in options}
-    given = {**dict.fromkeys(annotations), "as_json": False, "verbose": False}
-    annotations |= {"as_json": Json, "verbose": Verbose}
+    more = own or {}
+    given = {
+        **dict.fromkeys(annotations),
+        **{name: default for name, (_, default) in more.items()},
+        "as_json": False,
+        "verbose": False,
+    }
+    annotations |= {**{name: annotation for name, (annotation, _) in more.items()}, "as_json": Json, "verbose": Verbose}
     parameters = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotations[name])
         for name, default in given.items()

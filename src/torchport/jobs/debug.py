@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..bundle import Bundle, Variant, trust
-from ..errors import MissingDependency, TorchportError, UsageError
+from ..errors import BadInput, MissingDependency, TorchportError, UsageError
 from ..system import isolate
 from ..targets import Target, targets
 from ..targets.shared.adapt import native_feed
 from ..tasks import Plan
-from ..types import PLAIN
+from ..types import PLAIN, Artifact
 from ..verification.check import golden_of, plan_of
 from ..verification.diverging import COARSE, Cause, DebugDocument, Diverging, distance, diverging
 from ..verification.traces import Trace
@@ -32,8 +34,51 @@ _NOISE = 1e-6
 
 
 @dataclass(frozen=True)
+class Suspect:
+    """An artefact, and what it is held against on one item.
+
+    Attributes:
+        id: its row's.
+        artifact, folder: what lies in the folder.
+        trace: the item's values by the model as trained.
+        program: graph -> that model's program; None where it is not kept.
+        other: another artefact to hold it against instead.
+    """
+
+    id: str
+    artifact: Artifact
+    folder: Path
+    plan: Plan
+    trace: Trace
+    program: Callable[[str], ExportedProgram | None]
+    other: Suspect | None = None
+
+    @property
+    def target(self) -> Target:
+        """Whose artefact it is."""
+        return targets.need(self.artifact.target)
+
+    def allowed(self, graph: str) -> float:
+        """Greatest distance of two values of a graph that are called equal."""
+        precision = self.artifact.graphs[graph].precision or self.artifact.precision
+        return self.target.tolerance(precision) or COARSE
+
+    def answers(self, stage: Stage) -> Mapping[str, np.ndarray]:
+        """What the artefact makes of a stage's feed."""
+        with self.target.open(self.artifact, self.folder, self.plan.signatures[stage.graph], stage.graph) as runner:
+            return runner.run(dict(stage.feed))
+
+    def layers(self, stage: Stage) -> list[Layer] | None:
+        """Every value inside for a stage's feed; None where the runtime hands out none."""
+        file = self.artifact.graphs[stage.graph]
+        return self.target.layers(
+            file, self.folder, native_feed(self.plan.signatures[stage.graph], file.io, stage.feed)
+        )
+
+
+@dataclass(frozen=True)
 class Stage:
-    """One graph of a variant with what the reference fed it and answered."""
+    """One graph of an artefact with what it is fed, and what is wanted of it."""
 
     graph: str
     feed: Mapping[str, np.ndarray]
@@ -44,15 +89,17 @@ def debug(
     bundle: Bundle,
     *,
     variant: str | None = None,
-    item: int = 0,
+    against: str | None = None,
+    item: int | Path = 0,
     trusted: bool = False,
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[DebugDocument, Found | None]:
-    """Find where a variant leaves the reference, on one of the Bundle's golden items.
+    """Find where a variant leaves the model as trained, or another variant.
 
     Args:
         variant: its id; None takes the chosen one.
-        item: number of the golden item, from 0.
+        against: id of the variant to hold it against; None takes the model as trained.
+        item: number of the golden item, from 0, or a file of the user's.
 
     Returns:
         What was found; and what reproduces it, where a layer was named.
@@ -60,46 +107,92 @@ def debug(
     Raises:
         UsageError: there is no such variant or item, or the Bundle keeps no golden vectors or no reference.
         MissingDependency: PyTorch or the variant's runtime is not installed.
+        BadInput: the file cannot be read.
     """
-    row = _variant(bundle, variant)
-    target = targets.need(row.artifact.target)
-    trust.require(bundle, target, row.id, trusted)
+    rows = [_variant(bundle, variant), *([_variant(bundle, against)] if against else ())]
+    for row in rows:
+        trust.require(bundle, targets.need(row.artifact.target), row.id, trusted)
+    plan = plan_of(bundle)
+    values = _golden(bundle, item) if isinstance(item, int) else _answered(bundle, plan, item)
+    found = [
+        Suspect(
+            row.id,
+            row.artifact,
+            bundle.variant_folder(row, row.artifact.graphs),
+            plan,
+            values,
+            partial(_reference, bundle),
+        )
+        for row in rows
+    ]
+    return diverges(replace(found[0], other=found[1]) if against else found[0], tell)
+
+
+def diverges(suspect: Suspect, tell: Callable[[str], None]) -> tuple[DebugDocument, Found | None]:
+    """Graph by graph, in the order of the chain, then layer by layer in the first that differs."""
+    for stage in stages(suspect):
+        tell(stage.graph)
+        far, why = isolate.call(_distance, suspect, stage, what=f"{suspect.id}, graph {stage.graph}")
+        if far <= suspect.allowed(stage.graph):
+            continue
+        program = suspect.program(stage.graph)
+        if program is None or (not np.isfinite(far) and why):
+            return _whole_graph(suspect, stage, far, why), None
+        return _layer(suspect, stage, program)
+    like = "the reference" if suspect.other is None else suspect.other.id
+    said = f"{suspect.id} answers {suspect.trace.name} like {like} in every graph"
+    return DebugDocument(variant=suspect.id, item=suspect.trace.name, cause="none", said=said), None
+
+
+def _golden(bundle: Bundle, item: int) -> Trace:
     traces = golden_of(bundle)
     if not 0 <= item < len(traces):
         raise UsageError(
             f"there is no golden item {item}: the Bundle keeps {len(traces)}",
             "deploy with --golden to keep some" if not traces else f"give a number from 0 to {len(traces) - 1}",
         )
-    plan, trace = plan_of(bundle), traces[item]
-    folder = bundle.variant_folder(row, row.artifact.graphs)
-    for stage in stages(plan, trace, row):
-        tell(stage.graph)
-        far, why = isolate.call(_distance, target, row, folder, plan, stage, what=f"{row.id}, graph {stage.graph}")
-        if far <= _allowed(target, row, stage.graph):
-            continue
-        program = _reference(bundle, stage.graph)
-        if program is None or (not np.isfinite(far) and why):
-            return _whole_graph(plan, row, trace, stage, far, why), None
-        return _layer(target, row, folder, plan, trace, stage, program)
-    return (
-        DebugDocument(
-            variant=row.id,
-            item=trace.name,
-            cause="none",
-            said=f"{row.id} answers {trace.name} like the reference in every graph",
-        ),
-        None,
-    )
+    return traces[item]
 
 
-def stages(plan: Plan, trace: Trace, variant: Variant) -> list[Stage]:
-    """The variant's graphs in the order of the chain, each with what the reference fed it and answered."""
+def _answered(bundle: Bundle, plan: Plan, path: Path) -> Trace:
+    """A file of the user's, answered by the model as trained."""
+    from ..tasks import Item
+    from ..verification.traces import trace
+
+    artifact = bundle.manifest.reference
+    if artifact is None:
+        raise UsageError(
+            "the Bundle keeps no reference that could answer the file", "give --item N in place of --input"
+        )
+    if not path.is_file():
+        raise BadInput(f"there is no file {path}", "give one that the Bundle's task takes")
+    target, folder = targets.need(artifact.target), bundle.reference_folder()
+    with ExitStack() as stack:
+        runners = {
+            name: stack.enter_context(target.open(artifact, folder, plan.signatures[name], name))
+            for name in artifact.graphs
+        }
+        return trace(plan, Item(path.name, path.read_bytes), runners, both=False)
+
+
+def stages(suspect: Suspect) -> list[Stage]:
+    """The artefact's graphs in the order of the chain, each with what the reference fed it, and what the reference, or
+    the other artefact, makes of that.
+    """
+    plan, trace, graphs = suspect.plan, suspect.trace, suspect.artifact.graphs
     found = [
         Stage(str(step.graph), feed, plan.outputs(str(step.graph), trace.graph))
-        for step, feed in plan.fed(trace.graph, variant.artifact.graphs)
+        for step, feed in plan.fed(trace.graph, graphs)
     ]
-    driven = [Stage(call.graph, call.feed, call.outputs) for call in trace.calls]
-    return found + [one for one in driven if one.graph in variant.artifact.graphs]
+    found += [Stage(call.graph, call.feed, call.outputs) for call in trace.calls if call.graph in graphs]
+    other = suspect.other
+    if other is None:
+        return found
+    shared = [stage for stage in found if stage.graph in other.artifact.graphs]
+    return [
+        replace(stage, wanted=isolate.call(other.answers, stage, what=f"{other.id}, graph {stage.graph}"))
+        for stage in shared
+    ]
 
 
 @dataclass(frozen=True)
@@ -122,18 +215,10 @@ def _variant(bundle: Bundle, wanted: str | None) -> Variant:
     return known[name]
 
 
-def _allowed(target: Target, variant: Variant, graph: str) -> float:
-    """Greatest distance of two values of a graph that are called equal."""
-    precision = variant.artifact.graphs[graph].precision or variant.artifact.precision
-    return target.tolerance(precision) or COARSE
-
-
-def _distance(target: Target, variant: Variant, folder: Path, plan: Plan, stage: Stage) -> tuple[float, str]:
-    """How far a graph's outputs are from the reference's, and what the runtime failed with."""
-    signature = plan.signatures[stage.graph]
+def _distance(suspect: Suspect, stage: Stage) -> tuple[float, str]:
+    """How far a graph's outputs are from what is wanted, and what the runtime failed with."""
     try:
-        with target.open(variant.artifact, folder, signature, stage.graph) as runner:
-            answered = runner.run(dict(stage.feed))
+        answered = suspect.answers(stage)
     except TorchportError as exc:
         return float("inf"), str(exc)
     return max(
@@ -152,63 +237,59 @@ def _reference(bundle: Bundle, graph: str) -> ExportedProgram | None:
     return load_exported(bundle.reference_folder() / artifact.graphs[graph].entry)
 
 
-def _whole_graph(plan: Plan, variant: Variant, trace: Trace, stage: Stage, far: float, why: str) -> DebugDocument:
+def _whole_graph(suspect: Suspect, stage: Stage, far: float, why: str) -> DebugDocument:
     cause: Cause = "graph"
+    plan = suspect.plan
     if stage.graph != plan.main and plan.step_of(stage.graph) is not None:
         order = plan.needed(in_graph=True)
         cause = "preprocessing" if order.index(stage.graph) < order.index(plan.main) else "postprocessing"
-    said = f"graph '{stage.graph}' of {variant.id} fails: {why}" if why else (
-        f"graph '{stage.graph}' of {variant.id} is {far:.2g} from the reference on the reference's own input: "
+    said = f"graph '{stage.graph}' of {suspect.id} fails: {why}" if why else (
+        f"graph '{stage.graph}' of {suspect.id} is {far:.2g} from the reference on the reference's own input: "
         f"the {cause} differs, not the model"
     )  # fmt: skip
     return DebugDocument(
-        variant=variant.id, item=trace.name, cause=cause, said=said, graph=stage.graph, after=_finite(far)
+        variant=suspect.id, item=suspect.trace.name, cause=cause, said=said, graph=stage.graph, after=_finite(far)
     )
 
 
-def _layer(
-    target: Target,
-    variant: Variant,
-    folder: Path,
-    plan: Plan,
-    trace: Trace,
-    stage: Stage,
-    program: ExportedProgram,
-) -> tuple[DebugDocument, Found | None]:
+def _layer(suspect: Suspect, stage: Stage, program: ExportedProgram) -> tuple[DebugDocument, Found | None]:
     from ..frontend.layers import layers_of
     from ..frontend.program import GraphProgram
 
-    signature = plan.signatures[stage.graph]
+    signature = suspect.plan.signatures[stage.graph]
     feed = {spec.name: np.asarray(stage.feed[spec.name]) for spec in signature.inputs}
-    reference = layers_of(program, feed)
-    file = variant.artifact.graphs[stage.graph]
+    trained = layers_of(program, feed)
+    other = None if suspect.other is None else suspect.other.layers(stage)
+    file = suspect.artifact.graphs[stage.graph]
     native = native_feed(signature, file.io, feed)
-    artefact = target.layers(file, folder, native)
+    artefact = suspect.layers(stage)
     if artefact is None:
-        where = _by_parts(target, GraphProgram(stage.graph, signature, feed, program), reference)
+        where = _by_parts(suspect.target, GraphProgram(stage.graph, signature, feed, program), trained)
     else:
-        where = diverging(reference, artefact, native, _allowed(target, variant, stage.graph))
+        where = diverging(other or trained, artefact, native, suspect.allowed(stage.graph))
     if where is None:
-        far = f"graph '{stage.graph}' of {variant.id} differs, and none of its layers does: "
+        far = f"graph '{stage.graph}' of {suspect.id} differs, and none of its layers does: "
         why = "each part exported anew answers right: the file was changed, or its runtime treats the whole differently"
+        said = far + why
         return DebugDocument(
-            variant=variant.id, item=trace.name, cause="graph", said=far + why, graph=stage.graph
+            variant=suspect.id, item=suspect.trace.name, cause="graph", said=said, graph=stage.graph
         ), None
-    noise = _noise(program, feed, where)
-    layer, other = where.layer, where.reference
+    named = where if other is None else _traced(where, trained)
+    noise = _noise(program, feed, named)
+    layer = where.layer
     unstable = noise is not None and noise >= where.after / 3
-    shown = _weighted(layer, reference) or other or layer
+    shown = _weighted(layer, trained) or named.reference or layer
     document = DebugDocument(
-        variant=variant.id,
-        item=trace.name,
+        variant=suspect.id,
+        item=suspect.trace.name,
         cause="unstable model" if unstable else "layer",
-        said=_sentence(variant, where, shown, noise if unstable else None),
+        said=_sentence(suspect, where, shown, noise if unstable else None),
         graph=stage.graph,
         layer=layer.name,
         op=layer.op,
         module=shown.module or None,
         place=shown.place or None,
-        reference=other.name if other else None,
+        reference=where.reference.name if where.reference else None,
         before=where.before,
         after=_finite(where.after),
         noise=noise,
@@ -216,18 +297,27 @@ def _layer(
     )
     values = {one.name: one.value for one in artefact or ()} | native
     given = {name: values[name] for name in layer.inputs if name in values}
-    wanted = other.value if other is not None else layer.value
-    found = Found(target, folder / file.entry, native, given, wanted, where)
+    wanted = where.reference.value if where.reference is not None else layer.value
+    found = Found(suspect.target, suspect.folder / file.entry, native, given, wanted, where)
     return document, found
 
 
-def _sentence(variant: Variant, where: Diverging, shown: Layer, noise: float | None) -> str:
+def _traced(where: Diverging, trained: Sequence[Layer]) -> Diverging:
+    """With the layer of the model as trained that the other artefact's stands for, which has a module and a line."""
+    if where.reference is None:
+        return where
+    like = [one for one in trained if one.value.size == where.reference.value.size and one.value.dtype.kind == "f"]
+    near = min(like, key=lambda one: distance(where.reference.value, one.value), default=None)  # type: ignore[union-attr]
+    return replace(where, reference=near)
+
+
+def _sentence(suspect: Suspect, where: Diverging, shown: Layer, noise: float | None) -> str:
     """What was found, in words; `shown` has the module and the line, `noise` is given where the model is unstable."""
     named = f"{where.layer.op} '{where.layer.name}'" + (f" in module {shown.module}" if shown.module else "")
     named += f", {shown.place}" if shown.place else ""
     said = (
-        f"{variant.id} leaves the reference at {named}: what it reads is {where.before:.1g} off, what it makes "
-        f"{where.after:.2g}"
+        f"{suspect.id} leaves {'the reference' if suspect.other is None else suspect.other.id} at {named}: what it "
+        f"reads is {where.before:.1g} off, what it makes {where.after:.2g}"
     )
     if noise is None:
         return said
@@ -249,7 +339,10 @@ def _by_parts(target: Target, graph: GraphProgram, reference: Sequence[Layer]) -
     counted = [number for number, layer in enumerate(reference) if layer.value.dtype.kind == "f" and layer.value.size]
 
     def wrong(place: int) -> bool:
-        tried[place] = isolate.call(_part, target, graph, reference[counted[place]], what="a part")
+        try:
+            tried[place] = isolate.call(_part, target, graph, reference[counted[place]], what="a part")
+        except TorchportError:  # it ended the process, or cannot be captured by itself
+            tried[place] = float("inf")
         return tried[place] > allowed
 
     last = len(counted) - 1
@@ -262,6 +355,7 @@ def _by_parts(target: Target, graph: GraphProgram, reference: Sequence[Layer]) -
 
 
 def _part(target: Target, graph: GraphProgram, layer: Layer) -> float:
+    """How far what a part exported anew makes is from the reference; infinite where it cannot be made or run."""
     from ..frontend.layers import beginning
     from ..frontend.program import Program
     from ..system.disk import temporary
@@ -269,10 +363,13 @@ def _part(target: Target, graph: GraphProgram, layer: Layer) -> float:
 
     module = graph.need_exported(target.name).module(check_guards=False)
     part = beginning(graph, module, layer.name, alone=True)
-    with temporary() as folder:
-        artifact = target.export(Program({part.name: part}), folder, ExportOptions())
-        with target.open(artifact, folder, part.signature, part.name) as runner:
-            answered = runner.run({spec.name: part.examples[spec.name] for spec in part.signature.inputs})
+    try:
+        with temporary() as folder:
+            artifact = target.export(Program({part.name: part}), folder, ExportOptions())
+            with target.open(artifact, folder, part.signature, part.name) as runner:
+                answered = runner.run({spec.name: part.examples[spec.name] for spec in part.signature.inputs})
+    except TorchportError:
+        return float("inf")
     return distance(next(iter(answered.values())), layer.value)
 
 
