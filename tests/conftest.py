@@ -40,6 +40,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 LONG = "TORCHPORT_LONG"
 """Environment variable: 1 runs the tests marked `long` too."""
 
+NOT_OURS = ("TORCHPORT_START", "TORCHPORT_DEBUG", "COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR")
+"""Environment variables with which a user changes what torchport does or prints: no test is about the caller's."""
+
 # pytest applies these after `filterwarnings = error`, so a warning has to match one to be let through.
 KNOWN_NOISE = (
     # torch.export deep-copies its own tree specs
@@ -80,6 +83,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
             patch.setenv("TORCHPORT_MODELS", str(kept / "models"))
         patch.setenv("TORCHPORT_CACHE", str(folder))
         patch.setenv("TORCHPORT_QUICK", "1")
+        for name in NOT_OURS:
+            patch.delenv(name, raising=False)
         yield folder
 
 

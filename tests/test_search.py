@@ -16,14 +16,14 @@ from torchport.frontend.program import Program
 FEEDS = {"model": [{"x": np.zeros(1, np.float32)}]}
 
 
-def search(keeps, feeds=FEEDS, deadline=None):
+def search(keeps, feeds=FEEDS, deadline=None, taken=lambda chain: True):
     asked = []
 
     def look(chain: Chain) -> Evaluation:
         asked.append(chain.name)
         return Evaluation(chain, None if keeps(chain) else "too far from the model")
 
-    return Search(look, RecipeContext(Program({}), feeds, deadline=deadline), lambda name: None), asked
+    return Search(look, RecipeContext(Program({}), feeds, deadline=deadline), lambda name: None, taken), asked
 
 
 def strength(chain: Chain) -> float:
@@ -54,6 +54,13 @@ def test_what_does_not_keep_the_budget_goes_no_further():
     assert "int8_weights" not in names
     assert "int8_weights" in {look.chain.name for look in made.left_out()}
     assert "fp32" in names
+
+
+def test_what_no_target_takes_is_not_tried():
+    made, asked = search(lambda chain: True, taken=lambda chain: "xnnpack" not in chain.precision)
+    names = [chain.name for chain in made.run()]
+    assert "int8_static" in names and any(name.endswith("distil@12+int8_static") for name in names)
+    assert not any("xnnpack" in name for name in [*names, *asked, *(look.chain.name for look in made.left_out())])
 
 
 def test_when_the_time_is_up_the_rest_is_said_to_be_untried():

@@ -69,7 +69,8 @@ def factory() -> torch.nn.Module:
     from safetensors.torch import load_file
 
     model = Converter()
-    model.load_state_dict(load_file(cached(_train, key=["voice-pair", str(quick())]) / "model.safetensors"))
+    kept = cached(_train, Path(piper_joe.__file__), key=["voice-pair", str(quick())])
+    model.load_state_dict(load_file(kept / "model.safetensors"))
     return model.eval()
 
 

@@ -20,8 +20,13 @@ import pytest
 import warm
 from torchport.cli import main, shared
 
-PICTURES = ("--task", "image-classification", "--set", "resize=32", "--set", "crop=32", "--set", "labels=Namen.txt")
-"""The facts of the picture network of `conftest.py`."""
+PICTURES = (
+    *("--task", "image-classification", "--set", "labels=Namen.txt"),
+    *("--set", "resize=24", "--set", "crop=16", "--set", "mean=0.5", "--set", "std=0.5"),
+)
+"""The facts of the picture network of `conftest.py`: a picture is prepared as in the sample of its task, whose graph is
+converted once a run.
+"""
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,12 @@ def explore(request: Request, folder: Path, log: Path, tell: ProgressCallback, c
         if request.searching:
             rows.take(ordered(rows_of(asked_for, [Chain()])))
             with redirected(log):
-                search = Search(made.evaluate, made.work, lambda name: tell("search", name))
+                search = Search(
+                    made.evaluate,
+                    made.work,
+                    lambda name: tell("search", name),
+                    lambda chain: bool(rows_of(asked_for, [chain])),
+                )
                 chains = search.run()
             out = [made.left_out(one) for one in search.left_out()]
             asked = rows_of(asked_for, chains)

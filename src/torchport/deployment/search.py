@@ -40,11 +40,13 @@ class Search:
         evaluate: makes a chain's Program and judges its answers on the selection items.
         work: for the deadline, and to see whether there is calibration data.
         tell: hears of what is tried.
+        taken: whether any target of the deploy offers a chain's precision; what none takes is not tried.
     """
 
     evaluate: Callable[[Chain], Evaluation]
     work: RecipeContext
     tell: Callable[[str], None]
+    taken: Callable[[Chain], bool] = lambda chain: True
     seen: dict[str, Evaluation] = field(default_factory=dict)
 
     def run(self) -> list[Chain]:
@@ -63,6 +65,8 @@ class Search:
         for base in bases:
             for name in finals:
                 chain = parse(f"{base.name}+{name}" if base.links else name)
+                if not self.taken(chain):
+                    continue
                 if chain.quantised and self.work.left() <= 0:
                     self.seen[chain.name] = Evaluation(chain, "out of time before it was tried", tried=False)
                 elif not chain.quantised or self._evaluate(parse(chain.baseline)).keeps:
