@@ -5,7 +5,6 @@ file.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import subprocess
 import sys
@@ -27,12 +26,6 @@ KEPT = ROOT / "build/zoo/cells"
 TARGETS = ("onnx", "torchscript", "pt2", "openvino", "executorch", "mobile")
 A_CHILD, A_MODEL_S = 6, 900.0
 """How many architectures one process takes, so that its imports are paid once, and how long one may take."""
-
-
-def state(name: str) -> str:
-    """Of what a kept cell rests on: the architecture's own file, and its name."""
-    sources = b"".join(path.read_bytes() for path in sorted(HERE.glob("*.py")) if path.name != "table.py")
-    return hashlib.sha256(sources + name.encode()).hexdigest()[:16]
 
 
 def kept(name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import io
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -68,7 +68,9 @@ def to_archive(module: torch.jit.ScriptModule) -> bytes:
     buffer.seek(0)
     reader = torch._C.PyTorchFileReader(buffer)
     names = [
-        name for name in reader.get_all_records() if not name.endswith(".debug_pkl") and not name.startswith(".data/")
+        name
+        for name in reader.get_all_records()
+        if not name.endswith(".debug_pkl") and not name.startswith(".data/") and name != "version"
     ]
     records = {name: bytes(reader.get_record(name)) for name in names}
     plain = {_COUNTER.sub(b"", name.encode()).decode(): _uncounted(name, data) for name, data in records.items()}
@@ -76,10 +78,17 @@ def to_archive(module: torch.jit.ScriptModule) -> bytes:
         records = {name: data for name, data in plain.items() if data is not None}
     archive = io.BytesIO()
     writer = torch._C.PyTorchFileWriter(archive)
+    # without it the oldest is written, and whoever reads the file gives operators the meaning that they had then
+    writer.set_min_version(_version(reader))
     for name, data in records.items():
         writer.write_record(name, data, len(data))
     writer.write_end_of_file()
     return archive.getvalue()
+
+
+def _version(reader: Any) -> int:
+    """Of the format that a file is written in; where it is recorded has changed as well."""
+    return int(reader.get_record(".data/version" if reader.has_record(".data/version") else "version"))
 
 
 @contextmanager
