@@ -19,6 +19,7 @@ BLOCKED = (
     "openvino",
     "executorch",
     "ai_edge_litert",
+    "MNN",
     "onnx",
     "onnxscript",
     "onnxslim",

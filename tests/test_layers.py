@@ -51,6 +51,7 @@ HEAVY = (
     "openvino",
     "executorch",
     "ai_edge_litert",
+    "MNN",
     "litert_torch",
     "onnx",
     "onnxruntime",

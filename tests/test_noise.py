@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import sys
 import warnings
 
 import pytest
 
-from torchport.system.noise import LEAF_SPEC, quiet
+from torchport.system.noise import LEAF_SPEC, quiet, redirected
 
 
 def test_named_warnings_are_held_back_and_others_pass() -> None:
@@ -32,3 +33,13 @@ def test_logging_and_printing_come_back_even_after_an_error(capsys: pytest.Captu
         raise KeyError
     assert (logger.level, root.manager.disable, list(root.handlers), list(warnings.filters)) == before
     assert capsys.readouterr() == ("", "")
+
+
+def test_what_the_c_library_holds_back_goes_where_it_was_printed(capfd: pytest.CaptureFixture[str]) -> None:
+    native = ctypes.CDLL(None)
+    native.printf(b"before ")
+    with redirected(None):
+        native.printf(b"in between ")
+    native.printf(b"after")
+    native.fflush(None)
+    assert capfd.readouterr().out == "before after"

@@ -26,6 +26,7 @@ BRIEF: dict[str, tuple[str, ...]] = {
     "aotinductor": (),
     "aotinductor_portable": (),
     "litert": ("mlp", "embedding", "dict_outputs"),
+    "mnn": ("mlp", "embedding", "sequence"),
 }
 """Toys that `make test` tries on targets whose converters take seconds; `make long` tries all."""
 

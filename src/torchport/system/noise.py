@@ -57,8 +57,7 @@ def quiet(
 @contextlib.contextmanager
 def redirected(log: Path | None) -> Iterator[None]:
     """Send what native code writes to file descriptors 1 and 2 into a file (or nowhere)."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    _flush()
     kept = os.dup(1), os.dup(2)
     sink = os.open(log or os.devnull, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
@@ -66,9 +65,17 @@ def redirected(log: Path | None) -> Iterator[None]:
         os.dup2(sink, 2)
         yield
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        _flush()
         os.dup2(kept[0], 1)
         os.dup2(kept[1], 2)
         for fd in (*kept, sink):
             os.close(fd)
+
+
+def _flush() -> None:
+    """Write out what Python and the C library hold back: the latter would else come out after its file was changed."""
+    import ctypes  # most calls of the command line never get here
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    ctypes.CDLL(None).fflush(None)

@@ -37,6 +37,7 @@ targets: Registry[Target] = Registry(
         "litert": Entry(
             "torchport.targets.litert:LiteRt", "litert", "LiteRT .tflite: Android, iOS and embedded systems"
         ),
+        "mnn": Entry("torchport.targets.mnn:Mnn", "mnn", "MNN .mnn: phones and embedded, CPUs of every kind"),
         "mobile": Entry(
             "torchport.targets.mobile:Mobile",
             "build",

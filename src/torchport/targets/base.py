@@ -130,7 +130,7 @@ class Target(abc.ABC):
         if missing:
             return Availability("absent", reason=f"{missing[0]} is not installed")
         try:
-            importlib.import_module(self.module)
+            self.load_library()
         except Exception as exc:  # a runtime may fail to load in any way: that is what is reported
             return Availability("broken", reason=first_line(exc))
         return Availability("ok")
@@ -140,8 +140,8 @@ class Target(abc.ABC):
         return _version(self.packages[0])
 
     def load_library(self) -> None:
-        """Import all that opening an artefact will import, so that the memory and time taken after it are the
-        artefact's own.
+        """Import all that opening an artefact will import, in silence. What is taken after it, in memory and time, is
+        the artefact's own.
         """
         importlib.import_module(self.module)
 
@@ -330,10 +330,13 @@ class Target(abc.ABC):
         if (why := self.fits(artifact)) is not None:
             raise RunError(f"{artifact.graphs[graph].entry} cannot run here: {why}", "use another variant")
         try:
-            for module in (*(name for name in artifact.imports if name in IMPORTS), self.module):
+            for module in (name for name in artifact.imports if name in IMPORTS):
                 importlib.import_module(module)
+            self.load_library()
         except ImportError as exc:
             raise MissingDependency(f"{self.name}: {exc}", "see `torchport doctor` for the install line") from exc
+        except Exception as exc:  # native libraries fail to load in any way
+            raise RunError(f"{self.name} does not load: {first_line(exc)}", "see `torchport doctor`") from exc
         try:
             return self.runner(
                 signature, artifact.graphs[graph], folder, device=device, provider=provider, threads=threads

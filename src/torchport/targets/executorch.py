@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import RunError, UnsupportedByTarget, first_line
 from ..system.noise import quiet, redirected
 from ..types import GraphFile, Signature, TensorIO, Used
-from .base import Arrays, Availability, ExportOptions, Target, plain_io
+from .base import Arrays, ExportOptions, Target, plain_io
 from .shared.runner import Runner
 
 if TYPE_CHECKING:
@@ -114,16 +114,6 @@ class ExecuTorch(Target):
     profiles = ("android", "ios")
     xfail = {"check_export[scripted]": "only TorchScript captures a loop over a dynamic length"}
     runner = ExecuTorchRunner
-
-    def available(self, *, build: bool = False) -> Availability:
-        """Whether the runtime (and, with `build`, the converter) is installed and loads."""
-        state = super().available(build=build)
-        if state.status == "ok":
-            try:
-                _runtime()
-            except Exception as exc:  # native libraries fail to load in any way: that is what is reported
-                return Availability("broken", reason=f"{type(exc).__name__}: {exc}"[:300])
-        return state
 
     def load_library(self) -> None:
         """The runtime, which is more than its package says."""
