@@ -96,6 +96,7 @@ def _forked(
         warnings.simplefilter(
             "ignore", DeprecationWarning
         )  # Python 3.12 warns of threads; the child sets one thread first
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)  # so does JAX, of its own threads
         child.start()
     theirs.close()
     try:
