@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,19 +33,19 @@ def _upper(value: Any) -> Any:
 class Toy(Facts, frozen=True, kw_only=True):
     """A fact of each kind."""
 
-    side: Annotated[Side | Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)], Meta(description="Side.")] = 3
-    share: Annotated[Share | Literal["auto"] | None, Meta(description="Share.")] = "auto"
-    mean: Annotated[tuple[float, ...], Meta(description="Mean.")] = (0.5,)
-    speed: Annotated[float, Meta(gt=0, le=8, description="Speed.")] = 1.0
-    flag: Annotated[bool, Meta(description="Flag.")] = False
-    scale: Annotated[Literal[1, 255], Meta(description="Scale.")] = 1
-    none: Annotated[Literal["some", "none"], Meta(description="A word.")] = "some"
-    head: Annotated[str, one_of("one", "two+"), Meta(description="Head.")] = "one"
-    name: Annotated[str | None, Meta(description="Name."), Reads(_upper)] = None
-    stops: Annotated[tuple[str, ...], Meta(description="Texts.")] = ()
-    file: Annotated[Path | None, Meta(description="File."), Reads(Path)] = None
-    table: Annotated[dict[str, float | None] | None, Meta(description="Table.")] = None
-    told: Annotated[int, Meta(description="Told."), Mark.TOLD] = 0
+    side: Annotated[Side | Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)], "Side."] = 3
+    share: Annotated[Share | Literal["auto"] | None, "Share."] = "auto"
+    mean: Annotated[tuple[float, ...], "Mean."] = (0.5,)
+    speed: Annotated[float, Meta(gt=0, le=8), "Speed."] = 1.0
+    flag: Annotated[bool, "Flag."] = False
+    scale: Annotated[Literal[1, 255], "Scale."] = 1
+    none: Annotated[Literal["some", "none"], "A word."] = "some"
+    head: Annotated[str, one_of("one", "two+"), "Head."] = "one"
+    name: Annotated[str | None, "Name.", Reads(_upper)] = None
+    stops: Annotated[tuple[str, ...], "Texts."] = ()
+    file: Annotated[Path | None, "File.", Reads(Path)] = None
+    table: Annotated[dict[str, float | None] | None, "Table."] = None
+    told: Annotated[int, "Told.", Mark.TOLD] = 0
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,7 @@ class Toy(Facts, frozen=True, kw_only=True):
     [
         ("side", "7", 7),
         ("side", 7.0, 7),
+        ("side", np.int64(7), 7),
         ("side", "7,8", (7, 8)),
         ("side", [7, 8], (7, 8)),
         ("share", "none", None),
@@ -108,7 +110,7 @@ def test_what_is_impossible_is_refused_with_what_would_be_right(name: str, state
 
 
 def test_a_bundle_names_no_file_and_no_function_reads_what_it_states() -> None:
-    for stated in ({"file": "x.txt"}, {"mean": "0.5"}, {"stops": "a"}):
+    for stated in ({"file": "x.txt"}, {"mean": "0.5"}, {"stops": "a"}, {"head": "one\n"}):
         with pytest.raises(UsageError):
             read(Toy, stated, files=False)
     assert read(Toy, {"name": "no", "mean": 0.5, "unknown": 1}, files=False) == Toy(name="no", mean=(0.5,))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-from msgspec import Meta
 
 from ..errors import RunError
 from ..types import Signature, Step, Value
@@ -50,7 +49,7 @@ class Embedding(Value, frozen=True):
 class EmbeddingFacts(TextFacts, frozen=True, kw_only=True):
     """What an encoder of texts was trained with."""
 
-    normalize: Annotated[bool, Meta(description="Whether the vector is brought to length 1.")] = True
+    normalize: Annotated[bool, "Whether the vector is brought to length 1."] = True
 
 
 class EmbeddingTask(Task[EmbeddingFacts]):

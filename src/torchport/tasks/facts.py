@@ -9,11 +9,9 @@ from __future__ import annotations
 import enum
 import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Meta
 
 from ..errors import TorchportError, UsageError
 from .kinds import allowed, fitted, is_none, parse, words
@@ -27,10 +25,10 @@ else:
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """What fixes how a task reads its input and presents its answer. A field is written
 
-        top: Annotated[Count, Meta(description="How many classes are answered."), Mark.AT_PREDICT] = 5
+        top: Annotated[Count, "How many classes are answered, the most likely first.", Mark.AT_PREDICT] = 5
 
     Its type is what the fact is once it is checked: JSON with `tuple[kind, ...]` for lists, or a `pathlib.Path`, which
-    is a file that the Bundle carries. The allowed values are told by the type and are not written into the description.
+    is a file that the Bundle carries. The allowed values are told by the type and are not written into the meaning.
     """
 
 
@@ -58,8 +56,7 @@ class Mark(enum.Enum):
     TOLD = enum.auto()
 
 
-@dataclass(frozen=True)
-class Reads:
+class Reads(NamedTuple):
     """How a fact is made of what a user or a source states, before its type is checked: of the name of a file, say.
 
     A Bundle states the fact itself, and nothing is read for it.
@@ -91,7 +88,7 @@ def table(kind: type[Facts]) -> Mapping[str, Fact]:
 
 def _fact(hint: Any, default: Any) -> Fact:
     extras = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
-    meant = "".join(one.description or "" for one in extras if isinstance(one, Meta))
+    meant = "".join(one for one in extras if isinstance(one, str))
     values = allowed(hint)
     return Fact(
         hint,
@@ -156,6 +153,9 @@ def json_schema(kinds: Mapping[str, type[Facts]], schema: int) -> dict[str, Any]
         return {"type": "object", "properties": {"file": name}, "required": ["file"], "additionalProperties": False}
 
     types, shared = msgspec.json.schema_components(kinds.values(), schema_hook=file)
+    for kind in kinds.values():
+        for name, fact in table(kind).items():
+            shared[kind.__name__]["properties"][name]["description"] = fact.meaning
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:torchport:facts:{schema}",

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from msgspec import Meta
 from msgspec.structs import replace
 
 from ..errors import BadInput
@@ -36,7 +35,7 @@ class ImageFacts(picture_facts.PictureFacts, frozen=True, kw_only=True):
 
     labels: Annotated[
         tuple[str, ...] | None,
-        Meta(description=f"{label_scores.NAMES}; {IMAGENET} is a list that torchport has."),
+        f"{label_scores.LABELS}; {IMAGENET} is a list that torchport has.",
         Reads(_read_labels),
         Mark.AT_PREDICT,
     ] = None

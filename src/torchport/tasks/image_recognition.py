@@ -68,50 +68,40 @@ class RecognitionFacts(picture_facts.PictureFacts, frozen=True, kw_only=True):
 
     resize: Annotated[
         picture_facts.Side | picture_facts.Sides,
-        Meta(
-            description="Shortest side in pixels, the height where nothing is cropped; or height,width in pixels, to "
-            "stretch to."
-        ),
+        "Shortest side in pixels, the height where nothing is cropped; or height,width in pixels, to stretch to.",
     ] = 256
     head: Annotated[
         Literal["embedding", "ctc"],
-        Meta(
-            description="What the model answers: embedding (a vector, compared with a gallery's) or ctc (logits "
-            "[batch, time, classes] of characters)."
-        ),
+        "What the model answers: embedding (a vector, compared with a gallery's) or ctc (logits "
+        "[batch, time, classes] of characters).",
     ] = "embedding"
     gallery: Annotated[
         Path | None,
-        Meta(
-            description="Of an embedding, which needs one: labelled pictures in a form that --data takes, enrolled at "
-            "deploy; or a file that torchport.gallery wrote."
-        ),
+        "Of an embedding, which needs one: labelled pictures in a form that --data takes, enrolled at "
+        "deploy; or a file that torchport.gallery wrote.",
         Reads(_gallery),
         Mark.AT_PREDICT,
     ] = None
     far: Annotated[
         Share,
-        Meta(description="Of an embedding: false accept rate, the share of strangers that may be taken for somebody."),
+        "Of an embedding: false accept rate, the share of strangers that may be taken for somebody.",
         Mark.AT_PREDICT,
     ] = 0.01
     threshold: Annotated[
         Annotated[float, Meta(ge=-1, le=1)] | None,
-        Meta(description="Of an embedding: least cosine similarity of a match; none: chosen by far."),
+        "Of an embedding: least cosine similarity of a match; none: chosen by far.",
         Mark.AT_PREDICT,
     ] = None
-    top: Annotated[Count, Meta(description="Of an embedding: how many matches are answered."), Mark.AT_PREDICT] = 5
+    top: Annotated[Count, "Of an embedding: how many matches are answered.", Mark.AT_PREDICT] = 5
     alphabet: Annotated[
         tuple[str, ...] | None,
-        Meta(
-            description="Of a ctc head, which needs one: the characters in the order of the model's classes, without "
-            "the blank."
-        ),
+        "Of a ctc head, which needs one: the characters in the order of the model's classes, without the blank.",
         Reads(lambda characters: list(characters) or None),
     ] = None
     blank: Annotated[
-        int, Meta(ge=0, le=MOST, description="Of a ctc head: the index of the class that stands for no character.")
+        int, Meta(ge=0, le=MOST), "Of a ctc head: the index of the class that stands for no character."
     ] = 0
-    model: Annotated[str, Meta(description="Hash of the model that the gallery is of."), Mark.TOLD] = ""
+    model: Annotated[str, "Hash of the model that the gallery is of.", Mark.TOLD] = ""
 
 
 _ASSUMED = frozenset(picture_facts.PictureFacts.__struct_fields__) - {"max_pixels"}

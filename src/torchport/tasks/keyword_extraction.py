@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
-from msgspec import Meta
 
 from ..errors import RunError, UsageError
 from ..types import Signature, Step, Value
@@ -57,34 +56,24 @@ class KeywordFacts(TextFacts, frozen=True, kw_only=True):
     language: Annotated[
         str,
         one_of(AUTO, *keywords.LANGUAGES),
-        Meta(
-            description=f"Whose stop words are left out: {AUTO} (told by the text) or one of "
-            f"{', '.join(keywords.LANGUAGES)}."
-        ),
+        f"Whose stop words are left out: {AUTO} (told by the text) or one of {', '.join(keywords.LANGUAGES)}.",
         Mark.AT_PREDICT,
     ] = AUTO
     stop_words: Annotated[
         tuple[str, ...] | None,
-        Meta(
-            description="A file with one word a line, left out instead of the language's stop words; a list of them; "
-            "or none."
-        ),
+        "A file with one word a line, left out instead of the language's stop words; a list of them; or none.",
         Reads(_read_words),
         Mark.AT_PREDICT,
     ] = None
-    words: Annotated[Length, Meta(description="How many words a keyword has at most."), Mark.AT_PREDICT] = 1
+    words: Annotated[Length, "How many words a keyword has at most.", Mark.AT_PREDICT] = 1
     diversity: Annotated[
         Share,
-        Meta(
-            description="Maximal marginal relevance: 0 takes what is nearest to the text, more avoids keywords that "
-            "are near each other."
-        ),
+        "Maximal marginal relevance: 0 takes what is nearest to the text, more avoids keywords that "
+        "are near each other.",
         Mark.AT_PREDICT,
     ] = 0.0
-    candidates: Annotated[
-        Length, Meta(description="How many words and phrases of a text are compared at most."), Mark.AT_PREDICT
-    ] = 512
-    top: Annotated[Length, Meta(description="How many keywords are answered, the best first."), Mark.AT_PREDICT] = 5
+    candidates: Annotated[Length, "How many words and phrases of a text are compared at most.", Mark.AT_PREDICT] = 512
+    top: Annotated[Length, "How many keywords are answered, the best first.", Mark.AT_PREDICT] = 5
 
 
 class KeywordExtraction(Task[KeywordFacts]):

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -67,7 +68,7 @@ def fitted(kind: Any, value: Any) -> Any:
     if origin in (Union, UnionType):
         return None if is_none(kind, value) else _one_of(parts, value)
     if origin is Literal:
-        return next(_same(parts, "none" if value is None else value))
+        return _same(parts, "none" if value is None else value)
     if origin is tuple and isinstance(value, list | tuple):
         return tuple(fitted(parts[0], one) for one in value)
     if origin is dict and isinstance(value, Mapping):
@@ -76,10 +77,10 @@ def fitted(kind: Any, value: Any) -> Any:
 
 
 def _same(known: tuple[Any, ...], value: Any) -> Any:
-    found = [one for one in known if value == one and isinstance(value, bool) == isinstance(one, bool)]
-    if not found:
-        raise ValueError
-    return iter(found)
+    for one in known:
+        if value == one and isinstance(value, bool) == isinstance(one, bool):
+            return one
+    raise ValueError
 
 
 def _one_of(kinds: tuple[Any, ...], value: Any) -> Any:
@@ -96,7 +97,7 @@ def _plain(kind: Any, value: Any) -> Any:
         return value
     if kind is bool and isinstance(value, bool | str) and str(value).lower() in _FLAGS:
         return _FLAGS[str(value).lower()]
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     if kind is float and number:
         return float(value)
     if kind is int and number and value == int(value):
@@ -106,7 +107,7 @@ def _plain(kind: Any, value: Any) -> Any:
 
 def _within(bound: Meta, value: Any) -> bool:
     if isinstance(value, str):
-        return bound.pattern is None or re.search(bound.pattern, value) is not None
+        return bound.pattern is None or re.fullmatch(bound.pattern, value) is not None
     if isinstance(value, tuple):
         return (bound.min_length or 0) <= len(value) <= (bound.max_length or math.inf)
     if not isinstance(value, int | float):

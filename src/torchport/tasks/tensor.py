@@ -41,10 +41,10 @@ class TensorFacts(Facts, frozen=True, kw_only=True):
 
     inputs: Annotated[
         tuple[Annotated[tuple[str, ...], Meta(min_length=2, max_length=2)], ...],
-        Meta(description="Name and dtype of each of the model's inputs."),
+        "Name and dtype of each of the model's inputs.",
         Mark.TOLD,
     ] = ()
-    whole: Annotated[bool, Meta(description="Whether a file of tensors is one item as it is."), Mark.TOLD] = False
+    whole: Annotated[bool, "Whether a file of tensors is one item as it is.", Mark.TOLD] = False
 
 
 class TensorTask(Task[TensorFacts]):

@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from msgspec import Meta
 from msgspec.structs import replace
 
 from ..errors import BadInput, UsageError
 from ..types import Signature, Step
 from .base import Task
-from .facts import Mark, Reads
+from .facts import Mark
 from .parts import Grade, Graph, HostStep, Item, Settled, Split, Values, told
 from .shared import classes, label_scores, text_chain, texts, tokens
 from .shared.tokens import TextFacts
@@ -29,19 +28,13 @@ _NOT_ASSUMPTIONS = frozenset({"labels", "pad_id", "pad_to", "template", "top", "
 class TextClassFacts(TextFacts, frozen=True, kw_only=True):
     """What a classifier of texts was trained with, or what an embedder is to tell apart, and what is answered."""
 
-    labels: Annotated[tuple[str, ...] | None, Meta(description=f"{label_scores.NAMES}."), Reads(label_scores.read)] = (
-        None
-    )
+    labels: label_scores.Names = None
     activation: label_scores.Activation = "auto"
     template: Annotated[
-        str,
-        Meta(
-            description="Describes a class to an embedder, for zero-shot classification; {} stands for the class's "
-            "name."
-        ),
+        str, "Describes a class to an embedder, for zero-shot classification; {} stands for the class's name."
     ] = "This text is about {}."
     top: label_scores.Top = 5
-    classifier: Annotated[bool, Meta(description="Whether the model answers classes itself."), Mark.TOLD] = False
+    classifier: Annotated[bool, "Whether the model answers classes itself.", Mark.TOLD] = False
 
 
 class TextClassification(Task[TextClassFacts]):

@@ -46,32 +46,24 @@ class GenerationFacts(speaking.AnswerFacts, frozen=True, kw_only=True):
 
     context: Annotated[
         tokens.Length | None,
-        Meta(description="Longest text with its continuation, in tokens; none: what the model states, or 1024."),
+        "Longest text with its continuation, in tokens; none: what the model states, or 1024.",
         Mark.FROM_MODEL,
         Mark.LOWERED,
     ] = None
-    max_new_tokens: Annotated[tokens.Length, Meta(description=speaking.LONGEST), Mark.AT_PREDICT] = 64
+    max_new_tokens: Annotated[tokens.Length, speaking.LONGEST, Mark.AT_PREDICT] = 64
     temperature: Annotated[
-        float,
-        Meta(ge=0, le=100, description="How evenly tokens are drawn; 0 takes the most likely one (greedy)."),
-        Mark.AT_PREDICT,
+        float, Meta(ge=0, le=100), "How evenly tokens are drawn; 0 takes the most likely one (greedy).", Mark.AT_PREDICT
     ] = 0.0
     top_k: Annotated[
-        int,
-        Meta(ge=0, le=tokens.MOST, description="Draws among so many most likely tokens only; 0: among all."),
-        Mark.AT_PREDICT,
+        int, Meta(ge=0, le=tokens.MOST), "Draws among so many most likely tokens only; 0: among all.", Mark.AT_PREDICT
     ] = 0
     top_p: Annotated[
-        Share,
-        Meta(description="Draws among the most likely tokens that together reach this probability; 1: among all."),
-        Mark.AT_PREDICT,
+        Share, "Draws among the most likely tokens that together reach this probability; 1: among all.", Mark.AT_PREDICT
     ] = 1.0
-    seed: Annotated[
-        Seed, Meta(description="Seed of the draws: the same seed gives the same text."), Mark.AT_PREDICT
-    ] = 0
+    seed: Annotated[Seed, "Seed of the draws: the same seed gives the same text.", Mark.AT_PREDICT] = 0
     stop: Annotated[
         tuple[str, ...] | None,
-        Meta(description="Text that ends a continuation and is not part of it; or a list of such texts; or none."),
+        "Text that ends a continuation and is not part of it; or a list of such texts; or none.",
         Mark.AT_PREDICT,
     ] = None
 

@@ -45,51 +45,40 @@ class TranslationFacts(speaking.AnswerFacts, frozen=True, kw_only=True):
     """An encoder-decoder's tokenizers and languages, and how its answer is searched."""
 
     target_tokenizer: Annotated[
-        Path | None,
-        Meta(description="As tokenizer, of the target language, where it is another; or none."),
-        Reads(speaking.find),
+        Path | None, "As tokenizer, of the target language, where it is another; or none.", Reads(speaking.find)
     ] = None
     source: Annotated[
         str | None,
-        Meta(
-            description="Language of the text, as the tokenizer of a model for many languages names it (pt, por_Latn, "
-            "pt_XX); none: the tokenizer's own."
-        ),
+        "Language of the text, as the tokenizer of a model for many languages names it (pt, por_Latn, "
+        "pt_XX); none: the tokenizer's own.",
         Mark.AT_PREDICT,
     ] = None
     target: Annotated[
-        str | None,
-        Meta(description="Language to translate to, named likewise; none: what the model states."),
-        Mark.AT_PREDICT,
+        str | None, "Language to translate to, named likewise; none: what the model states.", Mark.AT_PREDICT
     ] = None
     beams: Annotated[
         tokens.Length | None,
-        Meta(description="Width of the beam search, 1 is greedy; none: what the model states."),
+        "Width of the beam search, 1 is greedy; none: what the model states.",
         Mark.AT_PREDICT,
         Mark.FROM_MODEL,
     ] = None
     length_penalty: Annotated[
         Annotated[float, Meta(ge=-10, le=10)] | None,
-        Meta(description="Of a beam search: more prefers long answers; none: what the model states, or 1."),
+        "Of a beam search: more prefers long answers; none: what the model states, or 1.",
         Mark.AT_PREDICT,
         Mark.FROM_MODEL,
     ] = None
     max_source: Annotated[
-        tokens.Length,
-        Meta(description="Longest part of a text that is translated at once, in tokens."),
-        Mark.LOWERED,
+        tokens.Length, "Longest part of a text that is translated at once, in tokens.", Mark.LOWERED
     ] = 256
-    max_new_tokens: Annotated[tokens.Length, Meta(description=speaking.LONGEST), Mark.LOWERED] = 256
-    batch: Annotated[tokens.Length, Meta(description="How many parts are translated at once."), Mark.LOWERED] = 16
+    max_new_tokens: Annotated[tokens.Length, speaking.LONGEST, Mark.LOWERED] = 256
+    batch: Annotated[tokens.Length, "How many parts are translated at once.", Mark.LOWERED] = 16
     start: Annotated[
-        tuple[speaking.TokenId, ...] | None,
-        Meta(description="Token ids that the decoder starts from; none: what the model states."),
+        tuple[speaking.TokenId, ...] | None, "Token ids that the decoder starts from; none: what the model states."
     ] = None
-    forced: Annotated[
-        speaking.TokenIds, Meta(description="Token ids that every answer begins with; none: what the model states.")
-    ] = None
+    forced: Annotated[speaking.TokenIds, "Token ids that every answer begins with; none: what the model states."] = None
     read_first: Annotated[
-        speaking.TokenId | None, Meta(description="Token before every text that names the target language."), Mark.TOLD
+        speaking.TokenId | None, "Token before every text that names the target language.", Mark.TOLD
     ] = None
 
 

@@ -21,7 +21,7 @@ from ..deployment.request import Request
 from ..errors import BadInput
 from ..jobs.pack import PackOptions, repack
 from ..predict import Predictor
-from ..tasks import Item, tasks
+from ..tasks import Item, assets, tasks
 from ..types import Candidate
 from ..verification import verify
 
@@ -100,6 +100,14 @@ def check_targets(case: TaskCase) -> None:
     assert {name: one.parity.reason for name, one in found.items() if one.parity is not None and not one.parity} == {}
     with Bundle(case.bundle) as opened:
         assert {one.id for one in opened.manifest.variants} >= set(case.variants)
+
+
+def check_facts(case: TaskCase) -> None:
+    """Every fact is explained, and those of the Bundle are read as what they were when it was made."""
+    task = tasks.get(case.sample.task)
+    assert [name for name, about in task.about_facts.items() if not about] == []
+    with Bundle(case.bundle) as opened:
+        assert assets.detach(opened.facts())[0] == opened.manifest.task.facts
 
 
 def check_answers(case: TaskCase) -> None:
@@ -191,6 +199,7 @@ def task_checks() -> list[Callable[[TaskCase], None]]:
     """Every check, the cheap explanations first."""
     return [
         check_targets,
+        check_facts,
         check_answers,
         check_repeats,
         check_bad_input,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from msgspec import Meta
 
 from torchport.errors import BadInput
 from torchport.tasks import Item, Task
@@ -28,7 +27,7 @@ class Digits(Value, frozen=True):
 class CounterFacts(Facts, frozen=True, kw_only=True):
     """What the counter counts with."""
 
-    words: Annotated[Path | None, Meta(description="A file of words."), Reads(Path)] = None
+    words: Annotated[Path | None, "A file of words.", Reads(Path)] = None
 
 
 class Counter(Task[CounterFacts]):

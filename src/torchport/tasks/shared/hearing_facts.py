@@ -46,77 +46,48 @@ class HearingFacts(Facts, frozen=True, kw_only=True):
 
     tokenizer: Annotated[
         Path | None,
-        Meta(
-            description="Of a Whisper: path of its tokenizer.json, or of the folder that holds it; required unless the "
-            "source states it."
-        ),
+        "Of a Whisper: path of its tokenizer.json, or of the folder that holds it; required unless the "
+        "source states it.",
         Reads(tokens.find),
     ] = None
     vocabulary: Annotated[
         tuple[str, ...] | None,
-        Meta(
-            description="Of a CTC model: its symbols in the order of its outputs, as a list, a vocab.json, or a file "
-            "with one a line; required unless the source states it."
-        ),
+        "Of a CTC model: its symbols in the order of its outputs, as a list, a vocab.json, or a file "
+        "with one a line; required unless the source states it.",
         Reads(read_vocabulary),
     ] = None
-    blank: Annotated[int, Meta(ge=0, le=10**6, description="Of a CTC model: index of the symbol that is none.")] = 0
+    blank: Annotated[int, Meta(ge=0, le=10**6), "Of a CTC model: index of the symbol that is none."] = 0
     sampling_rate: Annotated[
         int,
-        Meta(
-            ge=1000,
-            le=192_000,
-            description="Samples a second (Hz) that the model was trained on; recordings are resampled to it.",
-        ),
+        Meta(ge=1000, le=192_000),
+        "Samples a second (Hz) that the model was trained on; recordings are resampled to it.",
     ] = 16000
     bands: Annotated[
-        int,
-        Meta(
-            ge=1,
-            le=512,
-            description="Of a Whisper: mel bands, from 0 Hz to half of sampling_rate; the model states them.",
-        ),
+        int, Meta(ge=1, le=512), "Of a Whisper: mel bands, from 0 Hz to half of sampling_rate; the model states them."
     ] = 80
-    frame: Annotated[int, Meta(ge=2, le=65_536, description="Of a Whisper: samples of one Fourier transform.")] = 400
-    hop: Annotated[int, Meta(ge=1, le=65_536, description="Of a Whisper: samples between two Fourier transforms.")] = (
-        160
-    )
-    normalise: Annotated[
-        bool, Meta(description="Of a CTC model: whether samples are brought to mean 0 and variance 1 first.")
-    ] = True
+    frame: Annotated[int, Meta(ge=2, le=65_536), "Of a Whisper: samples of one Fourier transform."] = 400
+    hop: Annotated[int, Meta(ge=1, le=65_536), "Of a Whisper: samples between two Fourier transforms."] = 160
+    normalise: Annotated[bool, "Of a CTC model: whether samples are brought to mean 0 and variance 1 first."] = True
     window: Annotated[
-        float,
-        Meta(ge=0.1, le=3600, description="Of a CTC model: most seconds heard at once; a Whisper states its own."),
+        float, Meta(ge=0.1, le=3600), "Of a CTC model: most seconds heard at once; a Whisper states its own."
     ] = 20.0
-    timestamps: Annotated[
-        bool, Meta(description="Of a Whisper: whether it speaks time stamps too."), Mark.AT_PREDICT
-    ] = False
+    timestamps: Annotated[bool, "Of a Whisper: whether it speaks time stamps too.", Mark.AT_PREDICT] = False
     language: Annotated[
         str | None,
-        Meta(
-            description="Of a Whisper for many languages: what is spoken, as its tokenizer names it (en, de, ...); "
-            "none: heard from the recording."
-        ),
+        "Of a Whisper for many languages: what is spoken, as its tokenizer names it (en, de, ...); "
+        "none: heard from the recording.",
         Mark.AT_PREDICT,
     ] = None
     silence: Annotated[
-        float,
-        Meta(ge=-200, le=0, description="Decibels of full scale: what is never louder is not heard."),
-        Mark.AT_PREDICT,
+        float, Meta(ge=-200, le=0), "Decibels of full scale: what is never louder is not heard.", Mark.AT_PREDICT
     ] = -60.0
-    family: Annotated[Literal["", "whisper", "ctc"], Meta(description="Which of the two it is."), Mark.TOLD] = ""
-    window_samples: Annotated[int, Meta(ge=0, le=MOST, description="Most samples heard at once."), Mark.TOLD] = 0
-    prompt: Annotated[tuple[int, ...], Meta(description="Tokens that a Whisper starts from."), Mark.TOLD] = ()
-    no_timestamps: Annotated[
-        tuple[int, ...] | None, Meta(description="Tokens that ask for no time stamps."), Mark.TOLD
-    ] = None
-    stamps: Annotated[
-        int | None, Meta(description="The first token that is a time stamp; none: there is none."), Mark.TOLD
-    ] = -1
-    end: Annotated[int, Meta(description="Token that ends a window."), Mark.TOLD] = -1
-    languages: Annotated[
-        dict[str, int] | None, Meta(description="Token of each language that a Whisper knows."), Mark.TOLD
-    ] = None
-    first_stamp: Annotated[int, Meta(description="Latest first time stamp."), Mark.TOLD] = 0
-    most_tokens: Annotated[int, Meta(description="Most tokens of a window."), Mark.TOLD] = 0
-    cache: Annotated[tuple[int, ...], Meta(description="Rows, heads and width of the decoder's cache."), Mark.TOLD] = ()
+    family: Annotated[Literal["", "whisper", "ctc"], "Which of the two it is.", Mark.TOLD] = ""
+    window_samples: Annotated[int, Meta(ge=0, le=MOST), "Most samples heard at once.", Mark.TOLD] = 0
+    prompt: Annotated[tuple[int, ...], "Tokens that a Whisper starts from.", Mark.TOLD] = ()
+    no_timestamps: Annotated[tuple[int, ...] | None, "Tokens that ask for no time stamps.", Mark.TOLD] = None
+    stamps: Annotated[int | None, "The first token that is a time stamp; none: there is none.", Mark.TOLD] = -1
+    end: Annotated[int, "Token that ends a window.", Mark.TOLD] = -1
+    languages: Annotated[dict[str, int] | None, "Token of each language that a Whisper knows.", Mark.TOLD] = None
+    first_stamp: Annotated[int, "Latest first time stamp.", Mark.TOLD] = 0
+    most_tokens: Annotated[int, "Most tokens of a window.", Mark.TOLD] = 0
+    cache: Annotated[tuple[int, ...], "Rows, heads and width of the decoder's cache.", Mark.TOLD] = ()

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
-from msgspec import Meta
 
 from ...errors import BadInput, RunError, UsageError
 from ...types import Signature, Value
-from ..facts import Mark
+from ..facts import Mark, Reads
 from ..kinds import Count
 from ..parts import Item
 
@@ -24,16 +24,43 @@ ALIKE = 0.05
 
 Activation = Annotated[
     Literal["auto", "softmax", "sigmoid", "none"],
-    Meta(
-        description="What makes scores of the model's outputs: softmax (one class of many; they sum to 1), sigmoid "
-        "(each class by itself) or none (as they are); auto: softmax, or sigmoid where there is one output."
-    ),
+    "What makes scores of the model's outputs: softmax (one class of many; they sum to 1), sigmoid "
+    "(each class by itself) or none (as they are); auto: softmax, or sigmoid where there is one output.",
 ]
-Top = Annotated[Count, Meta(description="How many classes are answered, the most likely first."), Mark.AT_PREDICT]
-NAMES = (
-    "Names of the classes in the order of the model's outputs: a file with one name a line, name,name,... or a list; "
-    "none: classes are numbered"
+Top = Annotated[Count, "How many classes are answered, the most likely first.", Mark.AT_PREDICT]
+LABELS = (
+    "Names of the classes in the order of the model's outputs: a file with one name a line, a COCO file with "
+    "categories, name,name,... or a list; none: classes are numbered"
 )
+
+
+def read(value: Any) -> list[str] | None:
+    """Names of classes from a list, a file with one name a line, a COCO file, or names with commas between them.
+
+    Raises:
+        UsageError: the file cannot be read, or names nothing.
+    """
+    if isinstance(value, list | tuple):
+        return list(map(str, value)) or None
+    path = Path(str(value))
+    if not path.is_file() and "," in str(value):
+        return [name.strip() for name in str(value).split(",") if name.strip()]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if text.lstrip().startswith("{"):
+            return [str(one["name"]) for one in sorted(json.loads(text)["categories"], key=lambda one: one["id"])]
+        names = [line.strip() for line in text.rstrip().splitlines()]
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise UsageError(
+            f"labels: '{value}' cannot be read",
+            "give a text file with one name a line, a COCO file with categories, or name,name,...",
+        ) from exc
+    if not names:
+        raise UsageError(f"labels: '{value}' is empty", "give one name a line")
+    return names
+
+
+Names = Annotated[tuple[str, ...] | None, f"{LABELS}.", Reads(read)]
 
 
 class ClassFacts(Protocol):
@@ -60,28 +87,6 @@ class Labels(Value, frozen=True):
     """The most likely classes, best first."""
 
     labels: tuple[Label, ...]
-
-
-def read(value: Any) -> list[str] | None:
-    """Names of classes from a list, a file with one name a line, or names with commas between them.
-
-    Raises:
-        UsageError: the file cannot be read, or names nothing.
-    """
-    if isinstance(value, list | tuple):
-        return list(map(str, value)) if value else None
-    path = Path(str(value))
-    if not path.is_file() and "," in str(value):
-        return [name.strip() for name in str(value).split(",") if name.strip()]
-    try:
-        names = [line.strip() for line in path.read_text(encoding="utf-8-sig").rstrip().splitlines()]
-    except (OSError, UnicodeDecodeError) as exc:
-        raise UsageError(
-            f"labels: '{value}' cannot be read", "give a text file with one name a line, or name,name,..."
-        ) from exc
-    if not names:
-        raise UsageError(f"labels: '{value}' is empty", "give one name a line")
-    return names
 
 
 def activation(

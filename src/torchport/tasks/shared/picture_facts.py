@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import math
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from msgspec import Meta
 from msgspec.structs import replace
 
 from ...errors import UsageError
 from ..facts import Facts, Mark
-from ..kinds import MOST, Count
+from ..kinds import Count
 
 GREATEST_SIDE = 4096
 """Bound of `resize` and `crop`: a mistyped size must not ask for gigabytes."""
@@ -20,39 +18,31 @@ Side = Annotated[int, Meta(ge=1, le=GREATEST_SIDE)]
 Sides = Annotated[tuple[Side, ...], Meta(min_length=2, max_length=2)]
 Mean = Annotated[
     tuple[float, ...],
-    Meta(
-        description="Subtracted from the pixels: one number, or one a channel in the order of color; of pixels in "
-        "0..1, or in 0..255 with scale=255."
-    ),
+    "Subtracted from the pixels: one number, or one a channel in the order of color; of pixels in "
+    "0..1, or in 0..255 with scale=255.",
 ]
 Std = Annotated[
     tuple[Annotated[float, Meta(gt=0)], ...],
-    Meta(description="Standard deviation that the pixels are then divided by: one number, or one a channel."),
+    "Standard deviation that the pixels are then divided by: one number, or one a channel.",
 ]
 
 
 class PixelFacts(Facts, frozen=True, kw_only=True):
     """How pixels are resampled and normalised, whatever the size they are brought to."""
 
-    interpolation: Annotated[
-        Literal["bilinear", "bicubic"], Meta(description="Resampling filter: bilinear or bicubic.")
-    ] = "bilinear"
+    interpolation: Annotated[Literal["bilinear", "bicubic"], "Resampling filter: bilinear or bicubic."] = "bilinear"
     antialias: Annotated[
-        bool,
-        Meta(description="Whether the filter widens as the picture shrinks, as in Pillow, or does not, as in OpenCV."),
+        bool, "Whether the filter widens as the picture shrinks, as in Pillow, or does not, as in OpenCV."
     ] = True
     mean: Mean = (0.0,)
     std: Std = (1.0,)
     scale: Annotated[
-        Literal[1, 255],
-        Meta(description="Range of the pixels before the mean is subtracted: 1 (divided by 255) or 255 (as they are)."),
+        Literal[1, 255], "Range of the pixels before the mean is subtracted: 1 (divided by 255) or 255 (as they are)."
     ] = 1
-    color: Annotated[
-        Literal["RGB", "BGR", "L"], Meta(description="Order of the model's channels: RGB, BGR or L (greyscale).")
-    ] = "RGB"
+    color: Annotated[Literal["RGB", "BGR", "L"], "Order of the model's channels: RGB, BGR or L (greyscale)."] = "RGB"
     max_pixels: Annotated[
         Count,
-        Meta(description="A picture of more pixels is reduced by a whole factor before the in-graph preprocessing."),
+        "A picture of more pixels is reduced by a whole factor before the in-graph preprocessing.",
         Mark.AT_PREDICT,
     ] = 2**21
 
@@ -60,16 +50,12 @@ class PixelFacts(Facts, frozen=True, kw_only=True):
 class PictureFacts(PixelFacts, frozen=True, kw_only=True):
     """How a whole picture becomes the model's input."""
 
-    resize: Annotated[
-        Side | Sides, Meta(description="Shortest side in pixels; or height,width in pixels, to stretch to.")
-    ] = 256
+    resize: Annotated[Side | Sides, "Shortest side in pixels; or height,width in pixels, to stretch to."] = 256
     crop: Annotated[
-        Side | None,
-        Meta(description="Side of the centre square that is kept, in pixels; none keeps all, after a stretch."),
+        Side | None, "Side of the centre square that is kept, in pixels; none keeps all, after a stretch."
     ] = 224
     reducing_gap: Annotated[
-        Annotated[float, Meta(ge=1)] | None,
-        Meta(description="Pillow's parameter of that name, usually 3.0; or none."),
+        Annotated[float, Meta(ge=1)] | None, "Pillow's parameter of that name, usually 3.0; or none."
     ] = None
     mean: Mean = (0.485, 0.456, 0.406)
     std: Std = (0.229, 0.224, 0.225)
@@ -126,21 +112,3 @@ def check(facts: Pictures, *, free: bool = False) -> Pictures:
     if facts.reducing_gap is not None and not facts.antialias:
         raise UsageError("reducing_gap averages pixels, antialias=false does not", "give one of the two")
     return per_channel(facts)
-
-
-def whole(name: str, value: Any, *, least: int = 1, most: int = MOST) -> int:
-    """A whole number within bounds; raises UsageError."""
-    is_whole = (
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value == int(value)
-    )
-    if not is_whole or not least <= value <= most:
-        raise UsageError(f"{name} is {value!r}", f"it takes a whole number, {least} to {most}")
-    return int(value)
-
-
-def choice(name: str, value: Any, *known: Any) -> Any:
-    """One of the known values; raises UsageError."""
-    for one in known:
-        if value == one and isinstance(value, bool) == isinstance(one, bool):
-            return one
-    raise UsageError(f"{name} is {value!r}", f"it takes {' or '.join(json.dumps(one).strip(chr(34)) for one in known)}")

@@ -30,13 +30,8 @@ _UNKNOWN = ("<unk>", "[UNK]", unigram_file.UNKNOWN)
 
 
 def find(value: Any) -> Path:
-    """A `tokenizer.json` by its path or by that of its folder, or made of a sentencepiece model; raises UsageError."""
-    path = Path(value)
-    path = path / "tokenizer.json" if path.is_dir() else path
-    if not path.is_file():
-        raise UsageError(
-            f"tokenizer: there is no {path}", "give a tokenizer.json, or the .spm file of a sentencepiece model"
-        )
+    """A `tokenizer.json` as `tokens.find`, or made of a sentencepiece model; raises UsageError."""
+    path = tokens.find(value)
     return unigram_file.convert(path) if path.suffix.lower() in unigram_file.SUFFIXES else path
 
 
@@ -51,20 +46,14 @@ class AnswerFacts(Facts, frozen=True, kw_only=True):
 
     tokenizer: Annotated[
         Path | None,
-        Meta(
-            description="Path of a tokenizer.json or of the folder that holds it, or of the .spm file of a "
-            "sentencepiece unigram model; required unless the source states it."
-        ),
+        "Path of a tokenizer.json or of the folder that holds it, or of the .spm file of a "
+        "sentencepiece unigram model; required unless the source states it.",
         Reads(find),
     ] = None
-    max_new_tokens: Annotated[tokens.Length, Meta(description=LONGEST)] = 256
-    end: Annotated[TokenIds, Meta(description="Token ids that end an answer: a list; none: what the model states.")] = (
-        None
-    )
-    suppress: Annotated[
-        TokenIds, Meta(description="Token ids that are never said: a list; none: what the model states.")
-    ] = None
-    wiring: Annotated[dict[str, Any], Meta(description="What the graphs read and carry."), Mark.TOLD] = {}
+    max_new_tokens: Annotated[tokens.Length, LONGEST] = 256
+    end: Annotated[TokenIds, "Token ids that end an answer: a list; none: what the model states."] = None
+    suppress: Annotated[TokenIds, "Token ids that are never said: a list; none: what the model states."] = None
+    wiring: Annotated[dict[str, Any], "What the graphs read and carry.", Mark.TOLD] = {}
 
 
 def need_tokenizer(name: str, path: Path | None) -> None:

@@ -24,30 +24,23 @@ class VoiceFacts(Facts, frozen=True, kw_only=True):
 
     sample_rate: Annotated[
         int,
-        Meta(
-            ge=1000,
-            le=MOST,
-            description="Samples a second (Hz) that the model was trained on; recordings are resampled to it.",
-        ),
+        Meta(ge=1000, le=MOST),
+        "Samples a second (Hz) that the model was trained on; recordings are resampled to it.",
     ] = 22050
-    frame: Annotated[
-        int, Meta(ge=16, le=MOST, description="Samples of one Fourier transform: even, and a multiple of hop.")
-    ] = 1024
-    hop: Annotated[Count, Meta(description="Samples between two Fourier transforms.")] = 256
-    bands: Annotated[Count, Meta(description="Bands of the mel scale.")] = 80
-    lowest: Annotated[float, Meta(ge=0, description="Lowest frequency of the bands in Hz, below highest.")] = 0.0
+    frame: Annotated[int, Meta(ge=16, le=MOST), "Samples of one Fourier transform: even, and a multiple of hop."] = 1024
+    hop: Annotated[Count, "Samples between two Fourier transforms."] = 256
+    bands: Annotated[Count, "Bands of the mel scale."] = 80
+    lowest: Annotated[float, Meta(ge=0), "Lowest frequency of the bands in Hz, below highest."] = 0.0
     highest: Annotated[
         Annotated[float, Meta(ge=0)] | None,
-        Meta(description="Highest frequency of the bands in Hz, at most half of sample_rate; none: that half."),
+        "Highest frequency of the bands in Hz, at most half of sample_rate; none: that half.",
     ] = None
-    floor: Annotated[
-        float, Meta(gt=0, le=1e3, description="Least magnitude of a band before the natural logarithm is taken.")
-    ] = 0.01
-    iterations: Annotated[
-        int, Meta(ge=0, le=MOST, description="Iterations of the Griffin-Lim algorithm."), Mark.AT_PREDICT
-    ] = 32
-    momentum: Annotated[Share, Meta(description="Momentum of the Griffin-Lim algorithm."), Mark.AT_PREDICT] = 0.99
-    max_seconds: Annotated[Count, Meta(description="Longer recordings are refused, in seconds."), Mark.LOWERED] = 60
+    floor: Annotated[float, Meta(gt=0, le=1e3), "Least magnitude of a band before the natural logarithm is taken."] = (
+        0.01
+    )
+    iterations: Annotated[int, Meta(ge=0, le=MOST), "Iterations of the Griffin-Lim algorithm.", Mark.AT_PREDICT] = 32
+    momentum: Annotated[Share, "Momentum of the Griffin-Lim algorithm.", Mark.AT_PREDICT] = 0.99
+    max_seconds: Annotated[Count, "Longer recordings are refused, in seconds.", Mark.LOWERED] = 60
 
 
 def hann(size: int) -> np.ndarray:

@@ -24,65 +24,57 @@ class SpeechFacts(Facts, frozen=True, kw_only=True):
 
     symbols: Annotated[
         dict[str, SymbolId],
-        Meta(
-            description="JSON file of symbol -> id, such as vocab.json, or a Piper voice's .onnx.json, which states "
-            "most other facts; required unless the source states it."
-        ),
+        "JSON file of symbol -> id, such as vocab.json, or a Piper voice's .onnx.json, which states "
+        "most other facts; required unless the source states it.",
     ] = {}
     phonemiser: Annotated[
         Literal["espeak", "none"],
-        Meta(description="What the symbols are: espeak (phonemes, by the program espeak-ng) or none (characters)."),
+        "What the symbols are: espeak (phonemes, by the program espeak-ng) or none (characters).",
     ] = "none"
     language: Annotated[
         str | None,
-        Meta(description="Voice of espeak-ng that reads the text, such as en-us; needed where phonemiser is espeak."),
+        "Voice of espeak-ng that reads the text, such as en-us; needed where phonemiser is espeak.",
         Mark.AT_PREDICT,
     ] = None
-    lowercase: Annotated[bool, Meta(description="Whether letters that the symbols lack are read as small ones.")] = (
-        False
-    )
-    before: Annotated[
-        tuple[SymbolId, ...], Meta(description="Symbol ids before every text: a list, such as [1,0].")
-    ] = ()
-    blank: Annotated[SymbolId | None, Meta(description="Symbol id after every symbol; or none.")] = None
-    after: Annotated[tuple[SymbolId, ...], Meta(description="Symbol ids after every text: a list, such as [2].")] = ()
+    lowercase: Annotated[bool, "Whether letters that the symbols lack are read as small ones."] = False
+    before: Annotated[tuple[SymbolId, ...], "Symbol ids before every text: a list, such as [1,0]."] = ()
+    blank: Annotated[SymbolId | None, "Symbol id after every symbol; or none."] = None
+    after: Annotated[tuple[SymbolId, ...], "Symbol ids after every text: a list, such as [2]."] = ()
     sample_rate: Annotated[
         Annotated[float, Meta(gt=0, le=1e6)] | None,
-        Meta(description="Samples a second (Hz) of the waveform; none: what the model states."),
+        "Samples a second (Hz) of the waveform; none: what the model states.",
     ] = None
     noise_scale: Annotated[
         Scale | None,
-        Meta(description="How freely it speaks; 0: the same for every seed; none: what the model states."),
+        "How freely it speaks; 0: the same for every seed; none: what the model states.",
         Mark.AT_PREDICT,
         Mark.FROM_MODEL,
     ] = None
     noise_scale_duration: Annotated[
-        Scale | None,
-        Meta(description="How freely the rhythm varies; none: what the model states."),
-        Mark.AT_PREDICT,
-        Mark.FROM_MODEL,
+        Scale | None, "How freely the rhythm varies; none: what the model states.", Mark.AT_PREDICT, Mark.FROM_MODEL
     ] = None
     length_scale: Annotated[
         Annotated[float, Meta(gt=0, le=1e6)] | None,
-        Meta(description="Duration of speech: 1 is the voice's own, 2 half as fast; none: what the model states."),
+        "Duration of speech: 1 is the voice's own, 2 half as fast; none: what the model states.",
         Mark.AT_PREDICT,
         Mark.FROM_MODEL,
     ] = None
-    seed: Annotated[Seed, Meta(description="Seed of the noise: equal texts sound equal."), Mark.AT_PREDICT] = 0
-    speaker: Annotated[int, Meta(ge=0, le=MOST, description="Number of the voice."), Mark.AT_PREDICT] = 0
+    seed: Annotated[Seed, "Seed of the noise: equal texts sound equal.", Mark.AT_PREDICT] = 0
+    speaker: Annotated[int, Meta(ge=0, le=MOST), "Number of the voice.", Mark.AT_PREDICT] = 0
     chunk: Annotated[
         int,
-        Meta(ge=20, le=MOST, description="Most characters said at once; a longer text is said piece by piece."),
+        Meta(ge=20, le=MOST),
+        "Most characters said at once; a longer text is said piece by piece.",
         Mark.AT_PREDICT,
     ] = 200
-    pause: Annotated[Scale, Meta(description="Seconds of silence between two pieces."), Mark.AT_PREDICT] = 0.2
-    max_chars: Annotated[Count, Meta(description="Longer texts are refused, in characters."), Mark.AT_PREDICT] = 20_000
-    hop: Annotated[int, Meta(ge=0, description="Samples of a frame."), Mark.TOLD] = 0
-    draws: Annotated[bool | None, Meta(description="Whether the rhythm is drawn."), Mark.TOLD] = None
-    max_tokens: Annotated[int, Meta(ge=0, description="Most symbols said at once."), Mark.TOLD] = 0
-    max_frames: Annotated[int, Meta(ge=0, description="Most frames of a window."), Mark.TOLD] = 0
-    speakers: Annotated[int, Meta(ge=0, description="How many voices the model has."), Mark.TOLD] = 0
-    reach: Annotated[int, Meta(ge=-1, description="Frames on either side that bear on one."), Mark.TOLD] = -1
+    pause: Annotated[Scale, "Seconds of silence between two pieces.", Mark.AT_PREDICT] = 0.2
+    max_chars: Annotated[Count, "Longer texts are refused, in characters.", Mark.AT_PREDICT] = 20_000
+    hop: Annotated[int, Meta(ge=0), "Samples of a frame.", Mark.TOLD] = 0
+    draws: Annotated[bool | None, "Whether the rhythm is drawn.", Mark.TOLD] = None
+    max_tokens: Annotated[int, Meta(ge=0), "Most symbols said at once.", Mark.TOLD] = 0
+    max_frames: Annotated[int, Meta(ge=0), "Most frames of a window.", Mark.TOLD] = 0
+    speakers: Annotated[int, Meta(ge=0), "How many voices the model has.", Mark.TOLD] = 0
+    reach: Annotated[int, Meta(ge=-1), "Frames on either side that bear on one.", Mark.TOLD] = -1
 
 
 def rate_of(facts: SpeechFacts) -> float:

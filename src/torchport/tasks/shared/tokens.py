@@ -36,32 +36,23 @@ class TextFacts(Facts, frozen=True, kw_only=True):
 
     tokenizer: Annotated[
         Path | None,
-        Meta(
-            description="Path of a tokenizer.json, or of the folder that holds it; required unless the source "
-            "states it."
-        ),
+        "Path of a tokenizer.json, or of the folder that holds it; required unless the source states it.",
         Reads(find),
     ] = None
     max_length: Annotated[
-        Length,
-        Meta(description="Longest text in tokens, special tokens included; a longer text is cut off."),
-        Mark.LOWERED,
+        Length, "Longest text in tokens, special tokens included; a longer text is cut off.", Mark.LOWERED
     ] = 256
     truncation_side: Annotated[
-        Literal["right", "left"],
-        Meta(description="Where a longer text is cut off: right (its end) or left (its beginning)."),
+        Literal["right", "left"], "Where a longer text is cut off: right (its end) or left (its beginning)."
     ] = "right"
     pad_id: Annotated[
         Annotated[int, Meta(ge=0, le=MOST)] | None,
-        Meta(description="Token id that fills a shorter text beside a longer one; none: what the tokenizer states."),
+        "Token id that fills a shorter text beside a longer one; none: what the tokenizer states.",
     ] = None
-    pad_to: Annotated[Length, Meta(description="Lengths are padded to a multiple of this many tokens.")] = 8
+    pad_to: Annotated[Length, "Lengths are padded to a multiple of this many tokens."] = 8
     pooling: Annotated[
         Literal["mean", "cls", "max"],
-        Meta(
-            description="How the vectors of the tokens become one: mean, cls (the first token) or max (the greatest of "
-            "each element)."
-        ),
+        "How the vectors of the tokens become one: mean, cls (the first token) or max (the greatest of each element).",
     ] = "mean"
 
 

@@ -31,54 +31,39 @@ class TrackingFacts(DetectionFacts, frozen=True, kw_only=True):
     """A detector's facts, and how its boxes become tracks."""
 
     threshold: Annotated[
-        Share,
-        Meta(description="Lowest score of a detection that the tracker sees at all."),
-        Mark.AT_PREDICT,
-        Mark.IN_GRAPHS,
+        Share, "Lowest score of a detection that the tracker sees at all.", Mark.AT_PREDICT, Mark.IN_GRAPHS
     ] = 0.1
-    high: Annotated[
-        Share, Meta(description="Score from which a detection is matched in the first round."), Mark.AT_PREDICT
-    ] = 0.5
-    start: Annotated[Share, Meta(description="Score from which a detection begins a track."), Mark.AT_PREDICT] = 0.6
-    track_iou: Annotated[
-        Share, Meta(description="Least overlap (IoU) of a match in the first round."), Mark.AT_PREDICT
-    ] = 0.2
-    track_iou_low: Annotated[
-        Share, Meta(description="Least overlap (IoU) of a match in the second round."), Mark.AT_PREDICT
-    ] = 0.5
+    high: Annotated[Share, "Score from which a detection is matched in the first round.", Mark.AT_PREDICT] = 0.5
+    start: Annotated[Share, "Score from which a detection begins a track.", Mark.AT_PREDICT] = 0.6
+    track_iou: Annotated[Share, "Least overlap (IoU) of a match in the first round.", Mark.AT_PREDICT] = 0.2
+    track_iou_low: Annotated[Share, "Least overlap (IoU) of a match in the second round.", Mark.AT_PREDICT] = 0.5
     buffer: Annotated[
         float,
-        Meta(
-            ge=0,
-            le=10,
-            description="Share of its size by which a box grows on each side before its overlap is measured.",
-        ),
+        Meta(ge=0, le=10),
+        "Share of its size by which a box grows on each side before its overlap is measured.",
         Mark.AT_PREDICT,
     ] = 0.3
-    max_age: Annotated[
-        int, Meta(ge=0, le=MOST, description="Frames that a track lives on unseen."), Mark.AT_PREDICT
-    ] = 30
+    max_age: Annotated[int, Meta(ge=0, le=MOST), "Frames that a track lives on unseen.", Mark.AT_PREDICT] = 30
     min_hits: Annotated[
         int,
-        Meta(ge=1, le=MOST, description="Frames in a row in which a track must be seen before it is reported."),
+        Meta(ge=1, le=MOST),
+        "Frames in a row in which a track must be seen before it is reported.",
         Mark.AT_PREDICT,
     ] = 2
     wrap: Annotated[
         Literal["x", "y", "xy"] | None,
-        Meta(description="x, y or xy: what leaves the frame at one side comes in at the other; or none."),
+        "x, y or xy: what leaves the frame at one side comes in at the other; or none.",
         Mark.AT_PREDICT,
     ] = None
     jump: Annotated[
         dict[str, float | None] | None,
-        Meta(
-            description="Labels whose things may be elsewhere in the next frame: a list, or {label: greatest distance "
-            "in pixels}; or none."
-        ),
+        "Labels whose things may be elsewhere in the next frame: a list, or {label: greatest distance "
+        "in pixels}; or none.",
         Reads(by_label),
         Mark.AT_PREDICT,
     ] = None
     detector_steps: Annotated[
-        tuple[dict[str, Any], ...], Meta(description="The detector's steps from a picture to its answer."), Mark.TOLD
+        tuple[dict[str, Any], ...], "The detector's steps from a picture to its answer.", Mark.TOLD
     ] = ()
 
 
