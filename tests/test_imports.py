@@ -17,6 +17,8 @@ from test_layers import BUILD, MODULES, belongs
 BLOCKED = (
     "torch",
     "openvino",
+    "coreai",
+    "coremltools",
     "executorch",
     "ai_edge_litert",
     "MNN",

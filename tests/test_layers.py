@@ -49,6 +49,8 @@ BUILD = ("compress", "deployment.assemble", "frontend", "tasks.graphs", "testing
 HEAVY = (
     "torch",
     "openvino",
+    "coreai",
+    "coremltools",
     "executorch",
     "ai_edge_litert",
     "MNN",

@@ -22,6 +22,7 @@ from .errors import (
     UnsupportedByTarget,
     UsageError,
 )
+from .system import machine
 from .targets import Runner, targets
 from .targets.shared import here
 from .tasks import Pipeline, Plan, Session, tasks
@@ -59,6 +60,7 @@ class Predictor:
     Attributes:
         variant: what answers.
         refused: id of each better variant that does not run here -> why.
+        findings: what is not here as it was when the variant was chosen, a line each with what to do about it.
 
     Raises:
         BundleError: the Bundle is damaged, or has no such variant.
@@ -88,7 +90,8 @@ class Predictor:
         self.bundle = self._stack.enter_context(Bundle(bundle))
         try:
             self.variant = self._select(variant, profile, trust)
-            self.pipeline = self._open(threads or self.variant.threads, device)
+            self.pipeline = self._open(threads or self._threads(), device)
+            self.findings = self._findings(device)
         except BaseException:
             self._stack.close()
             raise
@@ -316,6 +319,22 @@ class Predictor:
                 f"{variant.id} has no graph '{name}': {why}",
                 "leave out --in-graph, so that the host answers for it, or use another variant",
             )
+
+    def _threads(self) -> int:
+        """The measured best, or fewer where this process may not keep as many cores busy; runtimes themselves count the
+        machine's.
+        """
+        best = self.variant.threads
+        return machine.threads() if best is None else min(best, machine.usable_cores())
+
+    def _findings(self, device: str) -> tuple[str, ...]:
+        from .bundle.honesty import findings
+
+        used = {name: opened.used for name, opened in self.pipeline.runners.items() if isinstance(opened, Runner)}
+        found = findings(self.variant, used, self.bundle.manifest.evidence.machine, device)
+        for line in found:
+            LOG.warning("%s: %s: %s", self.bundle.manifest.name, self.variant.id, line)
+        return tuple(found)
 
     def _open(self, threads: int | None, device: str) -> Pipeline:
         manifest, variant = self.bundle.manifest, self.variant

@@ -25,6 +25,8 @@ SHORT = {"onnx": ("int8_dynamic", "int8_static", "int4_weights"), "openvino": ("
 BRIEF: dict[str, tuple[str, ...]] = {
     "aotinductor": (),
     "aotinductor_portable": (),
+    "coreai": ("embedding", "dict_outputs"),
+    "coreml": ("sequence",),
     "litert": ("mlp", "embedding", "dict_outputs"),
     "mnn": ("mlp", "embedding", "sequence"),
 }

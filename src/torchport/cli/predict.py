@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -13,6 +13,9 @@ from ..deployment.options import pairs
 from ..types import MOST_THREADS
 from .files import Drawer, expand, save_arrays
 from .shared import BundlePath, Json, Trust, document, leave, note, verb
+
+if TYPE_CHECKING:
+    from ..predict import Predictor
 
 Inputs = Annotated[
     list[Path] | None, typer.Argument(metavar="[INPUT...]", help="Files or folders that the task takes.")
@@ -76,6 +79,7 @@ def run(
         trust=trust,
         overrides={**pairs(set_ or [], "--set"), **({"top": top} if top else {})},
     ) as predictor:
+        told(predictor)
         files = expand(inputs or [], predictor.pipeline.task.suffixes, predictor.pipeline.task.whole)
         names = [*map(str, files), *(text or [])]
         sources: list[Path | bytes] = [*files, *(one.encode() for one in text or [])]
@@ -95,15 +99,20 @@ def run(
                 ]
             if not as_json:
                 answer(names[i], lines, error)
-        used = predictor.variant.id
     if save_outputs:
         save_arrays(save_outputs, arrays)
     if as_json:
-        document({"bundle": str(bundle), "variant": used, "results": rows})
+        document({"bundle": str(bundle), "variant": predictor.variant.id, "results": rows})
     if not all(row["ok"] for row in rows):
         bad = [row for row in rows if not row["ok"]]
         note(f"error: {len(bad)} of {len(rows)} inputs could not be answered: {bad[0]['error']}")
         leave(3)
+
+
+def told(predictor: Predictor) -> None:
+    """What is not as it was when the variant was chosen, a note each."""
+    for finding in predictor.findings:
+        note(f"note: {predictor.variant.id}: {finding}")
 
 
 def partly(out: TextIO) -> Callable[[dict[str, Any]], None]:

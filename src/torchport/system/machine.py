@@ -144,6 +144,18 @@ def known_architecture(architecture: str) -> str:
     return _SAME.get(architecture.lower(), architecture.lower())
 
 
+def release(version: str) -> tuple[int, ...]:
+    """The first two numbers of a version, which say whether two releases may differ in more than repairs."""
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+
+
+def threads() -> int:
+    """How many threads a runtime is given that nobody named a number for: a physical core each, of those that this
+    process may keep busy.
+    """
+    return min(usable_cores(), describe().physical_cores or usable_cores())
+
+
 def usable_cores(root: Path = Path("/")) -> int:
     """How many cores this process may keep busy: the least of its affinity and its container's quota, at least 1.
 

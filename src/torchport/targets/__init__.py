@@ -24,6 +24,14 @@ targets: Registry[Target] = Registry(
             "build",
             "AOTInductor .pt2 for most CPUs of this architecture (AVX2 or NEON)",
         ),
+        "coreai": Entry(
+            "torchport.targets.coreai:CoreAi",
+            "coreai",
+            "Core AI .aimodel: Apple's systems of 2026 on, also run on Linux",
+        ),
+        "coreml": Entry(
+            "torchport.targets.coreml:CoreMl", "coreml", "Core ML .mlpackage: made anywhere, run by macOS and iOS"
+        ),
         "eager": Entry(
             "torchport.targets.eager:Eager",
             "build",

@@ -87,6 +87,7 @@ class AotInductor(Target):
     module = "torch"
     packages = ("torch",)
     executes_code = True
+    opens = "same"  # the library links to PyTorch's own
     xfail = {"check_export[scripted]": "only TorchScript captures a loop over a dynamic length"}
     runner = AotInductorRunner
     portable: ClassVar[bool] = False

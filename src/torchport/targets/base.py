@@ -89,7 +89,8 @@ class Target(abc.ABC):
     """One way to run a model: a file format and the runtime that opens it.
 
     Class attributes:
-        name, suffix: `[a-z0-9_]+`, and the entry file's suffix without the dot.
+        name, suffix: `[a-z0-9_]+`, and the entry file's suffix without the dot; of a format that is a folder, also the
+            entry's path in it.
         library: the distribution (`packages[0]`) and import name (`module`) of the runtime.
         precisions: what a recipe may ask for.
         tolerances: greatest `max_rel` of the model graph from the same tensor, by `(precision, device)`; none for
@@ -100,6 +101,8 @@ class Target(abc.ABC):
         automatic: `--targets auto` takes it; one that it leaves out is named, or asked for by the profile or by `all`.
         executes_code: opening or running a file of a stranger may run the stranger's code.
         systems: where the runtime works at all, by the names of `BuiltFor`; empty is everywhere.
+        opens: artefacts made with which releases of `packages[0]` its runtime opens, by their first two numbers: `any`
+            (the format says what it needs), `older` ones than the one here too, or the `same` only.
         xfail: conformance check -> why it is expected to fail (strict): `check_parity`, for one toy
             `check_export[scripted]`, for one precision `check_parity[int8_static]`.
     """
@@ -117,6 +120,7 @@ class Target(abc.ABC):
     automatic: ClassVar[bool] = True
     executes_code: ClassVar[bool] = False
     systems: ClassVar[tuple[str, ...]] = ()
+    opens: ClassVar[Literal["any", "older", "same"]] = "any"
     xfail: ClassVar[Mapping[str, str]] = {}
     runner: ClassVar[type[Runner]]
 
@@ -259,8 +263,9 @@ class Target(abc.ABC):
             )
             failed.failed_at = getattr(exc, "failed_at", None)
             raise failed from exc
-        files = sorted(set(_files(folder)) - before | {entry.name})
-        return GraphFile(entry=entry.name, files=tuple(files), io=io, session=self.session(options.precision)), notes
+        name = entry.relative_to(folder).as_posix()
+        files = sorted(set(_files(folder)) - before | {name})
+        return GraphFile(entry=name, files=tuple(files), io=io, session=self.session(options.precision)), notes
 
     def _suffix(self, graph: GraphProgram) -> str:
         """The entry file's suffix, for a target that writes one format or another depending on what was captured."""

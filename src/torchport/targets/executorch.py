@@ -19,6 +19,7 @@ from ..errors import RunError, UnsupportedByTarget, first_line
 from ..system.noise import quiet, redirected
 from ..types import GraphFile, Signature, TensorIO, Used
 from .base import Arrays, ExportOptions, Target, plain_io
+from .shared.bounds import greatest
 from .shared.runner import Runner
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ class ExecuTorch(Target):
     precisions = ("fp32", "int8_xnnpack", "int8_dynamic")
     profiles = ("android", "ios")
     xfail = {"check_export[scripted]": "only TorchScript captures a loop over a dynamic length"}
+    opens = "older"
     runner = ExecuTorchRunner
 
     def load_library(self) -> None:
@@ -270,7 +272,7 @@ def bound(
         exported = exported.run_decompositions({})
     module = exported.module(check_guards=False)
     dims = {spec.name: spec.free for spec in graph.signature.inputs}
-    most = _greatest(graph.signature, options)
+    most = greatest(graph.signature, options)
     feed = graph.examples
     for dim, size in sizes(feed, dims).items():
         feed = resized(feed, dims, dim, min(max(size, 2), most[dim]))  # a size of 1 would be taken for a constant
@@ -295,17 +297,6 @@ def bound(
             f"{target} cannot bound graph '{graph.name}' to {wanted}: {first_line(exc, kind=False)}",
             "capture it with fixed sizes",
         ) from exc
-
-
-def _greatest(signature: Signature, options: ExportOptions) -> dict[str, int]:
-    """Dynamic dimension -> the greatest size to plan for."""
-    most = {}
-    for dim, bound in signature.dims.items():
-        if dim == "batch":
-            most[dim] = min(options.max_batch, bound.max or options.max_batch)
-        else:
-            most[dim] = bound.max or max(bound.nearest(options.max_size), bound.nearest(2 * bound.min))
-    return most
 
 
 def _require_kernels(plan: Any, graph: str) -> None:

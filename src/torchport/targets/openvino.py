@@ -158,6 +158,7 @@ class OpenVino(Target):
     precisions = ("fp32", "fp16", "bf16", *_INTEGERS, *(f"{name}+bf16" for name in _INTEGERS))
     tolerances = {("fp32", "cpu"): 1e-4, ("fp16", "cpu"): 5e-3, ("bf16", "cpu"): 5e-2}
     profiles = ("python", "server")
+    opens = "older"
     runner = OpenVinoRunner
 
     def needs(self, precision: str) -> tuple[str, str] | None:

@@ -36,6 +36,7 @@ class Pt2(Target):
     module = "torch"
     packages = ("torch",)
     xfail = {"check_export[scripted]": "only TorchScript captures a loop over a dynamic length"}
+    opens = "older"
     runner = Pt2Runner
 
     def load_library(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from ...system.machine import Machine
-from ...types import Value
+from ...types import Used, Value
 
 
 class TargetRow(Value, frozen=True):
@@ -29,9 +29,28 @@ class TargetsDocument(Value, frozen=True):
     targets: tuple[TargetRow, ...]
 
 
+class VariantFindings(Value, frozen=True):
+    """What `doctor BUNDLE` found of one variant.
+
+    Attributes:
+        used: graph -> what really runs, read back from the runtime.
+        latency_ms: median of a few calls on a golden item; a hint, not a benchmark.
+        findings: what is not as it was when the variant was chosen, a line each with what to do about it.
+        reason: why an absent or failed one does not run.
+    """
+
+    id: str
+    status: Literal["ok", "absent", "failed"]
+    used: dict[str, Used] = {}
+    latency_ms: float | None = None
+    findings: tuple[str, ...] = ()
+    reason: str | None = None
+
+
 class Findings(Value, frozen=True):
-    """What `doctor` prints: the machine, its targets, and what to mend, a line each."""
+    """What `doctor` prints: the machine, its targets, and what to mend, a line each; of a Bundle also its variants."""
 
     machine: Machine
     targets: tuple[TargetRow, ...]
     findings: tuple[str, ...]
+    variants: tuple[VariantFindings, ...] = ()
