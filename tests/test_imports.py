@@ -22,6 +22,7 @@ BLOCKED = (
     "executorch",
     "ai_edge_litert",
     "MNN",
+    "ncnn",
     "onnx",
     "onnxscript",
     "onnxslim",

@@ -54,6 +54,7 @@ HEAVY = (
     "executorch",
     "ai_edge_litert",
     "MNN",
+    "ncnn",
     "litert_torch",
     "onnx",
     "onnxruntime",

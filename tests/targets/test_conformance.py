@@ -29,6 +29,7 @@ BRIEF: dict[str, tuple[str, ...]] = {
     "coreml": ("sequence",),
     "litert": ("mlp", "embedding", "dict_outputs"),
     "mnn": ("mlp", "embedding", "sequence"),
+    "ncnn": ("mlp", "conv", "sequence"),
 }
 """Toys that `make test` tries on targets whose converters take seconds; `make long` tries all."""
 

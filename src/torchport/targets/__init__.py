@@ -51,6 +51,7 @@ targets: Registry[Target] = Registry(
             "build",
             "PyTorch Mobile .ptl for apps that still carry the lite interpreter",
         ),
+        "ncnn": Entry("torchport.targets.ncnn:Ncnn", "ncnn", "ncnn .param: phones, on their CPUs"),
         "onnx": Entry(
             "torchport.targets.onnx:Onnx", "onnx", "ONNX, run by ONNX Runtime: servers, desktops, browsers, phones"
         ),
