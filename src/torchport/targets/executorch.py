@@ -1,12 +1,14 @@
 """ExecuTorch: `.pte` files with the XNNPACK delegate, for phones and embedded systems.
 
 Its memory is planned ahead for the greatest shape, so every dynamic dimension gets a bound, which `max_shape` tells.
-The Python runtime takes torch tensors; the ones on Android and iOS do not need PyTorch.
+Its own binding for Python takes torch tensors. Where PyTorch is not installed its libraries are reached without, see
+`shared.executorch_native`, which needs a compiler of C++ once.
 """
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import io
 import re
 from pathlib import Path
@@ -54,36 +56,45 @@ class ExecuTorchRunner(Runner):
     _opened: ClassVar[WeakSet[ExecuTorchRunner]] = WeakSet()
 
     def _open(self, path: Path) -> None:
-        import torch
-
         if self.device != "cpu" or self.provider not in (None, "xnnpack"):
             raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", "it runs on cpu, by xnnpack")
-        runtime = _runtime()
         data = path.read_bytes()  # from memory: the native reader does not take every file name
         with redirected(None):  # it tells of its threads, and of its search for the kind of CPU
-            if self.threads not in (None, runtime._threadpool_get_thread_count()) and not self._opened:
-                runtime._unsafe_reset_threadpool(self.threads)
-            program = runtime._load_program_from_buffer(
-                data, program_verification=runtime.Verification.InternalConsistency
-            )
-            self._held: Any = (data, program)  # the memory that the method reads
-            self._method: Any = program.load_method(_METHOD)
+            threads = self._load(data) if _has_torch() else self._load_natively(data)
         self._opened.add(self)
         self.used = Used(
             library="executorch",
             version=importlib.metadata.version("executorch"),
             provider="xnnpack" if _DELEGATE.encode() in data else "portable",
             precision="fp32",
-            threads=runtime._threadpool_get_thread_count(),
-            instruction_set=torch.backends.cpu.get_cpu_capability(),
+            threads=threads,
         )
 
-    def _run(self, feed: Arrays) -> Arrays:
+    def _load(self, data: bytes) -> int:
+        """By ExecuTorch's own binding, which takes torch tensors; how many threads there are."""
         import torch
 
+        runtime = _runtime()
+        if self.threads not in (None, runtime._threadpool_get_thread_count()) and not self._opened:
+            runtime._unsafe_reset_threadpool(self.threads)
+        program = runtime._load_program_from_buffer(data, program_verification=runtime.Verification.InternalConsistency)
+        self._held: Any = (data, program)  # the memory that the method reads
+        method = program.load_method(_METHOD)
+        self._method: Any = lambda arrays: method([torch.tensor(array) for array in arrays])
+        return int(runtime._threadpool_get_thread_count())
+
+    def _load_natively(self, data: bytes) -> int:
+        """Where PyTorch is not installed: by ExecuTorch's libraries alone."""
+        from .shared.executorch_native import Program
+
+        program = self._held = Program(data, None if self._opened else self.threads)
+        self._method = program.run
+        return program.threads
+
+    def _run(self, feed: Arrays) -> Arrays:
         if self._method is None:
             raise RunError(f"{type(self).__name__} is closed")
-        answer = self._method([torch.tensor(array) for array in feed.values()])
+        answer = self._method(list(feed.values()))
         names = [self.graph.io[spec.name].name for spec in self.signature.outputs]
         return {name: np.asarray(tensor) for name, tensor in zip(names, answer, strict=True)}
 
@@ -91,8 +102,14 @@ class ExecuTorchRunner(Runner):
         return meaning(super()._said(exc))
 
     def _close(self) -> None:
+        if hasattr(self._held, "close"):
+            self._held.close()
         self._method = self._held = None
         self._opened.discard(self)
+
+
+def _has_torch() -> bool:
+    return importlib.util.find_spec("torch") is not None
 
 
 def meaning(text: str) -> str:
@@ -118,8 +135,13 @@ class ExecuTorch(Target):
     runner = ExecuTorchRunner
 
     def load_library(self) -> None:
-        """The runtime, which is more than its package says."""
-        _runtime()
+        """The runtime, which is more than its package says; where PyTorch is not installed, its libraries alone."""
+        if _has_torch():
+            _runtime()
+            return
+        from .shared.executorch_native import library
+
+        library()
 
     def _export(
         self,
