@@ -294,7 +294,7 @@ TROUBLE: Mapping[str, Architecture] = {
     "dropout_in_train_mode": Architecture(
         "by hand",
         lambda: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 4)),
-        ("x:float32[batch,8]",),
+        ("input:float32[batch,8]",),
         BATCHES,
         train=True,
     ),

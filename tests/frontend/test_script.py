@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
+from torchport.frontend.ladder import capture_graph
 from torchport.frontend.script import to_archive
+from torchport.targets import targets
+from torchport.targets.base import ExportOptions
 
 
 class Gelu(nn.Module):
@@ -47,3 +53,38 @@ def test_operators_whose_meaning_changed_mean_what_they_meant(kind: type[nn.Modu
     plain = io.BytesIO()
     torch.jit.save(made, plain)
     assert version(kept) == version(plain.getvalue())
+
+
+class _Doubled(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return 2 * x
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        return 2 * grads[0]
+
+
+class Doubled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return _Doubled.apply(x)
+
+
+class Same(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv1d(3, 4, 3, padding="same")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+
+@pytest.mark.parametrize("module", [Doubled(), Same()], ids=["autograd function", "padding by a word"])
+def test_what_torchscript_trips_over_is_answered(module: nn.Module, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 9)).astype(np.float32)
+    graph = capture_graph("model", module.eval(), {"x": x})
+    target = targets.get("torchscript")
+    made, _ = target.convert(graph, tmp_path, ExportOptions(), None)
+    with target.runner(graph.signature, made, tmp_path) as runner:
+        answered = runner.run({"x": x})["output_0"]
+    np.testing.assert_allclose(answered, module(torch.tensor(x)).detach().numpy(), rtol=1e-5, atol=1e-6)

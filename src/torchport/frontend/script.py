@@ -41,16 +41,18 @@ def to_script(graph: GraphProgram, target: str, note: Callable[[str], None]) -> 
         UnsupportedByTarget: the graph can neither be scripted nor traced.
     """
     said = []
-    for road, build in (("script", _script), ("trace", _trace)):
+    for road, build in (("script", _script), ("trace", _trace), ("trace of the exported program", _trace_exported)):
         try:
             with quiet_jit():
                 module = build(graph)
+                if module.inlined_graph.findNode("prim::PythonOp") is not None:  # type: ignore[attr-defined]
+                    raise ValueError("a function that only Python can call stays in it")
                 _check(graph, module)
         except Exception as exc:  # the compiler raises anything; what it said is reported
             said.append(f"{road}: {_gist(exc)}")
             continue
         if said:
-            note(f"traced ({said[0]})")
+            note(f"{'traced' if build is _trace else 'traced from the exported program'} ({'; '.join(said)})")
         return module
     hint = "fix the named line" if graph.module is not None else "this target needs the module or fixed shapes"
     raise UnsupportedByTarget(f"{target} cannot express graph '{graph.name}' ({'; '.join(said)})", hint)
@@ -112,7 +114,17 @@ def _script(graph: GraphProgram) -> torch.jit.ScriptModule:
 
 def _trace(graph: GraphProgram) -> torch.jit.ScriptModule:
     # without its guards an exported program asserts sizes between its operators, which cannot be traced
-    source = graph.module if graph.module is not None else graph.need_exported("torchscript").module()
+    return _traced(graph, graph.module if graph.module is not None else graph.need_exported("torchscript").module())
+
+
+def _trace_exported(graph: GraphProgram) -> torch.jit.ScriptModule:
+    """What torch.export has written out, such as functions with a backward of their own, needs no Python."""
+    if graph.module is None or graph.exported is None:
+        raise TypeError("there is one form of it only")
+    return _traced(graph, graph.exported.module())
+
+
+def _traced(graph: GraphProgram, source: torch.nn.Module) -> torch.jit.ScriptModule:
     # strict=False lets the answer be a dict; the check that torch offers would only repeat the example
     traced = torch.jit.trace(_Named(source), graph.args(), strict=False, check_trace=False)  # type: ignore[no-untyped-call]
     return _freeze(traced)
