@@ -68,16 +68,21 @@ def check_declined(case: Case) -> None:
     program = case.program if case.artifact else None
     if program is None or case.toy is not next(iter(TOYS.values())) or case.precision != PLAIN:
         return
-    for toy in [TOYS[name] for name in TOYS if f"check_export[{name}]" in case.target.xfail]:
-        aside = replace(toy.program().graphs["model"], name="aside")
-        both = replace(program, graphs={**program.graphs, "aside": aside})
-        place = case.root / f"beside {toy.name}"
-        made = case.export(place, replace(both, optional=("aside",)))
-        assert set(made.graphs) == {"model"}
-        assert made.declined["aside"]
+    toys = [TOYS[name] for name in TOYS if f"check_export[{name}]" in case.target.xfail]
+    aside = {f"aside_{toy.name}": replace(toy.program().graphs["model"], name=f"aside_{toy.name}") for toy in toys}
+    if not aside:
+        return
+    # what is declined comes first, so that what has to fail fails before the model is converted
+    all_of_them = replace(program, graphs={**aside, **program.graphs})
+    place = case.root / "beside"
+    made = case.export(place, replace(all_of_them, optional=tuple(aside)))
+    assert set(made.graphs) == {"model"}
+    for toy, name in zip(toys, aside, strict=True):
+        assert made.declined[name]
+        alone = replace(program, graphs={name: aside[name], **program.graphs})
         for refused in (
-            lambda made=made, toy=toy, place=place: case.target.open(made, place, toy.signature, "aside"),
-            lambda both=both, toy=toy: case.export(case.root / f"with {toy.name}", both),
+            lambda toy=toy, name=name: case.target.open(made, place, toy.signature, name),
+            lambda alone=alone, toy=toy: case.export(case.root / f"with {toy.name}", alone),
         ):
             assert _declines(refused), f"{toy.name} was declined, and then taken"
 
