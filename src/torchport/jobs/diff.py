@@ -23,7 +23,7 @@ from ..stats import told_apart
 from ..system import machine
 from ..system.disk import temporary
 from ..system.machine import usable_cores
-from ..tasks import Item, Task, tasks
+from ..tasks import Item, Task, assets, tasks
 from ..tasks.facts import Facts
 from ..timing import Job, Measurement, measure, summarise, thread_counts
 from ..timing.candidates import doubts, prefixed, timed, workload
@@ -190,8 +190,8 @@ def _check_alike(old: Side, new: Side) -> None:
 
 
 def _labels(bundle: Bundle) -> Any:
-    found = getattr(bundle.facts(), "labels", None)
-    return found.read_bytes() if isinstance(found, Path) else found
+    found: Any = bundle.manifest.task.facts.get("labels")
+    return bundle.file(found["file"]).read_bytes() if assets.is_file(found) else found
 
 
 def _items(old: Side, data: Path | None) -> list[Item]:
