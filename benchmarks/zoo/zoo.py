@@ -12,17 +12,17 @@ from trouble import TROUBLE
 ZOO: Mapping[str, Architecture] = {**PICTURES, **TEXTS, **TROUBLE}
 
 SLICE = (
-    "cv_mobilenetv2_wd4",
-    "cv_shufflenetv2_wd2",
-    "hf_bert",
-    "hf_llama",
-    "hf_t5",
-    "hf_wav2vec2",
+    "timm_test_resnet",
+    "timm_test_vit",
+    "hf_distilbert",
+    "hf_gpt2",
     "hf_vit",
     "lstm",
     "stft",
     "top_k_gather",
     "scatter",
+    "graph",
+    "in_place",
     "complex",
 )
 """What the project's own tests take."""

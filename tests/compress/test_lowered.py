@@ -136,6 +136,7 @@ def test_what_has_nothing_to_be_fitted_to_is_refused(tmp_path):
     assert rows["onnx-int4_hqq"].parity.ok, rows["onnx-int4_hqq"].reason
 
 
+@pytest.mark.long
 def test_large_groups_make_the_file_smaller(tmp_path):
     data, learn = numbers(tmp_path / "x.safetensors", 12, 128), numbers(tmp_path / "learn.safetensors", 32, 128)
     groups = ("@32", "", "@128")

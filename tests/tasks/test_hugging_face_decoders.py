@@ -70,7 +70,9 @@ def llama() -> Any:
     )
 
 
-@pytest.mark.parametrize("make", [marian, bart, t5])
+@pytest.mark.parametrize(
+    "make", [marian, pytest.param(bart, marks=pytest.mark.long), pytest.param(t5, marks=pytest.mark.long)]
+)
 def test_encoder_decoders_greedy_and_by_beams(make, tmp_path):
     place = tmp_path / "tiny"
     model = folder_of(make, place)
@@ -93,7 +95,7 @@ def test_encoder_decoders_greedy_and_by_beams(make, tmp_path):
     assert len({tuple(row) for row in together}) > 1
 
 
-@pytest.mark.parametrize("make", [gpt2, llama])
+@pytest.mark.parametrize("make", [gpt2, pytest.param(llama, marks=pytest.mark.long)])
 def test_causal_models(make, tmp_path):
     place = tmp_path / "tiny"
     model = folder_of(make, place)

@@ -154,12 +154,12 @@ def exported(tmp_path_factory):
     return export
 
 
-LONG = ("bilinear", "executorch")
-"""It takes twenty seconds: the cubic has the same passes, and `not widened` the same triangle."""
+LONG = (("bilinear", "executorch"), ("bicubic", "executorch"))
+"""They take twenty seconds each: `not widened` has the same passes there, and other targets the same kernels."""
 
 
 PAIRS = [
-    pytest.param(way, target, marks=[pytest.mark.long] if (way, target) == LONG else [])
+    pytest.param(way, target, marks=[pytest.mark.long] if (way, target) in LONG else [])
     for target, ways in EXPORTED.items()
     for way in ways
 ]
