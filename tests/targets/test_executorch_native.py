@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from torchport.errors import MissingDependency
+from torchport.system import machine
 from torchport.targets import targets
 from torchport.targets.shared import executorch_native as native
 from torchport.testing.toys import TOYS
@@ -21,7 +23,7 @@ from torchport.types import Artifact
 from .helpers import export
 
 pytest.importorskip("executorch")
-if native.compiler() is None:
+if shutil.which(machine.compiler()) is None:
     pytest.skip("there is no compiler of C++", allow_module_level=True)
 
 ANSWER = """

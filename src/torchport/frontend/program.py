@@ -119,6 +119,24 @@ class Program:
         return replace(self, graphs=graphs, imports=tuple(dict.fromkeys((*self.imports, *imports))))
 
 
+def answering_tuple(graph: GraphProgram, module: torch.nn.Module) -> torch.nn.Module:
+    """A module that answers like one that was captured, its outputs a tuple in the signature's order, for converters
+    that take no other structure.
+    """
+    import torch
+
+    class Answering(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module  # a part called `graph` breaks the converter of LiteRT
+
+        def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            made = flatten_outputs(self.inner(*given))
+            return tuple(made[spec.name] for spec in graph.signature.outputs)
+
+    return Answering()
+
+
 def flatten_outputs(value: Any) -> dict[str, torch.Tensor]:
     """Name the tensors of whatever forward returned: dict keys or a dataclass's fields, else `output_0`, `output_1`,
     ...; nested keys join by `.`.

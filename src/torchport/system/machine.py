@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -137,6 +138,11 @@ def lacks(built_for: BuiltFor | None) -> str | None:
         return f"it was built for {' and '.join(built_for.architectures)}, this is {here.architecture}"
     missing = sorted(set(built_for.instruction_sets) - set(here.instruction_sets))
     return f"it was built for a CPU with {', '.join(missing)}, which this one lacks" if missing else None
+
+
+def compiler() -> str:
+    """The compiler of C++ that is asked for: what `CXX` names, else the system's usual one; it need not be there."""
+    return os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
 
 
 def known_architecture(architecture: str) -> str:

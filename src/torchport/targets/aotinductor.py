@@ -12,7 +12,6 @@ import os
 import re
 import shlex
 import shutil
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,8 +99,7 @@ class AotInductor(Target):
         if not self._levels():
             known = " and ".join(_LEVELS)
             return Availability("absent", reason=f"it compiles on {known} only, this is {machine.describe().cpu}")
-        compiler = os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++")
-        if shutil.which(compiler) is None:
+        if shutil.which(compiler := machine.compiler()) is None:
             return Availability("absent", reason=f"{compiler} is not installed, which compiles the code")
         return state
 
@@ -110,8 +108,11 @@ class AotInductor(Target):
         return BuiltFor(
             systems=(machine.system(),),
             architectures=(machine.describe().architecture,),
-            instruction_sets=self._levels()[-1 if self.portable else 0].instruction_sets,
+            instruction_sets=self._level().instruction_sets,
         )
+
+    def _level(self) -> Level:
+        return self._levels()[-1 if self.portable else 0]
 
     def _levels(self) -> list[Level]:
         here = machine.describe()
@@ -130,8 +131,7 @@ class AotInductor(Target):
         from torch._inductor.exc import LoweringException
 
         exported = graph.need_exported(self.name)
-        level = self._levels()[-1 if self.portable else 0]
-        with temporary() as folder, _compiling(level, folder) as settings, quiet():
+        with temporary() as folder, _compiling(self._level(), folder) as settings, quiet():
             try:
                 aoti_compile_and_package(exported, package_path=str(folder / "out.pt2"), inductor_configs=settings)
             except LoweringException as exc:

@@ -25,6 +25,7 @@ from ..system import machine
 from ..system.disk import FULL, full
 from ..types import IMPORTS, PLAIN, Artifact, BuiltFor, GraphFile, Signature, TensorIO
 from .shared.part import Part
+from .shared.roads import files_in, taken
 from .shared.runner import Runner
 
 if TYPE_CHECKING:
@@ -241,15 +242,13 @@ class Target(abc.ABC):
 
         Where the plain road fails, the graph is written otherwise, if there is something in it that can be.
         """
-        from .shared.roads import taken
-
         return taken(self._plainly, graph, folder, options, parent)
 
     def _plainly(
         self, graph: GraphProgram, folder: Path, options: ExportOptions, parent: GraphFile | None
     ) -> tuple[GraphFile, Sequence[str]]:
         entry = folder / f"{graph.name}.{self._suffix(graph)}"
-        before, notes = set(_files(folder)), list[str]()
+        before, notes = files_in(folder), list[str]()
         try:
             io = graph.lowered_by(self._export, entry, options, parent, notes.append)
         except TorchportError:
@@ -264,7 +263,7 @@ class Target(abc.ABC):
             failed.failed_at = getattr(exc, "failed_at", None)
             raise failed from exc
         name = entry.relative_to(folder).as_posix()
-        files = sorted(set(_files(folder)) - before | {name})
+        files = sorted(files_in(folder) - before | {name})
         return GraphFile(entry=name, files=tuple(files), io=io, session=self.session(options.precision)), notes
 
     def _suffix(self, graph: GraphProgram) -> str:
@@ -360,12 +359,15 @@ def plain_io(
     *,
     names: Mapping[str, str] | None = None,
     max_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    narrower: Mapping[str, str] | None = None,
 ) -> dict[str, TensorIO]:
-    """The io of an artefact that spells tensors as captured, but for other names or bounded shapes."""
+    """The io of an artefact that spells tensors as captured, but for other names, bounded shapes, or the dtypes that it
+    has in place of some.
+    """
     return {
         spec.name: TensorIO(
             name=(names or {}).get(spec.name, spec.name),
-            dtype=spec.dtype,
+            dtype=(narrower or {}).get(spec.dtype, spec.dtype),
             batch="dynamic" if is_batched(spec) else "none",
             max_shape=(max_shapes or {}).get(spec.name),
         )
@@ -377,7 +379,3 @@ def _version(package: str) -> str:
     from importlib.metadata import version  # takes 16 ms, which opening an artefact has no need of
 
     return version(package)
-
-
-def _files(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())

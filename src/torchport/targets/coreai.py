@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from ..errors import RunError, UnsupportedByTarget
+from ..errors import UnsupportedByTarget
 from ..system.disk import temporary, write_file
 from ..system.noise import quiet, redirected
 from ..types import TensorIO, Used
@@ -49,11 +49,11 @@ class CoreAiRunner(Runner):
         from coreai.authoring import AIModelAsset
         from coreai.runtime import NDArray
 
-        if self.device != "cpu" or self.provider:
-            raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", "it runs on cpu")
+        self._need_cpu()
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, name="coreai", daemon=True).start()
-        self._array, self._stack, self._function = NDArray, contextlib.AsyncExitStack(), None
+        self._array, self._stack = NDArray, contextlib.AsyncExitStack()
+        self._function: Any = None
         with redirected(None):  # it tells which function it loads
             opened = AIModelAsset.load(path.parent).executable()
             model = self._wait(self._stack.enter_async_context(opened))
@@ -66,8 +66,6 @@ class CoreAiRunner(Runner):
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def _run(self, feed: Arrays) -> Arrays:
-        if self._function is None:
-            raise RunError(f"{type(self).__name__} is closed")
         answer = self._wait(self._function({name: self._array(array) for name, array in feed.items()}))
         return {name: array.numpy().copy() for name, array in answer.items()}
 
@@ -110,10 +108,7 @@ class CoreAi(Target):
             for path in made.iterdir():
                 content = path.read_bytes()
                 write_file(entry.with_name(path.name), _undated(content) if path.suffix == ".json" else content)
-        io = plain_io(graph.signature)
-        return {
-            name: msgspec.structs.replace(one, dtype=_NARROWER.get(one.dtype, one.dtype)) for name, one in io.items()
-        }
+        return plain_io(graph.signature, narrower=_NARROWER)
 
 
 def _converted(exported: ExportedProgram, graph: GraphProgram) -> Any:

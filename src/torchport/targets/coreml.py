@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ..errors import ExportError, RunError, UnsupportedByTarget, first_line
+from ..errors import ExportError, UnsupportedByTarget, first_line
 from ..system import machine
 from ..system.disk import write_file
 from ..system.noise import quiet, redirected
@@ -47,14 +47,11 @@ class CoreMlRunner(Runner):
     def _open(self, path: Path) -> None:
         import coremltools as ct
 
-        if self.device != "cpu" or self.provider:
-            raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", "it runs on cpu")
+        self._need_cpu()
         self._model: Any = ct.models.MLModel(str(path.parent), compute_units=ct.ComputeUnit.CPU_ONLY)
         self.used = Used(library="coremltools", version=importlib.metadata.version("coremltools"), provider="cpu")
 
     def _run(self, feed: Arrays) -> Arrays:
-        if self._model is None:
-            raise RunError(f"{type(self).__name__} is closed")
         return dict(self._model.predict(feed))
 
     def _close(self) -> None:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import RunError
 from ..types import GraphFile, TensorIO, Used
 from .base import Arrays, ExportOptions, Target, plain_io
 from .shared.runner import Runner
@@ -38,9 +37,8 @@ class TorchRunner(Runner):
     def _open(self, path: Path) -> None:
         import torch
 
-        if self.device != "cpu" or self.provider:
-            raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", "it runs on cpu")
-        self._module: torch.nn.Module | None = self._load(path)
+        self._need_cpu()
+        self._module: Any = self._load(path)
         exact = torch.get_float32_matmul_precision() == "highest"
         with _threads(self.threads):
             self.used = Used(
@@ -57,8 +55,6 @@ class TorchRunner(Runner):
 
         from ..frontend.program import flatten_outputs
 
-        if self._module is None:
-            raise RunError(f"{type(self).__name__} is closed")
         with torch.inference_mode(), _threads(self.threads):
             # copied: a forward that writes into its input must not change the caller's array
             answer = self._module(*(torch.tensor(array) for array in feed.values()))

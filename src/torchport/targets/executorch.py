@@ -17,7 +17,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from ..errors import RunError, UnsupportedByTarget, first_line
+from ..errors import UnsupportedByTarget, first_line
 from ..system.noise import quiet, redirected
 from ..types import GraphFile, Signature, TensorIO, Used
 from .base import Arrays, ExportOptions, Target, plain_io
@@ -56,8 +56,7 @@ class ExecuTorchRunner(Runner):
     _opened: ClassVar[WeakSet[ExecuTorchRunner]] = WeakSet()
 
     def _open(self, path: Path) -> None:
-        if self.device != "cpu" or self.provider not in (None, "xnnpack"):
-            raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", "it runs on cpu, by xnnpack")
+        self._need_cpu(by="xnnpack")
         data = path.read_bytes()  # from memory: the native reader does not take every file name
         with redirected(None):  # it tells of its threads, and of its search for the kind of CPU
             threads = self._load(data) if _has_torch() else self._load_natively(data)
@@ -92,8 +91,6 @@ class ExecuTorchRunner(Runner):
         return program.threads
 
     def _run(self, feed: Arrays) -> Arrays:
-        if self._method is None:
-            raise RunError(f"{type(self).__name__} is closed")
         answer = self._method(list(feed.values()))
         names = [self.graph.io[spec.name].name for spec in self.signature.outputs]
         return {name: np.asarray(tensor) for name, tensor in zip(names, answer, strict=True)}

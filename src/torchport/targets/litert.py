@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from ..errors import ExportError, RunError, UnsupportedByTarget, first_line
+from ..errors import ExportError, UnsupportedByTarget, first_line
 from ..feed import length
 from ..system.disk import temporary, write_file
 from ..system.noise import quiet, redirected
@@ -27,8 +27,6 @@ from .shared.runner import Runner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import torch
 
     from ..frontend.program import GraphProgram
     from ..types import GraphFile
@@ -50,8 +48,7 @@ class LiteRtRunner(Runner):
     def _open(self, path: Path) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        if self.device != "cpu" or self.provider not in (None, "xnnpack"):
-            raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", "it runs on cpu, by xnnpack")
+        self._need_cpu(by="xnnpack")
         threads = self.threads or 1
         with redirected(None):  # it tells of its delegate
             self._net: Any = Interpreter(model_path=str(path), num_threads=threads)
@@ -63,8 +60,6 @@ class LiteRtRunner(Runner):
         self.used = Used(library="LiteRT", version=_version(), provider="xnnpack", precision="fp32", threads=threads)
 
     def _run(self, feed: Arrays) -> Arrays:
-        if self._net is None:
-            raise RunError(f"{type(self).__name__} is closed")
         answer: Arrays = self._graphs[tuple(array.shape for _, array in sorted(feed.items()))](**feed)
         return answer
 
@@ -137,12 +132,11 @@ def _io(signature: Signature, chosen: Mapping[str, tuple[int, ...]]) -> dict[str
     """
     names = {spec.name: f"args_{i}" for i, spec in enumerate(signature.inputs)}
     names |= {spec.name: f"output_{i}" for i, spec in enumerate(signature.outputs)}
-    io = plain_io(signature, names=names)
+    io = plain_io(signature, names=names, narrower=_NARROWER)
     for spec in (*signature.inputs, *signature.outputs):
         one = io[spec.name]
         io[spec.name] = msgspec.structs.replace(
             one,
-            dtype=_NARROWER.get(one.dtype, one.dtype),
             batch=FixedBatch(fixed=(_BATCH,)) if one.batch == "dynamic" else one.batch,
             sizes={axis: _sizes_of_axis(spec, axis, chosen) for axis in spec.free if spec.shape[axis] != "batch"},
         )
@@ -210,9 +204,11 @@ def _converted(graph: GraphProgram, chosen: Mapping[str, tuple[int, ...]]) -> by
         with redirected(log):
             import litert_torch
 
+            from ..frontend.program import answering_tuple
+
             litert_torch.config.show_progress = False
             converter = litert_torch.Converter()
-            module = _answering_tuple(graph)
+            module = answering_tuple(graph, graph.need_exported(LiteRt.name).module(check_guards=False))
             for number, held in enumerate(_combinations(chosen)):
                 args = tuple(torch.tensor(array) for array in _example(graph, held).values())
                 converter.signature(f"sizes_{number}", module, args)
@@ -221,24 +217,6 @@ def _converted(graph: GraphProgram, chosen: Mapping[str, tuple[int, ...]]) -> by
             except Exception as exc:  # the converter fails in as many ways as its parts
                 raise _meant(graph, exc, log.read_text(errors="replace")) from exc
     return model
-
-
-def _answering_tuple(graph: GraphProgram) -> torch.nn.Module:
-    """The graph as a module that answers its outputs in the signature's order."""
-    import torch
-
-    from ..frontend.program import flatten_outputs
-
-    class Answering(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = graph.need_exported(LiteRt.name).module(check_guards=False)
-
-        def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            made = flatten_outputs(self.inner(*given))
-            return tuple(made[spec.name] for spec in graph.signature.outputs)
-
-    return Answering()
 
 
 def _example(graph: GraphProgram, held: Mapping[str, int]) -> Arrays:

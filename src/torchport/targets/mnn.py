@@ -16,10 +16,9 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 
-from ..errors import ExportError, RunError, UnsupportedByTarget
+from ..errors import ExportError, UnsupportedByTarget
 from ..system.disk import temporary
 from ..system.noise import redirected
 from ..types import Signature, TensorIO, Used
@@ -55,8 +54,7 @@ class MnnRunner(Runner):
     def _open(self, path: Path) -> None:
         import MNN
 
-        if self.device != "cpu" or self.provider:
-            raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", "it runs on cpu")
+        self._need_cpu()
         inputs, self._outputs = (
             [self.graph.io[spec.name].name for spec in specs]
             for specs in (self.signature.inputs, self.signature.outputs)
@@ -75,8 +73,6 @@ class MnnRunner(Runner):
         self.used = Used(library="MNN", version=MNN.version(), provider="cpu", precision="fp32", threads=threads)
 
     def _run(self, feed: Arrays) -> Arrays:
-        if self._net is None:
-            raise RunError(f"{type(self).__name__} is closed")
         given = [
             self._const(array, list(array.shape), self._layout, self._dtypes[array.dtype.name])
             for array in feed.values()
@@ -231,9 +227,9 @@ def _same_name(content: bytes) -> bytes:
 
 
 def _io(signature: Signature, parent: GraphFile) -> dict[str, TensorIO]:
-    made = plain_io(signature, names={name: io.name for name, io in parent.io.items()})
+    made = plain_io(signature, names={name: io.name for name, io in parent.io.items()}, narrower=_NARROWER)
     # bytes are pictures before they are preprocessed, whose sizes MNN fixes as it reshapes them
-    strange = sorted({io.dtype for io in made.values()} - {"float32", "int32", *_NARROWER})
+    strange = sorted({io.dtype for io in made.values()} - {"float32", "int32"})
     if strange:
         raise UnsupportedByTarget(f"mnn takes no tensors of {', '.join(strange)}", "leave this target out")
-    return {name: msgspec.structs.replace(io, dtype=_NARROWER.get(io.dtype, io.dtype)) for name, io in made.items()}
+    return made

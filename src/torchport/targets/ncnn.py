@@ -44,8 +44,7 @@ class NcnnRunner(Runner):
     def _open(self, path: Path) -> None:
         import ncnn
 
-        if self.device != "cpu" or self.provider:
-            raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", "it runs on cpu")
+        self._need_cpu()
         net, threads = ncnn.Net(), self.threads or 1
         net.opt.use_vulkan_compute, net.opt.num_threads = False, threads
         for name in _HALVES:
@@ -57,8 +56,6 @@ class NcnnRunner(Runner):
         self.used = Used(library="ncnn", version=ncnn.__version__, provider="cpu", precision="fp32", threads=threads)
 
     def _run(self, feed: Arrays) -> Arrays:
-        if self._net is None:
-            raise RunError(f"{type(self).__name__} is closed")
         call = self._net.create_extractor()
         for name, array in feed.items():
             # its own memory: a layer that writes in place over an array's reads a count that such a Mat does not have
@@ -112,6 +109,7 @@ class Ncnn(Target):
     ) -> dict[str, TensorIO]:
         import torch
 
+        from ..frontend.program import answering_tuple
         from ..frontend.script import quiet_jit
 
         io = _io(graph.signature, graph.name)
@@ -120,7 +118,8 @@ class Ncnn(Target):
         with temporary() as folder:
             source = folder / "model.pt"
             with quiet_jit(), torch.no_grad():
-                traced = torch.jit.trace(_answering_tuple(graph), args[0], check_trace=False)  # type: ignore[no-untyped-call]
+                module = answering_tuple(graph, graph.callable()).eval()
+                traced = torch.jit.trace(module, args[0], check_trace=False)  # type: ignore[no-untyped-call]
                 traced.save(str(source))
             _pnnx(source, [_shapes(one) for one in args], graph.name)
             text = (folder / "model.ncnn.param").read_text(encoding="utf-8")
@@ -155,29 +154,8 @@ def _io(signature: Signature, graph: str) -> dict[str, TensorIO]:
         raise UnsupportedByTarget(f"ncnn has no tensors of {', '.join(strange)}", "use another target")
     names = {spec.name: f"in{number}" for number, spec in enumerate(signature.inputs)}
     names |= {spec.name: f"out{number}" for number, spec in enumerate(signature.outputs)}
-    dtypes = {spec.name: _DTYPES[spec.dtype][0] for spec in (*signature.inputs, *signature.outputs)}
-    return {
-        name: msgspec.structs.replace(one, dtype=dtypes[name], batch="dropped")
-        for name, one in plain_io(signature, names=names).items()
-    }
-
-
-def _answering_tuple(graph: GraphProgram) -> torch.nn.Module:
-    """The graph as a module that answers its outputs in the signature's order: a tracer takes no dict."""
-    import torch
-
-    from ..frontend.program import flatten_outputs
-
-    class Answering(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.graph = graph.callable()
-
-        def forward(self, *given: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            made = flatten_outputs(self.graph(*given))
-            return tuple(made[spec.name] for spec in graph.signature.outputs)
-
-    return Answering().eval()
+    io = plain_io(signature, names=names, narrower={wide: narrow for wide, (narrow, _) in _DTYPES.items()})
+    return {name: msgspec.structs.replace(one, batch="dropped") for name, one in io.items()}
 
 
 def _feeds(graph: GraphProgram) -> list[Mapping[str, np.ndarray]]:

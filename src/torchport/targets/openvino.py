@@ -134,8 +134,6 @@ class OpenVinoRunner(Runner):
         return compiled
 
     def _run(self, feed: Arrays) -> Arrays:
-        if self._request is None:
-            raise RunError("this OpenVINO request is closed")
         # By position, which the IR keeps: where an input is handed out as an output, the two share one set of names.
         self._request.infer(dict(enumerate(feed.values())), share_inputs=True)
         return {

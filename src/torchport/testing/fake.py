@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ..errors import ExportError, RunError
+from ..errors import ExportError
 from ..frontend.program import Converted, GraphProgram, Program
 from ..targets.base import Arrays, ExportOptions, Target, plain_io
 from ..targets.shared.runner import Runner
@@ -53,7 +53,7 @@ class FakeRunner(Runner):
         self._knobs = json.loads(path.read_text(encoding="utf-8"))
         if self._knobs["fails"] == "open":
             raise RuntimeError("asked to fail when opened")
-        self._weights: Arrays | None = load_file(path.parent / self._knobs["weights"])
+        self._weights: Any = load_file(path.parent / self._knobs["weights"])
         self.used = Used(
             library="numpy",
             version=np.__version__,
@@ -63,8 +63,6 @@ class FakeRunner(Runner):
         )
 
     def _run(self, feed: Arrays) -> Arrays:
-        if self._weights is None:
-            raise RunError("this fake is closed")
         if self._knobs["fails"] == "run":
             raise RuntimeError("asked to fail when run")
         time.sleep(self._knobs["latency_ms"] / 1000)

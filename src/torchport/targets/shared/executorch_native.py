@@ -10,7 +10,6 @@ import ctypes
 import functools
 import importlib.metadata
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import numpy as np
 from ...errors import MissingDependency, RunError
 from ...system import cache
 from ...system.disk import scratch
+from ...system.machine import compiler
 
 SOURCE = Path(__file__).with_name("executorch_shim.cpp")
 LIBRARIES = (
@@ -46,11 +46,6 @@ DTYPES = {
 """numpy dtype -> the number that the runtime calls it by."""
 
 MOST_AXES = 16
-
-
-def compiler() -> str | None:
-    """The compiler of C++ that is used, or None where there is none."""
-    return shutil.which(os.environ.get("CXX", "clang++" if sys.platform == "darwin" else "g++"))
 
 
 class Program:
@@ -120,9 +115,8 @@ def library() -> Any:
     """The compiled functions, from the user's cache where they were compiled before."""
     source = SOURCE.read_bytes()
     installed = Path(next(iter(importlib.util.find_spec("executorch").submodule_search_locations)))  # type: ignore
-    kept = cache.entry(
-        "executorch", source.decode(), importlib.metadata.version("executorch"), str(installed), compiler() or ""
-    )
+    release, tool = importlib.metadata.version("executorch"), shutil.which(compiler()) or ""
+    kept = cache.entry("executorch", source.decode(), release, str(installed), tool)
     found = kept and cache.find(kept, ".so")
     if not found:
         fresh = (kept and cache.scratch(kept)) or scratch() / "executorch_shim.so"
@@ -137,7 +131,7 @@ def library() -> Any:
 
 
 def _compile(installed: Path, made: Path) -> None:
-    tool = compiler()
+    tool = shutil.which(compiler())
     if tool is None:
         raise MissingDependency(
             "without PyTorch, ExecuTorch is reached by a little C++, and no compiler is installed",

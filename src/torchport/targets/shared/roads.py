@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ...errors import ExportError, TorchportError, UnsupportedByTarget
-from ...frontend.program import GraphProgram
 from ...types import GraphFile
 
 if TYPE_CHECKING:
+    from ...frontend.program import GraphProgram
     from ..base import ExportOptions
 
 Made = tuple[GraphFile, Sequence[str]]
-Road = Callable[[GraphProgram, Path, "ExportOptions", GraphFile | None], Made]
+Road = Callable[["GraphProgram", Path, "ExportOptions", GraphFile | None], Made]
 """(graph, folder, options, parent's graph) -> the graph's files and what there is to say of them."""
 
 
@@ -30,12 +30,12 @@ def taken(plainly: Road, graph: GraphProgram, folder: Path, options: ExportOptio
         return _otherwise(plainly, graph, folder, options, "its answers differ") or plainly(
             graph, folder, options, parent
         )
-    before = _files(folder)
+    before = files_in(folder)
     try:
         return plainly(graph, folder, options, parent)
     except (UnsupportedByTarget, ExportError) as failed:
-        for path in _files(folder) - before:
-            path.unlink()
+        for name in files_in(folder) - before:
+            (folder / name).unlink()
         made = None if parent else _otherwise(plainly, graph, folder, options, failed.message)
         if made is None:
             raise
@@ -57,5 +57,6 @@ def _otherwise(plainly: Road, graph: GraphProgram, folder: Path, options: Export
     return msgspec.structs.replace(made, rewrites=tuple(names)), [*notes, said[:300]]
 
 
-def _files(folder: Path) -> set[Path]:
-    return {path for path in folder.rglob("*") if path.is_file()}
+def files_in(folder: Path) -> set[str]:
+    """Every file in a folder and below, relative to it."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}

@@ -31,6 +31,7 @@ class Runner(abc.ABC):
     """
 
     concurrent: ClassVar[bool] = False
+    _closed = False
 
     def __init__(
         self,
@@ -59,6 +60,16 @@ class Runner(abc.ABC):
 
     def _close(self) -> None:  # noqa: B027 - most runtimes free their memory with the object
         """Release what `_open` took."""
+
+    def _need_cpu(self, *, by: str | None = None) -> None:
+        """Refuse another device than the CPU, and another provider than the one named; for `_open`.
+
+        Raises:
+            RunError: one was asked for.
+        """
+        if self.device != "cpu" or self.provider not in (None, by):
+            where = "it runs on cpu" + (f", by {by}" if by else "")
+            raise RunError(f"{type(self).__name__} has no {self.provider or self.device}", where)
 
     def _said(self, exc: Exception) -> str:
         """What the runtime failed with, in words for whoever called it."""
@@ -89,6 +100,7 @@ class Runner(abc.ABC):
     def close(self) -> None:
         """Release the runtime's memory, once the call under way is answered; further calls fail."""
         with self._turn:
+            self._closed = True
             self._close()
 
     def __enter__(self) -> Runner:
@@ -119,6 +131,8 @@ class Runner(abc.ABC):
     def _call(self, feed: Feed) -> Arrays:
         native = native_feed(self.signature, self.graph.io, feed)
         with self._turn:
+            if self._closed:
+                raise RunError(f"{type(self).__name__} is closed")
             answered = self._run(native)
         sizes, outputs = sizes_of(self.signature, feed), {}
         for spec in self.signature.outputs:
