@@ -12,23 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from test_layers import BUILD, MODULES, belongs
+from test_layers import BUILD, HEAVY, MODULES, belongs
 
-BLOCKED = (
-    "torch",
-    "openvino",
-    "coreai",
-    "coremltools",
-    "executorch",
-    "ai_edge_litert",
-    "MNN",
-    "ncnn",
-    "onnx",
-    "onnxscript",
-    "onnxslim",
-    "torchao",
-    "transformers",
-)
+BLOCKED = tuple(name for name in HEAVY if name != "onnxruntime")
 
 IMPORT_ALL = """
 import importlib, importlib.abc, json, sys

@@ -64,12 +64,14 @@ def feeds_of(one: Architecture) -> Iterator[tuple[str, Feed]]:
 def cells(name: str, one: Architecture, wanted: Sequence[str]) -> list[Cell]:
     """What became of one architecture on some targets, beside the plain exporters."""
     start = time.monotonic()
-    found = ours(name, one, wanted)
     module, specs = one.built(), parse(one.inputs)
     answered = _answered(one, module)
     with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
+        folder = Path(scratch)
+        found = _ours(name, one, module, wanted, answered, folder)
+        module.train(one.train)
         told = {
-            target: plain(target, module, specs, made_up(specs), answered, Path(scratch))
+            target: plain(target, module, specs, made_up(specs), answered, folder)
             for target in wanted
             if target in EXPORTERS
         }
@@ -80,9 +82,8 @@ def cells(name: str, one: Architecture, wanted: Sequence[str]) -> list[Cell]:
 def ours(name: str, one: Architecture, wanted: Sequence[str]) -> list[Cell]:
     """What became of one architecture on some targets."""
     module = one.built()
-    answered = _answered(one, module)
     with tempfile.TemporaryDirectory(prefix="torchport-") as scratch:
-        return _ours(name, one, module, wanted, answered, Path(scratch))
+        return _ours(name, one, module, wanted, _answered(one, module), Path(scratch))
 
 
 def _answered(one: Architecture, module: torch.nn.Module) -> list[tuple[str, Feed, Feed | None]]:

@@ -77,6 +77,29 @@ def capture_graph(
     return _grouped(graph, joined)
 
 
+def recaptured(graph: GraphProgram, module: torch.fx.GraphModule, *, free: bool = True) -> GraphProgram:
+    """What was made of a captured graph, captured anew from the same examples.
+
+    Args:
+        module: takes the graph's inputs, in order.
+        free: sizes are as free as the graph's; else those of the examples.
+
+    Raises:
+        CaptureError: it cannot be captured.
+    """
+    inputs = [node.target for node in module.graph.nodes if node.op == "placeholder"]
+    renamed = dict(zip((spec.name for spec in graph.signature.inputs), inputs, strict=True))
+    return capture_graph(
+        graph.name,
+        module,
+        {renamed[name]: array for name, array in graph.examples.items()},
+        dims={renamed[spec.name]: spec.free for spec in graph.signature.inputs} if free else {},
+        bounds=graph.signature.dims,
+        rungs=("non-strict",),
+        examined=False,
+    )
+
+
 def _from_module(
     name: str,
     source: torch.nn.Module,

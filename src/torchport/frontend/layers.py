@@ -77,7 +77,7 @@ def beginning(graph: GraphProgram, module: Any, last: str, *, alone: bool = Fals
     """
     import torch
 
-    from .ladder import capture_graph
+    from .ladder import recaptured
 
     made, known = torch.fx.Graph(), dict[Any, Any]()
     nodes = list(module.graph.nodes)
@@ -89,17 +89,7 @@ def beginning(graph: GraphProgram, module: Any, last: str, *, alone: bool = Fals
     made.output(tuple(known[node] for node in left))
     if alone:
         made.eliminate_dead_code()
-    inputs = [node.target for node in nodes if node.op == "placeholder"]
-    renamed = dict(zip((spec.name for spec in graph.signature.inputs), inputs, strict=True))
-    return capture_graph(
-        graph.name,
-        torch.fx.GraphModule(module, made),
-        {renamed[name]: array for name, array in graph.examples.items()},
-        dims={} if alone else {renamed[spec.name]: spec.free for spec in graph.signature.inputs},
-        bounds=graph.signature.dims,
-        rungs=("non-strict",),
-        examined=False,
-    )
+    return recaptured(graph, torch.fx.GraphModule(module, made), free=not alone)
 
 
 def _left(nodes: Sequence[torch.fx.Node], at: int) -> list[torch.fx.Node]:

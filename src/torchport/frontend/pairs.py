@@ -98,6 +98,11 @@ def _as_pairs(x: Any) -> Pair:
     return Pair(aten.select.int(x, -1, 0), aten.select.int(x, -1, 1))
 
 
+def _count(size: Any) -> Any:
+    """A size to compute with: what stands for a free one becomes a tensor."""
+    return size if isinstance(size, int) else torch.arange(size).amax() + 1
+
+
 def _waves(size: Any, rows: Any, *, inverse: bool) -> Pair:
     """The Fourier transform's matrix, [rows, size]: cosines and sines of angles that are exact, for they are taken from
     integers modulo the size.
@@ -105,13 +110,13 @@ def _waves(size: Any, rows: Any, *, inverse: bool) -> Pair:
     Args:
         size, rows: numbers, or what stands for them in the program that is written.
     """
-    column = torch.arange(size)
-    many = size if isinstance(size, int) else column.amax() + 1
-    angle = torch.remainder(torch.arange(rows).unsqueeze(1) * column, many).to(torch.float32) * (2 * math.pi / many)
+    many = _count(size)
+    turns = torch.remainder(torch.arange(rows).unsqueeze(1) * torch.arange(size), many).to(torch.float32)
+    angle = turns * (2 * math.pi / many)
     return Pair(angle.cos(), angle.sin() if inverse else -angle.sin())
 
 
-def _scaled(x: Pair, size: Any, axis: int, norm: str | None, *, inverse: bool) -> Pair:
+def _scaled(x: Pair, size: Any, norm: str | None, *, inverse: bool) -> Pair:
     """By 1/n, its root, or not at all, as torch.fft's `norm` says."""
     if norm == "ortho":
         power = 0.5
@@ -119,8 +124,8 @@ def _scaled(x: Pair, size: Any, axis: int, norm: str | None, *, inverse: bool) -
         power = 1.0
     else:
         return x
-    many = float(size) if isinstance(size, int) else (torch.arange(size).amax() + 1).to(torch.float32)
-    share = many**-power
+    many = _count(size)
+    share = many**-power if isinstance(size, int) else many.to(torch.float32) ** -power
     return Pair(x.re * share, x.im * share)
 
 
@@ -134,21 +139,20 @@ def _transformed(x: Any, axis: int, size: Any, norm: str | None, *, inverse: boo
     else:
         re = x.transpose(axis, -1)
         found = Pair((re @ cos).transpose(axis, -1), (re @ sin).transpose(axis, -1))
-    return _scaled(found, size, axis, norm, inverse=inverse)
+    return _scaled(found, size, norm, inverse=inverse)
 
 
 def _mirrored(x: Any, axis: int, size: int, norm: str | None) -> Any:
     """The inverse along one axis to real numbers: only its first half is there, and the rest mirrors it."""
     half = size // 2 + 1
-    angle = torch.remainder(torch.arange(half).unsqueeze(1) * torch.arange(size), size).to(torch.float32)
-    angle = angle * (2 * math.pi / size)
+    waves = _waves(size, half, inverse=True)
     twice = 2.0 - (torch.arange(half) == 0).to(torch.float32)
     if size % 2 == 0:
         twice = twice - (torch.arange(half) == half - 1).to(torch.float32)
     x = _split(x)
     re, im = (part.transpose(axis, -1) * twice for part in x)
-    found = (re @ angle.cos() - im @ angle.sin()).transpose(axis, -1)
-    return _scaled(Pair(found, found), size, axis, norm, inverse=True).re
+    found = (re @ waves.re - im @ waves.im).transpose(axis, -1)
+    return _scaled(Pair(found, found), size, norm, inverse=True).re
 
 
 def _size(x: Any, axis: int, shape: Sequence[Any]) -> Any:
@@ -242,10 +246,8 @@ def _short_time(x: Any, n_fft: int, *more: Any, shape: Sequence[Any], **named: A
     return found if said["return_complex"] else torch.stack([found.re, found.im], -1)
 
 
-def _pair_to(x: Any, *more: Any, **named: Any) -> Any:
+def _pair_to(x: Any, *more: Any, **named: Any) -> Pair:
     """A conversion: from real to complex, between complex numbers, or a copy."""
-    if isinstance(x, Pair):
-        return x
     return _split(x)
 
 

@@ -16,9 +16,12 @@ from torch.fx import traceback
 
 from ..errors import UnsupportedByTarget
 from . import pairs
+from .ladder import recaptured
 from .modes import exporting
 
 if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
     from .program import GraphProgram
 
 aten = torch.ops.aten
@@ -29,17 +32,18 @@ class Rewrite:
     """One way to write a program otherwise.
 
     Attributes:
-        applies: whether the program has what it rewrites.
-        write: the program, written otherwise, with the same inputs and outputs.
+        applies: whether a node of the program is what it rewrites.
+        write: the graph of a program written otherwise, with the same inputs and outputs.
     """
 
-    applies: Callable[[GraphProgram], bool]
-    write: Callable[[GraphProgram], GraphProgram]
+    applies: Callable[[torch.fx.Node], bool]
+    write: Callable[[GraphProgram, ExportedProgram], GraphProgram]
 
 
 def applying(graph: GraphProgram) -> list[str]:
     """The names of the rewrites that a graph has something for."""
-    return [] if graph.exported is None else [name for name, one in REWRITES.items() if one.applies(graph)]
+    nodes = [] if graph.exported is None else list(graph.exported.graph.nodes)
+    return [name for name, one in REWRITES.items() if any(map(one.applies, nodes))]
 
 
 def rewritten(graph: GraphProgram) -> tuple[GraphProgram, list[str]]:
@@ -51,7 +55,7 @@ def rewritten(graph: GraphProgram) -> tuple[GraphProgram, list[str]]:
     """
     names = applying(graph)
     for name in names:
-        graph = REWRITES[name].write(graph)
+        graph = REWRITES[name].write(graph, graph.need_exported(name))
     return graph, names
 
 
@@ -83,38 +87,18 @@ SIMPLER = (
 """Operators that targets lack or get wrong here and there, and that torch itself can write in simpler ones."""
 
 
-def _simpler(graph: GraphProgram) -> dict[Any, Any]:
-    """How the operators of a graph that can be written in simpler ones are."""
+def _in_simpler(graph: GraphProgram, program: ExportedProgram) -> GraphProgram:
     from torch._decomp import decomposition_table
 
-    assert graph.exported is not None, "the caller looked"
-    used = {node.target for node in graph.exported.graph.nodes} & set(SIMPLER)
-    if not used:
-        return {}
-    return {one: decomposition_table.get(one, one.decompose) for one in SIMPLER}
-
-
-def _in_simpler(graph: GraphProgram) -> GraphProgram:
-    assert graph.exported is not None, "the caller looked"
     with exporting():
-        return replace(graph, exported=graph.exported.run_decompositions(_simpler(graph)))
+        written = {one: decomposition_table.get(one, one.decompose) for one in SIMPLER}
+        return replace(graph, exported=program.run_decompositions(written))
 
 
-def _branches(graph: GraphProgram) -> bool:
-    assert graph.exported is not None, "the caller looked"
-    return any(isinstance(node.target, HigherOrderOperator) for node in graph.exported.graph.nodes)
-
-
-def _branches_in_core(graph: GraphProgram) -> GraphProgram:
+def _branches_in_core(graph: GraphProgram, program: ExportedProgram) -> GraphProgram:
     """All in ATen's core operators: what a converter writes out in a program it may leave as it is in a branch."""
-    assert graph.exported is not None, "the caller looked"
     with exporting():
-        return replace(graph, exported=graph.exported.run_decompositions())
-
-
-def _has_sizes(graph: GraphProgram) -> bool:
-    assert graph.exported is not None, "the caller looked"
-    return any(_takes_size(node) for node in graph.exported.graph.nodes)
+        return replace(graph, exported=program.run_decompositions())
 
 
 def _takes_size(node: torch.fx.Node) -> bool:
@@ -131,17 +115,32 @@ def _is_size(node: torch.fx.Node) -> bool:
     return isinstance(node.meta.get("val"), torch.SymInt | torch.SymFloat)
 
 
-def _sizes_as_tensors(graph: GraphProgram) -> GraphProgram:
-    assert graph.exported is not None, "the caller looked"
-    return recaptured(graph, _Sized(graph.exported.module(check_guards=False)).transform())
+def _sizes_as_tensors(graph: GraphProgram, program: ExportedProgram) -> GraphProgram:
+    return _written(graph, _Sized(program.module(check_guards=False)))
 
 
-class _Sized(torch.fx.Transformer):
-    """Writes a free size that an operator takes as a number as a tensor."""
+def _in_pairs(graph: GraphProgram, program: ExportedProgram) -> GraphProgram:
+    # operators in place become plain ones first
+    module: Any = program.run_decompositions({}).module(check_guards=False)
+    return _written(graph, _Paired(module))
+
+
+def _written(graph: GraphProgram, writer: torch.fx.Transformer) -> GraphProgram:
+    with traceback.preserve_node_meta():
+        module = writer.transform()
+    return replace(graph, exported=recaptured(graph, module).exported, module=module)
+
+
+class _Writer(torch.fx.Transformer):
+    """Runs through a program and writes it anew; `node` is the one that is being written."""
 
     def run_node(self, n: torch.fx.Node) -> Any:
         self.node = n
         return super().run_node(n)
+
+
+class _Sized(_Writer):
+    """Writes a free size that an operator takes as a number as a tensor."""
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         if not _takes_size(self.node):
@@ -156,32 +155,13 @@ class _Sized(torch.fx.Transformer):
         return target.overloadpacket.Tensor(*given, **kwargs)
 
 
-def _is_complex(graph: GraphProgram) -> bool:
-    assert graph.exported is not None, "the caller looked"
-    return any(
-        getattr(value, "is_complex", bool)() or node.target in pairs.TRANSFORMS
-        for node in graph.exported.graph.nodes
-        for value in [node.meta.get("val")]
-        if value is None or isinstance(value, torch.Tensor)
-    )
+def _is_complex(node: torch.fx.Node) -> bool:
+    value = node.meta.get("val")
+    return node.target in pairs.TRANSFORMS or (isinstance(value, torch.Tensor) and value.is_complex())
 
 
-def _in_pairs(graph: GraphProgram) -> GraphProgram:
-    assert graph.exported is not None, "the caller looked"
-    # what is only a name for several operators, such as a transform over all axes, is written out first
-    module: Any = graph.exported.run_decompositions({}).module(check_guards=False)
-    writer = _Writer(module)
-    with traceback.preserve_node_meta():
-        made = writer.transform()
-    return recaptured(graph, made)
-
-
-class _Writer(torch.fx.Transformer):
-    """Runs through a program and writes it anew, complex values held as Pairs of what stands for their parts."""
-
-    def run_node(self, n: torch.fx.Node) -> Any:
-        self.node = n
-        return super().run_node(n)
+class _Paired(_Writer):
+    """Holds complex values as Pairs of what stands for their parts."""
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
         value = self.fetch_attr(target)
@@ -190,7 +170,7 @@ class _Writer(torch.fx.Transformer):
         names = [f"_{str(target).replace('.', '_')}_{part}" for part in ("re", "im")]
         for name, part in zip(names, (value.real, value.imag), strict=True):
             self.module.register_buffer(name, part.detach().contiguous().clone())
-        return pairs.Pair(*(super(_Writer, self).get_attr(name, (), {}) for name in names))
+        return pairs.Pair(*(super(_Paired, self).get_attr(name, (), {}) for name in names))
 
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         args = tuple(pairs.Pair(one.real, one.imag) if isinstance(one, complex) else one for one in args)
@@ -200,7 +180,7 @@ class _Writer(torch.fx.Transformer):
             made = pairs.TRANSFORMS[target](*args, **kwargs, shape=first.shape)
         elif of_pair:
             made = pairs.RULES[target](*args, **kwargs) if target in pairs.RULES else NotImplemented
-        elif self._makes_complex() and target in pairs.MAKERS:
+        elif _is_complex(self.node) and target in pairs.MAKERS:
             made = pairs.MAKERS[target](*args, **kwargs)
         else:
             return super().call_function(target, args, kwargs)
@@ -211,10 +191,6 @@ class _Writer(torch.fx.Transformer):
             )
         return made
 
-    def _makes_complex(self) -> bool:
-        value = self.node.meta.get("val")
-        return isinstance(value, torch.Tensor) and value.is_complex()
-
 
 def _flat(values: Any) -> list[Any]:
     found: list[Any] = []
@@ -223,27 +199,9 @@ def _flat(values: Any) -> list[Any]:
     return found
 
 
-def recaptured(graph: GraphProgram, module: torch.fx.GraphModule) -> GraphProgram:
-    """A graph captured anew from a module with its inputs and outputs; its signature stays."""
-    from .ladder import capture_graph
-
-    inputs = [node.target for node in module.graph.nodes if node.op == "placeholder"]
-    renamed = dict(zip((spec.name for spec in graph.signature.inputs), inputs, strict=True))
-    found = capture_graph(
-        graph.name,
-        module,
-        {renamed[name]: array for name, array in graph.examples.items()},
-        dims={renamed[spec.name]: spec.free for spec in graph.signature.inputs},
-        bounds=graph.signature.dims,
-        rungs=("non-strict",),
-        examined=False,
-    )
-    return replace(graph, exported=found.exported, module=module)
-
-
 REWRITES: Mapping[str, Rewrite] = {
     "complex numbers as pairs": Rewrite(_is_complex, _in_pairs),
-    "free sizes as tensors": Rewrite(_has_sizes, _sizes_as_tensors),
-    "branches in core operators": Rewrite(_branches, _branches_in_core),
-    "operators in simpler ones": Rewrite(lambda graph: bool(_simpler(graph)), _in_simpler),
+    "free sizes as tensors": Rewrite(_takes_size, _sizes_as_tensors),
+    "branches in core operators": Rewrite(lambda node: isinstance(node.target, HigherOrderOperator), _branches_in_core),
+    "operators in simpler ones": Rewrite(lambda node: node.target in SIMPLER, _in_simpler),
 }

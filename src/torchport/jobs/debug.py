@@ -341,7 +341,7 @@ def _by_parts(target: Target, graph: GraphProgram, reference: Sequence[Layer]) -
     def wrong(place: int) -> bool:
         try:
             tried[place] = isolate.call(_part, target, graph, reference[counted[place]], what="a part")
-        except TorchportError:  # it ended the process, or cannot be captured by itself
+        except TorchportError:  # it cannot be captured by itself, made or run, or ended the process
             tried[place] = float("inf")
         return tried[place] > allowed
 
@@ -355,7 +355,7 @@ def _by_parts(target: Target, graph: GraphProgram, reference: Sequence[Layer]) -
 
 
 def _part(target: Target, graph: GraphProgram, layer: Layer) -> float:
-    """How far what a part exported anew makes is from the reference; infinite where it cannot be made or run."""
+    """How far what a part exported anew makes is from the reference."""
     from ..frontend.layers import beginning
     from ..frontend.program import Program
     from ..system.disk import temporary
@@ -363,13 +363,10 @@ def _part(target: Target, graph: GraphProgram, layer: Layer) -> float:
 
     module = graph.need_exported(target.name).module(check_guards=False)
     part = beginning(graph, module, layer.name, alone=True)
-    try:
-        with temporary() as folder:
-            artifact = target.export(Program({part.name: part}), folder, ExportOptions())
-            with target.open(artifact, folder, part.signature, part.name) as runner:
-                answered = runner.run({spec.name: part.examples[spec.name] for spec in part.signature.inputs})
-    except TorchportError:
-        return float("inf")
+    with temporary() as folder:
+        artifact = target.export(Program({part.name: part}), folder, ExportOptions())
+        with target.open(artifact, folder, part.signature, part.name) as runner:
+            answered = runner.run({spec.name: part.examples[spec.name] for spec in part.signature.inputs})
     return distance(next(iter(answered.values())), layer.value)
 
 

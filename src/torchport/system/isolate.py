@@ -16,6 +16,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -92,12 +93,7 @@ def _forked(
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_child, args=(theirs, function, args, log), daemon=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # Python 3.12 warns of threads; the child sets one thread first
-        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)  # so does JAX, of its own threads
-        child.start()
+    start_quietly(child)
     theirs.close()
     try:
         if not ours.poll(limit_s):
@@ -116,6 +112,14 @@ def _forked(
         child.join()
         ours.close()
     return good, answer
+
+
+def start_quietly(child: BaseProcess) -> None:
+    """Start a forked child without what is said of threads: Python 3.12 warns of them, and so does JAX of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+        child.start()
 
 
 def _child(pipe: Any, function: Callable[..., Any], args: tuple[Any, ...], log: Path | None) -> None:

@@ -22,7 +22,7 @@ from typing import IO, BinaryIO
 
 from ..errors import RunError, TorchportError
 from ..system.child import die_with_parent
-from ..system.isolate import start_method
+from ..system.isolate import start_method, start_quietly
 from ..targets import targets
 
 _FORK, _WAIT = b"fork", b"wait"
@@ -171,9 +171,7 @@ def _started(target: str, theirs: socket.socket) -> subprocess.Popen[bytes]:
 
 def _forked(theirs: socket.socket) -> multiprocessing.process.BaseProcess:
     process = multiprocessing.get_context("fork").Process(target=_in_fork, args=(theirs.fileno(),), daemon=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads; the libraries' are at rest
-        process.start()
+    start_quietly(process)
     return process
 
 
@@ -205,7 +203,7 @@ def serve(link: socket.socket) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()
-    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of threads; the libraries' are at rest
     gc.freeze()
     link.send(_READY)
     while True:
