@@ -306,9 +306,9 @@ def _traced(where: Diverging, trained: Sequence[Layer]) -> Diverging:
     """With the layer of the model as trained that the other artefact's stands for, which has a module and a line."""
     if where.reference is None:
         return where
-    like = [one for one in trained if one.value.size == where.reference.value.size and one.value.dtype.kind == "f"]
-    near = min(like, key=lambda one: distance(where.reference.value, one.value), default=None)  # type: ignore[union-attr]
-    return replace(where, reference=near)
+    value = where.reference.value
+    like = [one for one in trained if one.value.size == value.size and one.value.dtype.kind == "f"]
+    return replace(where, reference=min(like, key=lambda one: distance(value, one.value), default=None))
 
 
 def _sentence(suspect: Suspect, where: Diverging, shown: Layer, noise: float | None) -> str:
