@@ -87,7 +87,7 @@ class Litters(FakeTarget):
 
 class NeverCloses(FakeTarget):
     class runner(FakeRunner):
-        def _close(self) -> None:
+        def close(self) -> None:
             pass
 
 
