@@ -4,6 +4,7 @@ mend.
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -16,6 +17,7 @@ import pytest
 from hypothesis import settings
 
 import warm
+from torchport.cli.terminal import SELDOM
 from torchport.system import cache
 from torchport.testing import millisecond
 from torchport.timing import interleave, timed_by
@@ -51,6 +53,11 @@ KNOWN_NOISE = (
     "ignore:.torch.jit.*is deprecated:DeprecationWarning",
     "ignore:no --weights.*random weights:RuntimeWarning",  # right for most models here, which no training ever saw
 )
+
+
+def pytest_configure() -> None:
+    """The collector of cycles works as seldom as it does in the command line."""
+    gc.set_threshold(*SELDOM)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

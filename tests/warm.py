@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import json
 import os
 import select
@@ -61,6 +62,7 @@ def serve(place: Path) -> None:
     while 0 not in select.select([listener, 0], [], [])[0]:
         line, _ = listener.accept()
         if os.fork() == 0:
+            gc.freeze()
             listener.close()
             _answer(line)
             os._exit(0)
@@ -142,6 +144,8 @@ def prepare() -> None:
     graph = capture_graph("model", torch.nn.Linear(4, 3).eval(), {"input": np.zeros((2, 4), np.float32)})
     with tempfile.TemporaryDirectory() as folder, contextlib.suppress(MissingDependency):
         targets.get("onnx").export(Program({"model": graph}), Path(folder), ExportOptions())
+    gc.collect()
+    gc.freeze()  # no child looks through what was imported here, nor copies it by doing so
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ on; and the end of a call that printed everything.
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import re
@@ -49,9 +50,14 @@ class Left(SystemExit):
         self.exit_code = exit_code
 
 
+SELDOM = (50_000, 10, 10)
+"""Thresholds of Python's collector of cycles. Importing PyTorch and exporting a graph make millions of objects that
+live on: with Python's own thresholds an eighth of a small deploy goes into looking through them."""
+
+
 def prepare() -> None:
     """Give the process its three standard streams, whoever started it and however, and guard what is printed for
-    people.
+    people; make the collector of cycles work seldom.
     """
     for number in range(3):
         try:
@@ -66,6 +72,7 @@ def prepare() -> None:
             stream.reconfigure(errors="backslashreplace")  # a label, or the name of a file, need not fit the terminal
         if not isinstance(stream, Plain):
             setattr(sys, name, cast(TextIO, Plain(stream)))
+    gc.set_threshold(*SELDOM)
 
 
 def raw(stream: Any) -> TextIO:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -97,7 +98,9 @@ class Chain:
         def one(so_far: Program, count: int) -> Program:
             link, name = self.links[count], Chain(self.links[: count + 1]).name
             work.tell(name)
-            return replace(link.recipe.apply(so_far, work, link.strength), recipe=name)
+            applied = replace(link.recipe.apply(so_far, work, link.strength), recipe=name)
+            gc.collect()  # what a recipe leaves behind are graphs, whose nodes refer to each other and to weights
+            return applied
 
         for link in self.links[start:]:  # before the first of them works for half an hour
             if absent := [module for module in link.recipe.modules if find_spec(module) is None]:

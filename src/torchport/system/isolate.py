@@ -9,6 +9,7 @@ either.
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import shutil
@@ -115,15 +116,27 @@ def _forked(
 
 
 def start_quietly(child: BaseProcess) -> None:
-    """Start a forked child without what is said of threads: Python 3.12 warns of them, and so does JAX of its own."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
-        child.start()
+    """Start a forked child without what is said of threads: Python 3.12 warns of them, and so does JAX of its own.
+
+    The child collects no cycles until it has called `gc.freeze`: what the parent made is the parent's to free. A
+    destructor may wait for threads, and these do not survive a fork.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
+            child.start()
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _child(pipe: Any, function: Callable[..., Any], args: tuple[Any, ...], log: Path | None) -> None:
     die_with_parent()
+    gc.freeze()
+    gc.enable()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent may take it for an interrupt
     torch = sys.modules.get("torch")
     if torch is not None:
