@@ -13,7 +13,9 @@ from torchport.errors import BadInput, RunError, UnsupportedByTarget
 from torchport.frontend.program import GraphProgram, Program
 from torchport.targets import targets
 from torchport.targets.base import ExportOptions
+from torchport.targets.shared import executorch_passes
 from torchport.testing.toys import EXAMPLE, TOYS
+from torchport.timing.fork_server import module_of
 from torchport.types import Bound, Signature, TensorSpec
 
 from .helpers import export, open_it, program_of
@@ -109,3 +111,36 @@ def test_an_open_runner_keeps_its_threads_when_another_asks_for_more(tmp_path: P
     with open_it("executorch", program, tmp_path, artifact, threads=2) as third:
         assert third.used.threads == 2
         third.run(toy.feed())
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mask", torch.zeros(4, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.scaled_dot_product_attention(x, x, x, attn_mask=self.mask)
+
+
+class Resize(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+
+
+@pytest.mark.parametrize(
+    "module", [nn.Linear(4, 4), nn.Softmax(-1), Attention(), Resize()], ids=lambda one: type(one).__name__
+)
+def test_a_pass_that_is_left_out_would_have_changed_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: nn.Module
+) -> None:
+    """XNNPACK's passes that look for attention and for resizes: the same file comes of all of them."""
+    program = program_of(module, torch.rand(2, 1, 4, 4))
+    export("executorch", program, tmp_path)
+    with_fewer = (tmp_path / "model.pte").read_bytes()
+    monkeypatch.setattr(executorch_passes, "_LOOKS_FOR", {})
+    export("executorch", program, tmp_path)
+    assert (tmp_path / "model.pte").read_bytes() == with_fewer
+
+
+def test_its_timing_processes_are_forked_from_one_that_has_pytorch() -> None:
+    assert module_of("executorch") == module_of("eager") == "torch"

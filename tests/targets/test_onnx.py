@@ -13,10 +13,12 @@ import onnxruntime
 import pytest
 import torch
 from torch import nn
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from torchport.errors import RunError, UnsupportedByTarget
 from torchport.system import cache
 from torchport.targets import onnx as target
+from torchport.targets.shared import onnx_registry
 from torchport.testing.toys import TOYS
 
 from .helpers import export, open_it, program_of
@@ -217,3 +219,13 @@ def test_a_failing_run_is_told_without_the_runtime_s_codes(tmp_path: Path) -> No
         runner.run({runner.signature.inputs[0].name: np.zeros((2, 4, 3), np.float32)})
     assert "ONNXRuntimeError" not in str(caught.value)
     assert "node_" not in str(caught.value)
+
+
+def test_the_table_of_functions_is_made_once_and_the_exporter_left_as_it_was(tmp_path: Path) -> None:
+    plain = vars(ONNXRegistry)["from_torchlib"]
+    program = program_of(nn.Linear(3, 2), torch.randn(2, 3))
+    export("onnx", program, tmp_path)
+    made = dict(onnx_registry._MADE)
+    export("onnx", program, tmp_path)
+    assert [id(table) for table in made.values()] == [id(table) for table in onnx_registry._MADE.values()]
+    assert made and vars(ONNXRegistry)["from_torchlib"] is plain

@@ -150,6 +150,10 @@ class Target(abc.ABC):
         """
         importlib.import_module(self.module)
 
+    def slowest_import(self) -> str:
+        """The package whose import is most of `load_library`: processes that time are forked from one that has it."""
+        return self.module
+
     def needs(self, precision: str) -> tuple[str, str] | None:
         """The target, and the precision, whose artefact this one starts from for that precision; None when it starts
         from the Program.

@@ -82,6 +82,12 @@ def _threads(wanted: int | None) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def load_reader() -> None:
+    """Import torch, and what it imports to read a `.pt2` whose dimensions are free."""
+    for module in ("torch._export.serde.serialize", "torch.export._trace", "torch._inductor.sizevars"):
+        importlib.import_module(module)
+
+
 class EagerRunner(TorchRunner):
     """Opens the reference file; nothing in a `.pt2` is executed while it loads."""
 
@@ -126,8 +132,8 @@ class Eager(Target):
         return self.suffix if graph.exported is not None else "pt"
 
     def load_library(self) -> None:
-        """torch, and what it imports to read a `.pt2`."""
-        importlib.import_module("torch._export.serde.serialize")
+        """See `load_reader`."""
+        load_reader()
 
     def _export(
         self,

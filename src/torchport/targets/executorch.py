@@ -140,6 +140,10 @@ class ExecuTorch(Target):
 
         library()
 
+    def slowest_import(self) -> str:
+        """PyTorch, where it is installed."""
+        return "torch" if _has_torch() else self.module
+
     def _export(
         self,
         graph: GraphProgram,
@@ -151,6 +155,7 @@ class ExecuTorch(Target):
         from torch._export.verifier import SpecViolationError
 
         from ..system.disk import write_file
+        from .shared.executorch_passes import needed_patterns_only
 
         with quiet(), redirected(None):
             from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
@@ -161,13 +166,10 @@ class ExecuTorch(Target):
             # XNNPACK takes unsqueeze, and then refuses it where more than one dimension is dynamic
             refused = {"unsqueeze_copy.default"} if len(graph.signature.dims) > 1 else set()
             configs = [config for config in ALL_PARTITIONER_CONFIGS if config.target_name not in refused]
+            partitioner = [XnnpackPartitioner(configs=configs)] if graph.name == "model" or _weighty(program) else []
             try:
-                lowered = to_edge_transform_and_lower(
-                    program,
-                    partitioner=[XnnpackPartitioner(configs=configs)]
-                    if graph.name == "model" or _weighty(program)
-                    else [],
-                ).to_executorch()
+                with needed_patterns_only():
+                    lowered = to_edge_transform_and_lower(program, partitioner=partitioner).to_executorch()
             except SpecViolationError as exc:
                 raise _unsupported(
                     re.findall(r"Operator torch\._ops\.(\S+) is not", str(exc))

@@ -234,13 +234,15 @@ def _by_dynamo(graph: GraphProgram, entry: Path) -> list[str]:
     from ..frontend.binding import program_inputs
     from ..frontend.decompositions import FOR_ONNX, decomposed
     from ..frontend.fold import folded
+    from .shared.onnx_registry import registry_kept
 
     exported = decomposed(folded(graph.need_exported(Onnx.name)), FOR_ONNX)
     weight = sum(
         t.nbytes for t in (*exported.state_dict.values(), *exported.constants.values()) if isinstance(t, torch.Tensor)
     )
     try:
-        torch.onnx.export(exported, (), entry, dynamo=True, external_data=weight > ONE_FILE_BYTES, verbose=False)
+        with registry_kept():
+            torch.onnx.export(exported, (), entry, dynamo=True, external_data=weight > ONE_FILE_BYTES, verbose=False)
     except torch.onnx.OnnxExporterError as exc:
         innermost: BaseException = exc
         while innermost.__cause__:

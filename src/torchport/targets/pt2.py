@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..types import GraphFile, TensorIO
 from .base import Arrays, ExportOptions, Target, plain_io
-from .eager import TorchRunner
+from .eager import TorchRunner, load_reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,8 +39,8 @@ class Pt2(Target):
     runner = Pt2Runner
 
     def load_library(self) -> None:
-        """torch, and what it imports to read a `.pt2`."""
-        importlib.import_module("torch._export.serde.serialize")
+        """See `load_reader`."""
+        load_reader()
 
     def layers(self, graph: GraphFile, folder: Path, feed: Arrays) -> list[Layer] | None:
         """Every value, operator by operator."""

@@ -54,7 +54,7 @@ def able() -> bool:
 def module_of(target: str) -> str:
     """The package whose import a target's timing processes share; empty where only its child knows it."""
     try:
-        return targets.get(target).module
+        return targets.get(target).slowest_import()
     except TorchportError:
         return ""
 
