@@ -24,6 +24,7 @@ VERBS = {
     "optimize": "deploy with a search: quantise, prune, distil",
     "pack": "a smaller Bundle from a Bundle",
     "predict": "answer pictures, texts, sound and more with a Bundle",
+    "serve": "answer requests over HTTP and gRPC",
     "targets": "the support matrix: what can be made and run here",
     "tasks": "the tasks, and what can be set of each",
     "verify": "check every file and variant of a Bundle",

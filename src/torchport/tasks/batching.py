@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -63,18 +63,23 @@ def answer_many(pipeline: Pipeline, raws: Iterable[bytes | TorchportError], batc
         batch: how many items a graph is given at once, at most. Graphs that drivers call get one input's feed at a
         time.
     """
-    crowd = _Crowd(pipeline, batch)
+    done: dict[int, Answer] = {}
+    crowd = Crowd(pipeline, batch, done.__setitem__)
     given = 0
     for number, raw in enumerate(raws):
-        crowd.begin(number, raw)
+        if isinstance(raw, TorchportError):
+            done[number] = raw
+        else:
+            values: Values = {"raw": raw}
+            crowd.begin(number, values, pipeline.calls(values, lean=True))
         while crowd.crowded:
             crowd.serve()
-        while given in crowd.done:
-            yield crowd.done.pop(given)
+        while given in done:
+            yield done.pop(given)
             given += 1
     while crowd.under_way:
         crowd.serve()
-    yield from (crowd.done.pop(number) for number in sorted(crowd.done))
+    yield from (done.pop(number) for number in sorted(done))
 
 
 @dataclass
@@ -83,19 +88,26 @@ class _Walk:
 
     values: Values
     walk: Calling[dict[str, Any], Values]
+    show: Callable[[dict[str, Any]], None] | None
     call: Call | None = None
     held: int = 0
 
 
 @dataclass
-class _Crowd:
-    """The inputs under way, by the calls that they wait for."""
+class Crowd:
+    """The inputs under way, by the calls that they wait for.
+
+    Attributes:
+        pipeline: its graphs are called.
+        batch: how many items a graph is given at once, at most.
+        ended: is told the number of each input whose walk has ended, and its answer.
+    """
 
     pipeline: Pipeline
     batch: int
+    ended: Callable[[int, Answer], None]
     under_way: dict[int, _Walk] = field(default_factory=dict)
     waiting: dict[Key, list[int]] = field(default_factory=dict)
-    done: dict[int, Answer] = field(default_factory=dict)
     held: int = 0
 
     @property
@@ -104,18 +116,42 @@ class _Crowd:
         full = any(len(members) >= self.batch for members in self.waiting.values())
         return full or len(self.under_way) >= WINDOW * self.batch or self.held > MOST_BYTES
 
-    def begin(self, number: int, raw: bytes | TorchportError) -> None:
-        """Walk one more input to its first call."""
-        if isinstance(raw, TorchportError):
-            self.done[number] = raw
-            return
-        values: Values = {"raw": raw}
-        self.under_way[number] = _Walk(values, self.pipeline.calls(values, lean=True))
+    def begin(
+        self,
+        number: int,
+        values: Values,
+        walk: Calling[dict[str, Any], Values],
+        show: Callable[[dict[str, Any]], None] | None = None,
+    ) -> None:
+        """Walk one more input to its first call.
+
+        Args:
+            values: what the walk makes its answer in.
+            walk: calls of the pipeline's graphs.
+            show: hears of what the walk yields between its calls.
+        """
+        self.under_way[number] = _Walk(values, walk, show)
         self._go_on(number, None)
 
-    def serve(self) -> None:
-        """Make the calls of those that wait for the same, the greatest number of them, and let them go on."""
-        key = max(self.waiting, key=lambda key: len(self.waiting[key]))
+    def drop(self, number: int) -> None:
+        """Forget an input that waits for a call: nobody wants its answer any more."""
+        one = self.under_way.pop(number, None)
+        if one is None:
+            return
+        self.held -= one.held
+        for key, members in list(self.waiting.items()):
+            if number in members:
+                members.remove(number)
+                if not members:
+                    del self.waiting[key]
+        one.walk.close()
+
+    def serve(self, *, oldest: bool = False) -> None:
+        """Make the calls of those that wait for the same, and let them go on: of the greatest number of them, or of
+        the input that began first and those like it, so that none waits for ever.
+        """
+        waiting = self.waiting
+        key = min(waiting, key=lambda key: min(waiting[key]) if oldest else -len(waiting[key]))
         numbers = self.waiting.pop(key)
         chosen, rest = numbers[: self.batch], numbers[self.batch :]
         if rest:
@@ -147,6 +183,8 @@ class _Crowd:
         try:
             step = one.walk.send(outputs)
             while not isinstance(step, Call) or not self._joins(step.graph):
+                if not isinstance(step, Call) and one.show is not None:
+                    one.show(step)
                 step = one.walk.send(self.pipeline.call(*step) if isinstance(step, Call) else None)
         except StopIteration:
             self._end(number, one.values)
@@ -170,4 +208,4 @@ class _Crowd:
 
     def _end(self, number: int, answer: Answer) -> None:
         self.held -= self.under_way.pop(number).held
-        self.done[number] = answer
+        self.ended(number, answer)

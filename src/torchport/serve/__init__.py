@@ -1,0 +1,1 @@
+"""Serving Bundles: the Open Inference Protocol over HTTP and gRPC, raw inputs, and a page for people."""

@@ -1,0 +1,186 @@
+"""The server without its sockets: what every protocol asks of the models, once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from .. import __version__
+from ..errors import TorchportError, UsageError, status_of
+from .engine import PRIORITIES, Job
+from .messages import Parameter, Refused, Request, Response, Unloaded
+from .models import Face, RawFace
+from .repository import Repository
+from .settings import Settings
+
+F = TypeVar("F", bound=Face)
+
+LOG = logging.getLogger("torchport.serve")
+
+SERVER = "torchport"
+
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "parameters",
+    "schedule_policy",
+    "statistics",
+)
+
+
+
+class App:
+    """Models, and whether they may be asked.
+
+    Attributes:
+        draining: no more requests are taken; those under way are answered.
+    """
+
+    def __init__(self, repository: Repository, settings: Settings) -> None:
+        self.repository, self.settings = repository, settings
+        self.draining = False
+
+    def ready(self) -> bool:
+        """Whether every model is ready, and the server is not about to end."""
+        return not self.draining and self.repository.ready()
+
+    def metadata(self) -> dict[str, Any]:
+        """The protocol's metadata of the server."""
+        shared = ("system_shared_memory",) if self.settings.shared_memory else ()
+        return {"name": SERVER, "version": __version__, "extensions": [*EXTENSIONS, *shared]}
+
+    def infer_now(self, request: Request) -> Response | None:
+        """The answer of a model that is quick, in the calling thread; None where it has to wait for its turn."""
+        return self.repository.face(request.model, request.version).now(request)
+
+    async def infer(self, request: Request) -> Response:
+        """Answer one request from a coroutine; raises Refused or TorchportError."""
+        response: Response = await self._awaited(
+            lambda: self.repository.face(request.model, request.version),
+            lambda face, done: self._bounded(face.job(request, done), request.parameters),
+        )
+        return response
+
+    def infer_blocking(self, request: Request) -> Response:
+        """As `infer`, from a thread that waits for the answer."""
+        answered = self.infer_now(request)
+        if answered is not None:
+            return answered
+        future: Future[Response] = Future()
+        self._submitted(
+            lambda: self.repository.face(request.model, request.version),
+            lambda face: self._bounded(face.job(request, _settled(future)), request.parameters),
+        )
+        return future.result()
+
+    async def predict(
+        self,
+        model: str,
+        raw: bytes,
+        facts: Mapping[str, Any],
+        *,
+        version: str = "",
+        show: Callable[[dict[str, Any]], None] | None = None,
+    ) -> dict[str, Any]:
+        """The presented result of one raw input; raises Refused or TorchportError.
+
+        Args:
+            show: hears of parts of the answer before its end, in the event loop.
+        """
+        loop = asyncio.get_running_loop()
+        heard = None if show is None else lambda part: loop.call_soon_threadsafe(show, part)
+        result: dict[str, Any] = await self._awaited(
+            lambda: self.raw_face(model, version),
+            lambda face, done: self._bounded(face.predicted(raw, facts, done, heard), {}),
+        )
+        return result
+
+    def raw_face(self, model: str, version: str = "") -> RawFace:
+        """The face of a model that takes raw inputs, by its own name or the Bundle's."""
+        face = self.repository.face(model, version)
+        if isinstance(face, RawFace):
+            return face
+        found = next((one for one in face.loaded.faces.values() if isinstance(one, RawFace)), None)
+        if found is None:
+            raise Refused(400, f"{model} takes tensors only")
+        return found
+
+    def _bounded(self, job: Job, parameters: Mapping[str, Parameter]) -> Job:
+        """A job with its deadline and its priority, by the request's parameters."""
+        timeout, priority = parameters.get("timeout", 0), parameters.get("priority", 0)
+        for name, value in (("timeout", timeout), ("priority", priority)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise UsageError(f"the parameter {name} is {str(value)[:40]}", "give a number from 0 on")
+        assert isinstance(timeout, int) and isinstance(priority, int), "they were looked at above"
+        wait_ns = timeout * 1000 if timeout else int(self.settings.timeout_s * 1e9)
+        job.deadline = time.perf_counter_ns() + wait_ns
+        if priority:
+            job.priority = min(priority, PRIORITIES[-1])
+        return job
+
+    async def _awaited(self, find: Callable[[], F], make: Callable[[F, Callable[[Any], None]], Job]) -> Any:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def done(answer: Any) -> None:
+            loop.call_soon_threadsafe(_set, future, answer)
+
+        job = self._submitted(find, lambda face: make(face, done))
+        try:
+            return await future
+        except asyncio.CancelledError:
+            job.cancelled = True
+            raise
+
+    def _submitted(self, find: Callable[[], F], make: Callable[[F], Job]) -> Job:
+        """Hand a job over; where the model was replaced meanwhile, to the one in its place."""
+        while True:
+            face = find()
+            job = make(face)
+            try:
+                face.loaded.engine.submit(job)
+                return job
+            except Unloaded:
+                if find() is face:
+                    raise
+            except Refused:
+                face.loaded.statistics.turned_away()
+                raise
+
+
+def _set(future: asyncio.Future[Any], answer: Any) -> None:
+    if future.done():
+        return  # the client went away
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)
+
+
+def _settled(future: Future[Any]) -> Callable[[Any], None]:
+    def done(answer: Any) -> None:
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
+
+    return done
+
+
+def refusal(exc: Exception) -> Refused:
+    """Any error as the answer to a client; a fault of our own is logged, and told without its inner text."""
+    if isinstance(exc, Refused):
+        return exc
+    if isinstance(exc, TorchportError):
+        return Refused(status_of(exc).http, exc.line)
+    LOG.exception("a request failed", exc_info=exc)
+    return Refused(500, f"the server failed on this request: {type(exc).__name__}")
+
+

@@ -1,0 +1,262 @@
+"""The protocol over gRPC. Its threads wait for the models' answers themselves, which costs less than a coroutine for
+each: see docs/decisions.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from google.protobuf import json_format
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from ..errors import BadInput, OutputError
+from . import grpc_codec as codec
+from .app import App, refusal
+from .messages import Refused
+from .model_config import config
+from .protocol import METHODS, POOL, SERVICE, message
+
+LOG = logging.getLogger("torchport.serve")
+
+THREADS = 32
+"""Calls that are answered side by side; further ones wait their turn in gRPC's own queue."""
+
+WAITING = 1024
+"""Calls under way or waiting, beyond which gRPC refuses with RESOURCE_EXHAUSTED."""
+
+CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
+    404: grpc.StatusCode.NOT_FOUND,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    501: grpc.StatusCode.UNIMPLEMENTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+}
+"""HTTP status of a refusal -> gRPC's; everything else is INTERNAL."""
+
+
+class GrpcServer:
+    """The service on a port of its own; it listens once it is made.
+
+    Raises:
+        OutputError: the port is taken.
+    """
+
+    def __init__(self, app: App, host: str, port: int) -> None:
+        most = app.settings.most_bytes
+        self._server = grpc.server(
+            ThreadPoolExecutor(THREADS, thread_name_prefix="grpc"),
+            options=[
+                ("grpc.max_receive_message_length", most),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+            ],
+            maximum_concurrent_rpcs=WAITING,
+        )
+        self._health = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        service = Service(app)
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers(service)),))
+        names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server, pool=_Pools())
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            bound = self._server.add_insecure_port(address)
+        except RuntimeError:
+            bound = 0
+        if not bound:
+            raise OutputError(f"{address} cannot be served: it is taken, or not of this machine", "see --grpc-port")
+        self._server.start()
+
+    def ready(self, *, ready: bool) -> None:
+        """Tell whoever asks for the health of the service."""
+        status = health_pb2.HealthCheckResponse
+        said = status.SERVING if ready else status.NOT_SERVING
+        for name in ("", SERVICE):
+            self._health.set(name, said)
+
+    def close(self, grace_s: float) -> None:
+        """Take no more calls, and wait for those under way."""
+        self._health.enter_graceful_shutdown()
+        self._server.stop(grace_s).wait()
+
+
+class _Pools:
+    """Our descriptors, and those of the services that come with gRPC."""
+
+    def __getattr__(self, name: str) -> Any:
+        from google.protobuf import descriptor_pool
+
+        ours, theirs = getattr(POOL, name), getattr(descriptor_pool.Default(), name)
+
+        def find(*args: Any) -> Any:
+            try:
+                return ours(*args)
+            except KeyError:
+                return theirs(*args)
+
+        return find
+
+
+def handlers(service: Service) -> dict[str, Any]:
+    """Method -> its handler, with the codecs of its messages."""
+    made = {}
+    for name, method in METHODS.items():
+        request, response = message(method.input_type.name), message(method.output_type.name)
+        run, kind = getattr(service, name), grpc.unary_unary_rpc_method_handler
+        if name == "ModelStreamInfer":
+            kind = grpc.stream_stream_rpc_method_handler
+        else:
+            run = answering(run)
+        made[name] = kind(run, request.FromString, response.SerializeToString)
+    return made
+
+
+def answering(run: Callable[[Any], Any]) -> Callable[[Any, grpc.ServicerContext], Any]:
+    """A method whose errors become statuses of gRPC."""
+
+    def handle(request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            return run(request)
+        except Exception as exc:
+            refused = refusal(exc)
+            context.abort(CODES.get(refused.status, grpc.StatusCode.INTERNAL), refused.message)
+
+    return handle
+
+
+class Service:
+    """The methods; each takes its request message and returns its response message, or raises."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+
+    def ServerLive(self, request: Any) -> Any:  # noqa: N802 - the protocol's names
+        """Whether the process answers."""
+        return message("ServerLiveResponse")(live=True)
+
+    def ServerReady(self, request: Any) -> Any:  # noqa: N802
+        """Whether every model is ready."""
+        return message("ServerReadyResponse")(ready=self.app.ready())
+
+    def ModelReady(self, request: Any) -> Any:  # noqa: N802
+        """Whether a model is ready; NOT_FOUND where there is none."""
+        try:
+            self.app.repository.face(request.name, request.version)
+        except Refused as exc:
+            if exc.status != 503:
+                raise
+            return message("ModelReadyResponse")(ready=False)
+        return message("ModelReadyResponse")(ready=not self.app.draining)
+
+    def ServerMetadata(self, request: Any) -> Any:  # noqa: N802
+        """Name, version and extensions of the server."""
+        return message("ServerMetadataResponse")(**self.app.metadata())
+
+    def ModelMetadata(self, request: Any) -> Any:  # noqa: N802
+        """A model's inputs and outputs."""
+        return message("ModelMetadataResponse")(**self.app.repository.face(request.name, request.version).metadata())
+
+    def ModelInfer(self, request: Any) -> Any:  # noqa: N802
+        """Answer one request."""
+        if self.app.draining:
+            raise Refused(503, "the server is shutting down")
+        asked = codec.decode(request)
+        return codec.encode(self.app.infer_blocking(asked))
+
+    def ModelStreamInfer(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
+        """Answer requests one after the other; an error is part of the stream, which stays open."""
+        made = message("ModelStreamInferResponse")
+        for request in requests:
+            try:
+                yield made(infer_response=self.ModelInfer(request))
+            except Exception as exc:
+                failed = made(error_message=refusal(exc).message)
+                failed.infer_response.id = request.id
+                yield failed
+
+    def ModelConfig(self, request: Any) -> Any:  # noqa: N802
+        """A model's configuration."""
+        made = config(self.app.repository.face(request.name, request.version))
+        return json_format.ParseDict({"config": made}, message("ModelConfigResponse")(), descriptor_pool=POOL)
+
+    def ModelStatistics(self, request: Any) -> Any:  # noqa: N802
+        """Statistics of a model, or of all."""
+        repository = self.app.repository
+        faces = [repository.face(request.name, request.version)] if request.name else repository.faces
+        told = {"model_stats": [face.statistics() for face in faces]}
+        return json_format.ParseDict(told, message("ModelStatisticsResponse")(), descriptor_pool=POOL)
+
+    def RepositoryIndex(self, request: Any) -> Any:  # noqa: N802
+        """Every model and its state."""
+        rows = self.app.repository.index(ready=request.ready)
+        return message("RepositoryIndexResponse")(models=rows)
+
+    def RepositoryModelLoad(self, request: Any) -> Any:  # noqa: N802
+        """Load a model, or load it again."""
+        self._changes(request)
+        self.app.repository.load(request.model_name or request.repository_name)
+        return message("RepositoryModelLoadResponse")()
+
+    def RepositoryModelUnload(self, request: Any) -> Any:  # noqa: N802
+        """Unload a model."""
+        self._changes(request)
+        self.app.repository.unload(request.model_name or request.repository_name)
+        return message("RepositoryModelUnloadResponse")()
+
+    def SystemSharedMemoryStatus(self, request: Any) -> Any:  # noqa: N802
+        """No region is known."""
+        return message("SystemSharedMemoryStatusResponse")()
+
+    def SystemSharedMemoryRegister(self, request: Any) -> Any:  # noqa: N802
+        """Refused: see `--allow-shared-memory`."""
+        raise Refused(501, NO_MEMORY)
+
+    def SystemSharedMemoryUnregister(self, request: Any) -> Any:  # noqa: N802
+        """Nothing is registered."""
+        return message("SystemSharedMemoryUnregisterResponse")()
+
+    def CudaSharedMemoryStatus(self, request: Any) -> Any:  # noqa: N802
+        """No region is known."""
+        return message("CudaSharedMemoryStatusResponse")()
+
+    def CudaSharedMemoryRegister(self, request: Any) -> Any:  # noqa: N802
+        """Refused: this server does not map a GPU's memory."""
+        raise Refused(501, NO_MEMORY)
+
+    def CudaSharedMemoryUnregister(self, request: Any) -> Any:  # noqa: N802
+        """Nothing is registered."""
+        return message("CudaSharedMemoryUnregisterResponse")()
+
+    def TraceSetting(self, request: Any) -> Any:  # noqa: N802
+        """Refused: traces are set when the server starts."""
+        if request.settings:
+            raise Refused(501, "tracing is set when the server starts")
+        made = message("TraceSettingResponse")()
+        made.settings["trace_level"].value.append("OFF")
+        return made
+
+    def LogSettings(self, request: Any) -> Any:  # noqa: N802
+        """What is logged."""
+        if request.settings:
+            raise Refused(501, "logging is set when the server starts")
+        made = message("LogSettingsResponse")()
+        made.settings["log_error"].bool_param = True
+        made.settings["log_info"].bool_param = LOG.isEnabledFor(logging.INFO)
+        return made
+
+    def _changes(self, request: Any) -> None:
+        if not self.app.settings.loading:
+            raise Refused(403, "models cannot be loaded here")
+        if any(name == "config" or name.startswith("file:") for name in request.parameters):
+            raise BadInput("a model's files and configuration are not taken from a request", "change its Bundle")
+
+
+NO_MEMORY = "this server takes no shared memory"

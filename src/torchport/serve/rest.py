@@ -1,0 +1,305 @@
+"""Inference requests and answers as JSON with or without binary tensors behind it, after the Open Inference Protocol's
+REST form and Triton's binary_tensor_data extension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import simdjson
+
+from ..errors import BadInput
+from .datatypes import BYTES, KNOWN, NUMPY, elements, from_bytes, objects, to_bytes
+from .datatypes import datatype_of as datatype
+from .messages import Parameter, Request, Response, Wanted
+
+LONG = 32_768
+"""From so many bytes on it pays to read a JSON body with simdjson, whose number arrays become arrays at once."""
+
+MOST_TENSORS = 1024
+"""Inputs, or outputs, that one request may name."""
+
+MOST_DEPTH = 40
+"""How deep the lists of a tensor's data may lie in each other."""
+
+
+class TensorBody(msgspec.Struct):
+    """One tensor of a request; `data` is absent where it comes behind the JSON or lies in shared memory."""
+
+    name: str
+    shape: list[int]
+    datatype: str
+    parameters: dict[str, Parameter] = {}
+    data: Any = None
+
+
+class _Short(TensorBody):
+    data: msgspec.Raw = msgspec.Raw()
+
+
+class OutputBody(msgspec.Struct):
+    """One output that a request asks for."""
+
+    name: str
+    parameters: dict[str, Parameter] = {}
+
+
+class InferBody(msgspec.Struct):
+    """An inference request as JSON."""
+
+    inputs: list[TensorBody]
+    id: str = ""
+    parameters: dict[str, Parameter] = {}
+    outputs: list[OutputBody] | None = None
+
+
+class _ShortBody(InferBody):
+    inputs: list[_Short]  # type: ignore[assignment]
+
+
+_short = msgspec.json.Decoder(_ShortBody)
+_floats = msgspec.json.Decoder(list[float])
+_ints = msgspec.json.Decoder(list[int])
+_bools = msgspec.json.Decoder(list[bool])
+_strings = msgspec.json.Decoder(list[str])
+_anything = msgspec.json.Decoder()
+_encoder = msgspec.json.Encoder()
+
+Region = Callable[[str, int, int], memoryview]
+"""Shared memory by name, offset and size in bytes; raises BadInput."""
+
+
+def decode(model: str, version: str, body: bytes, head: int | None, region: Region | None = None) -> Request:
+    """A request from an HTTP body.
+
+    Args:
+        head: bytes of JSON before the binary tensors, from Inference-Header-Content-Length; None: all is JSON.
+        region: reads shared memory, where the server allows it.
+
+    Raises:
+        BadInput: it is no request of the protocol; says what of it is not.
+    """
+    if head is not None and not 0 < head <= len(body):
+        raise BadInput(
+            f"Inference-Header-Content-Length is {head}", f"it counts the JSON's bytes, and the body has {len(body):,}"
+        )
+    text = body if head is None else body[:head]
+    try:
+        parsed = _read_long(text) if len(text) > LONG else _short.decode(text)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError, UnicodeDecodeError) as exc:
+        raise BadInput(f"the body is no inference request: {_said(exc)}", "send JSON with inputs, a list") from exc
+    _check(parsed)
+    rest = memoryview(body)[len(text) :]
+    inputs: dict[str, np.ndarray] = {}
+    for tensor in parsed.inputs:
+        if tensor.name in inputs:
+            raise BadInput(f"the input '{tensor.name}' occurs twice")
+        array, rest = _tensor(tensor, rest, region)
+        inputs[tensor.name] = array
+    if len(rest):
+        raise BadInput(f"{len(rest):,} bytes are left behind the last tensor", "see binary_data_size of each input")
+    return Request(
+        model,
+        inputs,
+        version,
+        parsed.id,
+        parsed.parameters,
+        None if parsed.outputs is None else [_wanted(one) for one in parsed.outputs],
+        bool(parsed.parameters.get("binary_data_output", False)),
+    )
+
+
+def _check(parsed: InferBody) -> None:
+    if not parsed.inputs:
+        raise BadInput("the request has no inputs", "see the model's metadata for what it takes")
+    if len(parsed.inputs) > MOST_TENSORS or len(parsed.outputs or ()) > MOST_TENSORS:
+        raise BadInput("the request names too many tensors", f"at most {MOST_TENSORS:,} inputs, and as many outputs")
+
+
+def _tensor(one: TensorBody, rest: memoryview, region: Region | None) -> tuple[np.ndarray, memoryview]:
+    """One input, and what is left of the bytes behind the JSON."""
+    if one.datatype not in KNOWN:
+        raise BadInput(f"'{one.name}' has the datatype {one.datatype[:20]!r}", f"the datatypes are {', '.join(KNOWN)}")
+    size, place = one.parameters.get("binary_data_size"), one.parameters.get("shared_memory_region")
+    given = one.data is not None and (not isinstance(one.data, msgspec.Raw) or len(memoryview(one.data)))
+    if given + (size is not None) + (place is not None) != 1:
+        raise BadInput(
+            f"'{one.name}' has {'several values' if given or size is not None else 'no value'}",
+            "give data, or binary_data_size, or shared_memory_region",
+        )
+    if place is not None:
+        return _shared(one, str(place), region), rest
+    if size is not None:
+        if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(rest):
+            raise BadInput(f"binary_data_size of '{one.name}' is {size}", f"{len(rest):,} bytes are left of the body")
+        return from_bytes(one.name, one.datatype, one.shape, rest[:size]), rest[size:]
+    return _numbers(one), rest
+
+
+def _shared(one: TensorBody, name: str, region: Region | None) -> np.ndarray:
+    if region is None:
+        raise BadInput("this server takes no shared memory", "start it with --allow-shared-memory")
+    size, offset = one.parameters.get("shared_memory_byte_size", 0), one.parameters.get("shared_memory_offset", 0)
+    if not isinstance(size, int) or not isinstance(offset, int):
+        raise BadInput(f"the place of '{one.name}' in shared memory is no number")
+    return from_bytes(one.name, one.datatype, one.shape, region(name, offset, size))
+
+
+def _numbers(one: TensorBody) -> np.ndarray:
+    """A tensor from its JSON: a flat list, or lists in lists."""
+    count = elements(one.name, one.shape)
+    if one.datatype in ("FP16", "BF16"):
+        raise BadInput(f"'{one.name}' is {one.datatype}, which has no form in JSON", "send it as binary data")
+    flat = one.data if isinstance(one.data, np.ndarray) else _flat(one)
+    if len(flat) != count:
+        raise BadInput(f"'{one.name}' has {len(flat):,} elements", f"its shape {one.shape} has {count:,}")
+    if one.datatype == BYTES:
+        return objects(one.name, one.shape, [text.encode() for text in flat])
+    dtype = np.dtype(NUMPY[one.datatype])
+    try:
+        with np.errstate(over="ignore"):
+            array = np.asarray(flat, dtype)
+    except (OverflowError, ValueError, TypeError) as exc:
+        raise BadInput(f"'{one.name}' holds a value that {one.datatype} does not", str(exc)) from exc
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        raise BadInput(f"'{one.name}' holds a value that {one.datatype} does not", "it is beyond the greatest number")
+    if dtype.kind in "iu" and isinstance(flat, np.ndarray) and count and (array != flat).any():
+        raise BadInput(f"'{one.name}' holds a value that {one.datatype} does not")
+    return array.reshape(one.shape)
+
+
+def _flat(one: TensorBody) -> Any:
+    """The elements of a tensor's data in row-major order, of the kind that its datatype takes."""
+    decoder: msgspec.json.Decoder[Any] = _decoder(one.datatype)
+    try:
+        if isinstance(one.data, msgspec.Raw):
+            return decoder.decode(one.data)
+        return msgspec.convert(one.data, decoder.type)
+    except (msgspec.ValidationError, RecursionError):
+        pass
+    try:
+        nested = _anything.decode(one.data) if isinstance(one.data, msgspec.Raw) else one.data
+        return msgspec.convert(_flattened(one.name, nested), decoder.type, strict=True)
+    except (msgspec.MsgspecError, RecursionError) as exc:
+        raise BadInput(f"the data of '{one.name}' is not {one.datatype}: {_said(exc)}") from exc
+
+
+def _decoder(datatype_: str) -> msgspec.json.Decoder[Any]:
+    if datatype_ == BYTES:
+        return _strings
+    kind = np.dtype(NUMPY[datatype_]).kind
+    return _floats if kind == "f" else _bools if kind == "b" else _ints
+
+
+def _flattened(name: str, nested: Any) -> list[Any]:
+    if not isinstance(nested, list):
+        raise BadInput(f"the data of '{name}' is no list")
+    for _ in range(MOST_DEPTH):
+        if not any(isinstance(one, list) for one in nested):
+            return nested
+        nested = [each for one in nested for each in (one if isinstance(one, list) else [one])]
+    raise BadInput(f"the data of '{name}' is nested too deep", f"a tensor has at most {MOST_DEPTH} axes")
+
+
+def _read_long(text: bytes) -> InferBody:
+    """A long body: lists of numbers become arrays without becoming lists."""
+    document = simdjson.Parser().parse(text)
+    if not isinstance(document, simdjson.Object):
+        raise TypeError("expected an object")
+    plain = {key: _plain(document[key]) for key in document if key != "inputs"}
+    if "inputs" not in document or not isinstance(document["inputs"], simdjson.Array):
+        raise TypeError("inputs is no list")
+    tensors = []
+    for given in document["inputs"]:
+        if not isinstance(given, simdjson.Object):
+            raise TypeError("an input is no object")
+        tensor = {key: _plain(given[key]) for key in given if key != "data"}
+        made = msgspec.convert(tensor, TensorBody)
+        if "data" in given:
+            made.data = _array(given["data"], made.datatype)
+        tensors.append(made)
+    return msgspec.convert({**plain, "inputs": tensors}, InferBody)
+
+
+def _array(data: Any, datatype_: str) -> Any:
+    """Numbers as one flat array, and everything else as Python's own values."""
+    kind = np.dtype(NUMPY[datatype_]).kind if datatype_ in NUMPY else "O"
+    if not isinstance(data, simdjson.Array):
+        raise TypeError("data is no list")
+    if kind == "f":
+        return np.frombuffer(data.as_buffer(of_type="d"), np.float64)
+    if kind in "iu":
+        of_type, dtype = ("i", np.int64) if kind == "i" else ("u", np.uint64)
+        return np.frombuffer(data.as_buffer(of_type=of_type), dtype)
+    return data.as_list()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, simdjson.Object):
+        return value.as_dict()
+    return value.as_list() if isinstance(value, simdjson.Array) else value
+
+
+def _wanted(one: OutputBody) -> Wanted:
+    given = one.parameters
+    classes, binary = given.get("classification", 0), given.get("binary_data")
+    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 0:
+        raise BadInput(f"classification of '{one.name}' is {classes}", "it counts classes")
+    wanted = Wanted(one.name, None if binary is None else bool(binary), classes)
+    if "shared_memory_region" in given:
+        size, offset = given.get("shared_memory_byte_size", 0), given.get("shared_memory_offset", 0)
+        if not isinstance(size, int) or not isinstance(offset, int):
+            raise BadInput(f"the place of '{one.name}' in shared memory is no number")
+        wanted.region = (str(given["shared_memory_region"]), offset, size)
+    return wanted
+
+
+def encode(response: Response, request: Request) -> tuple[int | None, bytes]:
+    """An answer as an HTTP body, and how many bytes of it are JSON where tensors come behind.
+
+    Raises:
+        BadInput: an output is asked for in a form that it does not have.
+    """
+    binary = {one.name: one.binary for one in request.outputs or () if one.binary is not None}
+    outputs: list[dict[str, Any]] = []
+    tail: list[bytes] = []
+    for name, array in response.outputs.items():
+        tensor: dict[str, Any] = {"name": name, "datatype": datatype(array), "shape": array.shape}
+        if response.parameters.get(name):
+            tensor["parameters"] = response.parameters[name]
+        elif binary.get(name, request.binary):
+            content = to_bytes(array)
+            tensor["parameters"] = {"binary_data_size": len(content)}
+            tail.append(content)
+        else:
+            tensor["data"] = _listed(name, array)
+        outputs.append(tensor)
+    document: dict[str, Any] = {"model_name": response.model, "model_version": response.version}
+    if response.id:
+        document["id"] = response.id
+    document["outputs"] = outputs
+    head = _encoder.encode(document)
+    return (len(head), b"".join((head, *tail))) if tail or request.binary else (None, head)
+
+
+def _listed(name: str, array: np.ndarray) -> list[Any]:
+    if array.dtype == object:
+        try:
+            return [one.decode() for one in array.ravel().tolist()]
+        except UnicodeDecodeError as exc:
+            raise BadInput(f"the output '{name}' is no text", "ask for it as binary data") from exc
+    if array.dtype == np.float16:
+        raise BadInput(f"the output '{name}' is FP16, which has no form in JSON", "ask for it as binary data")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise BadInput(
+            f"the output '{name}' holds NaN or infinity, which JSON does not have", "ask for it as binary data"
+        )
+    listed: list[Any] = array.ravel().tolist()
+    return listed
+
+
+def _said(exc: Exception) -> str:
+    return "it is nested too deep" if isinstance(exc, RecursionError) else str(exc)[:200]

@@ -1,0 +1,64 @@
+"""The server's HTTP side on granian: bodies read within their limits, answers written, nothing else."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import msgspec
+
+from .http import JSON, Call, Http, Reply
+
+
+class Rsgi:
+    """An RSGI application.
+
+    Attributes:
+        under_way: requests that are being answered.
+        last: when the last request came, by `time.monotonic`.
+    """
+
+    def __init__(self, http: Http, most_bytes: int) -> None:
+        self._http, self._most = http, most_bytes
+        self.under_way, self.last = 0, 0.0
+
+    async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        """Answer one request or refuse it."""
+        if scope.proto != "http":
+            protocol.close(404)
+            return
+        self.under_way += 1
+        self.last = time.monotonic()
+        try:
+            headers = dict(scope.headers.items())
+            body = await self._body(headers, protocol)
+            if body is None:
+                reply = self._too_long()
+            else:
+                path, query = scope.path, scope.query_string
+                reply = await self._http.handle(Call(scope.method, path, query, headers, body))
+            protocol.response_bytes(*reply)
+        finally:
+            self.under_way -= 1
+
+    async def _body(self, headers: dict[str, str], protocol: Any) -> bytes | None:
+        """The whole body; None where it is longer than the server takes."""
+        stated = headers.get("content-length")
+        if stated is not None:
+            if int(stated) > self._most:  # the HTTP library has checked that it is a number
+                return None
+            whole: bytes = await protocol()
+            return whole
+        if "transfer-encoding" not in headers:
+            return b""
+        parts, length = [], 0
+        async for part in protocol:
+            length += len(part)
+            if length > self._most:
+                return None
+            parts.append(part)
+        return b"".join(parts)
+
+    def _too_long(self) -> Reply:
+        said = f"the body is more than {self._most:,} bytes"
+        return Reply(413, [JSON, ("connection", "close")], msgspec.json.encode({"error": said}))

@@ -1,0 +1,126 @@
+"""A server of Bundles: its sockets, and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from granian.constants import Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server as Granian
+
+from ..errors import OutputError, TorchportError
+from .app import App
+from .http import Http
+from .repository import Repository
+from .rsgi import Rsgi
+from .settings import Settings
+
+LOG = logging.getLogger("torchport.serve")
+
+DRAIN_S = 30.0
+"""How long requests under way are waited for when the server ends."""
+
+QUIET_S = 0.3
+"""While it ends, a server refuses new requests until none has come for so long: who balances load has heard by then."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server listens.
+
+    Attributes:
+        grpc_port: None is no gRPC.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    grpc_port: int | None = 8001
+
+
+def serve(
+    paths: Sequence[Path],
+    place: Place,
+    settings: Settings,
+    *,
+    name: str | None = None,
+    on_ready: Callable[[App], None] | None = None,
+) -> None:
+    """Serve Bundles until SIGTERM or SIGINT; requests under way are answered before it returns.
+
+    Args:
+        paths: Bundles, or folders of them.
+        name: what the only Bundle is called.
+        on_ready: is told when every model was loaded, or failed to be.
+
+    Raises:
+        UsageError: there is no Bundle, or a name that a model cannot have.
+        OutputError: a port is taken.
+    """
+    asyncio.run(_serve(App(Repository(paths, settings, name=name), settings), place, on_ready))
+
+
+async def _serve(app: App, place: Place, on_ready: Callable[[App], None] | None) -> None:
+    rsgi = Rsgi(Http(app), app.settings.most_bytes)
+    server = Granian(
+        rsgi,  # type: ignore[arg-type]  # it says str, and takes an application
+        address=place.host,
+        port=place.port,
+        interface=Interfaces.RSGI,
+        backpressure=4096,
+        backlog=1024,
+        log_enabled=False,
+        http1_settings=HTTP1Settings(header_read_timeout=20_000),
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    grpc = None
+    if place.grpc_port is not None:
+        from .grpc_server import GrpcServer
+
+        grpc = GrpcServer(app, place.host, place.grpc_port)
+    serving = asyncio.create_task(server.serve())
+    threading.Thread(target=_load, args=(app, on_ready), name="load", daemon=True).start()
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if serving.done() and not stop.is_set():
+        error = serving.exception()
+        raise OutputError(f"{place.host}:{place.port} cannot be served: {error}", "give another with --port") from error
+    await _drain(app, rsgi, server, serving, grpc)
+    await asyncio.to_thread(app.repository.close)
+
+
+def _load(app: App, on_ready: Callable[[App], None] | None) -> None:
+    for name in app.repository.entries:
+        try:
+            app.repository.load(name)
+        except TorchportError:
+            continue  # it is logged, and told by the repository's index
+        except Exception as exc:
+            LOG.exception("%s cannot be loaded", name, exc_info=exc)
+    if on_ready is not None:
+        on_ready(app)
+
+
+async def _drain(app: App, rsgi: Rsgi, server: Granian, serving: asyncio.Task[None], grpc: object) -> None:
+    """Take no more requests, and wait for those under way."""
+    app.draining = True
+    until = time.monotonic() + DRAIN_S
+    if grpc is not None:
+        await asyncio.to_thread(grpc.close, DRAIN_S)  # type: ignore[attr-defined]
+    while (rsgi.under_way or time.monotonic() < rsgi.last + QUIET_S) and time.monotonic() < until:
+        await asyncio.sleep(0.01)
+    server.stop()
+    try:
+        await asyncio.wait_for(asyncio.shield(serving), 5)
+    except TimeoutError:
+        serving.cancel()
+
