@@ -27,6 +27,7 @@ LAYERS = (
     ("bundle",),
     ("timing", "verification"),
     ("gallery", "predict", "report"),
+    ("serve",),
     ("deployment",),
     ("documents",),
     ("jobs",),
@@ -40,7 +41,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 MOST_IN_THE_HALL = 12
 """Files that lie directly in the package: the ground, the faces and what users import."""
 
-STAGES = ("bundle", "choice", "cli", "deployment", "jobs", "predict", "report", "timing", "verification")
+STAGES = ("bundle", "choice", "cli", "deployment", "jobs", "predict", "report", "serve", "timing", "verification")
 """These compare and index by no name of a target, recipe or task: a new one must need no change here."""
 
 BUILD = ("compress", "deployment.assemble", "frontend", "tasks.graphs", "testing.samples", "testing.toys")

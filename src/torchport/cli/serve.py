@@ -42,6 +42,10 @@ Body = Annotated[
 Loading = Annotated[
     bool, typer.Option("--loading/--no-loading", envvar="TORCHPORT_LOADING", help="Clients may load and unload models.")
 ]
+Shared = Annotated[
+    bool,
+    typer.Option("--shared-memory", envvar="TORCHPORT_SHARED_MEMORY", help="Clients may name this machine's memory."),
+]
 Device = Annotated[str, typer.Option(envvar="TORCHPORT_DEVICE", help="Where the runtime computes: cpu, cuda, ...")]
 
 
@@ -59,6 +63,7 @@ def run(
     timeout: Timeout = 30.0,
     max_body: Body = 64,
     loading: Loading = True,
+    shared_memory: Shared = False,
     device: Device = "cpu",
     trust: Trust = False,
 ) -> None:
@@ -77,6 +82,7 @@ def run(
         threads=threads,
         most_bytes=max_body << 20,
         loading=loading,
+        shared_memory=shared_memory,
         device=device,
         trust=trust,
     )

@@ -11,11 +11,14 @@ from typing import Any, TypeVar
 
 from .. import __version__
 from ..errors import TorchportError, UsageError, status_of
+from .datatypes import to_bytes
 from .engine import PRIORITIES, Job
+from .faces import Face, RawFace
 from .messages import Parameter, Refused, Request, Response, Unloaded
-from .models import Face, RawFace
 from .repository import Repository
+from .server_settings import LogSettings
 from .settings import Settings
+from .shared_memory import Regions
 
 F = TypeVar("F", bound=Face)
 
@@ -26,14 +29,15 @@ SERVER = "torchport"
 EXTENSIONS = (
     "binary_tensor_data",
     "classification",
+    "logging",
     "model_configuration",
     "model_repository",
     "model_repository(unload_dependents)",
     "parameters",
     "schedule_policy",
     "statistics",
+    "trace",
 )
-
 
 
 class App:
@@ -46,6 +50,8 @@ class App:
     def __init__(self, repository: Repository, settings: Settings) -> None:
         self.repository, self.settings = repository, settings
         self.draining = False
+        self.regions = Regions(allowed=settings.shared_memory)
+        self.log_settings = LogSettings()
 
     def ready(self) -> bool:
         """Whether every model is ready, and the server is not about to end."""
@@ -58,7 +64,22 @@ class App:
 
     def infer_now(self, request: Request) -> Response | None:
         """The answer of a model that is quick, in the calling thread; None where it has to wait for its turn."""
+        if request.parameters:
+            _bounds(request.parameters)
         return self.repository.face(request.model, request.version).now(request)
+
+    def deliver(self, request: Request, response: Response) -> None:
+        """Write outputs into the shared memory that the request named for them; the answer then says where they are."""
+        for one in request.outputs or ():
+            if one.region is not None:
+                name, offset, most = one.region
+                content = to_bytes(response.outputs[one.name])
+                self.regions.write(name, offset, most, content)
+                response.places[one.name] = {
+                    "shared_memory_region": name,
+                    "shared_memory_offset": offset,
+                    "shared_memory_byte_size": len(content),
+                }
 
     async def infer(self, request: Request) -> Response:
         """Answer one request from a coroutine; raises Refused or TorchportError."""
@@ -95,10 +116,14 @@ class App:
             show: hears of parts of the answer before its end, in the event loop.
         """
         loop = asyncio.get_running_loop()
-        heard = None if show is None else lambda part: loop.call_soon_threadsafe(show, part)
+
+        def heard(part: dict[str, Any]) -> None:
+            if show is not None:
+                loop.call_soon_threadsafe(show, part)
+
         result: dict[str, Any] = await self._awaited(
             lambda: self.raw_face(model, version),
-            lambda face, done: self._bounded(face.predicted(raw, facts, done, heard), {}),
+            lambda face, done: self._bounded(face.predicted(raw, facts, done, heard if show else None), {}),
         )
         return result
 
@@ -114,11 +139,7 @@ class App:
 
     def _bounded(self, job: Job, parameters: Mapping[str, Parameter]) -> Job:
         """A job with its deadline and its priority, by the request's parameters."""
-        timeout, priority = parameters.get("timeout", 0), parameters.get("priority", 0)
-        for name, value in (("timeout", timeout), ("priority", priority)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-                raise UsageError(f"the parameter {name} is {str(value)[:40]}", "give a number from 0 on")
-        assert isinstance(timeout, int) and isinstance(priority, int), "they were looked at above"
+        timeout, priority = _bounds(parameters)
         wait_ns = timeout * 1000 if timeout else int(self.settings.timeout_s * 1e9)
         job.deadline = time.perf_counter_ns() + wait_ns
         if priority:
@@ -155,6 +176,20 @@ class App:
                 raise
 
 
+def _bounds(parameters: Mapping[str, Parameter]) -> tuple[int, int]:
+    """Timeout in microseconds and priority of a request, 0 where it says nothing."""
+    found = []
+    for name in ("timeout", "priority"):
+        value = parameters.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise UsageError(f"the parameter {name} is {str(value)[:40]}", "give a number from 0 on")
+        found.append(min(value, _LONGEST_US))
+    return found[0], found[1]
+
+
+_LONGEST_US = 1 << 40
+
+
 def _set(future: asyncio.Future[Any], answer: Any) -> None:
     if future.done():
         return  # the client went away
@@ -182,5 +217,3 @@ def refusal(exc: Exception) -> Refused:
         return Refused(status_of(exc).http, exc.line)
     LOG.exception("a request failed", exc_info=exc)
     return Refused(500, f"the server failed on this request: {type(exc).__name__}")
-
-

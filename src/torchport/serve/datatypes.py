@@ -104,7 +104,8 @@ def datatype_of(array: np.ndarray) -> str:
 
 
 def _texts(name: str, content: bytes | memoryview, count: int) -> list[bytes]:
-    view, found, place = memoryview(content), [], 0
+    view, place = memoryview(content), 0
+    found: list[bytes] = []
     while place < len(view):
         if len(found) >= count or place + 4 > len(view):
             break

@@ -10,7 +10,7 @@ from ..errors import BadInput
 from .datatypes import BYTES, KNOWN, NUMPY, datatype_of, elements, from_bytes, objects, to_bytes
 from .messages import Parameter, Request, Response, Wanted
 from .protocol import message
-from .rest import MOST_TENSORS
+from .rest import MOST_TENSORS, Region
 
 _FIELDS = {
     "BOOL": "bool_contents",
@@ -31,8 +31,11 @@ _FIELDS = {
 _Response = message("ModelInferResponse")
 
 
-def decode(asked: Any) -> Request:
+def decode(asked: Any, region: Region) -> Request:
     """A request from its message.
+
+    Args:
+        region: reads shared memory.
 
     Raises:
         BadInput: tensors and their bytes do not fit.
@@ -42,18 +45,20 @@ def decode(asked: Any) -> Request:
     if len(asked.inputs) > MOST_TENSORS or len(asked.outputs) > MOST_TENSORS:
         raise BadInput("the request names too many tensors", f"at most {MOST_TENSORS:,} inputs, and as many outputs")
     raws = asked.raw_input_contents
-    if raws and len(raws) != len(asked.inputs):
-        raise BadInput(f"there are {len(asked.inputs)} inputs and {len(raws)} raw_input_contents", "give one for each")
+    sent = [one.name for one in asked.inputs if "shared_memory_region" not in one.parameters]
+    if raws and len(raws) != len(sent):
+        raise BadInput(f"there are {len(sent)} inputs and {len(raws)} raw_input_contents", "give one for each")
+    rest = iter(raws)
     inputs: dict[str, np.ndarray] = {}
-    for place, one in enumerate(asked.inputs):
+    for one in asked.inputs:
         if one.name in inputs:
             raise BadInput(f"the input '{one.name}' occurs twice")
         if "shared_memory_region" in one.parameters:
-            raise BadInput("this server takes no shared memory", "send the tensor itself")
-        if raws:
+            inputs[one.name] = from_bytes(one.name, one.datatype, list(one.shape), region(*_place(one)))
+        elif raws:
             if one.HasField("contents"):
                 raise BadInput(f"'{one.name}' has contents beside raw_input_contents", "give one of them")
-            inputs[one.name] = from_bytes(one.name, one.datatype, list(one.shape), raws[place])
+            inputs[one.name] = from_bytes(one.name, one.datatype, list(one.shape), next(rest))
         else:
             inputs[one.name] = _typed(one)
     return Request(
@@ -70,8 +75,12 @@ def encode(response: Response) -> Any:
     """An answer as its message."""
     made = _Response(model_name=response.model, model_version=response.version, id=response.id)
     for name, array in response.outputs.items():
-        made.outputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
-        made.raw_output_contents.append(to_bytes(array))
+        output = made.outputs.add(name=name, datatype=datatype_of(array), shape=array.shape)
+        for key, value in response.places.get(name, {}).items():
+            choice = "string_param" if isinstance(value, str) else "int64_param"
+            setattr(output.parameters[key], choice, value)
+        if name not in response.places:
+            made.raw_output_contents.append(to_bytes(array))
     return made
 
 
@@ -109,6 +118,13 @@ def _wanted(one: Any) -> Wanted:
     classes = given.get("classification", 0)
     if isinstance(classes, bool) or not isinstance(classes, int) or classes < 0:
         raise BadInput(f"classification of '{one.name}' is {classes}", "it counts classes")
-    if "shared_memory_region" in given:
-        raise BadInput("this server takes no shared memory", "take the tensor itself")
-    return Wanted(one.name, True, classes)
+    return Wanted(one.name, True, classes, _place(one) if "shared_memory_region" in given else None)
+
+
+def _place(one: Any) -> tuple[str, int, int]:
+    """Name, offset and size of the shared memory that a tensor names."""
+    given = _parameters(one.parameters)
+    size, offset = given.get("shared_memory_byte_size", 0), given.get("shared_memory_offset", 0)
+    if not isinstance(size, int) or not isinstance(offset, int):
+        raise BadInput(f"the place of '{one.name}' in shared memory is no number")
+    return str(given["shared_memory_region"]), offset, size

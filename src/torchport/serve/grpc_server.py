@@ -1,10 +1,9 @@
 """The protocol over gRPC. Its threads wait for the models' answers themselves, which costs less than a coroutine for
-each: see docs/decisions.
+each: see docs/decisions/0023-serve.md.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,8 +19,7 @@ from .app import App, refusal
 from .messages import Refused
 from .model_config import config
 from .protocol import METHODS, POOL, SERVICE, message
-
-LOG = logging.getLogger("torchport.serve")
+from .server_settings import trace
 
 THREADS = 32
 """Calls that are answered side by side; further ones wait their turn in gRPC's own queue."""
@@ -60,7 +58,7 @@ class GrpcServer:
             ],
             maximum_concurrent_rpcs=WAITING,
         )
-        self._health = health.HealthServicer()
+        self._health = _Health(app)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         service = Service(app)
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers(service)),))
@@ -74,13 +72,6 @@ class GrpcServer:
         if not bound:
             raise OutputError(f"{address} cannot be served: it is taken, or not of this machine", "see --grpc-port")
         self._server.start()
-
-    def ready(self, *, ready: bool) -> None:
-        """Tell whoever asks for the health of the service."""
-        status = health_pb2.HealthCheckResponse
-        said = status.SERVING if ready else status.NOT_SERVING
-        for name in ("", SERVICE):
-            self._health.set(name, said)
 
     def close(self, grace_s: float) -> None:
         """Take no more calls, and wait for those under way."""
@@ -168,8 +159,10 @@ class Service:
         """Answer one request."""
         if self.app.draining:
             raise Refused(503, "the server is shutting down")
-        asked = codec.decode(request)
-        return codec.encode(self.app.infer_blocking(asked))
+        asked = codec.decode(request, self.app.regions.read)
+        response = self.app.infer_blocking(asked)
+        self.app.deliver(asked, response)
+        return codec.encode(response)
 
     def ModelStreamInfer(self, requests: Iterator[Any], context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802
         """Answer requests one after the other; an error is part of the stream, which stays open."""
@@ -212,15 +205,21 @@ class Service:
         return message("RepositoryModelUnloadResponse")()
 
     def SystemSharedMemoryStatus(self, request: Any) -> Any:  # noqa: N802
-        """No region is known."""
-        return message("SystemSharedMemoryStatusResponse")()
+        """The regions that clients registered."""
+        made = message("SystemSharedMemoryStatusResponse")()
+        for one in self.app.regions.status(request.name):
+            region = made.regions[one.name]
+            region.name, region.key, region.offset, region.byte_size = one.name, one.key, one.offset, one.byte_size
+        return made
 
     def SystemSharedMemoryRegister(self, request: Any) -> Any:  # noqa: N802
-        """Refused: see `--allow-shared-memory`."""
-        raise Refused(501, NO_MEMORY)
+        """Map a region."""
+        self.app.regions.register(request.name, request.key, request.offset, request.byte_size)
+        return message("SystemSharedMemoryRegisterResponse")()
 
     def SystemSharedMemoryUnregister(self, request: Any) -> Any:  # noqa: N802
-        """Nothing is registered."""
+        """Forget a region, or all."""
+        self.app.regions.unregister(request.name)
         return message("SystemSharedMemoryUnregisterResponse")()
 
     def CudaSharedMemoryStatus(self, request: Any) -> Any:  # noqa: N802
@@ -229,27 +228,31 @@ class Service:
 
     def CudaSharedMemoryRegister(self, request: Any) -> Any:  # noqa: N802
         """Refused: this server does not map a GPU's memory."""
-        raise Refused(501, NO_MEMORY)
+        raise Refused(501, "this server does not map the memory of a GPU")
 
     def CudaSharedMemoryUnregister(self, request: Any) -> Any:  # noqa: N802
         """Nothing is registered."""
         return message("CudaSharedMemoryUnregisterResponse")()
 
     def TraceSetting(self, request: Any) -> Any:  # noqa: N802
-        """Refused: traces are set when the server starts."""
-        if request.settings:
-            raise Refused(501, "tracing is set when the server starts")
+        """The settings of tracing, which are fixed."""
+        given = {name: _alone(name, list(one.value)) for name, one in request.settings.items()}
         made = message("TraceSettingResponse")()
-        made.settings["trace_level"].value.append("OFF")
+        for name, value in trace(given).items():
+            made.settings[name].value.extend(value if isinstance(value, list) else [value])
         return made
 
     def LogSettings(self, request: Any) -> Any:  # noqa: N802
         """What is logged."""
-        if request.settings:
-            raise Refused(501, "logging is set when the server starts")
+        kinds = {bool: "bool_param", int: "uint32_param", str: "string_param"}
+        given = {
+            name: getattr(one, one.WhichOneof("parameter_choice") or "string_param")
+            for name, one in request.settings.items()
+        }
+        now = self.app.log_settings.change(given) if given else self.app.log_settings.read()
         made = message("LogSettingsResponse")()
-        made.settings["log_error"].bool_param = True
-        made.settings["log_info"].bool_param = LOG.isEnabledFor(logging.INFO)
+        for name, value in now.items():
+            setattr(made.settings[name], kinds[type(value)], value)
         return made
 
     def _changes(self, request: Any) -> None:
@@ -259,4 +262,28 @@ class Service:
             raise BadInput("a model's files and configuration are not taken from a request", "change its Bundle")
 
 
-NO_MEMORY = "this server takes no shared memory"
+def _alone(name: str, values: list[str]) -> Any:
+    """A trace setting as REST has it: the level is a list, nothing at all clears, everything else is one text."""
+    return None if not values else values if name == "trace_level" else values[0]
+
+
+class _Health(health.HealthServicer):  # type: ignore[misc]  # the library has no types
+    """Health of the server, or of one model by its name."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__()
+        self._app = app
+
+    def Check(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        """Whether requests are answered."""
+        status = health_pb2.HealthCheckResponse
+        if request.service in ("", SERVICE):
+            ready = self._app.ready()
+        else:
+            try:
+                self._app.repository.face(request.service)
+                ready = not self._app.draining
+            except Refused as exc:
+                context.abort(CODES[exc.status], exc.message) if exc.status == 404 else None
+                ready = False
+        return status(status=status.SERVING if ready else status.NOT_SERVING)

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -17,6 +17,7 @@ from .app import App, refusal
 from .messages import Refused
 from .model_config import config
 from .raw_bodies import facts_of, raw_of
+from .server_settings import trace
 
 JSON = ("content-type", "application/json")
 
@@ -80,6 +81,12 @@ class Http:
             case ["v2", "models", model, *rest_of] if rest_of[:1] != ["versions"] or len(rest_of) >= 2:
                 version = rest_of[1] if rest_of[:1] == ["versions"] else ""
                 return await self._model(call, model, version, rest_of[2:] if version else rest_of)
+            case ["v2", ("systemsharedmemory" | "cudasharedmemory") as kind, *words]:
+                return self._memory(call, kind, words)
+            case ["v2", "logging"]:
+                return self._logging(call)
+            case ["v2", "trace", "setting"]:
+                return self._trace(call)
             case ["v2", "repository", "models", model, ("load" | "unload") as verb]:
                 _need(call, "POST")
                 return await self._change(call, model, verb)
@@ -108,6 +115,9 @@ class Http:
             case ["config"]:
                 _need(call, "GET")
                 return _json(config(self.app.repository.face(model, version)))
+            case ["trace", "setting"]:
+                self.app.repository.face(model, version)
+                return self._trace(call)
             case ["stats"]:
                 _need(call, "GET")
                 face = self.app.repository.face(model, version)
@@ -118,8 +128,9 @@ class Http:
         self._open()
         body = decompressed(call, self.app.settings.most_bytes)
         self.app.repository.face(model, version)  # an unknown model before the body is read
-        request = rest.decode(model, version, body, _head(call))
+        request = rest.decode(model, version, body, _head(call), self.app.regions.read)
         response = self.app.infer_now(request) or await self.app.infer(request)
+        self.app.deliver(request, response)
         head, answer = rest.encode(response, request)
         if head is None:
             return _compressed(call, Reply(200, [JSON], answer))
@@ -144,6 +155,35 @@ class Http:
         change = self.app.repository.load if verb == "load" else self.app.repository.unload
         await asyncio.to_thread(change, model)
         return _json({})
+
+    def _memory(self, call: Call, kind: str, words: list[str]) -> Reply:
+        """The protocol's extension of shared memory."""
+        regions = self.app.regions
+        match words:
+            case ["status"] | ["region", _, "status"]:
+                _need(call, "GET")
+                found = regions.status(words[1] if len(words) > 1 else "") if kind == "systemsharedmemory" else []
+                return _json([one.told() for one in found])
+            case ["unregister"] | ["region", _, "unregister"]:
+                _need(call, "POST")
+                if kind == "systemsharedmemory":
+                    regions.unregister(words[1] if len(words) > 1 else "")
+                return _json({})
+            case ["region", name, "register"]:
+                _need(call, "POST")
+                if kind != "systemsharedmemory":
+                    raise Refused(501, "this server does not map the memory of a GPU")
+                asked = _typed(call.body, _Region)
+                regions.register(name, asked.key, asked.offset, asked.byte_size)
+                return _json({})
+        raise Refused(404, f"{kind} has no {'/'.join(words)[:100]}")
+
+    def _logging(self, call: Call) -> Reply:
+        settings = self.app.log_settings
+        return _json(settings.change(_object(call.body)) if call.method == "POST" else settings.read())
+
+    def _trace(self, call: Call) -> Reply:
+        return _json(trace(_object(call.body) if call.method == "POST" else {}))
 
     async def _server(self, call: Call) -> Reply:
         return _json(self.app.metadata())
@@ -183,15 +223,27 @@ def _json(document: Any, status: int = 200) -> Reply:
     return Reply(status, [JSON], _encoder.encode(document))
 
 
+class _Region(msgspec.Struct):
+    """Where a region of shared memory lies."""
+
+    key: str
+    byte_size: int
+    offset: int = 0
+
+
+T = TypeVar("T")
+
+
+def _typed(body: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
+        raise BadInput(f"the body is not as the protocol has it: {str(exc)[:200]}") from exc
+
+
 def _object(body: bytes) -> dict[str, Any]:
     """A JSON object, or nothing at all."""
-    if not body:
-        return {}
-    try:
-        document = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
-        raise BadInput(f"the body is no JSON object: {str(exc)[:200]}") from exc
-    return document
+    return _typed(body, dict[str, Any]) if body else {}
 
 
 def _parameters(body: bytes) -> dict[str, Any]:
@@ -248,5 +300,3 @@ def _compressed(call: Call, reply: Reply) -> Reply:
             headers=[*reply.headers, ("content-encoding", "deflate")], body=zlib.compress(reply.body, 1)
         )
     return reply
-
-

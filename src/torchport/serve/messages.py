@@ -72,10 +72,14 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """The answer to a request: outputs in their order; an array of objects is BYTES."""
+    """The answer to a request: outputs in their order; an array of objects is BYTES.
+
+    Attributes:
+        places: output -> where in shared memory it was written, as parameters of the protocol.
+    """
 
     model: str
     version: str
     id: str
     outputs: dict[str, np.ndarray]
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    places: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -9,7 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from .app import App
-from .models import VERSION, Loaded
+from .faces import VERSION
+from .models import Loaded
 from .statistics import BUCKETS_MS, Statistics
 
 _LABELS = ("model", "version")
@@ -34,9 +35,6 @@ class _Collector:
         ready = GaugeMetricFamily("torchport_ready", "1 where the server answers requests")
         ready.add_metric([], float(self._app.ready()))
         yield ready
-
-
-
 
 
 def _labels(one: Loaded) -> list[str]:
@@ -97,5 +95,5 @@ def _buckets(one: Loaded) -> tuple[list[tuple[str, float]], float]:
 def text(app: App) -> tuple[str, bytes]:
     """Content type and text of all metrics."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(app))  # type: ignore[arg-type]  # it has collect, which is all that is called
+    registry.register(_Collector(app))
     return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .datatypes import BYTES
-from .models import Face
+from .faces import Face
 
 TYPES = {
     "BOOL": "TYPE_BOOL",

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from ..errors import BadInput, UsageError
+from .faces import RawFace, from_base64
 from .messages import Refused
-from .models import RawFace, from_base64
 
 _ANY = ("application/octet-stream", "application/json", "application/x-www-form-urlencoded")
 """Content types that say nothing of the content; the last is what curl says where it is told nothing."""

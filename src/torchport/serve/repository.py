@@ -13,8 +13,9 @@ from typing import Any, Literal
 from ..bundle import Bundle
 from ..errors import BundleError, ParityError, TorchportError, UsageError
 from ..predict import Predictor
+from .faces import RAW, VERSION, Face
 from .messages import Refused
-from .models import RAW, VERSION, Face, Loaded
+from .models import Loaded
 from .settings import Settings
 
 LOG = logging.getLogger("torchport.serve")
@@ -207,4 +208,3 @@ def _version(path: Path) -> tuple[int, str]:
 def _stated(path: Path) -> str:
     with Bundle(path) as bundle:
         return bundle.manifest.name
-

@@ -68,16 +68,16 @@ _strings = msgspec.json.Decoder(list[str])
 _anything = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 
-Region = Callable[[str, int, int], memoryview]
+Region = Callable[[str, int, int], bytes]
 """Shared memory by name, offset and size in bytes; raises BadInput."""
 
 
-def decode(model: str, version: str, body: bytes, head: int | None, region: Region | None = None) -> Request:
+def decode(model: str, version: str, body: bytes, head: int | None, region: Region) -> Request:
     """A request from an HTTP body.
 
     Args:
         head: bytes of JSON before the binary tensors, from Inference-Header-Content-Length; None: all is JSON.
-        region: reads shared memory, where the server allows it.
+        region: reads shared memory.
 
     Raises:
         BadInput: it is no request of the protocol; says what of it is not.
@@ -119,12 +119,12 @@ def _check(parsed: InferBody) -> None:
         raise BadInput("the request names too many tensors", f"at most {MOST_TENSORS:,} inputs, and as many outputs")
 
 
-def _tensor(one: TensorBody, rest: memoryview, region: Region | None) -> tuple[np.ndarray, memoryview]:
+def _tensor(one: TensorBody, rest: memoryview, region: Region) -> tuple[np.ndarray, memoryview]:
     """One input, and what is left of the bytes behind the JSON."""
     if one.datatype not in KNOWN:
         raise BadInput(f"'{one.name}' has the datatype {one.datatype[:20]!r}", f"the datatypes are {', '.join(KNOWN)}")
     size, place = one.parameters.get("binary_data_size"), one.parameters.get("shared_memory_region")
-    given = one.data is not None and (not isinstance(one.data, msgspec.Raw) or len(memoryview(one.data)))
+    given = len(memoryview(one.data)) > 0 if isinstance(one.data, msgspec.Raw) else one.data is not None
     if given + (size is not None) + (place is not None) != 1:
         raise BadInput(
             f"'{one.name}' has {'several values' if given or size is not None else 'no value'}",
@@ -139,9 +139,7 @@ def _tensor(one: TensorBody, rest: memoryview, region: Region | None) -> tuple[n
     return _numbers(one), rest
 
 
-def _shared(one: TensorBody, name: str, region: Region | None) -> np.ndarray:
-    if region is None:
-        raise BadInput("this server takes no shared memory", "start it with --allow-shared-memory")
+def _shared(one: TensorBody, name: str, region: Region) -> np.ndarray:
     size, offset = one.parameters.get("shared_memory_byte_size", 0), one.parameters.get("shared_memory_offset", 0)
     if not isinstance(size, int) or not isinstance(offset, int):
         raise BadInput(f"the place of '{one.name}' in shared memory is no number")
@@ -194,9 +192,10 @@ def _decoder(datatype_: str) -> msgspec.json.Decoder[Any]:
     return _floats if kind == "f" else _bools if kind == "b" else _ints
 
 
-def _flattened(name: str, nested: Any) -> list[Any]:
-    if not isinstance(nested, list):
+def _flattened(name: str, data: Any) -> list[Any]:
+    if not isinstance(data, list):
         raise BadInput(f"the data of '{name}' is no list")
+    nested: list[Any] = data
     for _ in range(MOST_DEPTH):
         if not any(isinstance(one, list) for one in nested):
             return nested
@@ -231,9 +230,10 @@ def _array(data: Any, datatype_: str) -> Any:
         raise TypeError("data is no list")
     if kind == "f":
         return np.frombuffer(data.as_buffer(of_type="d"), np.float64)
-    if kind in "iu":
-        of_type, dtype = ("i", np.int64) if kind == "i" else ("u", np.uint64)
-        return np.frombuffer(data.as_buffer(of_type=of_type), dtype)
+    if kind == "i":
+        return np.frombuffer(data.as_buffer(of_type="i"), np.int64)
+    if kind == "u":
+        return np.frombuffer(data.as_buffer(of_type="u"), np.uint64)
     return data.as_list()
 
 
@@ -268,8 +268,8 @@ def encode(response: Response, request: Request) -> tuple[int | None, bytes]:
     tail: list[bytes] = []
     for name, array in response.outputs.items():
         tensor: dict[str, Any] = {"name": name, "datatype": datatype(array), "shape": array.shape}
-        if response.parameters.get(name):
-            tensor["parameters"] = response.parameters[name]
+        if name in response.places:
+            tensor["parameters"] = response.places[name]
         elif binary.get(name, request.binary):
             content = to_bytes(array)
             tensor["parameters"] = {"binary_data_size": len(content)}

@@ -69,7 +69,7 @@ def serve(
 async def _serve(app: App, place: Place, on_ready: Callable[[App], None] | None) -> None:
     rsgi = Rsgi(Http(app), app.settings.most_bytes)
     server = Granian(
-        rsgi,  # type: ignore[arg-type]  # it says str, and takes an application
+        rsgi,
         address=place.host,
         port=place.port,
         interface=Interfaces.RSGI,
@@ -118,9 +118,8 @@ async def _drain(app: App, rsgi: Rsgi, server: Granian, serving: asyncio.Task[No
         await asyncio.to_thread(grpc.close, DRAIN_S)  # type: ignore[attr-defined]
     while (rsgi.under_way or time.monotonic() < rsgi.last + QUIET_S) and time.monotonic() < until:
         await asyncio.sleep(0.01)
-    server.stop()
+    server.stop()  # type: ignore[no-untyped-call]
     try:
         await asyncio.wait_for(asyncio.shield(serving), 5)
     except TimeoutError:
         serving.cancel()
-
