@@ -9,6 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 PINS := pyproject.toml constraints.txt converters.txt benchmarks/packages.txt
 BUNDLE := build/demo/efficientnet-lite0.tport
 ZOO := build/zoo/packages/.stamp
+CLIENTS := .venv-clients/.stamp
 WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -26,7 +27,7 @@ setup: .venv/dev.stamp  ## the environment in .venv, with everything that tests 
 demo: .venv/demo.stamp  ## EfficientNet-Lite0 to a verified, benchmarked Bundle in build/demo, and a photo named with it
 	$(BIN)/torchport demo
 
-test: .venv/dev.stamp $(ZOO)  ## every test but the long ones, warnings as errors
+test: .venv/dev.stamp $(ZOO) $(CLIENTS)  ## every test but the long ones, warnings as errors
 	$(PYTEST)
 
 quick: .venv/dev.stamp  ## the tests of tests/quick.txt, which need no PyTorch and see none
@@ -70,7 +71,7 @@ wheel: .venv/bin/python  ## the wheel in dist/
 	$(PIP) wheel --no-deps --wheel-dir dist .
 
 clean:  ## remove the environment and everything that was built
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-clients build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BUNDLE)/torchport.json: | .venv/demo.stamp
 	$(BIN)/torchport demo
@@ -89,6 +90,12 @@ $(BUNDLE)/torchport.json: | .venv/demo.stamp
 # another PyTorch, and what finds them there would use them.
 $(ZOO): benchmarks/zoo/packages.txt | .venv/bin/python
 	$(PIP) install --no-deps --upgrade --target build/zoo/packages -r benchmarks/zoo/packages.txt
+	touch $@
+
+# Clients of other servers, as they are published: they need older packages than torchport.
+$(CLIENTS): tests/serve/clients.txt | .venv/bin/python
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip --disable-pip-version-check --quiet install -r tests/serve/clients.txt
 	touch $@
 
 .venv/dev.stamp: $(PINS) | .venv/bin/python

@@ -38,6 +38,7 @@ def test_health_metadata_and_index(server: Served) -> None:
             "platform": "torchport",
             "inputs": [{"name": name, "datatype": "INT32", "shape": [-1, 16]} for name in ("INPUT0", "INPUT1")],
             "outputs": [{"name": name, "datatype": "INT32", "shape": [-1, 16]} for name in ("OUTPUT0", "OUTPUT1")],
+            "properties": {"task": "tensor", "takes": "tensor", "variant": "onnx-fp32", "settable": ""},
         },
     )
     assert server.json("GET", "/v2/models/simple/versions/1")[1] == server.json("GET", "/v2/models/simple")[1]

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from .. import __version__
 from ..errors import TorchportError, UsageError, status_of
@@ -109,11 +109,13 @@ class App:
         *,
         version: str = "",
         show: Callable[[dict[str, Any]], None] | None = None,
-    ) -> dict[str, Any]:
+        drawn: bool = False,
+    ) -> Predicted:
         """The presented result of one raw input; raises Refused or TorchportError.
 
         Args:
             show: hears of parts of the answer before its end, in the event loop.
+            drawn: asks for the answer as files too.
         """
         loop = asyncio.get_running_loop()
 
@@ -121,11 +123,14 @@ class App:
             if show is not None:
                 loop.call_soon_threadsafe(show, part)
 
-        result: dict[str, Any] = await self._awaited(
-            lambda: self.raw_face(model, version),
-            lambda face, done: self._bounded(face.predicted(raw, facts, done, heard if show else None), {}),
-        )
-        return result
+        made: list[Job] = []
+
+        def job(face: RawFace, done: Callable[[Any], None]) -> Job:
+            made.append(self._bounded(face.predicted(raw, facts, done, heard if show else None, drawn=drawn), {}))
+            return made[-1]
+
+        result, files = await self._awaited(lambda: self.raw_face(model, version), job)
+        return Predicted(result, files, timing(made[-1]))
 
     def raw_face(self, model: str, version: str = "") -> RawFace:
         """The face of a model that takes raw inputs, by its own name or the Bundle's."""
@@ -174,6 +179,26 @@ class App:
             except Refused:
                 face.loaded.statistics.turned_away()
                 raise
+
+
+class Predicted(NamedTuple):
+    """One answer.
+
+    Attributes:
+        files: suffix -> content, where it was asked for.
+        timing: where the time went, as the header Server-Timing says it.
+    """
+
+    result: dict[str, Any]
+    files: dict[str, bytes]
+    timing: str
+
+
+def timing(job: Job) -> str:
+    """Where the time of a job went, for the header Server-Timing, in milliseconds."""
+    prepared = max(job.prepared, job.began)
+    spent = {"queue": job.began - job.came, "prepare": prepared - job.began, "model": job.ended - prepared}
+    return ", ".join(f"{name};dur={ns / 1e6:.3f}" for name, ns in spent.items())
 
 
 def _bounds(parameters: Mapping[str, Parameter]) -> tuple[int, int]:

@@ -50,6 +50,7 @@ class Job:
     came: int = field(default_factory=time.perf_counter_ns)
     began: int = 0
     prepared: int = 0
+    ended: int = 0
 
 
 class Queue:
@@ -164,6 +165,7 @@ class Engine:
 
     def _end(self, job: Job, answer: Answer) -> None:
         now = time.perf_counter_ns()
+        job.ended = now
         self._statistics.ended(
             now - job.came,
             job.began - job.came,

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 PLATFORM = "torchport"
 VERSION = "1"
+_TAKES = {"image/": "picture", "audio/": "sound", "video/": "video", "text/": "text"}
+"""Beginning of a content type -> what the page calls it."""
+
 RAW = "-raw"
 """What follows a Bundle's name in the name of the model that takes raw inputs."""
 
@@ -66,6 +69,20 @@ class Face(abc.ABC):
             "platform": PLATFORM,
             "inputs": self.inputs,
             "outputs": self.outputs,
+            "properties": self.properties(),
+        }
+
+    def properties(self) -> dict[str, str]:
+        """What a page or a client may want to know of the Bundle."""
+        predictor = self.loaded.predictor
+        task = predictor.pipeline.task
+        raw = next((face for face in self.loaded.faces.values() if isinstance(face, RawFace)), None)
+        families = [word for kind, word in _TAKES.items() if any(one.startswith(kind) for one in task.mime)]
+        return {
+            "task": task.name,
+            "takes": families[0] if families else "tensor",
+            "variant": predictor.variant.id,
+            "settable": ",".join(sorted(raw.settable())) if raw else "",
         }
 
     def statistics(self) -> dict[str, Any]:
@@ -224,22 +241,34 @@ class RawFace(Face):
         self,
         raw: bytes,
         facts: Mapping[str, Any],
-        done: Callable[[dict[str, Any] | Exception], None],
+        done: Callable[[Any], None],
         show: Callable[[dict[str, Any]], None] | None = None,
+        *,
+        drawn: bool = False,
     ) -> Job:
-        """One raw input whose presented result is the answer.
+        """One raw input whose presented result, with the files that show it, is the answer.
 
         Args:
             facts: that are other than the Bundle's.
             show: hears of parts of the answer before its end.
+            drawn: whether files are asked for.
         """
         predictor = self._with(facts)
 
         def start() -> tuple[dict[str, Any], Any]:
             values = {"raw": raw}
-            return values, predictor.pipeline.calls(values, lean=True)
+            return values, predictor.pipeline.calls(values, lean=not drawn)
 
-        return Job(start, lambda answer: done(answer if isinstance(answer, Exception) else answer["result"]), show)
+        def ended(answer: dict[str, Any] | Exception) -> None:
+            if isinstance(answer, Exception):
+                done(answer)
+                return
+            try:
+                done((answer["result"], predictor.drawn(answer) if drawn else {}))
+            except Exception as exc:
+                done(exc)
+
+        return Job(start, ended, show)
 
     def settable(self) -> set[str]:
         """Facts that a request may set: none whose value names a file of this machine."""

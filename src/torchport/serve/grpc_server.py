@@ -1,5 +1,5 @@
 """The protocol over gRPC. Its threads wait for the models' answers themselves, which costs less than a coroutine for
-each: see docs/decisions/0023-serve.md.
+each: see docs/decisions/0025.
 """
 
 from __future__ import annotations

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import zlib
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -14,37 +12,15 @@ import msgspec
 from ..errors import BadInput
 from . import metrics, rest
 from .app import App, refusal
+from .http_bodies import JSON, Call, Reply, Stream, compressed, decompressed, read, read_object, reply
 from .messages import Refused
 from .model_config import config
+from .openapi import document
+from .pages import page
 from .raw_bodies import facts_of, raw_of
 from .server_settings import trace
 
-JSON = ("content-type", "application/json")
-
-_encoder = msgspec.json.Encoder()
-
-
-class Call(NamedTuple):
-    """One HTTP request, whole.
-
-    Attributes:
-        path: as it was sent, without the query.
-        headers: by lower-case name.
-    """
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class Reply(NamedTuple):
-    """One HTTP answer."""
-
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes
+EVENTS = [("content-type", "text/event-stream"), ("cache-control", "no-store")]
 
 
 class Http:
@@ -60,22 +36,26 @@ class Http:
             ("GET", "v2/models/stats"): self._all_statistics,
             ("POST", "v2/repository/index"): self._index,
             ("GET", "metrics"): self._metrics,
+            ("GET", "openapi.json"): self._openapi,
         }
 
-    async def handle(self, call: Call) -> Reply:
+    async def handle(self, call: Call) -> Reply | Stream:
         """Answer one request."""
         try:
             return await self._route(call)
         except Exception as exc:
             refused = refusal(exc)
-            body = _encoder.encode({"error": refused.message})
-            return Reply(refused.status, [JSON, *((name.lower(), value) for name, value in refused.headers)], body)
+            headers = tuple((name.lower(), value) for name, value in refused.headers)
+            return reply({"error": refused.message}, refused.status, headers)
 
-    async def _route(self, call: Call) -> Reply:
+    async def _route(self, call: Call) -> Reply | Stream:
         path = call.path.strip("/")
         fixed = self._fixed.get((call.method, path))
         if fixed is not None:
             return await fixed(call)
+        found = page(path) if call.method == "GET" else None
+        if found is not None:
+            return Reply(200, *found)
         parts = [unquote(part) for part in path.split("/")]
         match parts:
             case ["v2", "models", model, *rest_of] if rest_of[:1] != ["versions"] or len(rest_of) >= 2:
@@ -95,7 +75,7 @@ class Http:
             raise Refused(405, f"{call.method[:20]} is not for /{path[:100]}", (("Allow", ", ".join(sorted(known))),))
         raise Refused(404, f"there is nothing at /{path[:200]}")
 
-    async def _model(self, call: Call, model: str, version: str, verb: list[str]) -> Reply:
+    async def _model(self, call: Call, model: str, version: str, verb: list[str]) -> Reply | Stream:
         match verb:
             case ["infer"]:
                 _need(call, "POST")
@@ -105,23 +85,23 @@ class Http:
                 return await self._predict(call, model, version)
             case []:
                 _need(call, "GET")
-                return _json(self.app.repository.face(model, version).metadata())
+                return reply(self.app.repository.face(model, version).metadata())
             case ["ready"]:
                 _need(call, "GET")
                 face = self.app.repository.face(model, version)
                 if self.app.draining:
                     raise Refused(503, "the server is shutting down")
-                return _json({"name": face.name, "ready": True})
+                return reply({"name": face.name, "ready": True})
             case ["config"]:
                 _need(call, "GET")
-                return _json(config(self.app.repository.face(model, version)))
+                return reply(config(self.app.repository.face(model, version)))
             case ["trace", "setting"]:
                 self.app.repository.face(model, version)
                 return self._trace(call)
             case ["stats"]:
                 _need(call, "GET")
                 face = self.app.repository.face(model, version)
-                return _json({"model_stats": [face.statistics()]})
+                return reply({"model_stats": [face.statistics()]})
         raise Refused(404, f"a model has no {'/'.join(verb)[:100]}")
 
     async def _infer(self, call: Call, model: str, version: str) -> Reply:
@@ -133,18 +113,48 @@ class Http:
         self.app.deliver(request, response)
         head, answer = rest.encode(response, request)
         if head is None:
-            return _compressed(call, Reply(200, [JSON], answer))
+            return compressed(call, Reply(200, [JSON], answer))
         headers = [("content-type", "application/octet-stream"), ("inference-header-content-length", str(head))]
-        return _compressed(call, Reply(200, headers, answer))
+        return compressed(call, Reply(200, headers, answer))
 
-    async def _predict(self, call: Call, model: str, version: str) -> Reply:
+    async def _predict(self, call: Call, model: str, version: str) -> Reply | Stream:
         self._open()
         face = self.app.raw_face(model, version)
         body = decompressed(call, self.app.settings.most_bytes)
         raw = raw_of(call.headers.get("content-type", ""), body, face)
         facts = facts_of(parse_qsl(call.query, max_num_fields=64), face)
-        result = await self.app.predict(model, raw, facts, version=version)
-        return _compressed(call, _json({"ok": True, **result}))
+        accept = call.headers.get("accept", "")
+        if accept.startswith("text/event-stream"):
+            return Stream(200, EVENTS, self._events(model, raw, facts, version))
+        if accept.startswith(("audio/", "image/")):
+            return await self._drawn(model, raw, facts, version)
+        answer = await self.app.predict(model, raw, facts, version=version)
+        return compressed(call, reply({"ok": True, **answer.result}, headers=(("server-timing", answer.timing),)))
+
+    async def _drawn(self, model: str, raw: bytes, facts: dict[str, str], version: str) -> Reply:
+        """The answer as a file: speech as WAV, boxes in their picture."""
+        answer = await self.app.predict(model, raw, facts, version=version, drawn=True)
+        kinds = {".wav": "audio/wav", ".png": "image/png", ".jpg": "image/jpeg"}
+        for suffix, content in answer.files.items():
+            if suffix in kinds:
+                return Reply(200, [("content-type", kinds[suffix]), ("server-timing", answer.timing)], content)
+        raise Refused(406, f"the answers of {model} are JSON only")
+
+    async def _events(self, model: str, raw: bytes, facts: dict[str, str], version: str) -> AsyncIterator[bytes]:
+        """Parts of the answer as they come, as server-sent events; the last is the whole of it, or the error."""
+        heard: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        asked = asyncio.ensure_future(self.app.predict(model, raw, facts, version=version, show=heard.put_nowait))
+        asked.add_done_callback(lambda _: heard.put_nowait(None))
+        try:
+            while (part := await heard.get()) is not None:
+                yield b"data: " + reply(part).body + b"\n\n"
+            try:
+                told = {"ok": True, **(await asked).result}
+                yield b"event: result\ndata: " + reply(told).body + b"\n\n"
+            except Exception as exc:
+                yield b"event: error\ndata: " + reply({"error": refusal(exc).message}).body + b"\n\n"
+        finally:
+            asked.cancel()
 
     async def _change(self, call: Call, model: str, verb: str) -> Reply:
         if not self.app.settings.loading:
@@ -154,7 +164,7 @@ class Http:
             raise Refused(400, "a model's files and configuration are not taken from a request; change its Bundle")
         change = self.app.repository.load if verb == "load" else self.app.repository.unload
         await asyncio.to_thread(change, model)
-        return _json({})
+        return reply({})
 
     def _memory(self, call: Call, kind: str, words: list[str]) -> Reply:
         """The protocol's extension of shared memory."""
@@ -163,47 +173,50 @@ class Http:
             case ["status"] | ["region", _, "status"]:
                 _need(call, "GET")
                 found = regions.status(words[1] if len(words) > 1 else "") if kind == "systemsharedmemory" else []
-                return _json([one.told() for one in found])
+                return reply([one.told() for one in found])
             case ["unregister"] | ["region", _, "unregister"]:
                 _need(call, "POST")
                 if kind == "systemsharedmemory":
                     regions.unregister(words[1] if len(words) > 1 else "")
-                return _json({})
+                return reply({})
             case ["region", name, "register"]:
                 _need(call, "POST")
                 if kind != "systemsharedmemory":
                     raise Refused(501, "this server does not map the memory of a GPU")
-                asked = _typed(call.body, _Region)
+                asked = read(call.body, _Region)
                 regions.register(name, asked.key, asked.offset, asked.byte_size)
-                return _json({})
+                return reply({})
         raise Refused(404, f"{kind} has no {'/'.join(words)[:100]}")
 
     def _logging(self, call: Call) -> Reply:
         settings = self.app.log_settings
-        return _json(settings.change(_object(call.body)) if call.method == "POST" else settings.read())
+        return reply(settings.change(read_object(call.body)) if call.method == "POST" else settings.read())
 
     def _trace(self, call: Call) -> Reply:
-        return _json(trace(_object(call.body) if call.method == "POST" else {}))
+        return reply(trace(read_object(call.body) if call.method == "POST" else {}))
 
     async def _server(self, call: Call) -> Reply:
-        return _json(self.app.metadata())
+        return reply(self.app.metadata())
 
     async def _live(self, call: Call) -> Reply:
-        return _json({"live": True})
+        return reply({"live": True})
 
     async def _ready(self, call: Call) -> Reply:
         ready = self.app.ready()
-        return _json({"ready": ready}, 200 if ready else 503)
+        return reply({"ready": ready}, 200 if ready else 503)
+
+    async def _openapi(self, call: Call) -> Reply:
+        return reply(document())
 
     async def _models(self, call: Call) -> Reply:
-        return _json({"models": [face.name for face in self.app.repository.faces]})
+        return reply({"models": [face.name for face in self.app.repository.faces]})
 
     async def _all_statistics(self, call: Call) -> Reply:
-        return _json({"model_stats": [face.statistics() for face in self.app.repository.faces]})
+        return reply({"model_stats": [face.statistics() for face in self.app.repository.faces]})
 
     async def _index(self, call: Call) -> Reply:
-        ready = bool(_object(call.body).get("ready", False))
-        return _json(self.app.repository.index(ready=ready))
+        ready = bool(read_object(call.body).get("ready", False))
+        return reply(self.app.repository.index(ready=ready))
 
     async def _metrics(self, call: Call) -> Reply:
         kind, body = metrics.text(self.app)
@@ -219,10 +232,6 @@ def _need(call: Call, method: str) -> None:
         raise Refused(405, f"{call.method[:20]} is not for this path", (("Allow", method),))
 
 
-def _json(document: Any, status: int = 200) -> Reply:
-    return Reply(status, [JSON], _encoder.encode(document))
-
-
 class _Region(msgspec.Struct):
     """Where a region of shared memory lies."""
 
@@ -231,23 +240,8 @@ class _Region(msgspec.Struct):
     offset: int = 0
 
 
-T = TypeVar("T")
-
-
-def _typed(body: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
-        raise BadInput(f"the body is not as the protocol has it: {str(exc)[:200]}") from exc
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    """A JSON object, or nothing at all."""
-    return _typed(body, dict[str, Any]) if body else {}
-
-
 def _parameters(body: bytes) -> dict[str, Any]:
-    given = _object(body).get("parameters", {})
+    given = read_object(body).get("parameters", {})
     if not isinstance(given, dict):
         raise BadInput("parameters is no object")
     return given
@@ -261,42 +255,3 @@ def _head(call: Call) -> int | None:
     if not (stated.isascii() and stated.isdecimal() and len(stated) < 16):
         raise BadInput(f"Inference-Header-Content-Length is {stated[:40]!r}", "it is a number of bytes")
     return int(stated)
-
-
-def decompressed(call: Call, most: int) -> bytes:
-    """The body without its Content-Encoding.
-
-    Raises:
-        Refused: 413 where it is more than `most` bytes; 415 where the encoding is unknown.
-        BadInput: it is not compressed so.
-    """
-    encoding = call.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity"):
-        return call.body
-    if encoding not in ("gzip", "deflate"):
-        raise Refused(415, f"the Content-Encoding {encoding[:40]!r} is not taken; send gzip or deflate")
-    inflater = zlib.decompressobj(31 if encoding == "gzip" else 15)
-    try:
-        body = inflater.decompress(call.body, most + 1)
-    except zlib.error as exc:
-        raise BadInput(f"the body is not {encoding}: {exc}") from exc
-    if len(body) > most or inflater.unconsumed_tail:
-        raise Refused(413, f"the body is more than {most:,} bytes when decompressed")
-    if not inflater.eof:
-        raise BadInput(f"the body is not {encoding}: it ends early")
-    return body
-
-
-def _compressed(call: Call, reply: Reply) -> Reply:
-    """The answer as the client asks for it; short ones stay as they are."""
-    accepted = call.headers.get("accept-encoding")
-    if accepted is None or len(reply.body) < 1024:
-        return reply
-    names = [one.partition(";")[0].strip().lower() for one in accepted.split(",")]
-    if "gzip" in names:
-        return reply._replace(headers=[*reply.headers, ("content-encoding", "gzip")], body=gzip.compress(reply.body, 1))
-    if "deflate" in names:
-        return reply._replace(
-            headers=[*reply.headers, ("content-encoding", "deflate")], body=zlib.compress(reply.body, 1)
-        )
-    return reply

@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from .http import JSON, Call, Http, Reply
+from .http import Http
+from .http_bodies import JSON, Call, Reply, Stream
 
 
 class Rsgi:
@@ -33,11 +34,14 @@ class Rsgi:
             headers = dict(scope.headers.items())
             body = await self._body(headers, protocol)
             if body is None:
-                reply = self._too_long()
+                reply: Reply | Stream = self._too_long()
             else:
                 path, query = scope.path, scope.query_string
                 reply = await self._http.handle(Call(scope.method, path, query, headers, body))
-            protocol.response_bytes(*reply)
+            if isinstance(reply, Stream):
+                await _sent(reply, protocol)
+            else:
+                protocol.response_bytes(*reply)
         finally:
             self.under_way -= 1
 
@@ -62,3 +66,13 @@ class Rsgi:
     def _too_long(self) -> Reply:
         said = f"the body is more than {self._most:,} bytes"
         return Reply(413, [JSON, ("connection", "close")], msgspec.json.encode({"error": said}))
+
+
+async def _sent(reply: Stream, protocol: Any) -> None:
+    """Send the parts of an answer until they end, or the client goes away."""
+    transport = protocol.response_stream(reply.status, reply.headers)
+    try:
+        async for part in reply.parts:
+            await transport.send_bytes(part)
+    except RuntimeError:  # what the HTTP library raises where nobody listens any more
+        return
