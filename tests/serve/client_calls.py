@@ -6,6 +6,7 @@ python client_calls.py KIND HTTP_PORT GRPC_PORT
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import json
 import sys
@@ -33,13 +34,6 @@ def row(message: Any) -> Any:
     )
 
 
-def kit_of(kind: str) -> Any:
-    """The client's module."""
-    import importlib
-
-    return importlib.import_module(f"tritonclient.{kind}")
-
-
 def tensors(kit: Any, **arrays: np.ndarray) -> list[Any]:
     names = {"int32": "INT32", "float32": "FP32", "int64": "INT64", "uint8": "UINT8", "bool": "BOOL", "object": "BYTES"}
     made = []
@@ -52,8 +46,18 @@ def tensors(kit: Any, **arrays: np.ndarray) -> list[Any]:
 
 async def triton(kind: str) -> dict[str, Any]:
     """Every method of a Triton client."""
-    kit, http = kit_of(kind), kind.startswith("http")
-    client = kit.InferenceServerClient(HTTP if http else GRPC)
+    kit = importlib.import_module(f"tritonclient.{kind}")
+    client = kit.InferenceServerClient(HTTP if kind.startswith("http") else GRPC)
+    told = await about(client) | await answers(kit, client) | await compressed(kit, client, kind)
+    if kind == "grpc":
+        told["stream"] = streamed(kit, client)
+    told |= await loading(client)
+    await done(client.close())
+    return told
+
+
+async def about(client: Any) -> dict[str, Any]:
+    """Health, metadata, settings."""
     told: dict[str, Any] = {}
     told["live"] = await done(client.is_server_live())
     told["ready"] = await done(client.is_server_ready())
@@ -68,7 +72,12 @@ async def triton(kind: str) -> dict[str, Any]:
     told["trace"] = row(await done(client.get_trace_settings()))
     told["memory"] = row(await done(client.get_system_shared_memory_status()))
     await done(client.unregister_system_shared_memory())
+    return told
 
+
+async def answers(kit: Any, client: Any) -> dict[str, Any]:
+    """Inference: all outputs and some, every datatype, classes, a picture, errors."""
+    told: dict[str, Any] = {}
     answer = await done(client.infer("simple", tensors(kit, INPUT0=A, INPUT1=B), request_id="one"))
     told["sum"], told["difference"] = answer.as_numpy("OUTPUT0").tolist(), answer.as_numpy("OUTPUT1").tolist()
     response = row(answer.get_response())
@@ -87,37 +96,36 @@ async def triton(kind: str) -> dict[str, Any]:
     classes = [kit.InferRequestedOutput("output_0", class_count=1)]
     answer = await done(client.infer("colours", tensors(kit, pixels=pixels), outputs=classes))
     told["class"] = answer.as_numpy("output_0").ravel()[0].decode()
-
-    raw = np.array([picture()], object)
-    answer = await done(client.infer("colours-raw", tensors(kit, raw=raw)))
+    answer = await done(client.infer("colours-raw", tensors(kit, raw=np.array([picture()], object))))
     told["label"] = answer.as_numpy("labels").ravel()[0].decode()
 
+    wrong = (
+        ("nobody", tensors(kit, INPUT0=A, INPUT1=B)),
+        ("simple", tensors(kit, INPUT0=A)),
+        ("simple", tensors(kit, INPUT0=A, INPUT1=B.astype(np.int64))),
+    )
+    told["errors"] = [await error(client.infer, *call) for call in wrong]
+    told["statistics"] = row(await done(client.get_inference_statistics("simple")))
+    return told
+
+
+async def compressed(kit: Any, client: Any, kind: str) -> dict[str, Any]:
+    """The same answer through each compression."""
+    told = {}
     for how in ("gzip", "deflate"):
-        extra = (
-            {"request_compression_algorithm": how, "response_compression_algorithm": how}
-            if http
-            else {"compression_algorithm": how}
-        )
+        names = ("request_compression_algorithm", "response_compression_algorithm")
+        extra = dict.fromkeys(names if kind.startswith("http") else ("compression_algorithm",), how)
         answer = await done(client.infer("simple", tensors(kit, INPUT0=A, INPUT1=B), **extra))
         told[how] = answer.as_numpy("OUTPUT0").tolist()
-
-    told["errors"] = [
-        await error(client.infer, *call)
-        for call in (
-            ("nobody", tensors(kit, INPUT0=A, INPUT1=B)),
-            ("simple", tensors(kit, INPUT0=A)),
-            ("simple", tensors(kit, INPUT0=A, INPUT1=B.astype(np.int64))),
-        )
-    ]
-    told["statistics"] = row(await done(client.get_inference_statistics("simple")))
-    await done(client.unload_model("identity"))
-    told["unloaded"] = await done(client.is_model_ready("identity"))
-    await done(client.load_model("identity"))
-    told["loaded"] = await done(client.is_model_ready("identity"))
-    if kind == "grpc":
-        told["stream"] = streamed(kit, client)
-    await done(client.close())
     return told
+
+
+async def loading(client: Any) -> dict[str, Any]:
+    """A model unloaded and loaded again."""
+    await done(client.unload_model("identity"))
+    unloaded = await done(client.is_model_ready("identity"))
+    await done(client.load_model("identity"))
+    return {"unloaded": unloaded, "loaded": await done(client.is_model_ready("identity"))}
 
 
 async def absent(client: Any) -> Any:
