@@ -50,7 +50,7 @@ def test_every_method_of_tritons_client(server: Served, kind: str) -> None:
     assert told["gzip"] == told["deflate"] == SUM
     assert "nobody" in told["errors"][0] and "inputs are" in told["errors"][1] and "int64" in told["errors"][2]
     (statistics,) = told["statistics"]["model_stats"]
-    assert int(statistics["inference_stats"]["success"]["count"]) >= 4
+    assert int(statistics["inference_stats"]["success"]["count"]) >= 2
     assert told["unloaded"] is False and told["loaded"] is True
     if kind == "grpc":
         assert told["stream"][0] == told["stream"][2] == SUM and "nobody" in told["stream"][1]

@@ -22,6 +22,8 @@ LOG = logging.getLogger("torchport.serve")
 
 State = Literal["LOADING", "READY", "UNAVAILABLE"]
 
+SUFFIX = ".tport"
+
 NAME = re.compile(r"[\w][\w.+@ -]{0,127}")
 """What a model may be called: no separators of paths, no leading dot."""
 
@@ -67,11 +69,12 @@ class Repository:
             entry.state = entry.state if entry.loaded else "LOADING"
             try:
                 fresh = self._opened(entry)
-            except TorchportError as exc:
-                entry.reason = exc.line
+            except Exception as exc:
+                told = exc if isinstance(exc, TorchportError) else BundleError(f"{name} cannot be opened: {exc}")
+                entry.reason = told.line
                 entry.state = "READY" if entry.loaded else "UNAVAILABLE"
-                LOG.error("%s: %s", name, exc.line)
-                raise
+                LOG.error("%s: %s", name, told.line)
+                raise told from exc
             old, entry.loaded, entry.state, entry.reason = entry.loaded, fresh, "READY", ""
             self._show(old, fresh)
         if old is not None:
@@ -198,7 +201,7 @@ def _bundles(paths: Sequence[Path]) -> Iterator[tuple[Path, str | None]]:
 
 def is_bundle(path: Path) -> bool:
     """Whether a path may be a Bundle: a folder with a manifest, or a packed file."""
-    return (path / "torchport.json").is_file() or (path.is_file() and path.suffix == ".tport")
+    return (path / "torchport.json").is_file() or (path.is_file() and path.suffix == SUFFIX)
 
 
 def _version(path: Path) -> tuple[int, str]:
@@ -206,5 +209,9 @@ def _version(path: Path) -> tuple[int, str]:
 
 
 def _stated(path: Path) -> str:
-    with Bundle(path) as bundle:
-        return bundle.manifest.name
+    """The name that a Bundle states; the file's, where it cannot be opened: it is then told of when it is loaded."""
+    try:
+        with Bundle(path) as bundle:
+            return bundle.manifest.name
+    except TorchportError:
+        return path.name.removesuffix(SUFFIX)

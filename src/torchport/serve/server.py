@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -88,26 +87,34 @@ async def _serve(app: App, place: Place, on_ready: Callable[[App], None] | None)
 
         grpc = GrpcServer(app, place.host, place.grpc_port)
     serving = asyncio.create_task(server.serve())
-    threading.Thread(target=_load, args=(app, on_ready), name="load", daemon=True).start()
     stopped = asyncio.create_task(stop.wait())
-    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    loading = asyncio.create_task(asyncio.to_thread(_load, app, on_ready))
+    await asyncio.wait({serving, stopped, loading}, return_when=asyncio.FIRST_COMPLETED)
+    failed = loading.result() if loading.done() else None
+    if failed is None:
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     if serving.done() and not stop.is_set():
         error = serving.exception()
         raise OutputError(f"{place.host}:{place.port} cannot be served: {error}", "give another with --port") from error
     await _drain(app, rsgi, server, serving, grpc)
     await asyncio.to_thread(app.repository.close)
+    if failed is not None:
+        raise failed
 
 
-def _load(app: App, on_ready: Callable[[App], None] | None) -> None:
+def _load(app: App, on_ready: Callable[[App], None] | None) -> Exception | None:
+    """Load every model; the first error where none could be."""
+    failed = []
     for name in app.repository.entries:
         try:
             app.repository.load(name)
-        except TorchportError:
-            continue  # it is logged, and told by the repository's index
-        except Exception as exc:
-            LOG.exception("%s cannot be loaded", name, exc_info=exc)
+        except TorchportError as exc:
+            failed.append(exc)  # it is told by the repository's index
+    if not app.repository.faces and not app.draining:
+        return failed[0] if failed else None
     if on_ready is not None:
         on_ready(app)
+    return None
 
 
 async def _drain(app: App, rsgi: Rsgi, server: Granian, serving: asyncio.Task[None], grpc: object) -> None:
