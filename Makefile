@@ -6,8 +6,10 @@ SHELL := bash
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INSTALL := $(BIN)/python scripts/install
 PINS := pyproject.toml constraints.txt converters.txt benchmarks/packages.txt
 BUNDLE := build/demo/efficientnet-lite0.tport
+SELDOM := django|executorch/backends/[^x]\w*|insightface|jax|jaxlib|mypy|pandas|pip|pygments|scipy|skimage|sklearn|torch/testing|transformers/models|xdsl
 ZOO := build/zoo/packages/.stamp
 CLIENTS := .venv-clients/.stamp
 WORKERS ?= 2
@@ -82,23 +84,26 @@ $(BUNDLE)/torchport.json: | .venv/demo.stamp
 
 # foolbox is wanted for its twenty labelled photos only, hence without what it depends on.
 .venv/demo.stamp: $(PINS) | .venv/bin/python
-	$(PIP) install -c constraints.txt -e '.[demo]'
-	$(PIP) install --no-deps foolbox==3.3.4
+	$(INSTALL) -c constraints.txt -e '.[demo]'
+	$(INSTALL) --no-deps foolbox==3.3.4
 	touch $@
 
 # What the zoo's architectures come from stays out of the environment: packages of it, such as torchvision, are built for
 # another PyTorch, and what finds them there would use them.
 $(ZOO): benchmarks/zoo/packages.txt | .venv/bin/python
-	$(PIP) install --no-deps --upgrade --target build/zoo/packages -r benchmarks/zoo/packages.txt
+	$(INSTALL) --no-deps --upgrade --target build/zoo/packages -r benchmarks/zoo/packages.txt
 	touch $@
 
 # Clients of other servers, as they are published: they need older packages than torchport.
 $(CLIENTS): tests/serve/clients.txt | .venv/bin/python
 	$(PYTHON) -m venv .venv-clients
-	.venv-clients/bin/python -m pip --disable-pip-version-check --quiet install -r tests/serve/clients.txt
+	.venv-clients/bin/python scripts/install -r tests/serve/clients.txt
 	touch $@
 
+# What tests import is compiled, for some of it warns as it is, which is an error in a test; of the packages in SELDOM,
+# which do not, little is imported.
 .venv/dev.stamp: $(PINS) | .venv/bin/python
-	$(PIP) install -c constraints.txt -e '.[dev]'
-	$(PIP) install --no-deps -r benchmarks/packages.txt -r converters.txt
+	$(INSTALL) -c constraints.txt -e '.[dev]'
+	$(INSTALL) --no-deps -r benchmarks/packages.txt -r converters.txt
+	$(BIN)/python -m compileall -qq -j 0 -x '/tests?/|/examples/|/($(SELDOM))/' .venv/lib || true
 	touch .venv/demo.stamp $@
