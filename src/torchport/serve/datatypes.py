@@ -32,6 +32,9 @@ NUMPY = {
 DATATYPES = {dtype: datatype for datatype, dtype in NUMPY.items()}
 """numpy dtype -> datatype."""
 
+_OF_DTYPE: dict[np.dtype, str] = {np.dtype(dtype): datatype for dtype, datatype in DATATYPES.items()}
+_OF_DTYPE[np.dtype(object)] = BYTES
+
 KNOWN = (*NUMPY, "BF16", BYTES)
 
 MOST_AXES = 32
@@ -100,7 +103,7 @@ def objects(name: str, shape: Sequence[int], values: Sequence[bytes]) -> np.ndar
 
 def datatype_of(array: np.ndarray) -> str:
     """The protocol's name of an array's elements."""
-    return BYTES if array.dtype == object else DATATYPES[array.dtype.name]
+    return _OF_DTYPE[array.dtype]
 
 
 def _texts(name: str, content: bytes | memoryview, count: int) -> list[bytes]:

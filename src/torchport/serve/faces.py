@@ -19,7 +19,7 @@ from ..tasks.facts import settable
 from ..types import TensorSpec
 from .datatypes import BYTES, DATATYPES
 from .engine import Job
-from .messages import Request, Response, Unloaded
+from .messages import Request, Response
 
 if TYPE_CHECKING:
     from .models import Loaded
@@ -141,16 +141,16 @@ class TensorFace(Face):
             return None
         if request.outputs is not None:
             self.check_outputs(request)
-        began = time.perf_counter_ns()
+        loaded, began = self.loaded, time.perf_counter_ns()
+        loaded.enter()
         try:
-            with self.loaded.open():
-                outputs = self._runner.run(request.inputs)
-        except Unloaded:
-            raise
+            outputs = self._runner.run(request.inputs)
         except Exception:
-            self.loaded.statistics.ended(time.perf_counter_ns() - began, 0, failed=True)
+            loaded.statistics.ended(time.perf_counter_ns() - began, 0, failed=True)
             raise
-        self.loaded.statistics.ended(time.perf_counter_ns() - began, 0, failed=False)
+        finally:
+            loaded.leave()
+        loaded.statistics.ended(time.perf_counter_ns() - began, 0, failed=False)
         return self.answer(request, outputs)
 
     def job(self, request: Request, done: Callable[[Response | Exception], None]) -> Job:

@@ -20,6 +20,9 @@ from .pages import page
 from .raw_bodies import facts_of, raw_of
 from .server_settings import trace
 
+MOST_PATHS = 1024
+"""Paths of inference that are known without being taken apart."""
+
 EVENTS = [("content-type", "text/event-stream"), ("cache-control", "no-store")]
 
 
@@ -28,6 +31,7 @@ class Http:
 
     def __init__(self, app: App) -> None:
         self.app = app
+        self._infers: dict[str, tuple[str, str]] = {}  # the paths that are asked for most, once they were answered
         self._fixed: dict[tuple[str, str], Callable[[Call], Awaitable[Reply]]] = {
             ("GET", "v2"): self._server,
             ("GET", "v2/health/live"): self._live,
@@ -42,6 +46,9 @@ class Http:
     async def handle(self, call: Call) -> Reply | Stream:
         """Answer one request."""
         try:
+            infer = self._infers.get(call.path)
+            if infer is not None and call.method == "POST":
+                return await self._infer(call, *infer)
             return await self._route(call)
         except Exception as exc:
             refused = refusal(exc)
@@ -106,12 +113,15 @@ class Http:
 
     async def _infer(self, call: Call, model: str, version: str) -> Reply:
         self._open()
-        body = decompressed(call, self.app.settings.most_bytes)
         self.app.repository.face(model, version)  # an unknown model before the body is read
+        body = decompressed(call, self.app.settings.most_bytes)
         request = rest.decode(model, version, body, _head(call), self.app.regions.read)
         response = self.app.infer_now(request) or await self.app.infer(request)
-        self.app.deliver(request, response)
+        if request.outputs is not None:
+            self.app.deliver(request, response)
         head, answer = rest.encode(response, request)
+        if len(self._infers) < MOST_PATHS:
+            self._infers[call.path] = (model, version)
         if head is None:
             return compressed(call, Reply(200, [JSON], answer))
         headers = [("content-type", "application/octet-stream"), ("inference-header-content-length", str(head))]

@@ -75,8 +75,9 @@ def decompressed(call: Call, most: int) -> bytes:
         Refused: 413 where it is more than `most` bytes; 415 where the encoding is unknown.
         BadInput: it is not compressed so.
     """
-    encoding = call.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity"):
+    stated = call.headers.get("content-encoding")
+    encoding = stated.strip().lower() if stated else "identity"
+    if encoding == "identity":
         return call.body
     if encoding not in ("gzip", "deflate"):
         raise Refused(415, f"the Content-Encoding {encoding[:40]!r} is not taken; send gzip or deflate")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -60,9 +58,8 @@ class Loaded:
                 self._changed.wait()
         self.predictor.close()
 
-    @contextmanager
-    def open(self) -> Iterator[None]:
-        """Keep the runtime open while the block calls it beside the engine.
+    def enter(self) -> None:
+        """Keep the runtime open until `leave`, for a call beside the engine.
 
         Raises:
             Unloaded: it is being closed.
@@ -71,11 +68,12 @@ class Loaded:
             if self._closed:
                 raise Unloaded
             self._calling += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._calling -= 1
+
+    def leave(self) -> None:
+        """The call beside the engine has ended."""
+        with self._changed:
+            self._calling -= 1
+            if self._closed:
                 self._changed.notify_all()
 
     def _faces(self) -> list[Face]:

@@ -5,6 +5,7 @@ REST form and Triton's binary_tensor_data extension.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -18,6 +19,9 @@ from .messages import Parameter, Request, Response, Wanted
 
 LONG = 32_768
 """From so many bytes on it pays to read a JSON body with simdjson, whose number arrays become arrays at once."""
+
+FEW = 64
+"""So few numbers are looked at one by one: a call of numpy takes longer."""
 
 MOST_TENSORS = 1024
 """Inputs, or outputs, that one request may name."""
@@ -156,17 +160,30 @@ def _numbers(one: TensorBody) -> np.ndarray:
         raise BadInput(f"'{one.name}' has {len(flat):,} elements", f"its shape {one.shape} has {count:,}")
     if one.datatype == BYTES:
         return objects(one.name, one.shape, [text.encode() for text in flat])
-    dtype = np.dtype(NUMPY[one.datatype])
+    dtype = _DTYPES[one.datatype]
     try:
-        with np.errstate(over="ignore"):
-            array = np.asarray(flat, dtype)
-    except (OverflowError, ValueError, TypeError) as exc:
-        raise BadInput(f"'{one.name}' holds a value that {one.datatype} does not", str(exc)) from exc
-    if dtype.kind == "f" and not np.isfinite(array).all():
-        raise BadInput(f"'{one.name}' holds a value that {one.datatype} does not", "it is beyond the greatest number")
-    if dtype.kind in "iu" and isinstance(flat, np.ndarray) and count and (array != flat).any():
-        raise BadInput(f"'{one.name}' holds a value that {one.datatype} does not")
+        array = np.asarray(flat, dtype) if _holds(flat, dtype) else None
+    except (OverflowError, ValueError, TypeError):
+        array = None
+    if array is None:
+        raise BadInput(f"'{one.name}' holds a value that {one.datatype} does not", "it is beyond its greatest number")
     return array.reshape(one.shape)
+
+
+_DTYPES = {datatype_: np.dtype(dtype) for datatype_, dtype in NUMPY.items()}
+_LARGEST = {dtype: float(np.finfo(dtype).max) for dtype in _DTYPES.values() if dtype.kind == "f"}
+
+
+def _holds(flat: Any, dtype: np.dtype) -> bool:
+    """Whether a dtype can take these numbers, where making the array would not say so itself."""
+    if dtype.kind == "f":
+        most = _LARGEST[dtype]
+        if len(flat) <= FEW:
+            return all(-most <= value <= most for value in flat)
+        return bool(np.abs(flat).max() <= most)
+    if dtype.kind in "iu" and isinstance(flat, np.ndarray) and flat.size:
+        return bool(flat.min() >= np.iinfo(dtype).min and flat.max() <= np.iinfo(dtype).max)
+    return True
 
 
 def _flat(one: TensorBody) -> Any:
@@ -293,11 +310,11 @@ def _listed(name: str, array: np.ndarray) -> list[Any]:
             raise BadInput(f"the output '{name}' is no text", "ask for it as binary data") from exc
     if array.dtype == np.float16:
         raise BadInput(f"the output '{name}' is FP16, which has no form in JSON", "ask for it as binary data")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    listed: list[Any] = array.ravel().tolist()
+    if array.dtype.kind == "f" and not (all(map(isfinite, listed)) if len(listed) <= FEW else np.isfinite(array).all()):
         raise BadInput(
             f"the output '{name}' holds NaN or infinity, which JSON does not have", "ask for it as binary data"
         )
-    listed: list[Any] = array.ravel().tolist()
     return listed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,9 @@ PHASES = ("success", "fail", "queue", "compute_input", "compute_infer", "compute
 
 BUCKETS_MS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10000)
 """Upper ends of the classes in which durations of requests are counted."""
+
+
+_ENDS = (*BUCKETS_MS, float("inf"))
 
 
 @dataclass
@@ -49,7 +53,7 @@ class Statistics:
 
     sums: dict[str, Sum] = field(default_factory=lambda: {phase: Sum() for phase in PHASES})
     batches: dict[int, Sum] = field(default_factory=lambda: defaultdict(Sum))
-    durations: dict[float, int] = field(default_factory=lambda: dict.fromkeys((*BUCKETS_MS, float("inf")), 0))
+    durations: dict[float, int] = field(default_factory=lambda: dict.fromkeys(_ENDS, 0))
     inferences: int = 0
     rejected: int = 0
     last: int = 0
@@ -66,8 +70,7 @@ class Statistics:
             self.sums["compute_input"].add(prepared_ns)
             self.sums["compute_infer"].add(total_ns - queue_ns - prepared_ns)
             self.last = int(time.time() * 1000)
-            ms = total_ns / 1e6
-            self.durations[next((end for end in BUCKETS_MS if ms <= end), float("inf"))] += 1
+            self.durations[_ENDS[bisect_left(BUCKETS_MS, total_ns / 1e6)]] += 1
 
     def coded(self, input_ns: int, output_ns: int) -> None:
         """A front end read a request and wrote its answer."""

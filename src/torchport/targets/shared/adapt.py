@@ -22,6 +22,12 @@ def greatest_batch(specs: Sequence[TensorSpec], io: Mapping[str, TensorIO]) -> i
     return min(found, default=None)
 
 
+def spelled_alike(spec: TensorSpec, io: TensorIO) -> bool:
+    """Whether the runtime takes, or gives, the tensor as the signature says, but for its name."""
+    plain = io.layout is None and io.max_shape is None and not io.sizes and isinstance(io.batch, str)
+    return plain and io.dtype == spec.dtype and io.batch != "dropped"
+
+
 def sizes_of(signature: Signature, feed: Feed) -> dict[str, int]:
     """Dynamic dimension -> its size in a feed that fits the signature."""
     return {

@@ -12,9 +12,9 @@ from typing import ClassVar
 import numpy as np
 
 from ...errors import RunError, TorchportError, first_line
-from ...feed import Arrays, Feed, check_feed, is_batched
+from ...feed import Arrays, Feed, FeedCheck, is_batched
 from ...types import GraphFile, Signature, Used
-from .adapt import from_native, greatest_batch, native_feed, sizes_of
+from .adapt import from_native, greatest_batch, native_feed, sizes_of, spelled_alike
 
 
 class Runner(abc.ABC):
@@ -48,6 +48,9 @@ class Runner(abc.ABC):
         self.device, self.provider, self.threads = device, provider, threads
         self.used = Used(library="none", version="0")
         self._turn = contextlib.nullcontext() if self.concurrent else threading.Lock()
+        self._check = FeedCheck(signature)
+        self._most = greatest_batch(signature.inputs, graph.io)
+        self._as_is = all(spelled_alike(spec, graph.io[spec.name]) for spec in (*signature.inputs, *signature.outputs))
         self._open(folder / graph.entry)
 
     @abc.abstractmethod
@@ -88,7 +91,7 @@ class Runner(abc.ABC):
             BadInput: an array is missing, unknown, or of the wrong dtype or shape.
             RunError: the runtime failed on it.
         """
-        batch = check_feed(self.signature, feed)
+        batch = self._check(feed)
         try:
             parts = [self._call(part) for part in self._split(feed, batch)]
         except TorchportError:
@@ -111,7 +114,7 @@ class Runner(abc.ABC):
 
     def _split(self, feed: Feed, batch: int | None) -> list[Feed]:
         """Cut a batch that is greater than the artefact takes into calls that it takes."""
-        most = greatest_batch(self.signature.inputs, self.graph.io)
+        most = self._most
         if batch is None or most is None or batch <= most:
             return [feed]
         batched = {spec.name for spec in self.signature.inputs if is_batched(spec)}
@@ -129,17 +132,24 @@ class Runner(abc.ABC):
         }
 
     def _call(self, feed: Feed) -> Arrays:
-        native = native_feed(self.signature, self.graph.io, feed)
+        io = self.graph.io
+        if self._as_is:
+            native = {io[name].name: np.asarray(array, order="C") for name, array in feed.items()}
+        else:
+            native = native_feed(self.signature, io, feed)
         with self._turn:
             if self._closed:
                 raise RunError(f"{type(self).__name__} is closed")
             answered = self._run(native)
-        sizes, outputs = sizes_of(self.signature, feed), {}
+        sizes, outputs = {} if self._as_is else sizes_of(self.signature, feed), {}
         for spec in self.signature.outputs:
-            io = self.graph.io[spec.name]
-            if io.name not in answered:
-                raise RunError(f"the runtime gave no output '{io.name}'", f"it gave {sorted(answered)}")
-            outputs[spec.name] = from_native(spec, io, np.asarray(answered[io.name]), sizes)
+            given = answered.get(io[spec.name].name)
+            if given is None:
+                raise RunError(f"the runtime gave no output '{io[spec.name].name}'", f"it gave {sorted(answered)}")
+            if self._as_is:
+                outputs[spec.name] = np.asarray(given, dtype=spec.dtype, order="C")
+            else:
+                outputs[spec.name] = from_native(spec, io[spec.name], np.asarray(given), sizes)
         return outputs
 
 
