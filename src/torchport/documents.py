@@ -331,10 +331,11 @@ def kinds() -> dict[str, type[Value]]:
     """Every kind of document that has a schema of its own, by the verb that prints it; `error` is any verb's."""
     from .bundle import Manifest
     from .deployment.export import ExportDocument
+    from .serve.documents import KINDS
     from .verification import Verdict
     from .verification.diverging import DebugDocument
 
-    return {
+    own: dict[str, type[Value]] = {
         "completion": CompletionDocument,
         "debug": DebugDocument,
         "deploy": ChoiceDocument,
@@ -350,13 +351,13 @@ def kinds() -> dict[str, type[Value]]:
         "tasks": TasksDocument,
         "verify": Verdict,
     }
+    return dict(sorted({**own, **KINDS}.items()))
 
 
 def schema(name: str) -> dict[str, Any]:
     """The published JSON Schema of one of `kinds`.
 
-    Fields that are not described are allowed, because later versions add some. The predictions of `predict` may have
-    the fields of every task.
+    Other fields are allowed, because later versions add some. Predictions may have the fields of every task.
     """
     from .tasks import tasks
 

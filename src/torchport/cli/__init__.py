@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ..timing import Timer
 
 VERBS = {
+    "batch": "answers of many inputs as rows of a file",
     "bench": "time every variant of a Bundle here",
     "completion": "a script that lets your shell complete commands",
     "debug": "the first layer of a variant that leaves the reference",
