@@ -77,10 +77,10 @@ def picture(side: int, channels: int = 3) -> tuple[str, ...]:
     return (f"x:float32[batch,{channels},{side},{side}]",)
 
 
-def any_picture(multiple: int = 32, channels: int = 3) -> tuple[str, ...]:
+def any_picture(multiple: int = 32, channels: int = 3, name: str = "x") -> tuple[str, ...]:
     """The input of a network that takes pictures of any size that is a multiple."""
     free = f"{multiple}../{multiple}"
-    return (f"x:float32[batch,{channels},height={free},width={free}]",)
+    return (f"{name}:float32[batch,{channels},height={free},width={free}]",)
 
 
 BATCHES = ({"batch": 1}, {"batch": 5})

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from architecture import Architecture
-from held import Feed, eager, held, random_feed
+from held import Feed, Held, eager, held, random_feed
 from plain import EXPORTERS, plain
 
 from torchport.deployment.explore import Explored, explore
 from torchport.deployment.request import Request
 from torchport.errors import TorchportError
 from torchport.frontend.inputs import made_up, parse
+from torchport.system import isolate
 from torchport.types import Candidate
 
 LIMIT_S = 300.0
@@ -125,19 +126,36 @@ def _cell(
     folder: Path,
 ) -> Cell:
     rung = tried.assembled.program.graphs["model"].rung
-    if candidate.status != "ok":
-        status = "absent" if candidate.status in ("absent", "unverified") else "failed"
+    if candidate.status not in ("ok", "unverified"):
         return Cell(
             name,
             one.family,
             candidate.target,
-            status,
+            "absent" if candidate.status == "absent" else "failed",
             stage=candidate.failed_at or "",
             rung=rung,
             diagnosis=candidate.reason or "",
         )
     artifact = tried.artifacts[candidate.id]
-    kept = held(artifact, folder / "out" / candidate.id, tried.assembled.graphs["model"], answered)
+    rewrites = [name for graph in artifact.graphs.values() for name in graph.rewrites]
+    if candidate.status == "unverified":
+        return Cell(
+            name, one.family, candidate.target, "ok", None, "", rung, rewrites, f"converted only: {candidate.reason}"
+        )
+    what = f"the run by {candidate.target}"
+    try:  # in a process of its own: no runtime's threads may live on in one that is forked again
+        kept = isolate.call(
+            held,
+            artifact,
+            folder / "out" / candidate.id,
+            tried.assembled.graphs["model"],
+            answered,
+            log=folder / "log",
+            limit_s=LIMIT_S,
+            what=what,
+        )
+    except TorchportError as exc:
+        kept = Held("wrong", exc.message, math.inf)
     return Cell(
         name,
         one.family,
@@ -146,6 +164,6 @@ def _cell(
         kept.gap if math.isfinite(kept.gap) else None,
         "" if kept.verdict == "right" else "mismatch" if kept.verdict == "wrong" else "run",
         rung,
-        [name for graph in artifact.graphs.values() for name in graph.rewrites],
+        rewrites,
         kept.why,
     )

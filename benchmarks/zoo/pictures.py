@@ -178,7 +178,10 @@ PICTURES: Mapping[str, Architecture] = {
     "vision_swin_v2": _classifier("classification", _swin, 64),
     "vision_mc3_18": Architecture("video", partial(vision, "mc3_18"), ("x:float32[batch,3,4,32,32]",), BATCHES),
     "vision_lraspp": Architecture(
-        "segmentation", partial(vision, "lraspp_mobilenet_v3_large", weights_backbone=None), any_picture(), areas()
+        "segmentation",
+        partial(vision, "lraspp_mobilenet_v3_large", weights_backbone=None),
+        any_picture(name="input"),
+        areas(),
     ),
     **{
         f"smp_{name.lower()}": Architecture("segmentation", partial(segmenter, name), any_picture(), areas())

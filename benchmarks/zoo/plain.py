@@ -22,7 +22,8 @@ from torchport.system import isolate
 LIMIT_S = 180.0
 
 Answer = Callable[[Feed], list[np.ndarray]]
-Exporter = Callable[[nn.Module, tuple[torch.Tensor, ...], InputSpecs, Path], Answer]
+Exporter = Callable[[nn.Module, tuple[torch.Tensor, ...], InputSpecs, Path], Answer | None]
+"""What is made answers here, or is None where it is converted only."""
 
 
 def _shapes(specs: InputSpecs) -> Any:
@@ -98,6 +99,80 @@ def _executorch(module: nn.Module, args: tuple[torch.Tensor, ...], specs: InputS
     return lambda feed: _arrays(method.execute(_tensors(feed)))
 
 
+def _aotinductor(module: nn.Module, args: tuple[torch.Tensor, ...], specs: InputSpecs, folder: Path) -> Answer:
+    from torch._inductor import aoti_compile_and_package, aoti_load_package
+
+    path = aoti_compile_and_package(_exported(module, args, specs), package_path=str(folder / "plain.pt2"))
+    program = aoti_load_package(path)
+    return lambda feed: _arrays(program(*_tensors(feed)))
+
+
+def _litert(module: nn.Module, args: tuple[torch.Tensor, ...], specs: InputSpecs, folder: Path) -> Answer:
+    import litert_torch
+
+    made = litert_torch.convert(module, args)
+
+    def run(feed: Feed) -> list[np.ndarray]:
+        found = made(*feed.values())
+        return [*found.values()] if isinstance(found, dict) else [*found] if isinstance(found, tuple) else [found]
+
+    return run
+
+
+def _mnn(module: nn.Module, args: tuple[torch.Tensor, ...], specs: InputSpecs, folder: Path) -> Answer:
+    import _tools
+    import MNN
+    import onnx
+
+    _onnx(module, args, specs, folder)
+    source, path = folder / "plain.onnx", folder / "plain.mnn"
+    _tools.mnnconvert(["mnnconvert", "-f", "ONNX", "--modelFile", str(source), "--MNNModel", str(path)])
+    model = onnx.load(source, load_external_data=False).graph
+    net = MNN.nn.load_module_from_file(str(path), [i.name for i in model.input], [o.name for o in model.output])
+    kinds = {"f": MNN.expr.float, "i": MNN.expr.int, "b": MNN.expr.int}
+
+    def given(array: np.ndarray) -> Any:
+        narrow = array if array.dtype.kind == "f" else array.astype(np.int32)
+        return MNN.expr.const(narrow, list(narrow.shape), MNN.expr.NCHW, kinds[array.dtype.kind])
+
+    return lambda feed: [np.array(one.read()) for one in net.forward([given(array) for array in feed.values()])]
+
+
+def _ncnn(module: nn.Module, args: tuple[torch.Tensor, ...], specs: InputSpecs, folder: Path) -> Answer:
+    import ncnn
+    import pnnx
+
+    pnnx.export(module, str(folder / "plain.pt"), tuple(one[:1] for one in args))
+    net = ncnn.Net()
+    net.opt.num_threads = 1  # it would wait for threads that do not survive a fork
+    if net.load_param(str(folder / "plain.ncnn.param")) or net.load_model(str(folder / "plain.ncnn.bin")):
+        raise RuntimeError("ncnn does not load what pnnx made")
+
+    def run(feed: Feed) -> list[np.ndarray]:  # item by item, for it has no batches
+        rows = []
+        for number in range(len(next(iter(feed.values())))):
+            call = net.create_extractor()
+            for name, array in zip(net.input_names(), feed.values(), strict=True):
+                call.input(name, ncnn.Mat(np.ascontiguousarray(array[number])).clone())
+            rows.append([np.array(call.extract(name)[1]) for name in net.output_names()])
+        return [np.stack(one) for one in zip(*rows, strict=True)]
+
+    return run
+
+
+def _coreml(module: nn.Module, args: tuple[torch.Tensor, ...], specs: InputSpecs, folder: Path) -> None:
+    import coremltools
+
+    coremltools.convert(_exported(module, args, specs).run_decompositions({}), skip_model_load=True)
+
+
+def _coreai(module: nn.Module, args: tuple[torch.Tensor, ...], specs: InputSpecs, folder: Path) -> None:
+    from coreai_torch import TorchConverter, get_decomp_table
+
+    program = _exported(module, args, specs).run_decompositions(get_decomp_table())
+    TorchConverter().add_exported_program(program).to_coreai().save_asset(folder / "plain.aimodel")
+
+
 EXPORTERS: Mapping[str, Exporter] = {
     "onnx": _onnx,
     "pt2": _pt2,
@@ -105,6 +180,12 @@ EXPORTERS: Mapping[str, Exporter] = {
     "openvino": _openvino,
     "executorch": _executorch,
     "mobile": _mobile,
+    "aotinductor": _aotinductor,
+    "litert": _litert,
+    "mnn": _mnn,
+    "ncnn": _ncnn,
+    "coreml": _coreml,
+    "coreai": _coreai,
 }
 
 
@@ -138,7 +219,7 @@ def _tried(
             run = EXPORTERS[target](module, tuple(_tensors(example)), specs, folder)
     except Exception as exc:  # whatever an exporter raises is what the table says
         return f"failed: {first_line(exc)}"[:200]
-    for what, feed, reference in answered:
+    for what, feed, reference in answered if run else ():
         if reference is None:
             continue
         try:

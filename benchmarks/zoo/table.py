@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 COLOURS = {"ok": "#2e9e5b", "failed": "#d1495b", "absent": "#b9bec4"}
 ROW, LEFT, WIDE = 14, 230, 84
+
+
+def lines(cells: Sequence[Mapping[str, Any]]) -> str:
+    """The cells as JSON, a line each, so that what a run changed can be read in a diff."""
+    return '{"cells": [\n' + ",\n".join(json.dumps(cell, ensure_ascii=False) for cell in cells) + "\n]}\n"
 
 
 def summary(cells: Sequence[Mapping[str, Any]]) -> str:

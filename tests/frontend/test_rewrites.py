@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from torchport.errors import UnsupportedByTarget
+from torchport.frontend import simpler
 from torchport.frontend.ladder import capture_graph
-from torchport.frontend.rewrites import applying, rewritten
+from torchport.frontend.rewrites import applying, rewritten, writings
 from torchport.targets.base import ExportOptions
 from torchport.targets.onnx import Onnx
 
@@ -161,3 +162,89 @@ def test_where_nothing_can_be_written_otherwise_the_plain_road_says_why(tmp_path
     with pytest.raises(UnsupportedByTarget, match="there is no way"):
         Nothing().convert(graph, tmp_path, ExportOptions(), None)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_a_target_has_no_branches_both_are_computed_and_one_is_chosen(tmp_path: Path) -> None:
+    class Straight(Onnx):
+        def _export(self, graph, *more):
+            if any(node.target is torch.ops.higher_order.cond for node in graph.need_exported("").graph.nodes):
+                raise UnsupportedByTarget("straight has no branches")
+            return super()._export(graph, *more)
+
+    def forked(x: Tensor) -> Tensor:
+        return torch.cond(x.mean() > 0, lambda x: x.exp() + 1, lambda x: x.log1p(), (x,))
+
+    graph, _ = captured(forked)
+    names = [names for _, names in writings(graph)]
+    assert names == [["branches in core operators"], ["both branches computed and one chosen"]]
+    made, _ = Straight().convert(graph, tmp_path, ExportOptions(), None)
+    assert made.rewrites == ("both branches computed and one chosen",)
+    with Onnx.runner(graph.signature, made, tmp_path) as runner:
+        for sign in (1, -1):
+            x = sign * np.full((3, 5, 8), 0.5, np.float32)
+            wanted = np.exp(x) + 1 if sign > 0 else np.log1p(x)
+            np.testing.assert_allclose(runner.run({"x": x})["output_0"], wanted, rtol=1e-5)
+
+
+class Weighed(nn.Module):
+    """A weight that is made of others at every call, beside one that a call changes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.normed = nn.utils.parametrizations.spectral_norm(nn.Linear(8, 8))
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        assert isinstance(self.calls, Tensor)
+        self.calls += 1
+        return self.normed(x)
+
+
+def test_weights_that_are_made_of_weights_are_computed_beforehand() -> None:
+    graph, module = captured(Weighed())
+    other, names = rewritten(graph)
+    assert names == ["weights computed beforehand"]
+    assert "aten.div.Tensor" in graph.operators() and "aten.div.Tensor" not in other.operators()
+    x = torch.randn(3, 5, 8)
+    torch.testing.assert_close(other.callable()(x), module(x))
+
+
+VIDEO = torch.randn(2, 4, 6, 9, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("stride", [(1, 1, 1), (2, 1, 2)])
+@pytest.mark.parametrize("dilation", [(1, 1, 1), (2, 1, 1)])
+def test_operators_over_frames_are_those_over_pictures(
+    stride: tuple[int, int, int], dilation: tuple[int, int, int]
+) -> None:
+    for groups, padding in ((1, (0, 0, 0)), (2, (1, 0, 1))):
+        weight, bias = torch.randn(8, 4 // groups, 3, 3, 2), torch.randn(8)
+        wanted = nn.functional.conv3d(VIDEO, weight, bias, stride, padding, dilation, groups)
+        torch.testing.assert_close(simpler.conv3d(VIDEO, weight, bias, stride, padding, dilation, groups), wanted)
+    wanted = nn.functional.max_pool3d(VIDEO, (2, 3, 3), stride, (1, 1, 1), dilation)
+    torch.testing.assert_close(simpler.max_pool3d(VIDEO, (2, 3, 3), stride, (1, 1, 1), dilation), wanted)
+    wanted = nn.functional.avg_pool3d(VIDEO, (2, 3, 3), stride, (1, 1, 1))
+    torch.testing.assert_close(simpler.avg_pool3d(VIDEO, (2, 3, 3), stride, (1, 1, 1)), wanted)
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_bag_of_rows_is_scattered(mode: str, last: bool) -> None:
+    bag = nn.EmbeddingBag(20, 4, mode=mode, include_last_offset=last, padding_idx=3)
+    ids, offsets = torch.tensor([3, 5, 5, 7, 3, 1]), torch.tensor([0, 2, 2, 5, 6][: 5 if last else 4])
+    number = {"sum": 0, "mean": 1}[mode]
+    got = simpler.embedding_bag(bag.weight, ids, offsets, mode=number, include_last_offset=last, padding_idx=3)[0]
+    torch.testing.assert_close(got, bag(ids, offsets))
+
+
+@pytest.mark.parametrize("function", [lambda m: 1.0 - m, lambda m: torch.rsub(m, 2.5, alpha=2), lambda m: 3 - m])
+def test_a_number_less_integers_reaches_onnx(function: Callable[[Tensor], Tensor], tmp_path: Path) -> None:
+    example = {"x": np.array([[0, 1, 1], [1, 0, 1]], np.int64)}
+    graph = capture_graph("model", Applied(function).eval(), example, dims={"x": {0: "batch"}})
+    made, _ = Onnx().convert(graph, tmp_path, ExportOptions(), None)
+    with Onnx.runner(graph.signature, made, tmp_path) as runner:
+        x = np.array([[3, 0, 1], [1, 1, 0], [2, 2, 2]], np.int64)
+        wanted = function(torch.tensor(x)).numpy()
+        got = runner.run({"x": x})["output_0"]
+        assert got.dtype == wanted.dtype
+        np.testing.assert_array_equal(got, wanted)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from torchport.errors import BadInput, RunError, UnsupportedByTarget
+from torchport.frontend.ladder import capture_graph
 from torchport.frontend.program import GraphProgram, Program
 from torchport.targets import targets
 from torchport.targets.base import ExportOptions
@@ -70,6 +71,31 @@ def test_constants_made_in_forward_survive_the_second_export(tmp_path: Path) -> 
     program = program_of(Constant(), torch.zeros(3, 2))
     with open_it("executorch", program, tmp_path, export("executorch", program, tmp_path)) as runner:
         assert runner.run({"x": np.zeros((3, 2), np.float32)})["output_0"].tolist() == [[1, 2]] * 3
+
+
+class Rows(nn.Module):
+    """Convolutions of rows whose number and length are free, one of them by a weight that is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Conv1d(8, 6, 3, padding="same")
+        self.two = nn.utils.parametrizations.weight_norm(nn.ConvTranspose1d(6, 4, 4, stride=2, padding=1))
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.two(self.one(x.transpose(1, 2)).relu()).transpose(1, 2))
+
+
+def test_convolutions_of_rows_take_any_number_of_any_length(tmp_path: Path) -> None:
+    module = Rows().eval()
+    graph = capture_graph("model", module, {"x": np.zeros((2, 12, 8), np.float32)}, dims={"x": {0: "batch", 1: "time"}})
+    target = targets.get("executorch")
+    made, _ = target.convert(graph, tmp_path, ExportOptions(), None)
+    with target.runner(graph.signature, made, tmp_path) as runner:
+        for shape in ((1, 7, 8), (3, 21, 8)):
+            x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+            wanted = module(torch.tensor(x)).detach().numpy()
+            np.testing.assert_allclose(runner.run({"x": x})["output_0"], wanted, atol=1e-5)
 
 
 def test_an_operator_without_a_kernel_is_named(tmp_path: Path) -> None:

@@ -51,6 +51,23 @@ def test_what_the_converter_gets_wrong_is_said_in_other_words(
     assert capfd.readouterr() == ("", "")
 
 
+class Norms(nn.Module):
+    """Reductions whose axes MNN would ignore, with the axis kept and without."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one = nn.functional.normalize(x, dim=-1) + x.logsumexp(1, keepdim=True)
+        return one * x.norm(p=1, dim=(1, 2))[:, None, None] + (40 * x).logsumexp(-1)[..., None]
+
+
+def test_a_norm_is_over_the_axes_that_are_named(tmp_path: Path) -> None:
+    x = torch.randn(3, 5, 4, generator=torch.Generator().manual_seed(0))
+    program = program_of(Norms(), x)
+    made = Exporter().export(targets.get("mnn"), program, tmp_path, ExportOptions())
+    assert "norms by sums" in made.notes
+    with open_it("mnn", program, tmp_path, made) as runner:
+        np.testing.assert_allclose(runner.run({"x": x.numpy()})["output_0"], Norms()(x).numpy(), rtol=1e-5)
+
+
 def test_the_library_says_nothing_as_it_is_loaded() -> None:
     """It tells standard output of its CPU, by the C library, which holds that back in a process of its own."""
     code = (

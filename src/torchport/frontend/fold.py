@@ -1,10 +1,9 @@
-"""Compute at export what depends on weights alone and is in 16-bit floats, for runtimes that lack such operators (needs
-torch).
-"""
+"""Compute at export what depends on weights alone, for runtimes that lack the operators that make it (needs torch)."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,33 +18,31 @@ if TYPE_CHECKING:
 HALVES = (torch.bfloat16, torch.float16)
 
 
-def folded(program: ExportedProgram) -> ExportedProgram:
-    """The program with 16-bit constants in place of the operators that make them from 16-bit weights; itself where
+FLOATS = (torch.float32, torch.float64, *HALVES)
+NARROW = {torch.int8, torch.uint8}
+"""What quantised weights are kept in: they stay."""
+
+
+def folded(program: ExportedProgram, dtypes: Collection[torch.dtype] = HALVES) -> ExportedProgram:
+    """The program with constants in place of the operators that make them from weights of some dtypes; itself where
     there are none.
 
     A table that is kept in bfloat16 inside a float32 model is negated, scaled or indexed once, by PyTorch: ONNX
-    Runtime, to name one, has no such operators for bfloat16.
+    Runtime, to name one, has no such operators for bfloat16. A weight that is normalised at every call is so once.
     """
     signature = program.graph_signature
-    kept = {**program.state_dict, **program.constants}
-    targets = {
-        spec.arg.name: spec.target
-        for spec in signature.input_specs
-        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR) and spec.target in kept
-    }
-    if not any(
-        isinstance(kept[str(target)], torch.Tensor) and kept[str(target)].dtype in HALVES for target in targets.values()
-    ):
+    kept, targets = {**program.state_dict, **program.constants}, _weights(program)
+    if not any(kept[target].dtype in dtypes for target in targets.values()):
         return program
     clean = scrub(program)
     values: dict[Node, torch.Tensor] = {
-        node: kept[str(targets[node.name])].detach()
+        node: kept[targets[node.name]].detach()
         for node in clean.graph.nodes
         if node.op == "placeholder" and node.name in targets
     }
     weights = set(values)
     for node in clean.graph.nodes:
-        if _can_be_computed(node, values):
+        if _can_be_computed(node, values, dtypes):
             with torch.no_grad():
                 value = node.target(*map_arg(node.args, values.__getitem__), **map_arg(node.kwargs, values.__getitem__))
             if isinstance(value, torch.Tensor):
@@ -76,8 +73,32 @@ def folded(program: ExportedProgram) -> ExportedProgram:
     return clean
 
 
-def _can_be_computed(node: Node, values: dict[Node, torch.Tensor]) -> bool:
-    """Whether an operator makes one tensor from constants, among them a 16-bit one, the same at every call."""
+def foldable(program: ExportedProgram) -> bool:
+    """Whether an operator makes something from float weights alone."""
+    kept, targets = {**program.state_dict, **program.constants}, _weights(program)
+    values = {
+        node: kept[targets[node.name]]
+        for node in program.graph.nodes
+        if node.op == "placeholder" and node.name in targets
+    }
+    return any(_can_be_computed(node, values, FLOATS) for node in program.graph.nodes)
+
+
+def _weights(program: ExportedProgram) -> dict[str, str]:
+    """Placeholder -> the name of its tensor, of those that no call changes."""
+    signature = program.graph_signature
+    kept, changed = {**program.state_dict, **program.constants}, {*signature.buffers_to_mutate.values()}
+    return {
+        spec.arg.name: str(spec.target)
+        for spec in signature.input_specs
+        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR)
+        and isinstance(kept.get(str(spec.target)), torch.Tensor)
+        and spec.target not in changed
+    }
+
+
+def _can_be_computed(node: Node, values: dict[Node, torch.Tensor], dtypes: Collection[torch.dtype]) -> bool:
+    """Whether an operator makes one tensor from constants, among them one of some dtypes, the same at every call."""
     target = node.target
     if (
         node.op != "call_function"
@@ -87,6 +108,5 @@ def _can_be_computed(node: Node, values: dict[Node, torch.Tensor]) -> bool:
         return False
     if target._schema.is_mutable or torch.Tag.nondeterministic_seeded in target.tags or not node.all_input_nodes:
         return False
-    return all(one in values for one in node.all_input_nodes) and any(
-        values[one].dtype in HALVES for one in node.all_input_nodes
-    )
+    given = [values[one].dtype for one in node.all_input_nodes if one in values]
+    return len(given) == len(node.all_input_nodes) and not {*given} & NARROW and any(one in dtypes for one in given)

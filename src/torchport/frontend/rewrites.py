@@ -6,7 +6,7 @@ notes, and what comes of it is held against the model like everything else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,10 @@ from torch._ops import HigherOrderOperator
 from torch.fx import traceback
 
 from ..errors import UnsupportedByTarget
-from . import pairs
+from . import fold, pairs
 from .ladder import recaptured
 from .modes import exporting
+from .simpler import OWN, SIMPLER, is_written
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -32,59 +33,46 @@ class Rewrite:
     """One way to write a program otherwise.
 
     Attributes:
-        applies: whether a node of the program is what it rewrites.
+        applies: whether a program has what it rewrites.
         write: the graph of a program written otherwise, with the same inputs and outputs.
     """
 
-    applies: Callable[[torch.fx.Node], bool]
+    applies: Callable[[ExportedProgram], bool]
     write: Callable[[GraphProgram, ExportedProgram], GraphProgram]
 
 
 def applying(graph: GraphProgram) -> list[str]:
     """The names of the rewrites that a graph has something for."""
-    nodes = [] if graph.exported is None else list(graph.exported.graph.nodes)
-    return [name for name, one in REWRITES.items() if any(map(one.applies, nodes))]
+    program = graph.exported
+    return [] if program is None else [name for name, one in REWRITES.items() if one.applies(program)]
 
 
-def rewritten(graph: GraphProgram) -> tuple[GraphProgram, list[str]]:
+def rewritten(graph: GraphProgram, *, branches: bool = True) -> tuple[GraphProgram, list[str]]:
     """A graph with every rewrite that applies, and their names; none where it has nothing that they rewrite.
+
+    Args:
+        branches: keep them; else both are computed and one is chosen.
 
     Raises:
         UnsupportedByTarget: it holds a complex operator that no rule knows.
         CaptureError: what was written cannot be captured.
     """
-    names = applying(graph)
+    found = applying(graph)
+    names = [name for name in found if name != (BOTH if branches else CORE)]
     for name in names:
         graph = REWRITES[name].write(graph, graph.need_exported(name))
     return graph, names
 
 
-SIMPLER = (
-    aten.grid_sampler.default,
-    aten.grid_sampler_2d.default,
-    aten.im2col.default,
-    aten.col2im.default,
-    aten.pixel_shuffle.default,
-    aten.pixel_unshuffle.default,
-    aten.channel_shuffle.default,
-    aten.affine_grid_generator.default,
-    aten.upsample_bicubic2d.vec,
-    aten.unfold.default,
-    aten.cumprod.default,
-    aten.tril.default,
-    aten.triu.default,
-    aten.masked_scatter.default,
-    aten.index_add.default,
-    aten.roll.default,
-    aten.renorm.default,
-    aten.logaddexp.default,
-    aten.nan_to_num.default,
-    aten.hardswish.default,
-    aten.mish.default,
-    aten.lerp.Tensor,
-    aten.lerp.Scalar,
-)
-"""Operators that targets lack or get wrong here and there, and that torch itself can write in simpler ones."""
+def writings(graph: GraphProgram) -> Iterator[tuple[GraphProgram, list[str]]]:
+    """The ways to write a graph otherwise, each tried where that before it fails.
+
+    Raises:
+        TorchportError: see `rewritten`.
+    """
+    yield rewritten(graph)
+    if BOTH in applying(graph):
+        yield rewritten(graph, branches=False)
 
 
 def _in_simpler(graph: GraphProgram, program: ExportedProgram) -> GraphProgram:
@@ -92,13 +80,55 @@ def _in_simpler(graph: GraphProgram, program: ExportedProgram) -> GraphProgram:
 
     with exporting():
         written = {one: decomposition_table.get(one, one.decompose) for one in SIMPLER}
-        return replace(graph, exported=program.run_decompositions(written))
+        return _of_program(graph, program.run_decompositions({**written, **OWN}))
+
+
+def _of_program(graph: GraphProgram, program: ExportedProgram) -> GraphProgram:
+    return replace(graph, exported=program, module=program.module(check_guards=False))
+
+
+def _written(graph: GraphProgram, writer: torch.fx.Transformer) -> GraphProgram:
+    with traceback.preserve_node_meta():
+        module = writer.transform()
+    return replace(graph, exported=recaptured(graph, module).exported, module=module)
+
+
+class _Writer(torch.fx.Transformer):
+    """Runs through a program and writes it anew; `node` is the one that is being written."""
+
+    def run_node(self, n: torch.fx.Node) -> Any:
+        self.node = n
+        return super().run_node(n)
 
 
 def _branches_in_core(graph: GraphProgram, program: ExportedProgram) -> GraphProgram:
     """All in ATen's core operators: what a converter writes out in a program it may leave as it is in a branch."""
     with exporting():
-        return replace(graph, exported=program.run_decompositions())
+        return _of_program(graph, program.run_decompositions())
+
+
+class _Both(_Writer):
+    """Computes both branches, and chooses."""
+
+    def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
+        if target is not torch.ops.higher_order.cond:
+            return super().call_function(target, args, kwargs)
+        chosen, *_, given = args
+        if isinstance(self.node.args[0].meta["val"], torch.SymBool):  # type: ignore[union-attr]
+            chosen = aten.scalar_tensor.default(chosen, dtype=torch.bool)
+        taken, other = (
+            torch.fx.Interpreter(self.fetch_attr(branch.target)).run(*given)  # type: ignore[union-attr, arg-type]
+            for branch in self.node.args[1:3]
+        )
+        return tuple(aten.where.self(chosen, a, b) for a, b in zip(taken, other, strict=True))
+
+
+def _both_branches(graph: GraphProgram, program: ExportedProgram) -> GraphProgram:
+    return _written(graph, _Both(program.module(check_guards=False)))
+
+
+def _weights_computed(graph: GraphProgram, program: ExportedProgram) -> GraphProgram:
+    return _of_program(graph, fold.folded(program, fold.FLOATS))
 
 
 def _takes_size(node: torch.fx.Node) -> bool:
@@ -123,20 +153,6 @@ def _in_pairs(graph: GraphProgram, program: ExportedProgram) -> GraphProgram:
     # operators in place become plain ones first
     module: Any = program.run_decompositions({}).module(check_guards=False)
     return _written(graph, _Paired(module))
-
-
-def _written(graph: GraphProgram, writer: torch.fx.Transformer) -> GraphProgram:
-    with traceback.preserve_node_meta():
-        module = writer.transform()
-    return replace(graph, exported=recaptured(graph, module).exported, module=module)
-
-
-class _Writer(torch.fx.Transformer):
-    """Runs through a program and writes it anew; `node` is the one that is being written."""
-
-    def run_node(self, n: torch.fx.Node) -> Any:
-        self.node = n
-        return super().run_node(n)
 
 
 class _Sized(_Writer):
@@ -199,9 +215,17 @@ def _flat(values: Any) -> list[Any]:
     return found
 
 
+def _some(of: Callable[[torch.fx.Node], bool]) -> Callable[[ExportedProgram], bool]:
+    return lambda program: any(map(of, program.graph.nodes))
+
+
+CORE, BOTH = "branches in core operators", "both branches computed and one chosen"
+
 REWRITES: Mapping[str, Rewrite] = {
-    "complex numbers as pairs": Rewrite(_is_complex, _in_pairs),
-    "free sizes as tensors": Rewrite(_takes_size, _sizes_as_tensors),
-    "branches in core operators": Rewrite(lambda node: isinstance(node.target, HigherOrderOperator), _branches_in_core),
-    "operators in simpler ones": Rewrite(lambda node: node.target in SIMPLER, _in_simpler),
+    "complex numbers as pairs": Rewrite(_some(_is_complex), _in_pairs),
+    "free sizes as tensors": Rewrite(_some(_takes_size), _sizes_as_tensors),
+    BOTH: Rewrite(_some(lambda node: node.target is torch.ops.higher_order.cond), _both_branches),
+    CORE: Rewrite(_some(lambda node: isinstance(node.target, HigherOrderOperator)), _branches_in_core),
+    "operators in simpler ones": Rewrite(_some(is_written), _in_simpler),
+    "weights computed beforehand": Rewrite(fold.foldable, _weights_computed),
 }

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..errors import UnsupportedByTarget, first_line
 from ..system.noise import quiet, redirected
-from ..types import GraphFile, Signature, TensorIO, Used
+from ..types import PLAIN, GraphFile, Signature, TensorIO, Used
 from .base import Arrays, ExportOptions, Target, plain_io
 from .shared.bounds import greatest
 from .shared.runner import Runner
@@ -289,8 +289,10 @@ def bound(
     from ..frontend.dynamic import resized, sizes
 
     exported = graph.need_exported(target)
-    if exported.constants:  # operators in place on them do not survive a second export, a decomposed program has none
+    if exported.constants and _writes_in_place(exported):  # onto a constant, that does not survive a second export
         exported = exported.run_decompositions({})
+    if options.precision == PLAIN and len(graph.signature.dims) > 1:
+        exported = _rows_as_pictures(exported)
     module = exported.module(check_guards=False)
     dims = {spec.name: spec.free for spec in graph.signature.inputs}
     most = greatest(graph.signature, options)
@@ -318,6 +320,25 @@ def bound(
             f"{target} cannot bound graph '{graph.name}' to {wanted}: {first_line(exc, kind=False)}",
             "capture it with fixed sizes",
         ) from exc
+
+
+def _rows_as_pictures(exported: ExportedProgram) -> ExportedProgram:
+    """XNNPACK reshapes the rows of a convolution itself, and fails where more than one dimension is dynamic."""
+    from ..frontend.fold import FLOATS, folded
+    from ..frontend.simpler import ROWS_AS_PICTURES
+
+    if not any(node.target in ROWS_AS_PICTURES for node in exported.graph.nodes):
+        return exported
+    return folded(exported.run_decompositions({**ROWS_AS_PICTURES}), FLOATS)
+
+
+def _writes_in_place(exported: ExportedProgram) -> bool:
+    import torch
+
+    return any(
+        isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+        for node in exported.graph.nodes
+    )
 
 
 def _require_kernels(plan: Any, graph: str) -> None:

@@ -125,8 +125,8 @@ class Mnn(Target):
 
 
 def _rewritten(source: Path, folder: Path, note: Callable[[str], None]) -> Path:
-    """The model with what MNN gets wrong in other words: an LSTM of one output crashes its converter, and it computes
-    GELU to four digits only.
+    """The model with what MNN gets wrong in other words: an LSTM of one output crashes its converter, it computes GELU
+    to four digits only, and norms over all axes whichever are named.
     """
     import onnx
 
@@ -141,6 +141,9 @@ def _rewritten(source: Path, folder: Path, note: Callable[[str], None]) -> Path:
             changed.add("GELU by its formula")
             tanh = any(one.name == "approximate" and one.s == b"tanh" for one in node.attribute)
             nodes += _gelu(model.graph, node.input[0], node.output[0], fresh, tanh=tanh)
+        elif node.op_type in _BY_SUMS and len(node.input) > 1:
+            changed.add("norms by sums")
+            nodes += _by_sums(node, fresh)
         else:
             nodes.append(node)
     if not changed:
@@ -176,6 +179,43 @@ def _gelu(graph: onnx.GraphProto, x: str, y: str, fresh: Iterator[str], *, tanh:
     else:
         inner = of("Mul", x, math.sqrt(0.5))
     of("Mul", x, of("Add", of("Mul", of("Tanh" if tanh else "Erf", inner), 0.5), 0.5), output=y)
+    return made
+
+
+_BY_SUMS = {
+    "ReduceL1": ("Abs", ""),
+    "ReduceL2": ("Square", "Sqrt"),
+    "ReduceSumSquare": ("Square", ""),
+    "ReduceLogSum": ("", "Log"),
+    "ReduceLogSumExp": ("Exp", "Log"),
+}
+"""Reductions whose axes MNN ignores -> what is done to each value before a sum, and to the sum."""
+
+
+def _by_sums(node: onnx.NodeProto, fresh: Iterator[str]) -> list[onnx.NodeProto]:
+    """A reduction over some axes by a sum over them; exponents are of what lies below the greatest value."""
+    from onnx import helper
+
+    made: list[onnx.NodeProto] = []
+
+    def of(op: str, *inputs: str, **attributes: Any) -> str:
+        made.append(helper.make_node(op, inputs, [next(fresh)], **attributes))
+        return str(made[-1].output[0])
+
+    (x, axes), (before, after) = node.input, _BY_SUMS[node.op_type]
+    keep = next((one.i for one in node.attribute if one.name == "keepdims"), 1)
+    most = of("ReduceMax", x, axes, keepdims=1) if before == "Exp" else ""
+    if most:
+        x = of("Sub", x, most)
+    if before:
+        x = of("Mul", x, x) if before == "Square" else of(before, x)
+    x = of("ReduceSum", x, axes, keepdims=1 if most else keep)
+    if after:
+        x = of(after, x)
+    if most:
+        x = of("Add", x, most)
+        x = x if keep else of("Squeeze", x, axes)
+    made[-1].output[0] = node.output[0]
     return made
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,17 +45,19 @@ def taken(plainly: Road, graph: GraphProgram, folder: Path, options: ExportOptio
 
 def _otherwise(plainly: Road, graph: GraphProgram, folder: Path, options: ExportOptions, why: str) -> Made | None:
     """From a program written otherwise; None where nothing can be, or that fails too."""
-    from ...frontend.rewrites import rewritten
+    from ...frontend.rewrites import writings
 
     try:
-        other, names = rewritten(graph)
-        if not names:
-            return None
-        made, notes = plainly(other, folder, options, None)
+        for other, names in writings(graph):
+            if not names:
+                return None
+            with contextlib.suppress(TorchportError):
+                made, notes = plainly(other, folder, options, None)
+                said = f"graph {graph.name} was written otherwise ({', '.join(names)}), for as it was: {why}"
+                return msgspec.structs.replace(made, rewrites=tuple(names)), [*notes, said[:300]]
     except TorchportError:  # the plain road's failure says more
-        return None
-    said = f"graph {graph.name} was written otherwise ({', '.join(names)}), for as it was: {why}"
-    return msgspec.structs.replace(made, rewrites=tuple(names)), [*notes, said[:300]]
+        pass
+    return None
 
 
 def files_in(folder: Path) -> set[str]:

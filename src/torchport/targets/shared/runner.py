@@ -146,6 +146,9 @@ class Runner(abc.ABC):
             given = answered.get(io[spec.name].name)
             if given is None:
                 raise RunError(f"the runtime gave no output '{io[spec.name].name}'", f"it gave {sorted(answered)}")
+            due = len(spec.shape) - (io[spec.name].batch == "dropped")
+            if np.ndim(given) != due:
+                raise RunError(f"the runtime answers '{spec.name}' with {np.ndim(given)} axes, and it has {due}")
             if self._as_is:
                 outputs[spec.name] = np.asarray(given, dtype=spec.dtype, order="C")
             else:
