@@ -28,6 +28,7 @@ LAYERS = (
     ("timing", "verification"),
     ("gallery", "predict", "report"),
     ("serve",),
+    ("conform",),
     ("deployment",),
     ("documents",),
     ("jobs",),

@@ -30,9 +30,7 @@ VERSION = 1
 
 
 class Latency(Value, frozen=True):
-    """Milliseconds of one call at batch 1, and the noise between rounds as a fraction; the raw times stay in the
-    Bundle.
-    """
+    """Milliseconds of one call at batch 1; noise between rounds as a fraction. Raw times stay in the Bundle."""
 
     median: float
     p90: float
@@ -330,6 +328,7 @@ def prediction(source: str, result: Mapping[str, Any] | None, error: Exception |
 def kinds() -> dict[str, type[Value]]:
     """Every kind of document that has a schema of its own, by the verb that prints it; `error` is any verb's."""
     from .bundle import Manifest
+    from .conform import ConformDocument
     from .deployment.export import ExportDocument
     from .serve.documents import KINDS
     from .verification import Verdict
@@ -337,6 +336,7 @@ def kinds() -> dict[str, type[Value]]:
 
     own: dict[str, type[Value]] = {
         "completion": CompletionDocument,
+        "conform": ConformDocument,
         "debug": DebugDocument,
         "deploy": ChoiceDocument,
         "diff": DiffDocument,

@@ -14,6 +14,7 @@ VERBS = {
     "batch": "answers of many inputs as rows of a file",
     "bench": "time every variant of a Bundle here",
     "completion": "a script that lets your shell complete commands",
+    "conform": "does a server speak the Open Inference Protocol",
     "debug": "the first layer of a variant that leaves the reference",
     "demo": "deploy a real image classifier and name what is in a photo",
     "deploy": "from a trained model to a chosen, verified Bundle",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import figures
+from ..conform import CheckRow, ConformDocument
 from ..deployment.export import Exported
 from ..documents import DiffDocument, VariantSize
 from ..figures import decibels, interval, milliseconds, percent, relative, signed_points, size
@@ -177,6 +178,30 @@ def sizes(rows: Sequence[VariantSize]) -> None:
             for r in rows
         ],
     )
+
+
+def checks(found: ConformDocument) -> None:
+    """The table of `conform`: what differs first, then what is not offered, then what holds; under it their numbers."""
+    order = {"differs": 0, "not offered": 1, "holds": 2}
+    merged: dict[tuple[str, ...], list[str]] = {}
+    for row in sorted(found.checks, key=lambda row: order[row.verdict]):
+        merged.setdefault((row.verdict, row.area, _said_of(row)), []).append(row.name)
+    show(
+        [Column("verdict", kept=True), Column("by", kept=True)],
+        [[verdict, area, f"{', '.join(names)}: {said}"] for (verdict, area, said), names in merged.items()],
+        Column("check"),
+    )
+    numbers = ", ".join(f"{found.verdicts.get(one, 0)} {word}" for one, word in _COUNTED.items())
+    print(f"{found.server}, model {found.model or 'none'}: {numbers}")
+
+
+_COUNTED = {"holds": "hold", "differs": "differ", "not offered": "not offered"}
+
+
+def _said_of(row: CheckRow) -> str:
+    if row.verdict == "not offered":
+        return row.reason or ""
+    return f"{row.about} ({row.source}){': ' if row.reason else ''}{row.reason or ''}"
 
 
 def difference(found: DiffDocument) -> None:

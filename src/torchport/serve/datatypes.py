@@ -88,8 +88,8 @@ def to_bytes(array: np.ndarray) -> bytes:
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-def objects(name: str, shape: Sequence[int], values: Sequence[bytes]) -> np.ndarray:
-    """A BYTES tensor: an array of objects, each bytes.
+def objects(name: str, shape: Sequence[int], values: Sequence[bytes] | Sequence[str]) -> np.ndarray:
+    """A BYTES tensor: an array of objects, each bytes, or each the text that JSON has of them.
 
     Raises:
         BadInput: there are more or fewer than the shape has.

@@ -113,9 +113,12 @@ class Http:
 
     async def _infer(self, call: Call, model: str, version: str) -> Reply:
         self._open()
-        self.app.repository.face(model, version)  # an unknown model before the body is read
+        face = self.app.repository.face(model, version)  # an unknown model before the body is read
         body = decompressed(call, self.app.settings.most_bytes)
-        request = rest.decode(model, version, body, _head(call), self.app.regions.read)
+        if (length := _head(call)) == 0:
+            request = rest.decode_raw(model, version, body, face.inputs)
+        else:
+            request = rest.decode(model, version, body, length, self.app.regions.read)
         response = self.app.infer_now(request) or await self.app.infer(request)
         if request.outputs is not None:
             self.app.deliver(request, response)

@@ -4,8 +4,9 @@ REST form and Triton's binary_tensor_data extension.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from math import isfinite
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite, prod
 from typing import Any
 
 import msgspec
@@ -114,6 +115,34 @@ def decode(model: str, version: str, body: bytes, head: int | None, region: Regi
         None if parsed.outputs is None else [_wanted(one) for one in parsed.outputs],
         bool(parsed.parameters.get("binary_data_output", False)),
     )
+
+
+def decode_raw(model: str, version: str, body: bytes, inputs: Sequence[Mapping[str, Any]]) -> Request:
+    """A request whose body is its only input, which is one item; every output goes as bytes.
+
+    Args:
+        inputs: of the model's metadata.
+
+    Raises:
+        BadInput: the model has several inputs, or more than one size is free, or the bytes do not fit.
+    """
+    if len(inputs) != 1:
+        raise BadInput(f"{model} has {len(inputs)} inputs", "a body without JSON is for models with one")
+    name, datatype_, shape = inputs[0]["name"], inputs[0]["datatype"], list(inputs[0]["shape"])
+    free = [axis for axis, size in enumerate(shape) if size < 0]
+    if free[:1] == [0]:
+        shape[free.pop(0)] = 1
+    if datatype_ == BYTES:
+        body = struct.pack("<I", len(body)) + body
+        shape = [size if size >= 0 else 1 for size in shape]
+    elif len(free) == 1:
+        whole = -prod(shape) * np.dtype(NUMPY[datatype_]).itemsize
+        if whole == 0 or len(body) % whole:
+            raise BadInput(f"'{name}' has {len(body):,} bytes", f"they are no tensor of {datatype_}{shape}")
+        shape[free[0]] = len(body) // whole
+    elif free:
+        raise BadInput(f"'{name}' has several free sizes", "send JSON that says them")
+    return Request(model, {name: from_bytes(name, datatype_, shape, body)}, version, binary=True)
 
 
 def _check(parsed: InferBody) -> None:
