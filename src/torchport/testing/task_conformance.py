@@ -6,6 +6,7 @@ AssertionError.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +22,11 @@ from ..deployment.request import Request
 from ..errors import BadInput
 from ..jobs.pack import PackOptions, repack
 from ..predict import Predictor
+from ..serve.app import App
+from ..serve.http import Http
+from ..serve.http_bodies import Call, Reply, Stream
+from ..serve.repository import Repository
+from ..serve.settings import Settings
 from ..tasks import Item, assets, tasks
 from ..types import Candidate
 from ..verification import verify
@@ -195,6 +201,40 @@ def check_session(case: TaskCase) -> None:
         msgspec.convert(json.loads(json.dumps(session.finish(), allow_nan=False)), tasks.get(case.sample.task).answer)
 
 
+def check_served(case: TaskCase) -> None:
+    """A server answers each item as a Predictor does, as a body and as a stream of events, and refuses what is none."""
+    with Predictor(case.bundle, threads=1, trust=True) as predictor:
+        wanted = [predictor.predict(item.read()) for item in case.items]
+    repository = Repository([case.bundle], Settings(threads=1, trust=True), name="sample")
+    try:
+        repository.load("sample")
+        asyncio.run(_served(Http(App(repository, repository.settings)), case, wanted))
+    finally:
+        repository.close()
+
+
+async def _served(http: Http, case: TaskCase, wanted: list[dict[str, Any]]) -> None:
+    task, path = tasks.get(case.sample.task), "/v2/models/sample/predict"
+    kind = {"content-type": next(iter(task.mime), "application/octet-stream")}
+    if task.takes_tensors:
+        kind = {}  # what a file of tensors is, its bytes say
+    for item, result in zip(case.items, wanted, strict=True):
+        whole = {"ok": True, **json.loads(json.dumps(result))}
+        reply = await http.handle(Call("POST", path, "", kind, item.read()))
+        assert isinstance(reply, Reply) and reply.status == 200, reply
+        assert json.loads(reply.body) == whole
+    streaming = {**kind, "accept": "text/event-stream"}
+    stream = await http.handle(Call("POST", path, "", streaming, case.items[0].read()))
+    assert isinstance(stream, Stream), stream
+    events = [part async for part in stream.parts]
+    assert events[-1].startswith(b"event: result\ndata: ")
+    assert json.loads(events[-1].partition(b"data: ")[2]) == {"ok": True, **json.loads(json.dumps(wanted[0]))}
+    for bad in case.sample.bad:
+        refused = await http.handle(Call("POST", path, "", kind, bad))
+        assert isinstance(refused, Reply) and refused.status in (400, 413, 415), refused
+        assert json.loads(refused.body)["error"]
+
+
 def task_checks() -> list[Callable[[TaskCase], None]]:
     """Every check, the cheap explanations first."""
     return [
@@ -207,4 +247,5 @@ def task_checks() -> list[Callable[[TaskCase], None]]:
         check_one_file,
         check_stream,
         check_session,
+        check_served,
     ]

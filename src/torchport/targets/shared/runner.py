@@ -134,7 +134,7 @@ class Runner(abc.ABC):
     def _call(self, feed: Feed) -> Arrays:
         io = self.graph.io
         if self._as_is:
-            native = {io[name].name: np.asarray(array, order="C") for name, array in feed.items()}
+            native = {io[one.name].name: np.asarray(feed[one.name], order="C") for one in self.signature.inputs}
         else:
             native = native_feed(self.signature, io, feed)
         with self._turn:
