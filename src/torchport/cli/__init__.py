@@ -22,6 +22,7 @@ VERBS = {
     "doctor": "what this machine has, and what to mend",
     "export": "convert a model without choosing: one folder a target",
     "inspect": "what a Bundle is, in ten lines",
+    "loadtest": "LoadGen-style scenarios against a Bundle or a server",
     "new": "a package of your own that adds a target or a task",
     "optimize": "deploy with a search: quantise, prune, distil",
     "pack": "a smaller Bundle from a Bundle",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from ..types import Value
 
 
@@ -20,5 +22,56 @@ class BatchDocument(Value, frozen=True):
     seconds: float
 
 
-KINDS: dict[str, type[Value]] = {"batch": BatchDocument}
+class Latencies(Value, frozen=True):
+    """Milliseconds from the scheduled time of a query to its answer."""
+
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+    greatest: float
+
+
+class Try(Value, frozen=True):
+    """One step of the search for the greatest rate."""
+
+    qps: float
+    valid: bool
+    p99_ms: float | None
+
+
+class LoadDocument(Value, frozen=True):
+    """What `loadtest` prints: how fast one scenario was answered, and whether the run can say so.
+
+    `subject` is the Bundle or URL, and `name` the variant or model that answered. `achieved` is samples a second.
+    `estimate_ms` is the early-stopping estimate of the percentile `share`: with 99 % confidence that share of all
+    queries is faster. `bound_ms`, `asked_qps`, `beyond` (queries beyond the bound) and `tries` are of the scenario
+    `server`. `why` says why the run is valid or not. `agreement` is the share of answers that agree with the first
+    answer to the same sample, `accuracy` the metric where samples have labels.
+    """
+
+    subject: str
+    name: str
+    scenario: Literal["single-stream", "multi-stream", "server", "offline"]
+    seconds: float
+    queries: int
+    samples_per_query: int
+    failed: int
+    achieved: float
+    latency_ms: Latencies | None
+    share: float | None
+    estimate_ms: float | None
+    bound_ms: float | None
+    asked_qps: float | None
+    beyond: int | None
+    valid: bool
+    why: str
+    agreement: float
+    accuracy: float | None
+    metric: str | None
+    tries: tuple[Try, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+KINDS: dict[str, type[Value]] = {"batch": BatchDocument, "loadtest": LoadDocument}
 """Verb -> its document."""
