@@ -1,5 +1,5 @@
 """The protocol over gRPC. Its threads wait for the models' answers themselves, which costs less than a coroutine for
-each: see docs/decisions/0025.
+each: see docs/decisions/0025-threads-for-grpc-none-for-small-models.md.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import msgspec
 from ..errors import BadInput
 from . import metrics, rest
 from .app import App, refusal
+from .completions import Completions
 from .http_bodies import JSON, Call, Reply, Stream, compressed, decompressed, read, read_object, reply
 from .messages import Refused
 from .model_config import config
@@ -31,6 +32,7 @@ class Http:
 
     def __init__(self, app: App) -> None:
         self.app = app
+        self._completions = Completions(app)
         self._infers: dict[str, tuple[str, str]] = {}  # the paths that are asked for most, once they were answered
         self._fixed: dict[tuple[str, str], Callable[[Call], Awaitable[Reply]]] = {
             ("GET", "v2"): self._server,
@@ -70,6 +72,9 @@ class Http:
                 return await self._model(call, model, version, rest_of[2:] if version else rest_of)
             case ["v2", ("systemsharedmemory" | "cudasharedmemory") as kind, *words]:
                 return self._memory(call, kind, words)
+            case ["v1", *words]:
+                self._open()
+                return await self._completions.handle(call, words)
             case ["v2", "logging"]:
                 return self._logging(call)
             case ["v2", "trace", "setting"]:

@@ -118,6 +118,8 @@ def _paths() -> dict[str, Any]:
         "/v2/models/{model}/predict": of_model
         | {"post": _post("answer one picture, recording, video or text", _RAW, _ref("Result"), *answer, 415)},
         "/v2/models/{model}/trace/setting": of_model | {"get": _get("settings of tracing", _OBJECT, 404, 503)},
+        "/v1/models": {"get": _get("models that generate text, as OpenAI's clients ask", _OBJECT)},
+        "/v1/completions": {"post": _post("continue a text", _json(_OBJECT), _OBJECT, 400, 404, 429, 500, 503)},
         "/v2/repository/index": {"post": _post("every model and its state", _json(_OBJECT), _LIST, 400)},
         "/v2/repository/models/{model}/load": of_model
         | {"post": _post("load a model, or load it again", _json(_OBJECT), _OBJECT, 400, 403, 404, 500, 501)},

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
 from .http import Http
 from .http_bodies import JSON, Call, Reply, Stream
+from .sessions import Sessions
 
 
 class Rsgi:
@@ -20,13 +22,13 @@ class Rsgi:
     """
 
     def __init__(self, http: Http, most_bytes: int) -> None:
-        self._http, self._most = http, most_bytes
+        self._http, self._most, self._sessions = http, most_bytes, Sessions(http.app)
         self.under_way, self.last = 0, 0.0
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request or refuse it."""
         if scope.proto != "http":
-            protocol.close(404)
+            await self._session(scope, protocol)
             return
         self.under_way += 1
         self.last = time.monotonic()
@@ -44,6 +46,14 @@ class Rsgi:
                 protocol.response_bytes(*reply)
         finally:
             self.under_way -= 1
+
+    async def _session(self, scope: Any, protocol: Any) -> None:
+        """A WebSocket, which is a session of a model."""
+        match [unquote(part) for part in scope.path.strip("/").split("/")]:
+            case ["v2", "models", model, "session"]:
+                await self._sessions.run(model, protocol)
+            case _:
+                protocol.close(404)
 
     async def _body(self, headers: dict[str, str], protocol: Any) -> bytes | None:
         """The whole body; None where it is longer than the server takes."""
