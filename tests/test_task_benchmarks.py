@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "benchmarks" / "tasks"
 
 SLICES = ("text_generation",)
-"""One scenario, for the harness; the pages of `examples` run each kind. `benchmarks/tasks --short` does all
-scenarios, in ten minutes.
+"""One scenario, for the harness, of which made-up ones are in `make test`; the pages of `examples` run each kind.
+`benchmarks/tasks --short` does all scenarios, in ten minutes.
 """
 
 MADE_UP = """
@@ -163,7 +163,7 @@ def lacking() -> list[str]:
     return [name for name, place in found.items() if not place]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(700)
 @pytest.mark.parametrize("name", SLICES)
 def test_a_slice_of_a_scenario(name, tmp_path):

@@ -21,8 +21,8 @@ from torchport.testing import Case, required, target_checks
 from torchport.testing.toys import TOYS
 from torchport.types import BuiltFor
 
-AGAIN = ("check_declined", "check_deterministic")
-"""Checks that compile once more."""
+AGAIN = ("check_declined", "check_deterministic", "check_offline")
+"""Checks that compile once more, or import the compiler in a process of their own."""
 
 AVX2 = ("avx2", "fma", "f16c")
 

@@ -67,6 +67,7 @@ def test_the_file_names_tensors_and_dimensions_as_the_signature_does(tmp_path: P
         assert dims == [spec.shape for spec in specs]
 
 
+@pytest.mark.long  # `tests/cli/test_determinism.py` has a network in every target
 def test_bytes_do_not_depend_on_the_process(tmp_path: Path) -> None:
     code = (
         "import sys, pathlib, warnings; warnings.simplefilter('ignore')\n"

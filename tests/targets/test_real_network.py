@@ -53,7 +53,7 @@ def program(photos: np.ndarray) -> Program:
     return Program({"model": GraphProgram("model", SIGNATURE, {"pixels": photos[:2]}, exported, module)})
 
 
-SHORT = ("eager", "onnx", "openvino", "pt2")
+SHORT = ("eager", "onnx", "openvino")
 """Targets of `make test`; the others answer toys there, and the real network in `make long`."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -68,7 +69,7 @@ def exporting() -> Iterator[None]:
         _set_kernels(operator, {key: written[operator](kernel) for key, kernel in kernels.items()})
     table.update({operator: written[operator](decomposition) for operator, decomposition in written_out.items()})
     try:
-        with plain_attention(), _annotations_kept():
+        with plain_attention(), _annotations_kept(), _operators_looked_up_once():
             yield
     finally:
         table.update(written_out)
@@ -87,6 +88,46 @@ def _annotations_kept() -> Iterator[None]:
         yield
     finally:
         operators.Callable = before
+
+
+@contextmanager
+def _operators_looked_up_once() -> Iterator[None]:
+    """torch looks up every operator of its dispatcher for each of its thirty namespaces whenever a program is
+    decomposed; once for all of them is enough.
+    """
+    from torch._export import utils
+    from torch.export import decomp_utils, exported_program
+
+    collect, look_up = _torchs_own()
+
+    def collected() -> set[Any]:
+        look_up()
+        utils._materialize_cpp_cia_ops = _nothing
+        try:
+            return collect()
+        finally:
+            utils._materialize_cpp_cia_ops = look_up
+
+    modules: tuple[Any, ...] = (decomp_utils, exported_program)
+    for module in modules:
+        module._collect_all_valid_cia_ops = collected
+    try:
+        yield
+    finally:
+        for module in modules:
+            module._collect_all_valid_cia_ops = collect
+
+
+@cache
+def _torchs_own() -> tuple[Callable[[], set[Any]], Callable[[], None]]:
+    """What collects operators and what looks them up, whatever stands for them now."""
+    from torch._export import utils
+
+    return utils._collect_all_valid_cia_ops, utils._materialize_cpp_cia_ops
+
+
+def _nothing() -> None:
+    """There is nothing more to look up."""
 
 
 def _of_any_size(fixed: Callable[..., Any]) -> Callable[..., Any]:
