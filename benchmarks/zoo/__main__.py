@@ -29,7 +29,7 @@ KEPT = ROOT / "build/zoo/cells"
 TABLE = HERE / "table.json"
 """What was found so far, as it is committed: a run goes on from it."""
 TARGETS = ("onnx", "torchscript", "pt2", "openvino", "executorch", "mobile")
-A_CHILD, A_MODEL_S = 6, 900.0
+A_CHILD, A_MODEL_S = 12, 900.0
 """How many architectures one process takes, so that its imports are paid once, and how long one may take."""
 
 

@@ -98,6 +98,27 @@ def test_convolutions_of_rows_take_any_number_of_any_length(tmp_path: Path) -> N
             np.testing.assert_allclose(runner.run({"x": x})["output_0"], wanted, atol=1e-5)
 
 
+class Windows(nn.Module):
+    """Windows of a row, laid side by side: a thousand times the memory of the row. A size that is worked out as the
+    least of two.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        most = torch.sym_min(x.shape[1], 32768)
+        return (x[:, :most, None] * x[:, None, :most]).exp().sum(-1)
+
+
+def test_greatest_sizes_are_halved_until_the_plan_is_of_a_size_that_there_is(tmp_path: Path) -> None:
+    module = Windows()
+    graph = capture_graph("model", module, {"x": np.zeros((2, 12), np.float32)}, dims={"x": {0: "batch", 1: "time"}})
+    target = targets.get("executorch")
+    made, _ = target.convert(graph, tmp_path, ExportOptions(max_size=16384), None)
+    assert made.io["x"].max_shape == (4, 8192)
+    with target.runner(graph.signature, made, tmp_path) as runner:
+        x = np.random.default_rng(0).standard_normal((5, 9)).astype(np.float32)
+        np.testing.assert_allclose(runner.run({"x": x})["output_0"], module(torch.tensor(x)).numpy(), rtol=1e-4)
+
+
 def test_an_operator_without_a_kernel_is_named(tmp_path: Path) -> None:
     class Inverse(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -11,13 +11,16 @@ import importlib.metadata
 import importlib.util
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakSet
 
 import numpy as np
 
 from ..errors import UnsupportedByTarget, first_line
+from ..figures import size
 from ..system.noise import quiet, redirected
 from ..types import PLAIN, GraphFile, Signature, TensorIO, Used
 from .base import Arrays, ExportOptions, Target, plain_io
@@ -41,6 +44,9 @@ _ERRORS = {
     "0x23": "the file is damaged, or of another version",
 }
 """What the runtime's error codes mean."""
+
+_MOST_PLANNED, _TRIES = 2**32, 5
+"""Bytes of memory that a plan may take, and how often the greatest sizes are halved for that."""
 
 WEIGHTY = 1000
 """Constants that a graph around the model must hold to be given to XNNPACK."""
@@ -152,37 +158,60 @@ class ExecuTorch(Target):
         parent: GraphFile | None,
         note: Callable[[str], None],
     ) -> dict[str, TensorIO]:
-        from torch._export.verifier import SpecViolationError
-
         from ..system.disk import write_file
-        from .shared.executorch_passes import needed_patterns_only
 
-        with quiet(), redirected(None):
-            from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
-            from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-            from executorch.exir import to_edge_transform_and_lower
-
-            program = bound(graph, options, self.name, _rounding if options.precision == "int8_dynamic" else None)
-            # XNNPACK takes unsqueeze, and then refuses it where more than one dimension is dynamic
-            refused = {"unsqueeze_copy.default"} if len(graph.signature.dims) > 1 else set()
-            configs = [config for config in ALL_PARTITIONER_CONFIGS if config.target_name not in refused]
-            partitioner = [XnnpackPartitioner(configs=configs)] if graph.name == "model" or _weighty(program) else []
-            try:
-                with needed_patterns_only():
-                    lowered = to_edge_transform_and_lower(program, partitioner=partitioner).to_executorch()
-            except SpecViolationError as exc:
-                raise _unsupported(
-                    re.findall(r"Operator torch\._ops\.(\S+) is not", str(exc))
-                    or [f"{name} of such types" for name in re.findall(r"EdgeOpOverload: ([\w.]+)>", str(exc))]
-                    or [first_line(exc, kind=False)],
-                    graph.name,
-                ) from exc
-        plan = lowered.executorch_program.execution_plan[0]
+        for _ in range(_TRIES):
+            with quiet(), redirected(None):
+                program = bound(graph, options, self.name, _rounding if options.precision == "int8_dynamic" else None)
+                lowered = _lowered(graph, program)
+            plan = lowered.executorch_program.execution_plan[0]
+            planned = sum(plan.non_const_buffer_sizes)
+            if planned <= _MOST_PLANNED:
+                break
+            options = replace(options, max_batch=max(options.max_batch // 2, 1), max_size=options.max_size // 2)
+        else:
+            raise UnsupportedByTarget(
+                f"executorch plans its memory ahead, {size(planned)} for the greatest sizes of graph '{graph.name}'",
+                "bound the free sizes, such as --input 'x:float32[batch=..4,3,height=32..256,width=32..256]'",
+            )
         _require_kernels(plan, graph.name)
         buffer = io.BytesIO()
         lowered.write_to_file(buffer)
         write_file(entry, buffer.getbuffer())
         return plain_io(graph.signature, max_shapes=_max_shapes(plan, graph.signature))
+
+
+def _lowered(graph: GraphProgram, program: ExportedProgram) -> Any:
+    """The program as ExecuTorch's, what XNNPACK takes given to it.
+
+    Raises:
+        UnsupportedByTarget: names what ExecuTorch has no form of.
+    """
+    from executorch.backends.xnnpack.partition.config import ALL_PARTITIONER_CONFIGS
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+    from torch._export.verifier import SpecViolationError
+
+    from .shared.executorch_passes import needed_patterns_only
+
+    # XNNPACK takes unsqueeze, and then refuses it where more than one dimension is dynamic
+    refused = {"unsqueeze_copy.default"} if len(graph.signature.dims) > 1 else set()
+    configs = [config for config in ALL_PARTITIONER_CONFIGS if config.target_name not in refused]
+    partitioner = [XnnpackPartitioner(configs=configs)] if graph.name == "model" or _weighty(program) else []
+    # its check comes before the functions that work out sizes, such as torch.sym_min, are made its own
+    checks = not any(isinstance(node.target, FunctionType) for node in program.graph.nodes)
+    try:
+        with needed_patterns_only():
+            return to_edge_transform_and_lower(
+                program, partitioner=partitioner, compile_config=EdgeCompileConfig(_check_ir_validity=checks)
+            ).to_executorch()
+    except SpecViolationError as exc:
+        raise _unsupported(
+            re.findall(r"Operator torch\._ops\.(\S+) is not", str(exc))
+            or [f"{name} of such types" for name in re.findall(r"EdgeOpOverload: ([\w.]+)>", str(exc))]
+            or [first_line(exc, kind=False)],
+            graph.name,
+        ) from exc
 
 
 def _weighty(program: ExportedProgram) -> bool:
@@ -287,23 +316,24 @@ def bound(
     import torch
 
     from ..frontend.dynamic import resized, sizes
+    from .shared.executorch_passes import rows_as_pictures, writes_in_place
 
     exported = graph.need_exported(target)
-    if exported.constants and _writes_in_place(exported):  # onto a constant, that does not survive a second export
+    if exported.constants and writes_in_place(exported):  # onto a constant, that does not survive a second export
         exported = exported.run_decompositions({})
     if options.precision == PLAIN and len(graph.signature.dims) > 1:
-        exported = _rows_as_pictures(exported)
+        exported = rows_as_pictures(exported)
     module = exported.module(check_guards=False)
     dims = {spec.name: spec.free for spec in graph.signature.inputs}
     most = greatest(graph.signature, options)
     feed = graph.examples
-    for dim, size in sizes(feed, dims).items():
-        feed = resized(feed, dims, dim, min(max(size, 2), most[dim]))  # a size of 1 would be taken for a constant
+    for dim, here in sizes(feed, dims).items():
+        feed = resized(feed, dims, dim, min(max(here, 2), most[dim]))  # a size of 1 would be taken for a constant
     inputs = tuple(torch.tensor(feed[spec.name]) for spec in graph.signature.inputs)
     hints = {
-        dim: torch.export.Dim.DYNAMIC(min=graph.signature.dims[dim].min, max=size)
-        for dim, size in most.items()
-        if size > 1
+        dim: torch.export.Dim.DYNAMIC(min=graph.signature.dims[dim].min, max=max(limit, 3))  # so would one up to 2
+        for dim, limit in most.items()
+        if limit > 1
     }
     try:
         return torch.export.export(
@@ -315,30 +345,11 @@ def bound(
             ),
         )
     except torch._dynamo.exc.UserError as exc:
-        wanted = ", ".join(f"{dim} <= {size}" for dim, size in most.items())
+        wanted = ", ".join(f"{dim} <= {one}" for dim, one in most.items())
         raise UnsupportedByTarget(
             f"{target} cannot bound graph '{graph.name}' to {wanted}: {first_line(exc, kind=False)}",
             "capture it with fixed sizes",
         ) from exc
-
-
-def _rows_as_pictures(exported: ExportedProgram) -> ExportedProgram:
-    """XNNPACK reshapes the rows of a convolution itself, and fails where more than one dimension is dynamic."""
-    from ..frontend.fold import FLOATS, folded
-    from ..frontend.simpler import ROWS_AS_PICTURES
-
-    if not any(node.target in ROWS_AS_PICTURES for node in exported.graph.nodes):
-        return exported
-    return folded(exported.run_decompositions({**ROWS_AS_PICTURES}), FLOATS)
-
-
-def _writes_in_place(exported: ExportedProgram) -> bool:
-    import torch
-
-    return any(
-        isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
-        for node in exported.graph.nodes
-    )
 
 
 def _require_kernels(plan: Any, graph: str) -> None:

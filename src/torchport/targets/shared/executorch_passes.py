@@ -1,4 +1,6 @@
-"""XNNPACK's own passes over a program, without those that can find nothing in it (needs executorch)."""
+"""What is done to a program on its way to ExecuTorch: operators that XNNPACK fails on in other words, and XNNPACK's own
+passes without those that can find nothing in it.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from torch.export import ExportedProgram
 
 _LOOKS_FOR = {"ConvertToUpsampleBilinear2d": "upsample_bilinear2d", "ConvertToSDPAPass": "_softmax"}
 """Pass -> an operator that every pattern it looks for has in it."""
@@ -43,3 +46,23 @@ def _unless_missing(one: Any, operator: str) -> Any:
         return PassResult(super(one, self).call(graph_module).graph_module, True)
 
     return call
+
+
+def rows_as_pictures(exported: ExportedProgram) -> ExportedProgram:
+    """XNNPACK reshapes the rows of a convolution itself, and fails where more than one dimension is dynamic."""
+    from ...frontend.fold import FLOATS, folded
+    from ...frontend.simpler import ROWS_AS_PICTURES
+
+    if not any(node.target in ROWS_AS_PICTURES for node in exported.graph.nodes):
+        return exported
+    return folded(exported.run_decompositions({**ROWS_AS_PICTURES}), FLOATS)
+
+
+def writes_in_place(exported: ExportedProgram) -> bool:
+    """Whether an operator changes one of the tensors that it is given."""
+    import torch
+
+    return any(
+        isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+        for node in exported.graph.nodes
+    )
