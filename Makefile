@@ -13,13 +13,14 @@ SELDOM := django|executorch/backends/[^x]\w*|insightface|jax|jaxlib|mypy|pandas|
 ZOO := build/zoo/packages/.stamp
 CLIENTS := .venv-clients/.stamp
 WORKERS ?= 2
+FUZZ ?= 1000000
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The first interpreter of the path that really runs and is new enough; override with `make PYTHON=...`.
 PYTHON ?= $(firstword $(foreach name,python3.11 python3.12 python3.13 python3,\
 	$(shell $(name) -c 'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 
-.PHONY: help setup demo test quick long lint check installed bench bars tasks compression damage sizes zoo wheel clean
+.PHONY: help setup demo test quick long lint check installed bench bars tasks compression damage fuzz sizes zoo wheel clean
 
 help:  ## list the goals
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/make \1\t\2/' | expand -t 16
@@ -59,6 +60,9 @@ compression: .venv/dev.stamp  ## every model compressed inside its accuracy budg
 
 damage: .venv/dev.stamp  ## 3,000 damaged Bundles under every verb: no traceback, no hang, no gigabyte, nothing forbidden accepted
 	$(BIN)/python benchmarks/damage
+
+fuzz: .venv/dev.stamp  ## FUZZ=1000000 hostile requests to a server over HTTP and gRPC: no crash, no hang, no leak, each refused in words
+	$(BIN)/python benchmarks/fuzz --count $(FUZZ)
 
 sizes: .venv/dev.stamp  ## small modules with free axes and masks on every target, in build/sizes.json
 	$(BIN)/python benchmarks/sizes

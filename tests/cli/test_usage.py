@@ -19,7 +19,7 @@ from torchport.cli.export import deploying
 
 WRONG = [
     (["deploi"], "did you mean deploy?"),
-    (["frobnicate"], "known: bench"),
+    (["frobnicate"], "known: batch"),
     (["deploy", "--tarets", "onnx"], "did you mean --targets?"),
     (["deploy", "net.py:Net", "--targets", "onx", "-o", "x"], "did you mean onnx?"),
     (["deploy", "net.py:Net", "--recipes", "int8_wieghts", "-o", "x"], "did you mean int8_weights?"),

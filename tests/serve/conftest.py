@@ -60,7 +60,11 @@ def picture(colour: tuple[int, int, int], size: tuple[int, int] = (40, 30)) -> b
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the Bundles simple, colours and identity."""
-    folder = tmp_path_factory.mktemp("bundles")
+    return deployed(tmp_path_factory.mktemp("bundles"))
+
+
+def deployed(folder: Path) -> Path:
+    """The folder, with these Bundles in it."""
     shared: Mapping[str, Any] = {"targets": ["onnx"], "quick": True, "golden": 2}
     torchport.deploy(
         Simple(), folder / "simple.tport", inputs=["INPUT0:int32[batch,16]", "INPUT1:int32[batch,16]"], **shared

@@ -20,6 +20,9 @@ from .server_settings import LogSettings
 from .settings import Settings
 from .shared_memory import Regions
 
+MOST_WORDS = 1000
+"""Characters of a refusal: it repeats names of the request, which may be long."""
+
 F = TypeVar("F", bound=Face)
 
 LOG = logging.getLogger("torchport.serve")
@@ -239,6 +242,6 @@ def refusal(exc: Exception) -> Refused:
     if isinstance(exc, Refused):
         return exc
     if isinstance(exc, TorchportError):
-        return Refused(status_of(exc).http, exc.line)
+        return Refused(status_of(exc).http, exc.line[:MOST_WORDS])
     LOG.exception("a request failed", exc_info=exc)
     return Refused(500, f"the server failed on this request: {type(exc).__name__}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -106,8 +107,22 @@ def handlers(service: Service) -> dict[str, Any]:
             kind = grpc.stream_stream_rpc_method_handler
         else:
             run = answering(run)
-        made[name] = kind(run, request.FromString, response.SerializeToString)
+        made[name] = kind(run, reading(request), response.SerializeToString)
     return made
+
+
+def reading(kind: Any) -> Callable[[bytes], Any]:
+    """Bytes as a message of that kind; those that are none become the error itself, which the method then raises:
+    gRPC's library would write each of them to the log.
+    """
+
+    def read(content: bytes) -> Any:
+        try:
+            return kind.FromString(content)
+        except DecodeError as exc:
+            return Refused(400, f"the request is no {kind.DESCRIPTOR.name}: {str(exc)[-60:]}")
+
+    return read
 
 
 def answering(run: Callable[[Any], Any]) -> Callable[[Any, grpc.ServicerContext], Any]:
@@ -115,6 +130,8 @@ def answering(run: Callable[[Any], Any]) -> Callable[[Any, grpc.ServicerContext]
 
     def handle(request: Any, context: grpc.ServicerContext) -> Any:
         try:
+            if isinstance(request, Refused):
+                raise request
             return run(request)
         except Exception as exc:
             refused = refusal(exc)
@@ -169,10 +186,12 @@ class Service:
         made = message("ModelStreamInferResponse")
         for request in requests:
             try:
+                if isinstance(request, Refused):
+                    raise request
                 yield made(infer_response=self.ModelInfer(request))
             except Exception as exc:
                 failed = made(error_message=refusal(exc).message)
-                failed.infer_response.id = request.id
+                failed.infer_response.id = getattr(request, "id", "")
                 yield failed
 
     def ModelConfig(self, request: Any) -> Any:  # noqa: N802

@@ -222,12 +222,12 @@ def _flat(one: TensorBody) -> Any:
         if isinstance(one.data, msgspec.Raw):
             return decoder.decode(one.data)
         return msgspec.convert(one.data, decoder.type)
-    except (msgspec.ValidationError, RecursionError):
+    except (msgspec.ValidationError, RecursionError, UnicodeDecodeError):
         pass
     try:
         nested = _anything.decode(one.data) if isinstance(one.data, msgspec.Raw) else one.data
         return msgspec.convert(_flattened(one.name, nested), decoder.type, strict=True)
-    except (msgspec.MsgspecError, RecursionError) as exc:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as exc:
         raise BadInput(f"the data of '{one.name}' is not {one.datatype}: {_said(exc)}") from exc
 
 
@@ -251,22 +251,42 @@ def _flattened(name: str, data: Any) -> list[Any]:
 
 def _read_long(text: bytes) -> InferBody:
     """A long body: lists of numbers become arrays without becoming lists."""
-    document = simdjson.Parser().parse(text)
+    try:
+        document = simdjson.Parser().parse(text)
+    except RuntimeError as exc:  # numbers beyond 64 bits, lists too deep in each other
+        raise ValueError(str(exc)) from exc
     if not isinstance(document, simdjson.Object):
         raise TypeError("expected an object")
-    plain = {key: _plain(document[key]) for key in document if key != "inputs"}
-    if "inputs" not in document or not isinstance(document["inputs"], simdjson.Array):
+    listed = document.get("inputs")
+    if not isinstance(listed, simdjson.Array):
         raise TypeError("inputs is no list")
     tensors = []
-    for given in document["inputs"]:
+    for given in _few(listed):
         if not isinstance(given, simdjson.Object):
             raise TypeError("an input is no object")
-        tensor = {key: _plain(given[key]) for key in given if key != "data"}
-        made = msgspec.convert(tensor, TensorBody)
-        if "data" in given:
+        made = msgspec.convert(_fields(given, _OF_TENSOR), TensorBody)
+        if "data" in given and made.datatype in KNOWN:
             made.data = _array(given["data"], made.datatype)
         tensors.append(made)
-    return msgspec.convert({**plain, "inputs": tensors}, InferBody)
+    return msgspec.convert({**_fields(document, _OF_REQUEST), "inputs": tensors}, InferBody)
+
+
+_OF_REQUEST = tuple(field for field in InferBody.__struct_fields__ if field != "inputs")
+_OF_TENSOR = tuple(field for field in TensorBody.__struct_fields__ if field != "data")
+
+
+def _fields(given: simdjson.Object, names: tuple[str, ...]) -> dict[str, Any]:
+    """The values of these names alone: the library looks through all names for each, so that asking for all of an
+    object with very many would take hours.
+    """
+    return {name: _plain(given[name]) for name in names if name in given}
+
+
+def _few(value: Any) -> Any:
+    """The value, if it is not so long that it takes more memory than a request is worth."""
+    if len(value) > MOST_TENSORS:
+        raise ValueError(f"a list or an object has {len(value):,} elements, at most {MOST_TENSORS:,} are taken there")
+    return value
 
 
 def _array(data: Any, datatype_: str) -> Any:
@@ -285,8 +305,8 @@ def _array(data: Any, datatype_: str) -> Any:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, simdjson.Object):
-        return value.as_dict()
-    return value.as_list() if isinstance(value, simdjson.Array) else value
+        return _few(value).as_dict()
+    return _few(value).as_list() if isinstance(value, simdjson.Array) else value
 
 
 def _wanted(one: OutputBody) -> Wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 from urllib.parse import unquote
@@ -11,6 +12,14 @@ import msgspec
 from .http import Http
 from .http_bodies import JSON, Call, Reply, Stream
 from .sessions import Sessions
+
+BODY_S = 20.0
+"""How long a body may take to come, beside what its length takes at `SLOWEST`."""
+
+SLOWEST = 256 << 10
+"""Bytes a second of a client that is waited for."""
+
+SWEEP_S = 1.0
 
 
 class Rsgi:
@@ -24,6 +33,8 @@ class Rsgi:
     def __init__(self, http: Http, most_bytes: int) -> None:
         self._http, self._most, self._sessions = http, most_bytes, Sessions(http.app)
         self.under_way, self.last = 0, 0.0
+        self._reading: dict[asyncio.Task[Any] | None, float] = {}  # until when each body has to be there
+        self._sweeping = False
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
         """Answer one request or refuse it."""
@@ -35,8 +46,8 @@ class Rsgi:
         try:
             headers = dict(scope.headers.items())
             body = await self._body(headers, protocol)
-            if body is None:
-                reply: Reply | Stream = self._too_long()
+            if isinstance(body, Reply):
+                reply: Reply | Stream = body
             else:
                 path, query = scope.path, scope.query_string
                 reply = await self._http.handle(Call(scope.method, path, query, headers, body))
@@ -55,27 +66,59 @@ class Rsgi:
             case _:
                 protocol.close(404)
 
-    async def _body(self, headers: dict[str, str], protocol: Any) -> bytes | None:
-        """The whole body; None where it is longer than the server takes."""
+    async def _body(self, headers: dict[str, str], protocol: Any) -> bytes | Reply:
+        """The whole body, or the refusal of one that is too long, or too long in coming."""
         stated = headers.get("content-length")
         if stated is not None:
-            if int(stated) > self._most:  # the HTTP library has checked that it is a number
-                return None
-            whole: bytes = await protocol()
-            return whole
-        if "transfer-encoding" not in headers:
+            size = int(stated)  # the HTTP library has checked that it is a number
+            if not 0 < size <= self._most:
+                return self._too_long() if size else b""
+        elif "transfer-encoding" not in headers:
             return b""
+        else:
+            size = self._most
+        task = asyncio.current_task()
+        self._reading[task] = self.last + BODY_S + size / SLOWEST
+        if not self._sweeping:
+            self._sweeping = True
+            asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+        try:
+            return await (self._parts(protocol) if stated is None else protocol())
+        except asyncio.CancelledError:
+            if task is None or self._reading[task] > time.monotonic():
+                raise
+            task.uncancel()
+            return _closing(408, "the body did not come in time")
+        finally:
+            del self._reading[task]
+
+    async def _parts(self, protocol: Any) -> bytes | Reply:
+        """A body whose length was not stated."""
         parts, length = [], 0
         async for part in protocol:
             length += len(part)
             if length > self._most:
-                return None
+                return self._too_long()
             parts.append(part)
         return b"".join(parts)
 
     def _too_long(self) -> Reply:
-        said = f"the body is more than {self._most:,} bytes"
-        return Reply(413, [JSON, ("connection", "close")], msgspec.json.encode({"error": said}))
+        return _closing(413, f"the body is more than {self._most:,} bytes")
+
+    def _sweep(self) -> None:
+        """End what waits too long for a body. One look a second costs less than a timer for each request."""
+        now = time.monotonic()
+        for task, until in self._reading.items():
+            if until <= now and task is not None:
+                task.cancel()
+        self._sweeping = bool(self._reading)
+        if self._sweeping:
+            asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+
+def _closing(status: int, said: str) -> Reply:
+    """A refusal that ends the connection: what is left of the body is not read."""
+    return Reply(status, [JSON, ("connection", "close")], msgspec.json.encode({"error": said}))
 
 
 async def _sent(reply: Stream, protocol: Any) -> None:

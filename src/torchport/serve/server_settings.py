@@ -50,7 +50,7 @@ class LogSettings:
             kind = _KINDS.get(name)
             if kind is None:
                 raise BadInput(f"there is no log setting '{name[:60]}'", f"there are {', '.join(_KINDS)}")
-            if type(value) is not kind or (isinstance(value, int) and value < 0):
+            if type(value) is not kind or (isinstance(value, int) and not 0 <= value < 1 << 32):
                 raise BadInput(f"{name} is {str(value)[:60]!r}", f"it is a {kind.__name__}")
             if name in ("log_file", "log_format") and value != self._now[name]:
                 raise BadInput(f"{name} cannot be changed while the server runs", "it is set when the server starts")
