@@ -285,7 +285,7 @@ def _fields(given: simdjson.Object, names: tuple[str, ...]) -> dict[str, Any]:
 def _few(value: Any) -> Any:
     """The value, if it is not so long that it takes more memory than a request is worth."""
     if len(value) > MOST_TENSORS:
-        raise ValueError(f"a list or an object has {len(value):,} elements, at most {MOST_TENSORS:,} are taken there")
+        raise ValueError(f"a list or an object has too many elements: {len(value):,}, at most {MOST_TENSORS:,}")
     return value
 
 
