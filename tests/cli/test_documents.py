@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from command import Ran, torchport
+from command import Ran, torchport, within
 from jsonschema import Draft202012Validator
 
 from torchport import documents
@@ -182,3 +182,14 @@ def test_an_answer_of_a_picture_follows_the_schema() -> None:
 def test_a_field_of_the_wrong_type_is_found() -> None:
     with pytest.raises(Exception, match="is not of type"):
         follows({"bundle": 1, "variants": [], "size_bytes": 0}, "pack")
+
+
+def test_plan(deployed: Ran, place: Path) -> None:
+    words = ("net.tport", "--rate", "1000/s", "--p99", "1s", "--cores", "64", "--price", "0.04")
+    measured = within("plan", *words, cwd=place)
+    follows(measured.out, "plan")
+    assert measured.out["replicas"] >= 1 and measured.out["memory_bytes"] > 10**7
+    assert [point["batch"] for point in measured.out["curve"]] == [1, 2, 4, 8, 16]
+    told = within("plan", *words, "--curve", "1=5ms,8=30ms", cwd=place)
+    assert told.out["curve"][1] == {"batch": 8, "ms": 30.0, "per_second": 266.67} and not told.out["notes"]
+    assert within("plan", *words[:4], "1ms", "--curve", "1=5ms,8=30ms", cwd=place).code == 4

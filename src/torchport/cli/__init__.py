@@ -26,6 +26,7 @@ VERBS = {
     "new": "a package of your own that adds a target or a task",
     "optimize": "deploy with a search: quantise, prune, distil",
     "pack": "a smaller Bundle from a Bundle",
+    "plan": "how many replicas, cores and how much memory a rate takes",
     "predict": "answer pictures, texts, sound and more with a Bundle",
     "serve": "answer requests over HTTP and gRPC",
     "targets": "the support matrix: what can be made and run here",

@@ -21,8 +21,8 @@ from ..feed import made_up
 from ..predict import Predictor
 from ..serve.datatypes import NUMPY
 from ..serve.engine import Engine, Job
+from ..serve.settings import Settings
 from ..serve.statistics import Statistics
-from ..system import machine
 from ..tasks import Item, Task, tasks
 from ..types import TensorSpec
 from ..verification import golden_of
@@ -76,7 +76,7 @@ class Subject(Protocol):
 
 class InProcess:
     """A Bundle in this process. Samples that come by `submit` are answered as `torchport serve` would: together where
-    several wait, by as many threads as the machine has cores.
+    several wait, by as many threads.
     """
 
     def __init__(self, predictor: Predictor, items: Sequence[Item], batch: int, instances: int | None = None) -> None:
@@ -85,7 +85,7 @@ class InProcess:
         self.labels = [item.label for item in items]
         self._raws = [item.read() for item in items]
         self._predictor, self._pipeline = predictor, predictor.pipeline
-        self._batch, self._instances = batch, instances or machine.usable_cores()
+        self._batch, self._instances = batch, instances or Settings.default_instances()
         self._engine: Engine | None = None
 
     def ask(self, samples: Sequence[int]) -> list[Answer]:

@@ -73,5 +73,59 @@ class LoadDocument(Value, frozen=True):
     notes: tuple[str, ...] = ()
 
 
-KINDS: dict[str, type[Value]] = {"batch": BatchDocument, "loadtest": LoadDocument}
+class CurvePoint(Value, frozen=True):
+    """How long a batch takes, and how many items a second that is."""
+
+    batch: int
+    ms: float
+    per_second: float
+
+
+class LoadPoint(Value, frozen=True):
+    """The 99th percentile at another rate, a `share` of the planned one; null where more comes than is answered."""
+
+    rate: float
+    share: float
+    p99_ms: float | None
+
+
+class LostPoint(Value, frozen=True):
+    """The 99th percentile with fewer replicas; null where more comes than is answered."""
+
+    lost: int
+    p99_ms: float | None
+
+
+class PlanDocument(Value, frozen=True):
+    """What `plan` prints: how many replicas a rate takes, by simulation from the measured time of batches.
+
+    `batch` is what to give `serve --batch`, and `threads` what to give `serve --threads`. `per_replica` is the greatest
+    rate of one replica that keeps `p99_ms`. `mean_batch`, `busy` (share of the time) and the expected percentiles are
+    at the planned rate. `cost_per_million` answers is in the unit of the price.
+    """
+
+    bundle: str
+    variant: str
+    rate: float
+    p99_ms: float
+    replicas: int
+    batch: int
+    threads: int
+    cores: int
+    machines: int | None
+    memory_bytes: int | None
+    per_replica: float
+    expected_p50_ms: float
+    expected_p99_ms: float
+    mean_batch: float
+    busy: float
+    cost_per_million: float | None
+    curve: tuple[CurvePoint, ...]
+    by_load: tuple[LoadPoint, ...]
+    by_lost: tuple[LostPoint, ...]
+    assumptions: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+KINDS: dict[str, type[Value]] = {"batch": BatchDocument, "loadtest": LoadDocument, "plan": PlanDocument}
 """Verb -> its document."""
