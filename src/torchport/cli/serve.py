@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,39 +14,40 @@ from .shared import Trust, note, verb
 
 if TYPE_CHECKING:
     from ..serve.app import App
+    from ..serve.place import Tls
+
+
+def option(flag: str, about: str, **bounds: Any) -> Any:
+    """An option that can also be given as an environment variable: `--max-body` is TORCHPORT_MAX_BODY."""
+    variable = "TORCHPORT_" + flag.partition("/")[0].removeprefix("--").upper().replace("-", "_")
+    return typer.Option(flag, envvar=variable, help=about, **bounds)
+
 
 Paths = Annotated[
     list[Path], typer.Argument(metavar="PATH...", help="Bundles, or folders of them: NAME.tport, or NAME/1.tport.")
 ]
-Host = Annotated[str, typer.Option(envvar="TORCHPORT_HOST", help="Address to listen at.")]
-Port = Annotated[int, typer.Option(min=0, max=65535, envvar="TORCHPORT_PORT", help="Port of HTTP.")]
-GrpcPort = Annotated[int, typer.Option(max=65535, envvar="TORCHPORT_GRPC_PORT", help="Port of gRPC; -1 is none.")]
-Name = Annotated[str | None, typer.Option(envvar="TORCHPORT_NAME", help="What the only Bundle is called.")]
+Host = Annotated[str, option("--host", "Address to listen at.")]
+Port = Annotated[int, option("--port", "Port of HTTP.", min=0, max=65535)]
+GrpcPort = Annotated[int, option("--grpc-port", "Port of gRPC; -1 is none.", max=65535)]
+Name = Annotated[str | None, option("--name", "What the only Bundle is called.")]
 Threads = Annotated[
-    int | None,
-    typer.Option(min=1, max=MOST_THREADS, envvar="TORCHPORT_THREADS", help="Threads of a runtime; the measured best."),
+    int | None, option("--threads", "Threads of a runtime; the measured best if not given.", min=1, max=MOST_THREADS)
 ]
-Batch = Annotated[int, typer.Option(min=1, max=1024, envvar="TORCHPORT_BATCH", help="Items of one call, at most.")]
-Instances = Annotated[
-    int | None, typer.Option(min=1, max=256, envvar="TORCHPORT_INSTANCES", help="Threads that answer for one model.")
-]
-Queue = Annotated[
-    int, typer.Option(min=1, max=100_000, envvar="TORCHPORT_QUEUE", help="Requests that may wait for one model.")
-]
-Timeout = Annotated[
-    float, typer.Option(min=0.001, envvar="TORCHPORT_TIMEOUT", help="Seconds that a request waits for its turn.")
-]
-Body = Annotated[
-    int, typer.Option("--max-body", min=1, max=2047, envvar="TORCHPORT_MAX_BODY", help="Greatest body in MiB.")
-]
-Loading = Annotated[
-    bool, typer.Option("--loading/--no-loading", envvar="TORCHPORT_LOADING", help="Clients may load and unload models.")
-]
-Shared = Annotated[
-    bool,
-    typer.Option("--shared-memory", envvar="TORCHPORT_SHARED_MEMORY", help="Clients may name this machine's memory."),
-]
-Device = Annotated[str, typer.Option(envvar="TORCHPORT_DEVICE", help="Where the runtime computes: cpu, cuda, ...")]
+Batch = Annotated[int, option("--batch", "Items of one call, at most.", min=1, max=1024)]
+Instances = Annotated[int | None, option("--instances", "Threads that answer for one model.", min=1, max=256)]
+Queue = Annotated[int, option("--queue", "Requests that may wait for one model.", min=1, max=100_000)]
+Timeout = Annotated[float, option("--timeout", "Seconds that a request waits for its turn.", min=0.001)]
+Body = Annotated[int, option("--max-body", "Greatest body in MiB.", min=1, max=2047)]
+Loading = Annotated[bool, option("--loading/--no-loading", "Clients may load and unload models.")]
+Shared = Annotated[bool, option("--shared-memory", "Clients may name this machine's shared memory.")]
+Keys = Annotated[list[str] | None, option("--api-key", "A key that clients must send; repeatable.")]
+Rate = Annotated[float | None, option("--client-rate", "Requests a second of one client.", min=0.01)]
+Concurrent = Annotated[int | None, option("--client-requests", "Requests of one client at a time.", min=1)]
+Certificate = Annotated[Path | None, option("--tls-cert", "Certificate in PEM: HTTPS, and gRPC with TLS.")]
+Key = Annotated[Path | None, option("--tls-key", "The certificate's private key.")]
+Authority = Annotated[Path | None, option("--tls-ca", "Whose clients' certificates are taken: mutual TLS.")]
+Access = Annotated[bool, option("--access-log", "A line of JSON for each request, on standard error.")]
+Device = Annotated[str, option("--device", "Where the runtime computes: cpu, cuda, ...")]
 
 
 @verb
@@ -64,6 +65,13 @@ def run(
     max_body: Body = 64,
     loading: Loading = True,
     shared_memory: Shared = False,
+    api_key: Keys = None,
+    client_rate: Rate = None,
+    client_requests: Concurrent = None,
+    tls_cert: Certificate = None,
+    tls_key: Key = None,
+    tls_ca: Authority = None,
+    access_log: Access = False,
     device: Device = "cpu",
     trust: Trust = False,
 ) -> None:
@@ -72,7 +80,9 @@ def run(
     from ..serve.settings import Settings
 
     need()
-    from ..serve.server import Place, serve
+    from ..serve.guard import Guard
+    from ..serve.place import Place
+    from ..serve.server import serve
 
     settings = Settings(
         batch=batch,
@@ -87,11 +97,39 @@ def run(
         trust=trust,
     )
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    place = Place(host, port, grpc_port if grpc_port >= 0 else None)
+    if access_log:
+        lines = logging.StreamHandler(sys.stderr)
+        lines.setFormatter(logging.Formatter("%(message)s"))
+        access = logging.getLogger("torchport.access")
+        access.addHandler(lines)
+        access.setLevel(logging.INFO)
+        access.propagate = False
+    tls = certificates(tls_cert, tls_key, tls_ca)
+    place = Place(host, port, grpc_port if grpc_port >= 0 else None, tls)
+    guard = Guard(tuple(api_key or ()), rate=client_rate, concurrent=client_requests)
 
     def told(app: App) -> None:
         for row in app.repository.index():
             note(f"{row['name']}: {row['state'].lower()}{': ' + row['reason'] if row['reason'] else ''}")
-        note(f"http://{host}:{port}")
+        note(f"{'https' if tls else 'http'}://{host}:{port}")
 
-    serve(paths, place, settings, name=name, on_ready=told)
+    serve(paths, place, settings, name=name, guard=guard, on_ready=told)
+
+
+def certificates(certificate: Path | None, key: Path | None, authority: Path | None) -> Tls | None:
+    """The files of TLS, where they were given.
+
+    Raises:
+        UsageError: one is missing, or does not exist.
+    """
+    from ..errors import UsageError
+    from ..serve.place import Tls
+
+    if certificate is None and key is None and authority is None:
+        return None
+    if certificate is None or key is None:
+        raise UsageError("a certificate and its key go together", "give --tls-cert and --tls-key")
+    for path in filter(None, (certificate, key, authority)):
+        if not path.is_file():
+            raise UsageError(f"{path} does not exist", "give a file in PEM")
+    return Tls(certificate, key, authority)

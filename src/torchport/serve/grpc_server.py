@@ -17,8 +17,10 @@ from grpc_reflection.v1alpha import reflection
 from ..errors import BadInput, OutputError
 from . import grpc_codec as codec
 from .app import App, refusal
+from .guard import Guard
 from .messages import Refused
 from .model_config import config
+from .place import Place, Tls
 from .protocol import METHODS, POOL, SERVICE, message
 from .server_settings import trace
 
@@ -48,7 +50,7 @@ class GrpcServer:
         OutputError: the port is taken.
     """
 
-    def __init__(self, app: App, host: str, port: int) -> None:
+    def __init__(self, app: App, place: Place, guard: Guard) -> None:
         most = app.settings.most_bytes
         self._server = grpc.server(
             ThreadPoolExecutor(THREADS, thread_name_prefix="grpc"),
@@ -58,6 +60,7 @@ class GrpcServer:
                 ("grpc.so_reuseport", 0),
             ],
             maximum_concurrent_rpcs=WAITING,
+            interceptors=() if guard.idle else (_Guarded(guard),),
         )
         self._health = _Health(app)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -65,14 +68,24 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers(service)),))
         names = (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server, pool=_Pools())
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        address = f"[{place.host}]:{place.grpc_port}" if ":" in place.host else f"{place.host}:{place.grpc_port}"
         try:
-            bound = self._server.add_insecure_port(address)
+            bound = self._listen(address, place.tls)
         except RuntimeError:
             bound = 0
         if not bound:
             raise OutputError(f"{address} cannot be served: it is taken, or not of this machine", "see --grpc-port")
         self._server.start()
+
+    def _listen(self, address: str, tls: Tls | None) -> int:
+        """The port that is listened at; 0 where it cannot be."""
+        if tls is None:
+            return int(self._server.add_insecure_port(address))
+        authority = tls.authority.read_bytes() if tls.authority else None
+        credentials = grpc.ssl_server_credentials(
+            [(tls.key.read_bytes(), tls.certificate.read_bytes())], authority, authority is not None
+        )
+        return int(self._server.add_secure_port(address, credentials))
 
     def close(self, grace_s: float) -> None:
         """Take no more calls, and wait for those under way."""
@@ -95,6 +108,35 @@ class _Pools:
                 return theirs(*args)
 
         return find
+
+
+class _Guarded(grpc.ServerInterceptor):  # type: ignore[misc]  # the library has no types
+    """Refuses calls without a key, and those that are too many for one client."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    def intercept_service(self, go_on: Any, details: Any) -> Any:
+        """The method's handler, behind the guard."""
+        handler = go_on(details)
+        if handler is None or details.method.startswith("/grpc.health."):
+            return handler
+        headers = {name: value for name, value in details.invocation_metadata or () if isinstance(value, str)}
+        streamed = handler.request_streaming
+        run = handler.stream_stream if streamed else handler.unary_unary
+
+        def guarded(request: Any, context: grpc.ServicerContext) -> Any:
+            client = context.peer().rpartition(":")[0]
+            try:
+                self._guard.need_key(details.method, headers)
+                self._guard.enter(client)
+            except Refused as exc:
+                context.abort(CODES.get(exc.status, grpc.StatusCode.INTERNAL), exc.message)
+            context.add_callback(lambda: self._guard.leave(client))
+            return run(request, context)
+
+        kind = grpc.stream_stream_rpc_method_handler if streamed else grpc.unary_unary_rpc_method_handler
+        return kind(guarded, handler.request_deserializer, handler.response_serializer)
 
 
 def handlers(service: Service) -> dict[str, Any]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import logging
 import time
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 
+from .guard import OPEN, Guard
 from .http import Http
 from .http_bodies import JSON, Call, Reply, Stream
+from .messages import Refused
 from .sessions import Sessions
 
 BODY_S = 20.0
@@ -21,6 +26,8 @@ SLOWEST = 256 << 10
 
 SWEEP_S = 1.0
 
+ACCESS = logging.getLogger("torchport.access")
+
 
 class Rsgi:
     """An RSGI application.
@@ -30,8 +37,9 @@ class Rsgi:
         last: when the last request came, by `time.monotonic`.
     """
 
-    def __init__(self, http: Http, most_bytes: int) -> None:
+    def __init__(self, http: Http, most_bytes: int, guard: Guard | None = None) -> None:
         self._http, self._most, self._sessions = http, most_bytes, Sessions(http.app)
+        self._guard = None if guard is None or guard.idle else guard
         self.under_way, self.last = 0, 0.0
         self._reading: dict[asyncio.Task[Any] | None, float] = {}  # until when each body has to be there
         self._sweeping = False
@@ -42,26 +50,49 @@ class Rsgi:
             await self._session(scope, protocol)
             return
         self.under_way += 1
-        self.last = time.monotonic()
+        began = self.last = time.monotonic()
         try:
-            headers = dict(scope.headers.items())
-            body = await self._body(headers, protocol)
-            if isinstance(body, Reply):
-                reply: Reply | Stream = body
-            else:
-                path, query = scope.path, scope.query_string
-                reply = await self._http.handle(Call(scope.method, path, query, headers, body))
+            reply = await self._answered(scope, protocol)
             if isinstance(reply, Stream):
                 await _sent(reply, protocol)
             else:
                 protocol.response_bytes(*reply)
+            if ACCESS.isEnabledFor(logging.INFO):
+                _note(scope, reply, began)
         finally:
             self.under_way -= 1
+
+    async def _answered(self, scope: Any, protocol: Any) -> Reply | Stream:
+        headers = dict(scope.headers.items())
+        if self._guard is None or scope.path.strip("/") in OPEN:
+            return await self._asked(scope, protocol, headers)
+        client = scope.client.rpartition(":")[0]
+        try:
+            self._guard.need_key(headers)
+            self._guard.enter(client)
+        except Refused as exc:
+            return _closing(exc)
+        try:
+            return await self._asked(scope, protocol, headers)
+        finally:
+            self._guard.leave(client)
+
+    async def _asked(self, scope: Any, protocol: Any, headers: dict[str, str]) -> Reply | Stream:
+        body = await self._body(headers, protocol)
+        if isinstance(body, Reply):
+            return body
+        return await self._http.handle(Call(scope.method, scope.path, scope.query_string, headers, body))
 
     async def _session(self, scope: Any, protocol: Any) -> None:
         """A WebSocket, which is a session of a model."""
         match [unquote(part) for part in scope.path.strip("/").split("/")]:
             case ["v2", "models", model, "session"]:
+                if self._guard is not None:
+                    try:
+                        self._guard.need_key(dict(scope.headers.items()))
+                    except Refused as exc:
+                        protocol.close(exc.status)
+                        return
                 await self._sessions.run(model, protocol)
             case _:
                 protocol.close(404)
@@ -88,7 +119,7 @@ class Rsgi:
             if task is None or self._reading[task] > time.monotonic():
                 raise
             task.uncancel()
-            return _closing(408, "the body did not come in time")
+            return _closing(Refused(408, "the body did not come in time"))
         finally:
             del self._reading[task]
 
@@ -103,7 +134,7 @@ class Rsgi:
         return b"".join(parts)
 
     def _too_long(self) -> Reply:
-        return _closing(413, f"the body is more than {self._most:,} bytes")
+        return _closing(Refused(413, f"the body is more than {self._most:,} bytes"))
 
     def _sweep(self) -> None:
         """End what waits too long for a body. One look a second costs less than a timer for each request."""
@@ -116,9 +147,24 @@ class Rsgi:
             asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
 
-def _closing(status: int, said: str) -> Reply:
+def _closing(exc: Refused) -> Reply:
     """A refusal that ends the connection: what is left of the body is not read."""
-    return Reply(status, [JSON, ("connection", "close")], msgspec.json.encode({"error": said}))
+    headers = [JSON, ("connection", "close"), *((name.lower(), value) for name, value in exc.headers)]
+    return Reply(exc.status, headers, msgspec.json.encode({"error": exc.message}))
+
+
+def _note(scope: Any, reply: Reply | Stream, began: float) -> None:
+    """One line of the access log, as JSON."""
+    told = {
+        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        "client": scope.client,
+        "method": scope.method,
+        "path": scope.path,
+        "status": reply.status,
+        "ms": round((time.monotonic() - began) * 1000, 3),
+        "bytes": len(reply.body) if isinstance(reply, Reply) else None,
+    }
+    ACCESS.info(json.dumps(told))
 
 
 async def _sent(reply: Stream, protocol: Any) -> None:

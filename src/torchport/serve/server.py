@@ -7,7 +7,6 @@ import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from granian.constants import Interfaces
@@ -16,7 +15,9 @@ from granian.server.embed import Server as Granian
 
 from ..errors import OutputError, TorchportError
 from .app import App
+from .guard import Guard
 from .http import Http
+from .place import Place
 from .repository import Repository
 from .rsgi import Rsgi
 from .settings import Settings
@@ -30,25 +31,13 @@ QUIET_S = 0.3
 """While it ends, a server refuses new requests until none has come for so long: who balances load has heard by then."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a server listens.
-
-    Attributes:
-        grpc_port: None is no gRPC.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8000
-    grpc_port: int | None = 8001
-
-
 def serve(
     paths: Sequence[Path],
     place: Place,
     settings: Settings,
     *,
     name: str | None = None,
+    guard: Guard | None = None,
     on_ready: Callable[[App], None] | None = None,
 ) -> None:
     """Serve Bundles until SIGTERM or SIGINT; requests under way are answered before it returns.
@@ -56,18 +45,20 @@ def serve(
     Args:
         paths: Bundles, or folders of them.
         name: what the only Bundle is called.
+        guard: who may ask, and how much; None is anybody, anything.
         on_ready: is told when every model was loaded, or failed to be.
 
     Raises:
         UsageError: there is no Bundle, or a name that a model cannot have.
         OutputError: a port is taken.
     """
-    asyncio.run(_serve(App(Repository(paths, settings, name=name), settings), place, on_ready))
+    app = App(Repository(paths, settings, name=name), settings)
+    asyncio.run(_serve(app, place, guard or Guard(), on_ready))
 
 
-async def _serve(app: App, place: Place, on_ready: Callable[[App], None] | None) -> None:
-    rsgi = Rsgi(Http(app), app.settings.most_bytes)
-    server = Granian(
+def _http(rsgi: Rsgi, place: Place) -> Granian:
+    tls = place.tls
+    return Granian(
         rsgi,
         address=place.host,
         port=place.port,
@@ -76,7 +67,16 @@ async def _serve(app: App, place: Place, on_ready: Callable[[App], None] | None)
         backlog=1024,
         log_enabled=False,
         http1_settings=HTTP1Settings(header_read_timeout=20_000),
+        ssl_cert=tls.certificate if tls else None,
+        ssl_key=tls.key if tls else None,
+        ssl_ca=tls.authority if tls else None,
+        ssl_client_verify=tls is not None and tls.authority is not None,
     )
+
+
+async def _serve(app: App, place: Place, guard: Guard, on_ready: Callable[[App], None] | None) -> None:
+    rsgi = Rsgi(Http(app), app.settings.most_bytes, guard)
+    server = _http(rsgi, place)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -85,7 +85,7 @@ async def _serve(app: App, place: Place, on_ready: Callable[[App], None] | None)
     if place.grpc_port is not None:
         from .grpc_server import GrpcServer
 
-        grpc = GrpcServer(app, place.host, place.grpc_port)
+        grpc = GrpcServer(app, place, guard)
     serving = asyncio.create_task(server.serve())
     stopped = asyncio.create_task(stop.wait())
     loading = asyncio.create_task(asyncio.to_thread(_load, app, on_ready))
