@@ -96,24 +96,31 @@ def run(
         device=device,
         trust=trust,
     )
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    if access_log:
-        lines = logging.StreamHandler(sys.stderr)
-        lines.setFormatter(logging.Formatter("%(message)s"))
-        access = logging.getLogger("torchport.access")
-        access.addHandler(lines)
-        access.setLevel(logging.INFO)
-        access.propagate = False
+    log(access=access_log)
     tls = certificates(tls_cert, tls_key, tls_ca)
     place = Place(host, port, grpc_port if grpc_port >= 0 else None, tls)
     guard = Guard(tuple(api_key or ()), rate=client_rate, concurrent=client_requests)
 
-    def told(app: App) -> None:
-        for row in app.repository.index():
-            note(f"{row['name']}: {row['state'].lower()}{': ' + row['reason'] if row['reason'] else ''}")
-        note(f"{'https' if tls else 'http'}://{host}:{port}")
+    address = f"{'https' if tls else 'http'}://{host}:{port}"
+    serve(paths, place, settings, name=name, guard=guard, on_ready=lambda app: told(app, address))
 
-    serve(paths, place, settings, name=name, guard=guard, on_ready=told)
+
+def told(app: App, address: str) -> None:
+    """What is served, and what is not, and where."""
+    for row in app.repository.index():
+        note(f"{row['name']}: {row['state'].lower()}{': ' + row['reason'] if row['reason'] else ''}")
+    note(address)
+
+
+def log(*, access: bool) -> None:
+    """Warnings on standard error, and there a line for each request if asked for."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    if access:
+        lines, log = logging.StreamHandler(sys.stderr), logging.getLogger("torchport.access")
+        lines.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(lines)
+        log.setLevel(logging.INFO)
+        log.propagate = False
 
 
 def certificates(certificate: Path | None, key: Path | None, authority: Path | None) -> Tls | None:

@@ -128,7 +128,7 @@ class _Guarded(grpc.ServerInterceptor):  # type: ignore[misc]  # the library has
         def guarded(request: Any, context: grpc.ServicerContext) -> Any:
             client = context.peer().rpartition(":")[0]
             try:
-                self._guard.need_key(details.method, headers)
+                self._guard.need_key(headers)
                 self._guard.enter(client)
             except Refused as exc:
                 context.abort(CODES.get(exc.status, grpc.StatusCode.INTERNAL), exc.message)
