@@ -228,7 +228,7 @@ def by_junk(random: Random) -> Hostile:
         (
             random.randbytes(random.randrange(1, 400)),
             b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03" + random.randbytes(80),
-            b"\r\n" * 50,
+            b"\n\nGET\n\n",
             b"GET " * 200,
             b"\0" * 500,
         )

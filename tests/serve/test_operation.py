@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import signal
@@ -184,6 +185,10 @@ def test_shared_memory_where_it_is_allowed(bundles: Path) -> None:
             assert bytes(memory.buf[128:192]) == np.full(16, 8, "<i4").tobytes()
             outputs = [{"name": "OUTPUT0", "parameters": place(224)}]
             assert served.json("POST", "/v2/models/simple/infer", {"inputs": inputs, "outputs": outputs})[0] == 400
+            os.truncate(f"/dev/shm/{memory.name}", 8)
+            status, told = served.json("POST", "/v2/models/simple/infer", {"inputs": inputs})
+            assert status == 400 and "shorter" in told["error"], "a mapped region would end the server here"
+            assert served.json("GET", "/v2/systemsharedmemory/region/nobody/status")[0] == 404
             assert served.json("POST", "/v2/systemsharedmemory/unregister") == (200, {})
             assert served.json("POST", "/v2/models/simple/infer", {"inputs": inputs})[0] == 400
         del numbers

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jsonschema import Draft202012Validator
 
 from conftest import Served, picture
 
@@ -211,12 +212,28 @@ def test_paths_and_methods_that_there_are_not(server: Served) -> None:
         assert server.json("POST", path, both())[0] == 404
     status, headers, answer = server.ask("GET", "/v2/models/simple/infer")
     assert status == 405 and headers["allow"] == "POST" and json.loads(answer)["error"]
+    for path, allowed in {"v2/logging": "GET, POST", "v2/trace/setting": "GET, POST", "v1/completions": "POST"}.items():
+        status, headers, answer = server.ask("PUT", f"/{path}", "{}")
+        assert (status, headers["allow"]) == (405, allowed) and json.loads(answer)["error"]
     assert server.json("GET", "/nowhere")[0] == 404
     assert server.json("POST", "/v2/repository/models/..%2fx/load", {})[0] == 404
     status, told = server.json(
         "POST", "/v2/repository/models/simple/load", {"parameters": {"file:1/model.onnx": "AAAA"}}
     )
     assert status == 400 and "not taken from a request" in told["error"]
+
+
+def test_the_openapi_document_is_one_and_names_every_method_of_its_paths(server: Served) -> None:
+    status, document = server.json("GET", "/openapi.json")
+    assert status == 200 and document["openapi"] == "3.1.0"
+    for path, methods in document["paths"].items():
+        place = path.replace("{model}", "simple").replace("{region}", "mine")
+        for method in ("get", "put", "delete", "trace"):
+            if method not in methods:
+                status, _, answer = server.ask(method.upper(), place)
+                assert status == 405 and json.loads(answer)["error"], (method, path)
+    for schema in document["components"]["schemas"].values():
+        Draft202012Validator.check_schema(schema)
 
 
 def test_raw_inputs_that_are_none(server: Served) -> None:

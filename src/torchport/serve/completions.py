@@ -50,10 +50,15 @@ class Completions:
                     return reply(self._about(name))
                 case "POST", ["completions"]:
                     return await self._complete(read(call.body, Asked))
+                case _, ["models"] | ["completions"]:
+                    allowed = "GET" if words == ["models"] else "POST"
+                    raise Refused(405, f"{call.method[:20]} is not for this path", (("Allow", allowed),))
             raise Refused(404, f"there is nothing at /v1/{'/'.join(words)[:100]}")
         except Exception as exc:
             refused = refusal(exc)
-            return reply(_error(refused), refused.status)
+            return reply(
+                _error(refused), refused.status, tuple((name.lower(), value) for name, value in refused.headers)
+            )
 
     def _names(self) -> list[str]:
         """The Bundles that generate text."""

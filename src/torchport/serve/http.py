@@ -108,6 +108,7 @@ class Http:
                 _need(call, "GET")
                 return reply(config(self.app.repository.face(model, version)))
             case ["trace", "setting"]:
+                _need(call, "GET", "POST")
                 self.app.repository.face(model, version)
                 return self._trace(call)
             case ["stats"]:
@@ -207,10 +208,12 @@ class Http:
         raise Refused(404, f"{kind} has no {'/'.join(words)[:100]}")
 
     def _logging(self, call: Call) -> Reply:
+        _need(call, "GET", "POST")
         settings = self.app.log_settings
         return reply(settings.change(read_object(call.body)) if call.method == "POST" else settings.read())
 
     def _trace(self, call: Call) -> Reply:
+        _need(call, "GET", "POST")
         return reply(trace(read_object(call.body) if call.method == "POST" else {}))
 
     async def _server(self, call: Call) -> Reply:
@@ -245,9 +248,9 @@ class Http:
             raise Refused(503, "the server is shutting down", (("Retry-After", "1"), ("Connection", "close")))
 
 
-def _need(call: Call, method: str) -> None:
-    if call.method != method:
-        raise Refused(405, f"{call.method[:20]} is not for this path", (("Allow", method),))
+def _need(call: Call, *methods: str) -> None:
+    if call.method not in methods:
+        raise Refused(405, f"{call.method[:20]} is not for this path", (("Allow", ", ".join(methods)),))
 
 
 class _Region(msgspec.Struct):

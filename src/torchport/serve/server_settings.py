@@ -13,7 +13,7 @@ LOG = logging.getLogger("torchport")
 TRACE = {"trace_level": ["OFF"], "trace_rate": "1000", "trace_count": "-1", "log_frequency": "0", "trace_mode": "off"}
 """Requests are not traced by the protocol's own means: OpenTelemetry is set when the server starts."""
 
-_KINDS: dict[str, type] = {
+LOG_KINDS: dict[str, type] = {
     "log_error": bool,
     "log_warning": bool,
     "log_info": bool,
@@ -21,6 +21,7 @@ _KINDS: dict[str, type] = {
     "log_format": str,
     "log_file": str,
 }
+"""Log setting -> what it is."""
 
 
 class LogSettings:
@@ -47,9 +48,9 @@ class LogSettings:
             BadInput: there is no such setting, or it cannot be of that value.
         """
         for name, value in given.items():
-            kind = _KINDS.get(name)
+            kind = LOG_KINDS.get(name)
             if kind is None:
-                raise BadInput(f"there is no log setting '{name[:60]}'", f"there are {', '.join(_KINDS)}")
+                raise BadInput(f"there is no log setting '{name[:60]}'", f"there are {', '.join(LOG_KINDS)}")
             if type(value) is not kind or (isinstance(value, int) and not 0 <= value < 1 << 32):
                 raise BadInput(f"{name} is {str(value)[:60]!r}", f"it is a {kind.__name__}")
             if name in ("log_file", "log_format") and value != self._now[name]:

@@ -5,7 +5,7 @@ A region is a file of the system's shared memory, by a name without separators: 
 
 from __future__ import annotations
 
-import mmap
+import io
 import os
 import re
 import stat
@@ -22,13 +22,13 @@ KEY = re.compile(r"/?[\w][\w.-]{0,200}")
 
 @dataclass(frozen=True)
 class Region:
-    """A mapped part of shared memory."""
+    """A part of shared memory, by its file: a client may shorten what is mapped, and the process would die of it."""
 
     name: str
     key: str
     offset: int
     byte_size: int
-    memory: mmap.mmap
+    memory: io.FileIO
 
     def told(self) -> dict[str, str | int]:
         """As the protocol tells it."""
@@ -58,29 +58,27 @@ class Regions:
         with self._lock:
             if name in self._regions:
                 raise BadInput(f"a region '{name[:60]}' is registered already", "unregister it first")
-            self._regions[name] = Region(name, key, offset, byte_size, _mapped(key, offset + byte_size))
+            self._regions[name] = Region(name, key, offset, byte_size, _opened(key, offset + byte_size))
 
     def unregister(self, name: str = "") -> None:
         """Forget a region, or all of them; one that there is not is forgotten already."""
-        with self._lock:
-            gone = [self._regions.pop(name, None)] if name else list(self._regions.values())
-            if not name:
+        with self._lock:  # a request that still reads it keeps its file open
+            if name:
+                self._regions.pop(name, None)
+            else:
                 self._regions.clear()
-        for one in gone:
-            if one is not None:
-                _close(one.memory)
 
     def status(self, name: str = "") -> list[Region]:
         """The region of that name, or all.
 
         Raises:
-            BadInput: there is none of that name.
+            Refused: 404 where there is none of that name.
         """
         with self._lock:
             if not name:
                 return list(self._regions.values())
             if name not in self._regions:
-                raise BadInput(f"there is no region '{name[:60]}'", "register it first")
+                raise Refused(404, f"there is no region '{name[:60]}'; register it first")
             return [self._regions[name]]
 
     def read(self, name: str, offset: int, size: int) -> bytes:
@@ -91,7 +89,10 @@ class Regions:
         """
         region = self._part(name, offset, size)
         begin = region.offset + offset
-        return region.memory[begin : begin + size]
+        content = os.pread(region.memory.fileno(), size, begin)
+        if len(content) != size:
+            raise BadInput(f"the region '{name}' has become shorter")
+        return content
 
     def write(self, name: str, offset: int, most: int, content: bytes) -> None:
         """Put an output into a region.
@@ -103,11 +104,15 @@ class Regions:
             raise BadInput(f"an output of {len(content):,} bytes does not fit into the {most:,} that were named for it")
         region = self._part(name, offset, len(content))
         begin = region.offset + offset
-        region.memory[begin : begin + len(content)] = content
+        if os.fstat(region.memory.fileno()).st_size < begin + len(content):
+            raise BadInput(f"the region '{name}' has become shorter")
+        os.pwrite(region.memory.fileno(), content, begin)
 
     def _part(self, name: str, offset: int, size: int) -> Region:
         self._need()
-        region = self.status(name or " ")[0]
+        region = self._regions.get(name)
+        if region is None:
+            raise BadInput(f"there is no region '{name[:60]}'", "register it first")
         if offset < 0 or size < 0 or offset + size > region.byte_size:
             raise BadInput(f"{size:,} bytes at {offset:,} are not in the region '{name}' of {region.byte_size:,} bytes")
         return region
@@ -117,24 +122,13 @@ class Regions:
             raise Refused(400, "this server takes no shared memory; start it with --shared-memory")
 
 
-def _mapped(key: str, size: int) -> mmap.mmap:
+def _opened(key: str, size: int) -> io.FileIO:
     try:
         number = os.open(FOLDER / key.removeprefix("/"), os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
         raise BadInput(f"there is no shared memory {key!r}: {exc.strerror}", "create it first") from exc
-    try:
-        about = os.fstat(number)
-        if not stat.S_ISREG(about.st_mode) or about.st_size < size:
-            raise BadInput(f"the shared memory {key!r} has {about.st_size:,} bytes, and {size:,} are needed")
-        return mmap.mmap(number, size)
-    except OSError as exc:
-        raise BadInput(f"the shared memory {key!r} cannot be mapped: {exc.strerror}") from exc
-    finally:
-        os.close(number)
-
-
-def _close(memory: mmap.mmap) -> None:
-    try:
-        memory.close()
-    except BufferError:
-        return  # a request still reads it: it is freed with the last one
+    memory = io.FileIO(number, "r+")
+    about = os.fstat(number)
+    if not stat.S_ISREG(about.st_mode) or about.st_size < size:
+        raise BadInput(f"the shared memory {key!r} has {about.st_size:,} bytes, and {size:,} are needed")
+    return memory
