@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Future
 from typing import Any, NamedTuple, TypeVar
 
@@ -134,6 +134,20 @@ class App:
 
         result, files = await self._awaited(lambda: self.raw_face(model, version), job)
         return Predicted(result, files, timing(made[-1]))
+
+    async def stream(
+        self, model: str, raw: bytes, facts: Mapping[str, Any], *, version: str = ""
+    ) -> AsyncGenerator[dict[str, Any] | Predicted, None]:
+        """As `predict`, yielding the parts of the answer as they come; the last is the whole of it."""
+        heard: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        asked = asyncio.ensure_future(self.predict(model, raw, facts, version=version, show=heard.put_nowait))
+        asked.add_done_callback(lambda _: heard.put_nowait(None))
+        try:
+            while (part := await heard.get()) is not None:
+                yield part
+            yield await asked
+        finally:
+            asked.cancel()
 
     def raw_face(self, model: str, version: str = "") -> RawFace:
         """The face of a model that takes raw inputs, by its own name or the Bundle's."""

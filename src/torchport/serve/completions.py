@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import msgspec
 
-from .app import App, refusal
-from .http_bodies import Call, Reply, Stream, read, reply
+from .app import App, Predicted, refusal
+from .http_bodies import EVENTS, Call, Reply, Stream, event, read, reply
 from .messages import Refused
 
 TASK = "text-generation"
@@ -86,7 +86,7 @@ class Completions:
         if asked.stream:
             if len(prompts) != 1:
                 raise Refused(400, "a stream is of one prompt")
-            return Stream(200, _EVENTS, self._parts(asked, prompts[0], facts, head))
+            return Stream(200, EVENTS, self._parts(asked, prompts[0], facts, head))
         answers = await asyncio.gather(*(self._app.predict(asked.model, one.encode(), facts) for one in prompts))
         choices = [
             _choice(number, (prompt if asked.echo else "") + answer.result["text"], answer.result["stopped_by"])
@@ -96,25 +96,17 @@ class Completions:
 
     async def _parts(
         self, asked: Asked, prompt: str, facts: dict[str, Any], head: dict[str, Any]
-    ) -> AsyncIterator[bytes]:
-        heard: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        running = asyncio.ensure_future(self._app.predict(asked.model, prompt.encode(), facts, show=heard.put_nowait))
-        running.add_done_callback(lambda _: heard.put_nowait(None))
+    ) -> AsyncGenerator[bytes, None]:
         try:
-            while (part := await heard.get()) is not None:
-                if "delta" in part:
-                    yield _event({**head, "choices": [_choice(0, part["delta"], None)]})
-            try:
-                answer = await running
-                yield _event({**head, "choices": [_choice(0, "", answer.result["stopped_by"])]})
-            except Exception as exc:
-                yield _event(_error(refusal(exc)))
-            yield b"data: [DONE]\n\n"
-        finally:
-            running.cancel()
+            async for part in self._app.stream(asked.model, prompt.encode(), facts):
+                if isinstance(part, Predicted):
+                    yield event({**head, "choices": [_choice(0, "", part.result["stopped_by"])]})
+                elif "delta" in part:
+                    yield event({**head, "choices": [_choice(0, part["delta"], None)]})
+        except Exception as exc:
+            yield event(_error(refusal(exc)))
+        yield b"data: [DONE]\n\n"
 
-
-_EVENTS = [("content-type", "text/event-stream"), ("cache-control", "no-store")]
 
 _REASONS = {"end": "stop", "stop": "stop", "length": "length"}
 
@@ -122,10 +114,6 @@ _REASONS = {"end": "stop", "stop": "stop", "length": "length"}
 def _choice(number: int, text: str, stopped_by: str | None) -> dict[str, Any]:
     reason = None if stopped_by is None else _REASONS[stopped_by]
     return {"index": number, "text": text, "logprobs": None, "finish_reason": reason}
-
-
-def _event(document: dict[str, Any]) -> bytes:
-    return b"data: " + reply(document).body + b"\n\n"
 
 
 def _error(refused: Refused) -> dict[str, Any]:

@@ -140,6 +140,11 @@ class Engine:
                 self._begin(crowd, jobs, next(numbers), job)
             if not crowd.under_way:  # the queue is closed, and empty
                 return
+            for number in [number for number, job in jobs.items() if job.cancelled]:
+                crowd.drop(number)
+                del jobs[number]
+            if not crowd.under_way:
+                continue
             try:
                 crowd.serve(oldest=True)
             except Exception as exc:  # a fault of ours or of a runtime: those under way hear of it, the model goes on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -11,9 +11,9 @@ import msgspec
 
 from ..errors import BadInput
 from . import metrics, rest
-from .app import App, refusal
+from .app import App, Predicted, refusal
 from .completions import Completions
-from .http_bodies import JSON, Call, Reply, Stream, compressed, decompressed, read, read_object, reply
+from .http_bodies import EVENTS, JSON, Call, Reply, Stream, compressed, decompressed, event, read, read_object, reply
 from .messages import Refused
 from .model_config import config
 from .openapi import document
@@ -23,8 +23,6 @@ from .server_settings import trace
 
 MOST_PATHS = 1024
 """Paths of inference that are known without being taken apart."""
-
-EVENTS = [("content-type", "text/event-stream"), ("cache-control", "no-store")]
 
 
 class Http:
@@ -159,21 +157,16 @@ class Http:
                 return Reply(200, [("content-type", kinds[suffix]), ("server-timing", answer.timing)], content)
         raise Refused(406, f"the answers of {model} are JSON only")
 
-    async def _events(self, model: str, raw: bytes, facts: dict[str, str], version: str) -> AsyncIterator[bytes]:
+    async def _events(self, model: str, raw: bytes, facts: dict[str, str], version: str) -> AsyncGenerator[bytes, None]:
         """Parts of the answer as they come, as server-sent events; the last is the whole of it, or the error."""
-        heard: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
-        asked = asyncio.ensure_future(self.app.predict(model, raw, facts, version=version, show=heard.put_nowait))
-        asked.add_done_callback(lambda _: heard.put_nowait(None))
         try:
-            while (part := await heard.get()) is not None:
-                yield b"data: " + reply(part).body + b"\n\n"
-            try:
-                told = {"ok": True, **(await asked).result}
-                yield b"event: result\ndata: " + reply(told).body + b"\n\n"
-            except Exception as exc:
-                yield b"event: error\ndata: " + reply({"error": refusal(exc).message}).body + b"\n\n"
-        finally:
-            asked.cancel()
+            async for part in self.app.stream(model, raw, facts, version=version):
+                if isinstance(part, Predicted):
+                    yield event({"ok": True, **part.result}, "result")
+                else:
+                    yield event(part)
+        except Exception as exc:
+            yield event({"error": refusal(exc).message}, "error")
 
     async def _change(self, call: Call, model: str, verb: str) -> Reply:
         if not self.app.settings.loading:

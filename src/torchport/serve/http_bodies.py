@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -47,12 +47,22 @@ class Stream(NamedTuple):
 
     status: int
     headers: list[tuple[str, str]]
-    parts: AsyncIterator[bytes]
+    parts: AsyncGenerator[bytes, None]
 
 
 def reply(document: Any, status: int = 200, headers: tuple[tuple[str, str], ...] = ()) -> Reply:
     """A document as JSON."""
     return Reply(status, [JSON, *headers], _encoder.encode(document))
+
+
+EVENTS = [("content-type", "text/event-stream"), ("cache-control", "no-store")]
+"""Headers of a stream of server-sent events."""
+
+
+def event(document: Any, kind: str | None = None) -> bytes:
+    """A document as one server-sent event."""
+    head = f"event: {kind}\n".encode() if kind else b""
+    return head + b"data: " + _encoder.encode(document) + b"\n\n"
 
 
 def read(body: bytes, kind: type[T]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -168,10 +169,11 @@ def _note(scope: Any, reply: Reply | Stream, began: float) -> None:
 
 
 async def _sent(reply: Stream, protocol: Any) -> None:
-    """Send the parts of an answer until they end, or the client goes away."""
+    """Send the parts of an answer until they end, or the client goes away: then nobody makes further ones."""
     transport = protocol.response_stream(reply.status, reply.headers)
-    try:
-        async for part in reply.parts:
-            await transport.send_bytes(part)
-    except RuntimeError:  # what the HTTP library raises where nobody listens any more
-        return
+    async with contextlib.aclosing(reply.parts) as parts:
+        try:
+            async for part in parts:
+                await transport.send_bytes(part)
+        except RuntimeError:  # what the HTTP library raises where nobody listens any more
+            return
