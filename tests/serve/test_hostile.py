@@ -41,6 +41,8 @@ BAD: list[tuple[str, str | bytes]] = [
     ),
     ("very many outputs", json.dumps({"inputs": ROWS, "outputs": [{"name": "OUTPUT0"}] * 100_000})),
     ("very many parameters", json.dumps({"inputs": ROWS, "parameters": {f"k{i}": 1 for i in range(100_000)}})),
+    ("very many lists", '{"inputs":[{"name":"a","shape":[1],"datatype":"BOOL","data":[' + "[]," * 300_000 + "[]]}]}"),
+    ("very many lists in a parameter", json.dumps({"inputs": ROWS, "parameters": {"a": [[[]] * 999] * 999}})),
     ("a long body of brackets", '{"inputs":' + "[" * 50_000),
     ("a long body with a number of 30 digits", LONG + json.dumps({"inputs": [{**ROWS[0], "shape": [10**30]}]})),
     ("bytes that are no UTF-8 in the data", json.dumps({"inputs": ROWS}).encode().replace(b"[1, 1", b'["\xff\x8a", 1')),

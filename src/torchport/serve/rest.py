@@ -27,6 +27,9 @@ FEW = 64
 MOST_TENSORS = 1024
 """Inputs, or outputs, that one request may name."""
 
+MOST_LISTS = 1 << 18
+"""Lists of a body whose data become lists: each takes thirty times the memory of its two brackets."""
+
 MOST_DEPTH = 40
 """How deep the lists of a tensor's data may lie in each other."""
 
@@ -266,7 +269,7 @@ def _read_long(text: bytes) -> InferBody:
             raise TypeError("an input is no object")
         made = msgspec.convert(_fields(given, _OF_TENSOR), TensorBody)
         if "data" in given and made.datatype in KNOWN:
-            made.data = _array(given["data"], made.datatype)
+            made.data = _array(given["data"], made.datatype, text)
         tensors.append(made)
     return msgspec.convert({**_fields(document, _OF_REQUEST), "inputs": tensors}, InferBody)
 
@@ -289,7 +292,7 @@ def _few(value: Any) -> Any:
     return value
 
 
-def _array(data: Any, datatype_: str) -> Any:
+def _array(data: Any, datatype_: str, text: bytes) -> Any:
     """Numbers as one flat array, and everything else as Python's own values."""
     kind = np.dtype(NUMPY[datatype_]).kind if datatype_ in NUMPY else "O"
     if not isinstance(data, simdjson.Array):
@@ -300,13 +303,20 @@ def _array(data: Any, datatype_: str) -> Any:
         return np.frombuffer(data.as_buffer(of_type="i"), np.int64)
     if kind == "u":
         return np.frombuffer(data.as_buffer(of_type="u"), np.uint64)
+    if text.count(b"[") > MOST_LISTS:
+        raise ValueError(f"there are more than {MOST_LISTS:,} lists; send {datatype_} flat, or as binary data")
     return data.as_list()
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, deep: int = 4) -> Any:
+    """What is no tensor's data, as Python's own values: outputs with their parameters lie deepest in each other."""
+    if not isinstance(value, simdjson.Object | simdjson.Array):
+        return value
+    if not deep:
+        raise ValueError("lists and objects lie too deep in each other")
     if isinstance(value, simdjson.Object):
-        return _few(value).as_dict()
-    return _few(value).as_list() if isinstance(value, simdjson.Array) else value
+        return {name: _plain(one, deep - 1) for name, one in _few(value).items()}
+    return [_plain(one, deep - 1) for one in _few(value)]
 
 
 def _wanted(one: OutputBody) -> Wanted:
