@@ -1,0 +1,52 @@
+"""The protocol's bytes: the compiled messages are those of the text, and tensors come back as they went."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from google.protobuf import descriptor_pb2
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from torchport.errors import BadInput
+from torchport.serve import protocol
+from torchport.serve.datatypes import DATATYPES, datatype_of, from_bytes, objects, to_bytes
+
+FOLDER = Path(protocol.__file__).parent
+
+
+def test_the_compiled_messages_are_those_of_the_text(tmp_path: Path) -> None:
+    protoc = pytest.importorskip("grpc_tools.protoc", reason="needs grpcio-tools")
+    made = tmp_path / "inference.binpb"
+    assert protoc.main(["", f"-I{FOLDER}", f"--descriptor_set_out={made}", "inference.proto"]) == 0
+    read = descriptor_pb2.FileDescriptorSet.FromString
+    assert read(made.read_bytes()) == read((FOLDER / "inference.binpb").read_bytes())
+
+
+@given(hnp.arrays(st.sampled_from(list(DATATYPES)), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0)))
+def test_numbers_come_back(array: np.ndarray) -> None:
+    found = from_bytes("x", datatype_of(array), array.shape, to_bytes(array))
+    np.testing.assert_array_equal(found, array, strict=True)
+
+
+@given(st.lists(st.binary(max_size=40), max_size=8))
+def test_texts_come_back(values: list[bytes]) -> None:
+    array = objects("x", [len(values)], values)
+    assert from_bytes("x", "BYTES", [len(values)], to_bytes(array)).tolist() == values
+
+
+@given(
+    st.binary(max_size=64),
+    st.sampled_from(["BYTES", "INT32", "BOOL", "FP16", "BF16", "FP128"]),
+    st.lists(st.integers(-3, 1 << 40), max_size=4),
+)
+def test_bytes_that_are_no_tensor_are_refused_in_words(content: bytes, datatype: str, shape: list[int]) -> None:
+    try:
+        array = from_bytes("x", datatype, shape, content)
+    except BadInput as exc:
+        assert exc.message
+    else:
+        assert list(array.shape) == shape and datatype_of(array) == datatype
