@@ -25,6 +25,8 @@ from torchport.system import isolate
 from torchport.types import Candidate
 
 LIMIT_S = 300.0
+ALWAYS = "pt2"
+"""The target that is tried whatever is asked for: deploying fails where nothing at all can be made."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _ours(
         folder / "x.tport",
         task="tensor",
         inputs=one.inputs,
-        targets=list(wanted),
+        targets=[*wanted, *({ALWAYS} - {*wanted})],
         recipes=["fp32"],
         limit_s=LIMIT_S,
     )
@@ -114,7 +116,8 @@ def _ours(
         tried = explore(request, folder / "out", folder / "log", lambda stage, detail: None)
     except TorchportError as exc:
         return [Cell(name, one.family, target, "failed", stage="capture", diagnosis=exc.message) for target in wanted]
-    return [_cell(name, one, tried, candidate, answered, folder) for candidate in tried.candidates]
+    kept = [candidate for candidate in tried.candidates if candidate.target in wanted]
+    return [_cell(name, one, tried, candidate, answered, folder) for candidate in kept]
 
 
 def _cell(

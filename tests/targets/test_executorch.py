@@ -98,6 +98,15 @@ def test_convolutions_of_rows_take_any_number_of_any_length(tmp_path: Path) -> N
             np.testing.assert_allclose(runner.run({"x": x})["output_0"], wanted, atol=1e-5)
 
 
+def test_the_operator_that_fails_as_it_runs_is_named(tmp_path: Path) -> None:
+    program = program_of(nn.Conv3d(2, 3, 2), torch.zeros(1, 2, 3, 4, 5))
+    made, _ = targets.get("executorch")._plainly(program.graphs["model"], tmp_path, ExportOptions(), None)
+    signature = program.graphs["model"].signature
+    said = pytest.raises(RunError, match=r"an operator refuses its inputs .* in aten::convolution\.out")
+    with targets.get("executorch").runner(signature, made, tmp_path) as runner, said:
+        runner.run({"x": np.zeros((1, 2, 3, 4, 5), np.float32)})
+
+
 class Windows(nn.Module):
     """Windows of a row, laid side by side: a thousand times the memory of the row. A size that is worked out as the
     least of two.

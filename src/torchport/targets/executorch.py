@@ -25,6 +25,7 @@ from ..system.noise import quiet, redirected
 from ..types import PLAIN, GraphFile, Signature, TensorIO, Used
 from .base import Arrays, ExportOptions, Target, plain_io
 from .shared.bounds import greatest
+from .shared.executorch_words import blamed, meaning
 from .shared.runner import Runner
 
 if TYPE_CHECKING:
@@ -37,15 +38,7 @@ if TYPE_CHECKING:
 
 _METHOD = "forward"
 _DELEGATE = "XnnpackBackend"
-_ERRORS = {
-    "0x12": "an operator refuses its inputs",
-    "0x14": "the runtime lacks an operator",
-    "0x21": "the memory planned for the greatest sizes is not to be had",
-    "0x23": "the file is damaged, or of another version",
-}
-"""What the runtime's error codes mean."""
-
-_MOST_PLANNED, _TRIES = 2**32, 5
+_MOST_PLANNED, _TRIES = 2**31, 6
 """Bytes of memory that a plan may take, and how often the greatest sizes are halved for that."""
 
 WEIGHTY = 1000
@@ -97,7 +90,11 @@ class ExecuTorchRunner(Runner):
         return program.threads
 
     def _run(self, feed: Arrays) -> Arrays:
-        answer = self._method(list(feed.values()))
+        given = list(feed.values())
+        try:
+            answer = self._method(given)
+        except RuntimeError as exc:
+            raise RuntimeError(f"{exc}{blamed(self._method, given)}") from exc
         names = [self.graph.io[spec.name].name for spec in self.signature.outputs]
         return {name: np.asarray(tensor) for name, tensor in zip(names, answer, strict=True)}
 
@@ -113,13 +110,6 @@ class ExecuTorchRunner(Runner):
 
 def _has_torch() -> bool:
     return importlib.util.find_spec("torch") is not None
-
-
-def meaning(text: str) -> str:
-    """What the runtime says, its error code in words where that is known."""
-    code = re.search(r"error:? (0x:?[0-9a-f]+)", text)
-    said = _ERRORS.get(code[1].replace(":", "")) if code else None
-    return f"{said} ({text})" if said else text
 
 
 class ExecuTorch(Target):
