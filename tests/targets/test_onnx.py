@@ -230,3 +230,12 @@ def test_the_table_of_functions_is_made_once_and_the_exporter_left_as_it_was(tmp
     export("onnx", program, tmp_path)
     assert [id(table) for table in made.values()] == [id(table) for table in onnx_registry._MADE.values()]
     assert made and vars(ONNXRegistry)["from_torchlib"] is plain
+
+
+def test_the_table_is_made_anew_where_a_library_has_added_operators() -> None:
+    with onnx_registry.registry_kept():
+        before = ONNXRegistry.from_torchlib()
+        with torch.library._scoped_library("torchport_test_table", "DEF") as library:
+            library.define("more(Tensor x) -> Tensor")
+            assert ONNXRegistry.from_torchlib() is not before
+        assert ONNXRegistry.from_torchlib() is ONNXRegistry.from_torchlib()
