@@ -81,7 +81,8 @@ class Handler(BaseHTTPRequestHandler):
                 self._known(name, rest)
                 if rest[-1:] == ["infer"]:
                     raise Wrong(405, "post it")
-                return json.dumps({"ready": True} if rest[-1:] == ["ready"] else DOUBLE).encode(), {}
+                metadata = {**DOUBLE, **self.server.odd()}
+                return json.dumps({"ready": True} if rest[-1:] == ["ready"] else metadata).encode(), {}
             case "POST", ["v2", "models", name, *rest] if rest[-1:] == ["infer"]:
                 self._known(name, rest)
                 return self._infer(body)
@@ -166,6 +167,12 @@ class Small(ThreadingHTTPServer):
     def __init__(self, faults: set[str]) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.faults = faults
+
+    def odd(self) -> dict[str, Any]:
+        """What is wrong in the metadata."""
+        if "shapeless" in self.faults:
+            return {"inputs": [{"name": "x", "datatype": "FP32"}]}
+        return {"versions": None} if "unversioned" in self.faults else {}
 
 
 @contextlib.contextmanager

@@ -42,6 +42,8 @@ FAULTS = {
     "unprocessable": {"no request", "wrong shape", "wrong datatype", "wrong lengths"},
     "detail": {"no request", "unknown model", "unknown path", "huge body", "no shared memory"},
     "created": {"infer"},
+    "unversioned": {"model metadata"},
+    "shapeless": {"model metadata"},
 }
 """What a server does wrong, and checks that have to say so."""
 
@@ -51,7 +53,7 @@ def test_a_fault_is_named(fault: str) -> None:
     with small(fault) as url:
         found = differing(conform(url))
     assert FAULTS[fault] <= set(found)
-    if fault in ("silent", "anonymous", "lenient", "created"):
+    if fault in ("silent", "anonymous", "lenient", "created", "unversioned", "shapeless"):
         assert set(found) == FAULTS[fault]
 
 

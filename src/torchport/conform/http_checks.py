@@ -54,6 +54,7 @@ def models(t: Target) -> None:
 @check(HTTP, "model metadata")
 def model_metadata(t: Target) -> str:
     """GET v2/models/NAME has the model's name, versions, inputs and outputs."""
+    expect(t.model or not t.refusals, "; ".join(t.refusals.values()))
     model = t.named
     told = t.get(model.path)
     expect(told.get("name") == model.name, f"its name is {told.get('name')!r}")

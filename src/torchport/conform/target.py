@@ -109,7 +109,10 @@ class Target:
         answer = self.http.ask("GET", f"v2/models/{quote(name, safe='')}")
         if answer.status != 200:
             raise BadInput(f"the model '{name}' is not there: {answer.status} {answer.said()}", "see --model")
-        self.model = model_of(answer.json(), name)
+        told = answer.json()
+        if isinstance(told, dict) and told.get("versions") is None:  # which the check of metadata tells
+            told["versions"] = []
+        self.model = model_of(told, name)
         self._first_answers()
 
     def _first_ready(self) -> str | None:
