@@ -113,7 +113,11 @@ def _drip(port: int, number: int, stop: Event, told: list[str]) -> None:
     text += b"Content-Length: 5000\r\n\r\n" if number % 2 else b"X: "
     while not stop.is_set():
         began = time.monotonic()
-        with socket.create_connection(("127.0.0.1", port)) as line:
+        try:
+            line = socket.create_connection(("127.0.0.1", port))
+        except OSError:
+            return  # the server is gone, which the others tell
+        with line:
             line.settimeout(1.0)
             line.sendall(text)
             while not stop.is_set():

@@ -27,9 +27,28 @@ POOL = _pool()
 """Descriptors of the service, for reflection too."""
 
 
+def _classes() -> dict[str, Any]:
+    """The class of each message, nested ones too, held for ever: protobuf frees one that nobody holds, and a collection
+    of garbage then ended the process under load.
+    """
+    found, waiting = {}, [*_file().message_types_by_name.values()]
+    while waiting:
+        one = waiting.pop()
+        found[one.full_name] = message_factory.GetMessageClass(one)
+        waiting += one.nested_types
+    return found
+
+
+def _file() -> Any:
+    return POOL.FindServiceByName(SERVICE).file
+
+
+_CLASSES = _classes()
+
+
 def message(name: str) -> Any:
     """The class of a message, such as `ModelInferRequest`."""
-    return message_factory.GetMessageClass(POOL.FindMessageTypeByName(f"inference.{name}"))
+    return _CLASSES[f"inference.{name}"]
 
 
 METHODS = {method.name: method for method in POOL.FindServiceByName(SERVICE).methods}
