@@ -248,3 +248,13 @@ def test_a_number_less_integers_reaches_onnx(function: Callable[[Tensor], Tensor
         got = runner.run({"x": x})["output_0"]
         assert got.dtype == wanted.dtype
         np.testing.assert_array_equal(got, wanted)
+
+
+def test_padding_by_its_name_becomes_numbers() -> None:
+    one, two = nn.Conv1d(8, 4, 3, padding="same"), nn.Conv2d(1, 2, (2, 3), padding="same")
+    graph, module = captured(lambda x: two(one(x.transpose(1, 2))[:, None]))
+    other, names = rewritten(graph)
+    assert names == ["operators in simpler ones"]
+    assert not {name for name in other.operators() if name.endswith(".padding")}
+    x = torch.randn(3, 10, 8)
+    torch.testing.assert_close(other.callable()(x), module(x))

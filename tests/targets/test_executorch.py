@@ -15,6 +15,7 @@ from torchport.frontend.program import GraphProgram, Program
 from torchport.targets import targets
 from torchport.targets.base import ExportOptions
 from torchport.targets.shared import executorch_passes
+from torchport.targets.shared.executorch_words import meaning
 from torchport.testing.toys import EXAMPLE, TOYS
 from torchport.timing.fork_server import module_of
 from torchport.types import Bound, Signature, TensorSpec
@@ -105,6 +106,11 @@ def test_the_operator_that_fails_as_it_runs_is_named(tmp_path: Path) -> None:
     said = pytest.raises(RunError, match=r"an operator refuses its inputs .* in aten::convolution\.out")
     with targets.get("executorch").runner(signature, made, tmp_path) as runner, said:
         runner.run({"x": np.zeros((1, 2, 3, 4, 5), np.float32)})
+
+
+@pytest.mark.parametrize("said", ["MemoryError: std::bad_alloc", "RuntimeError: Failed to load, error: 0x:21"])
+def test_memory_that_is_not_to_be_had_is_said_in_words(said: str) -> None:
+    assert meaning(said) == f"the memory planned for the greatest sizes is not to be had ({said})"
 
 
 class Windows(nn.Module):

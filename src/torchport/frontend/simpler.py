@@ -111,23 +111,26 @@ def conv3d(
     return total.reshape(x.shape[0], many, *total.shape[1:]).transpose(1, 2)
 
 
-def conv3d_padded(
+def padded(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None = None,
-    stride: Sequence[int] = (1, 1, 1),
+    stride: Sequence[int] = (1,),
     padding: str = "valid",
-    dilation: Sequence[int] = (1, 1, 1),
+    dilation: Sequence[int] = (1,),
     groups: int = 1,
 ) -> Any:
-    """As `conv3d`, the padding by its name."""
+    """A convolution whose padding goes by its name, padded beforehand."""
+    axes = weight.dim() - 2
+    stride, dilation = ([*given] * (axes // len(given)) for given in (stride, dilation))
     if padding == "same":
         sides: list[int] = []
         for size, spread in zip(reversed(weight.shape[2:]), reversed(dilation), strict=True):
             more = spread * (size - 1)
             sides += [more // 2, more - more // 2]
         x = F.pad(x, sides)
-    return conv3d(x, weight, bias, stride, (0, 0, 0), dilation, groups)
+    convolved: Any = (F.conv1d, F.conv2d, conv3d)[axes - 1]
+    return convolved(x, weight, bias, stride, [0] * axes, dilation, groups)
 
 
 def conv1d(
@@ -229,7 +232,9 @@ OWN: Mapping[Any, Callable[..., Any]] = {
     aten.embedding_bag.default: embedding_bag,
     aten.embedding_bag.padding_idx: embedding_bag,
     aten.conv3d.default: conv3d,
-    aten.conv3d.padding: conv3d_padded,
+    aten.conv1d.padding: padded,
+    aten.conv2d.padding: padded,
+    aten.conv3d.padding: padded,
     aten.max_pool3d.default: max_pool3d,
     aten.avg_pool3d.default: avg_pool3d,
 }

@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from ..errors import UnsupportedByTarget, first_line
+from ..errors import RunError, UnsupportedByTarget, first_line
 from ..figures import size
 from ..system.noise import quiet, redirected
 from ..types import PLAIN, GraphFile, Signature, TensorIO, Used
@@ -41,6 +41,8 @@ _DELEGATE = "XnnpackBackend"
 _MOST_PLANNED, _TRIES = 2**31, 6
 """Bytes of memory that a plan may take, and how often the greatest sizes are halved for that."""
 
+_HINT = "where it is the memory, export it with bounds of the free sizes, such as batch=..4 or time=..256 in --input"
+
 WEIGHTY = 1000
 """Constants that a graph around the model must hold to be given to XNNPACK."""
 
@@ -58,7 +60,10 @@ class ExecuTorchRunner(Runner):
         self._need_cpu(by="xnnpack")
         data = path.read_bytes()  # from memory: the native reader does not take every file name
         with redirected(None):  # it tells of its threads, and of its search for the kind of CPU
-            threads = self._load(data) if _has_torch() else self._load_natively(data)
+            try:
+                threads = self._load(data) if _has_torch() else self._load_natively(data)
+            except (RuntimeError, MemoryError) as exc:
+                raise RunError(f"executorch cannot open {path.name}: {self._said(exc)}", _HINT) from exc
         self._opened.add(self)
         self.used = Used(
             library="executorch",

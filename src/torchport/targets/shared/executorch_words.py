@@ -22,6 +22,8 @@ _ERRORS = {
 
 def meaning(text: str) -> str:
     """What the runtime says, its error code in words where that is known."""
+    if "bad_alloc" in text:
+        return f"{_ERRORS['0x21']} ({text})"
     code = re.search(r"error:? (0x:?[0-9a-f]+)", text)
     said = _ERRORS.get(code[1].replace(":", "")) if code else None
     return f"{said} ({text})" if said else text
