@@ -39,7 +39,7 @@ def main() -> int:
     given = asked.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
     bundles = given.bundles or made(given.folder / "bundles")
-    from conftest import free_port
+    from served import free_port
 
     port, grpc_port = free_port(), free_port()
     words = [sys.executable, "-m", "torchport", "serve", bundles, "--port", port, "--grpc-port", grpc_port]
@@ -112,7 +112,7 @@ def ready(port: int) -> None:
 
 def made(folder: Path) -> Path:
     """The Bundles of the tests."""
-    from conftest import deployed
+    from served import deployed
 
     if not (folder / "colours.tport").exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from conftest import CLIENTS, Served
+from served import CLIENTS, Served
 
 pytestmark = [
     pytest.mark.slow,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
+from served import Served, serving
 
-from conftest import Served, serving
 from torchport.conform import conform
 
 SCHEMA = Path(__file__).parents[2] / "docs/schema/conform.schema.json"

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import grpc
 import pytest
+from served import serving
 
-from conftest import serving
 from torchport.serve.guard import Guard
 from torchport.serve.messages import Refused
 from torchport.serve.protocol import SERVICE, message

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from conftest import Served
+from served import Served
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks/fuzz"))
 

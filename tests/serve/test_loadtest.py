@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
+from served import Served
 
-from conftest import Served
 from torchport.errors import RunError
 from torchport.jobs.load_subjects import InProcess, Remote, items_of
 from torchport.jobs.loadtest import Asked, loadtest

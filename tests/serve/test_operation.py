@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from conftest import Served, picture, serving
+from served import Served, picture, serving
 
 BODY = json.dumps(
     {

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import typer.main
 import yaml
+from served import CLIENTS
 
-from conftest import CLIENTS
 from torchport.cli import app
 
 PACKAGING = Path(__file__).parents[2] / "packaging"

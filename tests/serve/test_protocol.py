@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,13 @@ def test_the_compiled_messages_are_those_of_the_text(tmp_path: Path) -> None:
     assert protoc.main(["", f"-I{FOLDER}", f"--descriptor_set_out={made}", "inference.proto"]) == 0
     read = descriptor_pb2.FileDescriptorSet.FromString
     assert read(made.read_bytes()) == read((FOLDER / "inference.binpb").read_bytes())
+
+
+def test_classes_of_messages_are_held() -> None:
+    """One that nobody held was freed while protobuf still used it, and the next collection ended the process."""
+    held = weakref.ref(protocol.message("ModelReadyResponse"))
+    gc.collect()
+    assert held() is not None
 
 
 @given(hnp.arrays(st.sampled_from(list(DATATYPES)), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0)))

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
-
-from conftest import Served, picture
+from served import Served, picture
 
 ROW = {"INPUT0": np.arange(16, dtype=np.int32)[None], "INPUT1": np.full((1, 16), 3, np.int32)}
 

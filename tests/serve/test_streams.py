@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from served import Served, serving
 
 import torchport
-from conftest import Served, serving
 from torchport.predict import Predictor
 from torchport.testing import samples
 
