@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import weakref
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from google.protobuf import descriptor_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from served import CLIENTS
 
 from torchport.errors import BadInput
 from torchport.serve import protocol
@@ -20,10 +22,11 @@ from torchport.serve.datatypes import DATATYPES, datatype_of, from_bytes, object
 FOLDER = Path(protocol.__file__).parent
 
 
+@pytest.mark.skipif(not CLIENTS.exists(), reason="needs the clients' environment: make .venv-clients/.stamp")
 def test_the_compiled_messages_are_those_of_the_text(tmp_path: Path) -> None:
-    protoc = pytest.importorskip("grpc_tools.protoc", reason="needs grpcio-tools")
     made = tmp_path / "inference.binpb"
-    assert protoc.main(["", f"-I{FOLDER}", f"--descriptor_set_out={made}", "inference.proto"]) == 0
+    command = [CLIENTS, "-m", "grpc_tools.protoc", f"-I{FOLDER}", f"--descriptor_set_out={made}", "inference.proto"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
     read = descriptor_pb2.FileDescriptorSet.FromString
     assert read(made.read_bytes()) == read((FOLDER / "inference.binpb").read_bytes())
 
