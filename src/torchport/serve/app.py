@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from concurrent.futures import Future
-from typing import Any, NamedTuple, TypeVar
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from .. import __version__
-from ..errors import TorchportError, UsageError, status_of
+from ..errors import BadInput, TorchportError, UsageError, status_of
 from .datatypes import to_bytes
 from .engine import PRIORITIES, Job
 from .faces import Face, RawFace
@@ -65,6 +66,32 @@ class App:
         shared = ("system_shared_memory",) if self.settings.shared_memory else ()
         return {"name": SERVER, "version": __version__, "extensions": [*EXTENSIONS, *shared]}
 
+    def need_open(self) -> None:
+        """See that requests are taken; raises Refused while the server ends."""
+        if self.draining:
+            raise Refused(503, "the server is shutting down", (("Retry-After", "1"), ("Connection", "close")))
+
+    def need_loading(self) -> None:
+        """See that clients may load and unload models; raises Refused."""
+        if not self.settings.loading:
+            raise Refused(403, "models cannot be loaded here")
+
+    def change(self, model: str, verb: Literal["load", "unload"], given: Iterable[str]) -> None:
+        """Load or unload a model.
+
+        Args:
+            given: names of the request's parameters.
+
+        Raises:
+            Refused: it is not allowed, or there is no such model.
+            BadInput: the request brings files or a configuration of its own.
+            TorchportError: see `Repository.load`.
+        """
+        self.need_loading()
+        if any(name == "config" or name.startswith("file:") for name in given):
+            raise BadInput("a model's files and configuration are not taken from a request", "change its Bundle")
+        (self.repository.load if verb == "load" else self.repository.unload)(model)
+
     def infer_now(self, request: Request) -> Response | None:
         """The answer of a model that is quick, in the calling thread; None where it has to wait for its turn."""
         if request.parameters:
@@ -86,11 +113,12 @@ class App:
 
     async def infer(self, request: Request) -> Response:
         """Answer one request from a coroutine; raises Refused or TorchportError."""
-        response: Response = await self._awaited(
+        _, response = await self._awaited(
             lambda: self.repository.face(request.model, request.version),
             lambda face, done: self._bounded(face.job(request, done), request.parameters),
         )
-        return response
+        answer: Response = response
+        return answer
 
     def infer_blocking(self, request: Request) -> Response:
         """As `infer`, from a thread that waits for the answer."""
@@ -100,7 +128,7 @@ class App:
         future: Future[Response] = Future()
         self._submitted(
             lambda: self.repository.face(request.model, request.version),
-            lambda face: self._bounded(face.job(request, _settled(future)), request.parameters),
+            lambda face: self._bounded(face.job(request, partial(_settle, future)), request.parameters),
         )
         return future.result()
 
@@ -126,14 +154,13 @@ class App:
             if show is not None:
                 loop.call_soon_threadsafe(show, part)
 
-        made: list[Job] = []
-
-        def job(face: RawFace, done: Callable[[Any], None]) -> Job:
-            made.append(self._bounded(face.predicted(raw, facts, done, heard if show else None, drawn=drawn), {}))
-            return made[-1]
-
-        result, files = await self._awaited(lambda: self.raw_face(model, version), job)
-        return Predicted(result, files, timing(made[-1]))
+        job, (result, files) = await self._awaited(
+            lambda: self.raw_face(model, version),
+            lambda face, done: self._bounded(
+                face.predicted(raw, facts, done, heard if show else None, drawn=drawn), {}
+            ),
+        )
+        return Predicted(result, files, timing(job))
 
     async def stream(
         self, model: str, raw: bytes, facts: Mapping[str, Any], *, version: str = ""
@@ -168,16 +195,17 @@ class App:
             job.priority = min(priority, PRIORITIES[-1])
         return job
 
-    async def _awaited(self, find: Callable[[], F], make: Callable[[F, Callable[[Any], None]], Job]) -> Any:
+    async def _awaited(self, find: Callable[[], F], make: Callable[[F, Callable[[Any], None]], Job]) -> tuple[Job, Any]:
+        """Hand a job over and wait for it; the job, and its answer."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Any] = loop.create_future()
 
         def done(answer: Any) -> None:
-            loop.call_soon_threadsafe(_set, future, answer)
+            loop.call_soon_threadsafe(_settle, future, answer)
 
         job = self._submitted(find, lambda face: make(face, done))
         try:
-            return await future
+            return job, await future
         except asyncio.CancelledError:
             job.cancelled = True
             raise
@@ -232,23 +260,13 @@ def _bounds(parameters: Mapping[str, Parameter]) -> tuple[int, int]:
 _LONGEST_US = 1 << 40
 
 
-def _set(future: asyncio.Future[Any], answer: Any) -> None:
+def _settle(future: asyncio.Future[Any] | Future[Any], answer: Any) -> None:
     if future.done():
         return  # the client went away
     if isinstance(answer, Exception):
         future.set_exception(answer)
     else:
         future.set_result(answer)
-
-
-def _settled(future: Future[Any]) -> Callable[[Any], None]:
-    def done(answer: Any) -> None:
-        if isinstance(answer, Exception):
-            future.set_exception(answer)
-        else:
-            future.set_result(answer)
-
-    return done
 
 
 def refusal(exc: Exception) -> Refused:

@@ -7,6 +7,7 @@ import base64
 import json
 import time
 from collections.abc import Callable, Generator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,13 +83,14 @@ class Face(abc.ABC):
             "task": task.name,
             "takes": families[0] if families else "tensor",
             "variant": predictor.variant.id,
-            "settable": ",".join(sorted(raw.settable())) if raw else "",
+            "settable": ",".join(sorted(raw.settable)) if raw else "",
         }
 
     def statistics(self) -> dict[str, Any]:
         """The protocol's statistics; faces of one Bundle share them."""
         return self.loaded.statistics.to_json(self.name, VERSION)
 
+    @cached_property
     def labels(self) -> tuple[str, ...] | None:
         """Names of the classes that the outputs' last axis counts."""
         found = getattr(self.loaded.predictor.pipeline.facts, "labels", None)
@@ -112,7 +114,7 @@ class Face(abc.ABC):
         chosen = {}
         for one in request.outputs or ():
             array = outputs[one.name]
-            chosen[one.name] = classified(array, one.classes, self.labels()) if one.classes else array
+            chosen[one.name] = classified(array, one.classes, self.labels) if one.classes else array
         return Response(self.name, VERSION, request.id, chosen)
 
 
@@ -125,12 +127,12 @@ class TensorFace(Face):
         self.signature = loaded.predictor.pipeline.plan.signatures[graph]
         self._runner = loaded.predictor.pipeline.runners[graph]
 
-    @property
+    @cached_property
     def inputs(self) -> list[dict[str, Any]]:
         """The graph's."""
         return list(map(tensor, self.signature.inputs))
 
-    @property
+    @cached_property
     def outputs(self) -> list[dict[str, Any]]:
         """The graph's."""
         return list(map(tensor, self.signature.outputs))
@@ -181,16 +183,16 @@ class TensorFace(Face):
 class RawFace(Face):
     """The whole chain: files and texts in, the outputs and the presented result out."""
 
-    @property
+    @cached_property
     def inputs(self) -> list[dict[str, Any]]:
         """One element of BYTES for each item."""
         return [{"name": "raw", "datatype": BYTES, "shape": [-1]}]
 
-    @property
+    @cached_property
     def outputs(self) -> list[dict[str, Any]]:
         """The result of each item as JSON, and for classes their names, the most likely first."""
         made = [{"name": "result", "datatype": BYTES, "shape": [-1]}]
-        if self.labels() is not None:
+        if self.labels is not None:
             made.append({"name": "labels", "datatype": BYTES, "shape": [-1, -1]})
         return made
 
@@ -216,8 +218,7 @@ class RawFace(Face):
         """The whole chain for each of the items, one after the other."""
         self.check_outputs(request)
         raws = self.raws(request)
-        known = self.settable()
-        predictor = self._with({key: value for key, value in request.parameters.items() if key in known})
+        predictor = self._with({key: value for key, value in request.parameters.items() if key in self.settable})
 
         def walk(values: dict[str, Any]) -> Generator[Any, Any, dict[str, Any]]:
             found = []
@@ -270,6 +271,7 @@ class RawFace(Face):
 
         return Job(start, ended, show)
 
+    @cached_property
     def settable(self) -> set[str]:
         """Facts that a request may set: none whose value names a file of this machine."""
         task = self.loaded.predictor.pipeline.task
@@ -289,7 +291,7 @@ class RawFace(Face):
 
     def _told(self, results: list[dict[str, Any]]) -> dict[str, np.ndarray]:
         made = {"result": _texts([json.dumps(one, ensure_ascii=False).encode() for one in results])}
-        if self.labels() is not None:
+        if self.labels is not None:
             rows = [[str(one["label"]).encode() for one in result.get("labels", ())] for result in results]
             width = min(map(len, rows), default=0)
             made["labels"] = _texts([one for row in rows for one in row[:width]]).reshape(len(rows), width)

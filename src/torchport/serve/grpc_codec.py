@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import BadInput
-from .datatypes import BYTES, KNOWN, NUMPY, datatype_of, elements, from_bytes, objects, to_bytes
-from .messages import Parameter, Request, Response, Wanted
+from .datatypes import BYTES, NUMPY, datatype_of, elements, from_bytes, objects, to_bytes
+from .messages import Parameter, Request, Response
+from .parameters import REGION, need_known, need_once, need_tensors, place, wanted
 from .protocol import message
-from .rest import MOST_TENSORS, Region
+from .rest import Region
 
 _FIELDS = {
     "BOOL": "bool_contents",
@@ -40,21 +41,18 @@ def decode(asked: Any, region: Region) -> Request:
     Raises:
         BadInput: tensors and their bytes do not fit.
     """
-    if not asked.inputs:
-        raise BadInput("the request has no inputs", "see the model's metadata for what it takes")
-    if len(asked.inputs) > MOST_TENSORS or len(asked.outputs) > MOST_TENSORS:
-        raise BadInput("the request names too many tensors", f"at most {MOST_TENSORS:,} inputs, and as many outputs")
+    need_tensors(len(asked.inputs), len(asked.outputs))
     raws = asked.raw_input_contents
-    sent = [one.name for one in asked.inputs if "shared_memory_region" not in one.parameters]
+    sent = [one.name for one in asked.inputs if REGION not in one.parameters]
     if raws and len(raws) != len(sent):
         raise BadInput(f"there are {len(sent)} inputs and {len(raws)} raw_input_contents", "give one for each")
     rest = iter(raws)
     inputs: dict[str, np.ndarray] = {}
     for one in asked.inputs:
-        if one.name in inputs:
-            raise BadInput(f"the input '{one.name}' occurs twice")
-        if "shared_memory_region" in one.parameters:
-            inputs[one.name] = from_bytes(one.name, one.datatype, list(one.shape), region(*_place(one)))
+        need_once(one.name, inputs)
+        if REGION in one.parameters:
+            content = region(*place(one.name, _parameters(one.parameters)))
+            inputs[one.name] = from_bytes(one.name, one.datatype, list(one.shape), content)
         elif raws:
             if one.HasField("contents"):
                 raise BadInput(f"'{one.name}' has contents beside raw_input_contents", "give one of them")
@@ -67,7 +65,7 @@ def decode(asked: Any, region: Region) -> Request:
         asked.model_version,
         asked.id,
         _parameters(asked.parameters),
-        [_wanted(one) for one in asked.outputs] or None,
+        [wanted(one.name, _parameters(one.parameters)) for one in asked.outputs] or None,
     )
 
 
@@ -85,8 +83,7 @@ def encode(response: Response) -> Any:
 
 
 def _typed(one: Any) -> np.ndarray:
-    if one.datatype not in KNOWN:
-        raise BadInput(f"'{one.name}' has the datatype {one.datatype[:20]!r}", f"the datatypes are {', '.join(KNOWN)}")
+    need_known(one.name, one.datatype)
     if one.datatype not in _FIELDS:
         raise BadInput(f"'{one.name}' is {one.datatype}, which has no typed contents", "send raw_input_contents")
     field, shape = _FIELDS[one.datatype], list(one.shape)
@@ -111,20 +108,3 @@ def _parameters(given: Any) -> dict[str, Parameter]:
         if kind is not None:
             found[name] = getattr(one, kind)
     return found
-
-
-def _wanted(one: Any) -> Wanted:
-    given = _parameters(one.parameters)
-    classes = given.get("classification", 0)
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 0:
-        raise BadInput(f"classification of '{one.name}' is {classes}", "it counts classes")
-    return Wanted(one.name, True, classes, _place(one) if "shared_memory_region" in given else None)
-
-
-def _place(one: Any) -> tuple[str, int, int]:
-    """Name, offset and size of the shared memory that a tensor names."""
-    given = _parameters(one.parameters)
-    size, offset = given.get("shared_memory_byte_size", 0), given.get("shared_memory_offset", 0)
-    if not isinstance(size, int) or not isinstance(offset, int):
-        raise BadInput(f"the place of '{one.name}' in shared memory is no number")
-    return str(given["shared_memory_region"]), offset, size

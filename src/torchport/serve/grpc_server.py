@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from ..errors import BadInput, OutputError
+from ..errors import OutputError
 from . import grpc_codec as codec
 from .app import App, refusal
 from .guard import Guard
@@ -216,8 +216,7 @@ class Service:
 
     def ModelInfer(self, request: Any) -> Any:  # noqa: N802
         """Answer one request."""
-        if self.app.draining:
-            raise Refused(503, "the server is shutting down")
+        self.app.need_open()
         asked = codec.decode(request, self.app.regions.read)
         response = self.app.infer_blocking(asked)
         self.app.deliver(asked, response)
@@ -255,14 +254,12 @@ class Service:
 
     def RepositoryModelLoad(self, request: Any) -> Any:  # noqa: N802
         """Load a model, or load it again."""
-        self._changes(request)
-        self.app.repository.load(request.model_name or request.repository_name)
+        self.app.change(request.model_name or request.repository_name, "load", request.parameters)
         return message("RepositoryModelLoadResponse")()
 
     def RepositoryModelUnload(self, request: Any) -> Any:  # noqa: N802
         """Unload a model."""
-        self._changes(request)
-        self.app.repository.unload(request.model_name or request.repository_name)
+        self.app.change(request.model_name or request.repository_name, "unload", request.parameters)
         return message("RepositoryModelUnloadResponse")()
 
     def SystemSharedMemoryStatus(self, request: Any) -> Any:  # noqa: N802
@@ -316,12 +313,6 @@ class Service:
             setattr(made.settings[name], kinds[type(value)], value)
         return made
 
-    def _changes(self, request: Any) -> None:
-        if not self.app.settings.loading:
-            raise Refused(403, "models cannot be loaded here")
-        if any(name == "config" or name.startswith("file:") for name in request.parameters):
-            raise BadInput("a model's files and configuration are not taken from a request", "change its Bundle")
-
 
 def _alone(name: str, values: list[str]) -> Any:
     """A trace setting as REST has it: the level is a list, nothing at all clears, everything else is one text."""
@@ -345,6 +336,7 @@ class _Health(health.HealthServicer):  # type: ignore[misc]  # the library has n
                 self._app.repository.face(request.service)
                 ready = not self._app.draining
             except Refused as exc:
-                context.abort(CODES[exc.status], exc.message) if exc.status == 404 else None
+                if exc.status == 404:
+                    context.abort(CODES[exc.status], exc.message)
                 ready = False
         return status(status=status.SERVING if ready else status.NOT_SERVING)

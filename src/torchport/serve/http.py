@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote
 
 import msgspec
@@ -13,7 +13,20 @@ from ..errors import BadInput
 from . import metrics, rest
 from .app import App, Predicted, refusal
 from .completions import Completions
-from .http_bodies import EVENTS, JSON, Call, Reply, Stream, compressed, decompressed, event, read, read_object, reply
+from .http_bodies import (
+    EVENTS,
+    JSON,
+    Call,
+    Reply,
+    Stream,
+    compressed,
+    decompressed,
+    event,
+    read,
+    read_object,
+    refused,
+    reply,
+)
 from .messages import Refused
 from .model_config import config
 from .openapi import document
@@ -51,9 +64,7 @@ class Http:
                 return await self._infer(call, *infer)
             return await self._route(call)
         except Exception as exc:
-            refused = refusal(exc)
-            headers = tuple((name.lower(), value) for name, value in refused.headers)
-            return reply({"error": refused.message}, refused.status, headers)
+            return refused(refusal(exc))
 
     async def _route(self, call: Call) -> Reply | Stream:
         path = call.path.strip("/")
@@ -71,7 +82,7 @@ class Http:
             case ["v2", ("systemsharedmemory" | "cudasharedmemory") as kind, *words]:
                 return self._memory(call, kind, words)
             case ["v1", *words]:
-                self._open()
+                self.app.need_open()
                 return await self._completions.handle(call, words)
             case ["v2", "logging"]:
                 return self._logging(call)
@@ -116,7 +127,7 @@ class Http:
         raise Refused(404, f"a model has no {'/'.join(verb)[:100]}")
 
     async def _infer(self, call: Call, model: str, version: str) -> Reply:
-        self._open()
+        self.app.need_open()
         face = self.app.repository.face(model, version)  # an unknown model before the body is read
         body = decompressed(call, self.app.settings.most_bytes)
         if (length := _head(call)) == 0:
@@ -135,7 +146,7 @@ class Http:
         return compressed(call, Reply(200, headers, answer))
 
     async def _predict(self, call: Call, model: str, version: str) -> Reply | Stream:
-        self._open()
+        self.app.need_open()
         face = self.app.raw_face(model, version)
         body = decompressed(call, self.app.settings.most_bytes)
         raw = raw_of(call.headers.get("content-type", ""), body, face)
@@ -168,14 +179,9 @@ class Http:
         except Exception as exc:
             yield event({"error": refusal(exc).message}, "error")
 
-    async def _change(self, call: Call, model: str, verb: str) -> Reply:
-        if not self.app.settings.loading:
-            raise Refused(403, "models cannot be loaded here", ())
-        given = _parameters(call.body)
-        if any(name == "config" or name.startswith("file:") for name in given):
-            raise Refused(400, "a model's files and configuration are not taken from a request; change its Bundle")
-        change = self.app.repository.load if verb == "load" else self.app.repository.unload
-        await asyncio.to_thread(change, model)
+    async def _change(self, call: Call, model: str, verb: Literal["load", "unload"]) -> Reply:
+        self.app.need_loading()
+        await asyncio.to_thread(self.app.change, model, verb, _parameters(call.body))
         return reply({})
 
     def _memory(self, call: Call, kind: str, words: list[str]) -> Reply:
@@ -235,10 +241,6 @@ class Http:
     async def _metrics(self, call: Call) -> Reply:
         kind, body = metrics.text(self.app)
         return Reply(200, [("content-type", kind)], body)
-
-    def _open(self) -> None:
-        if self.app.draining:
-            raise Refused(503, "the server is shutting down", (("Retry-After", "1"), ("Connection", "close")))
 
 
 def _need(call: Call, *methods: str) -> None:

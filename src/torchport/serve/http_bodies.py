@@ -55,6 +55,12 @@ def reply(document: Any, status: int = 200, headers: tuple[tuple[str, str], ...]
     return Reply(status, [JSON, *headers], _encoder.encode(document))
 
 
+def refused(exc: Refused, *more: tuple[str, str]) -> Reply:
+    """A refusal as an answer, with further headers."""
+    headers = (*more, *((name.lower(), value) for name, value in exc.headers))
+    return reply({"error": exc.message}, exc.status, headers)
+
+
 EVENTS = [("content-type", "text/event-stream"), ("cache-control", "no-store")]
 """Headers of a stream of server-sent events."""
 

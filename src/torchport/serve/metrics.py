@@ -61,7 +61,7 @@ _COUNTERS: dict[str, tuple[str, Callable[[Statistics], float]]] = {
         "Time of the model, its batch and what follows",
         lambda of: _us(of, "compute_infer"),
     ),
-    "nv_inference_compute_output_duration_us": ("Time of encoding answers", lambda of: _us(of, "compute_output")),
+    "nv_inference_compute_output_duration_us": ("Not told apart: 0", lambda of: _us(of, "compute_output")),
 }
 """Name of a counter -> what it counts, and its value."""
 

@@ -6,12 +6,9 @@ import threading
 import time
 from dataclasses import replace
 
-import numpy as np
-
 from ..errors import BadInput, RunError
-from ..feed import is_batched
+from ..feed import made_up
 from ..predict import Predictor
-from ..types import TensorSpec
 from .engine import Engine
 from .faces import RAW, Face, RawFace, TensorFace
 from .messages import Unloaded
@@ -84,33 +81,17 @@ class Loaded:
         return [RawFace(self.name, self), *driven]
 
     def _warm(self) -> bool:
-        """Make the first calls, which are slow, and tell whether the others are short: of golden vectors where there
-        are some.
-        """
+        """Make the first calls, which are slow, and tell whether the others are short: of one made-up item."""
         pipeline = self.predictor.pipeline
         if pipeline.plan.step_of("model") is None:
             return False
-        feed = made_up(pipeline.plan.signatures["model"].inputs)
+        feed = made_up(pipeline.plan.signatures["model"].inputs, lambda dim: 1 if dim == "batch" else 16)
         try:
             times = []
             for _ in range(4):
                 began = time.perf_counter()
-                self.predictor.pipeline.runners["model"].run(feed)
+                pipeline.runners["model"].run(feed)
                 times.append(time.perf_counter() - began)
         except (BadInput, RunError):
             return False  # made-up sizes that this model does not take
         return min(times) * 1000 < CHEAP_MS
-
-
-def made_up(specs: tuple[TensorSpec, ...]) -> dict[str, np.ndarray]:
-    """Zeros for a first call: one item, and every other free size 16."""
-    return {
-        spec.name: np.zeros(
-            [
-                size if isinstance(size, int) else 1 if axis == 0 and is_batched(spec) else 16
-                for axis, size in enumerate(spec.shape)
-            ],
-            spec.dtype,
-        )
-        for spec in specs
-    }

@@ -48,7 +48,7 @@ def facts_of(query: Sequence[tuple[str, str]], face: RawFace) -> dict[str, Any]:
     Raises:
         UsageError: the task has no such fact, or it cannot be changed for a request.
     """
-    known = face.settable()
+    known = face.settable
     unknown = next((name for name, _ in query if name not in known), None)
     if unknown is not None:
         raise UsageError(

@@ -16,16 +16,14 @@ import simdjson
 from ..errors import BadInput
 from .datatypes import BYTES, KNOWN, NUMPY, elements, from_bytes, objects, to_bytes
 from .datatypes import datatype_of as datatype
-from .messages import Parameter, Request, Response, Wanted
+from .messages import Parameter, Request, Response
+from .parameters import MOST_TENSORS, REGION, need_known, need_once, need_tensors, place, wanted
 
 LONG = 32_768
 """From so many bytes on it pays to read a JSON body with simdjson, whose number arrays become arrays at once."""
 
 FEW = 64
 """So few numbers are looked at one by one: a call of numpy takes longer."""
-
-MOST_TENSORS = 1024
-"""Inputs, or outputs, that one request may name."""
 
 MOST_LISTS = 1 << 18
 """Lists of a body whose data become lists: each takes thirty times the memory of its two brackets."""
@@ -99,12 +97,11 @@ def decode(model: str, version: str, body: bytes, head: int | None, region: Regi
         parsed = _read_long(text) if len(text) > LONG else _short.decode(text)
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError, UnicodeDecodeError) as exc:
         raise BadInput(f"the body is no inference request: {_said(exc)}", "send JSON with inputs, a list") from exc
-    _check(parsed)
+    need_tensors(len(parsed.inputs), len(parsed.outputs or ()))
     rest = memoryview(body)[len(text) :]
     inputs: dict[str, np.ndarray] = {}
     for tensor in parsed.inputs:
-        if tensor.name in inputs:
-            raise BadInput(f"the input '{tensor.name}' occurs twice")
+        need_once(tensor.name, inputs)
         array, rest = _tensor(tensor, rest, region)
         inputs[tensor.name] = array
     if len(rest):
@@ -115,7 +112,7 @@ def decode(model: str, version: str, body: bytes, head: int | None, region: Regi
         version,
         parsed.id,
         parsed.parameters,
-        None if parsed.outputs is None else [_wanted(one) for one in parsed.outputs],
+        None if parsed.outputs is None else [wanted(one.name, one.parameters) for one in parsed.outputs],
         bool(parsed.parameters.get("binary_data_output", False)),
     )
 
@@ -148,38 +145,24 @@ def decode_raw(model: str, version: str, body: bytes, inputs: Sequence[Mapping[s
     return Request(model, {name: from_bytes(name, datatype_, shape, body)}, version, binary=True)
 
 
-def _check(parsed: InferBody) -> None:
-    if not parsed.inputs:
-        raise BadInput("the request has no inputs", "see the model's metadata for what it takes")
-    if len(parsed.inputs) > MOST_TENSORS or len(parsed.outputs or ()) > MOST_TENSORS:
-        raise BadInput("the request names too many tensors", f"at most {MOST_TENSORS:,} inputs, and as many outputs")
-
-
 def _tensor(one: TensorBody, rest: memoryview, region: Region) -> tuple[np.ndarray, memoryview]:
     """One input, and what is left of the bytes behind the JSON."""
-    if one.datatype not in KNOWN:
-        raise BadInput(f"'{one.name}' has the datatype {one.datatype[:20]!r}", f"the datatypes are {', '.join(KNOWN)}")
-    size, place = one.parameters.get("binary_data_size"), one.parameters.get("shared_memory_region")
+    need_known(one.name, one.datatype)
+    size, shared = one.parameters.get("binary_data_size"), one.parameters.get(REGION)
     given = len(memoryview(one.data)) > 0 if isinstance(one.data, msgspec.Raw) else one.data is not None
-    if given + (size is not None) + (place is not None) != 1:
+    if given + (size is not None) + (shared is not None) != 1:
         raise BadInput(
             f"'{one.name}' has {'several values' if given or size is not None else 'no value'}",
             "give data, or binary_data_size, or shared_memory_region",
         )
-    if place is not None:
-        return _shared(one, str(place), region), rest
+    if shared is not None:
+        content = region(*place(one.name, one.parameters))
+        return from_bytes(one.name, one.datatype, one.shape, content), rest
     if size is not None:
         if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= len(rest):
             raise BadInput(f"binary_data_size of '{one.name}' is {size}", f"{len(rest):,} bytes are left of the body")
         return from_bytes(one.name, one.datatype, one.shape, rest[:size]), rest[size:]
     return _numbers(one), rest
-
-
-def _shared(one: TensorBody, name: str, region: Region) -> np.ndarray:
-    size, offset = one.parameters.get("shared_memory_byte_size", 0), one.parameters.get("shared_memory_offset", 0)
-    if not isinstance(size, int) or not isinstance(offset, int):
-        raise BadInput(f"the place of '{one.name}' in shared memory is no number")
-    return from_bytes(one.name, one.datatype, one.shape, region(name, offset, size))
 
 
 def _numbers(one: TensorBody) -> np.ndarray:
@@ -317,20 +300,6 @@ def _plain(value: Any, deep: int = 4) -> Any:
     if isinstance(value, simdjson.Object):
         return {name: _plain(one, deep - 1) for name, one in _few(value).items()}
     return [_plain(one, deep - 1) for one in _few(value)]
-
-
-def _wanted(one: OutputBody) -> Wanted:
-    given = one.parameters
-    classes, binary = given.get("classification", 0), given.get("binary_data")
-    if isinstance(classes, bool) or not isinstance(classes, int) or classes < 0:
-        raise BadInput(f"classification of '{one.name}' is {classes}", "it counts classes")
-    wanted = Wanted(one.name, None if binary is None else bool(binary), classes)
-    if "shared_memory_region" in given:
-        size, offset = given.get("shared_memory_byte_size", 0), given.get("shared_memory_offset", 0)
-        if not isinstance(size, int) or not isinstance(offset, int):
-            raise BadInput(f"the place of '{one.name}' in shared memory is no number")
-        wanted.region = (str(given["shared_memory_region"]), offset, size)
-    return wanted
 
 
 def encode(response: Response, request: Request) -> tuple[int | None, bytes]:

@@ -11,11 +11,9 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote
 
-import msgspec
-
 from .guard import OPEN, Guard
 from .http import Http
-from .http_bodies import JSON, Call, Reply, Stream
+from .http_bodies import Call, Reply, Stream, refused
 from .messages import Refused
 from .sessions import Sessions
 
@@ -150,8 +148,7 @@ class Rsgi:
 
 def _closing(exc: Refused) -> Reply:
     """A refusal that ends the connection: what is left of the body is not read."""
-    headers = [JSON, ("connection", "close"), *((name.lower(), value) for name, value in exc.headers)]
-    return Reply(exc.status, headers, msgspec.json.encode({"error": exc.message}))
+    return refused(exc, ("connection", "close"))
 
 
 def _note(scope: Any, reply: Reply | Stream, began: float) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from granian.constants import Interfaces
 from granian.http import HTTP1Settings
@@ -22,7 +22,8 @@ from .repository import Repository
 from .rsgi import Rsgi
 from .settings import Settings
 
-LOG = logging.getLogger("torchport.serve")
+if TYPE_CHECKING:
+    from .grpc_server import GrpcServer
 
 DRAIN_S = 30.0
 """How long requests under way are waited for when the server ends."""
@@ -117,12 +118,12 @@ def _load(app: App, on_ready: Callable[[App], None] | None) -> Exception | None:
     return None
 
 
-async def _drain(app: App, rsgi: Rsgi, server: Granian, serving: asyncio.Task[None], grpc: object) -> None:
+async def _drain(app: App, rsgi: Rsgi, server: Granian, serving: asyncio.Task[None], grpc: GrpcServer | None) -> None:
     """Take no more requests, and wait for those under way."""
     app.draining = True
     until = time.monotonic() + DRAIN_S
     if grpc is not None:
-        await asyncio.to_thread(grpc.close, DRAIN_S)  # type: ignore[attr-defined]
+        await asyncio.to_thread(grpc.close, DRAIN_S)
     while (rsgi.under_way or time.monotonic() < rsgi.last + QUIET_S) and time.monotonic() < until:
         await asyncio.sleep(0.01)
     server.stop()  # type: ignore[no-untyped-call]

@@ -50,8 +50,7 @@ class Sessions:
             protocol.close(1000)
 
     def _face(self, model: str) -> RawFace:
-        if self._app.draining:
-            raise Refused(503, "the server is shutting down")
+        self._app.need_open()
         if self.under_way > MOST:
             raise Refused(429, f"{MOST} sessions are under way already; try again later")
         return self._app.raw_face(model)

@@ -42,7 +42,7 @@ class Statistics:
 
     Attributes:
         sums: phase -> of requests. `compute_input` is decoding and what the host prepares, `compute_infer` the graphs
-            and what follows them, `compute_output` the encoding.
+            and what follows them, `compute_output` is 0: encoding is not told apart.
         batches: items of a call of the model's graph -> such calls.
         inferences: items that the graph answered.
         durations: upper end of a class in milliseconds -> requests that took no longer than this, and longer than the
@@ -71,12 +71,6 @@ class Statistics:
             self.sums["compute_infer"].add(total_ns - queue_ns - prepared_ns)
             self.last = int(time.time() * 1000)
             self.durations[_ENDS[bisect_left(BUCKETS_MS, total_ns / 1e6)]] += 1
-
-    def coded(self, input_ns: int, output_ns: int) -> None:
-        """A front end read a request and wrote its answer."""
-        with self._lock:
-            self.sums["compute_input"].ns += input_ns
-            self.sums["compute_output"].add(output_ns)
 
     def called(self, items: int, ns: int) -> None:
         """The model's graph was called with a batch of so many items."""
