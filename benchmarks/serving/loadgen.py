@@ -1,7 +1,7 @@
 """`torchport loadtest` beside the real LoadGen: both put the scenario single-stream on the same callable.
 
-    python -m venv /tmp/loadgen && /tmp/loadgen/bin/pip install mlcommons-loadgen==6.0.17 numpy
-    PYTHONPATH=... /tmp/loadgen/bin/python benchmarks/serving/loadgen.py BUNDLE
+    pip install --no-deps --target build/loadgen mlcommons-loadgen==6.0.17
+    PYTHONPATH=build/loadgen python benchmarks/serving/loadgen.py BUNDLE
 
 The callable is `Predictor.predict` on the Bundle's golden inputs. LoadGen and `torchport loadtest` run in turn, several
 times, in one process. Other programs change the callable's speed between two runs, so each tool's percentile is also

@@ -206,6 +206,11 @@ def plain(
         return f"failed: {exc.message}"[:200]
 
 
+def _said(exc: Exception, folder: Path) -> str:
+    """An exporter's own words, without the place that it was given to write in."""
+    return first_line(exc).replace(f"{folder}/", "")
+
+
 def _tried(
     target: str,
     module: nn.Module,
@@ -218,7 +223,7 @@ def _tried(
         with torch.no_grad():
             run = EXPORTERS[target](module, tuple(_tensors(example)), specs, folder)
     except Exception as exc:  # whatever an exporter raises is what the table says
-        return f"failed: {first_line(exc)}"[:200]
+        return f"failed: {_said(exc, folder)}"[:200]
     for what, feed, reference in answered if run else ():
         if reference is None:
             continue
@@ -226,7 +231,7 @@ def _tried(
             with torch.no_grad():
                 found = run(feed)
         except Exception as exc:  # the runtime's own words
-            return f"failed at {what}: {first_line(exc)}"[:200]
+            return f"failed at {what}: {_said(exc, folder)}"[:200]
         wanted = list(reference.values())
         worst = max((gap(a, np.asarray(b)) for a, b in zip(wanted, found, strict=False)), default=np.inf)
         if len(found) < len(wanted) or not worst <= FAR:
