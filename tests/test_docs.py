@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import importlib.util
+import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -242,11 +245,16 @@ def quick_command(tmp_path_factory):
 def test_every_block_of_a_page_runs(page, tmp_path, quick_command):
     if page.parent.parent == ROOT / "examples":
         shutil.copytree(page.parent, tmp_path, dirs_exist_ok=True)
-    for part in parse(page.read_text("utf-8")):
-        if isinstance(part, Block):
-            run(part, tmp_path, quick_command, warm.command())
-        else:
-            SAMPLES[part](tmp_path)
+    try:
+        for part in parse(page.read_text("utf-8")):
+            if isinstance(part, Block):
+                run(part, tmp_path, quick_command, warm.command())
+            else:
+                SAMPLES[part](tmp_path)
+    finally:
+        for started in tmp_path.glob("*.pid"):  # a server whose page failed would hold its port for the next run
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(started.read_text()), signal.SIGTERM)
 
 
 @pytest.mark.slow

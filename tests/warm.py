@@ -77,7 +77,7 @@ def _reap(*_: object) -> None:
 
 
 def _answer(line: socket.socket) -> None:
-    """Run one command line in a child, and say its exit code."""
+    """Run one command line in a child, and say its exit code; who asked and was killed takes the child along."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     length, streams, _, _ = socket.recv_fds(line, 4, 3)
     said = b""
@@ -87,6 +87,10 @@ def _answer(line: socket.socket) -> None:
     if child == 0:
         line.close()
         _become(streams, *json.loads(said))
+    if line in select.select([line, os.pidfd_open(child)], [], [])[0]:
+        os.kill(child, signal.SIGTERM)
+        os.waitpid(child, 0)
+        return
     line.sendall(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
 
 
